@@ -1,0 +1,35 @@
+// How a kernel computes: a tiny frozen value. Zero in a field means "not used by this family".
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace kiln {
+
+enum class Algorithm : uint8_t { direct };
+
+/// Which loop of a contraction is outermost inside a thread's share.
+enum class LoopOrder : uint8_t { rows_outer, panels_outer };
+
+struct Schedule {
+  Algorithm algorithm = Algorithm::direct;
+  LoopOrder order = LoopOrder::rows_outer;
+  uint8_t mr = 0;       ///< contraction: rows (output pixels) of a tile
+  uint8_t nv = 0;       ///< contraction: vectors per row of a tile (NR = nv × vector width)
+  uint8_t unroll = 0;   ///< of the innermost loop
+  uint8_t tile_h = 0, tile_w = 0;  ///< depthwise: output rows × columns of a tile
+  uint16_t kc = 0;      ///< contraction: depth of a K block in elements of kw·k; 0 = all of it
+  uint16_t mc = 0;      ///< contraction: rows of an M block; 0 = all
+  bool pack_a = false;  ///< contraction: copy an M block of A into thread scratch first
+
+  bool operator==(const Schedule& o) const;
+  bool operator!=(const Schedule& o) const { return !(*this == o); }
+};
+
+/// "mr6 nv2 unroll4"; parse() accepts exactly what to_string() writes.
+std::string to_string(const Schedule& schedule);
+std::optional<Schedule> parse_schedule(std::string_view text);
+
+}  // namespace kiln

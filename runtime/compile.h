@@ -1,0 +1,47 @@
+// The straight line: bytes → graph → plan → schedules → module, one function, with a dump after every stage.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "ir/optimize.h"
+#include "ir/plan.h"
+#include "jit/program.h"
+#include "tuner/tuner.h"
+
+namespace kiln {
+
+struct CompileOptions {
+  Target target;
+  Device device;
+  std::map<std::string, int64_t> dims;
+  int threads = 1;
+  std::function<void(const char* stage, const std::string& text)> dump;  ///< called after every stage when set
+};
+
+/// Where everything lies in the model's memory, relative to its base: control block, weights, arena (and staging), scratch.
+struct MemoryMap {
+  int64_t control = 0, weights = 0, arena = 0, scratch = 0, scratch_stride = 0, total_bytes = 0;
+  int64_t address(const Plan& plan, const Operand& operand) const;
+};
+
+/// Everything known about a model before its code is emitted.
+struct Planned {
+  Graph graph;
+  Plan plan;
+  std::vector<KernelSpec> specs;   ///< distinct specs of plan steps, the tuner's work list
+  std::vector<int> step_spec;      ///< step → index into specs
+};
+Result<Planned> plan_model(Graph graph, const CompileOptions& options);
+
+struct Compiled {
+  Program program;
+  MemoryMap memory;
+  std::vector<Choice> choices;     ///< per spec of Planned::specs
+  Module module;
+};
+/// Schedules (wisdom, else `choices` from a search, else prior), lays out memory and emits.
+Result<Compiled> emit_model(const Planned& planned, const std::vector<Choice>& choices, const CompileOptions& options);
+
+}  // namespace kiln
