@@ -1,0 +1,32 @@
+"""The model zoo: the five real models that demos, tests and the bench share.
+
+One file per model, each with `build() -> ZooModel`; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from zoo.common import DEFAULT_OUT, ZooModel  # noqa: E402  (the variable must be set first)
+
+# id → module; ids are those of the bench's JSON.
+MODELS: dict[str, str] = {
+    "digits": "zoo.digits",
+    "minilm": "zoo.minilm",
+    "resnet50": "zoo.resnet50",
+    "mobilenetv2": "zoo.mobilenetv2",
+    "bert-base": "zoo.bert_base",
+}
+
+
+def build(model_id: str) -> ZooModel:
+    """Builds one model by its id: a module in eval mode with example inputs."""
+    if model_id not in MODELS:
+        raise KeyError(f"no model {model_id!r} in the zoo; there are {', '.join(MODELS)}")
+    return import_module(MODELS[model_id]).build()
+
+
+__all__ = ["DEFAULT_OUT", "MODELS", "ZooModel", "build"]

@@ -1,0 +1,46 @@
+"""`python -m zoo build --out DIR [--models a,b] [--formats kiln,onnx]` and `python -m zoo ops [--models a,b]`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import zoo
+from zoo import artifacts, ops
+
+FORMATS = ("kiln", "onnx")
+
+
+def names(known: tuple[str, ...]):
+    """A parser of comma-separated names, each of them known."""
+
+    def parse(text: str) -> list[str]:
+        chosen = text.split(",")
+        unknown = [name for name in chosen if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"unknown {', '.join(unknown)}; choose from {', '.join(known)}")
+        return chosen
+
+    return parse
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m zoo", description="The models of demos, tests and bench.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    models = argparse.ArgumentParser(add_help=False)
+    ids = tuple(zoo.MODELS)
+    models.add_argument("--models", type=names(ids), default=list(ids), help="ids, comma-separated (default: all)")
+    build = commands.add_parser("build", parents=[models], help="write the files of models")
+    build.add_argument("--out", type=Path, default=zoo.DEFAULT_OUT)
+    build.add_argument("--formats", type=names(FORMATS), default=list(FORMATS), help="kiln,onnx (default: both)")
+    commands.add_parser("ops", parents=[models], help="list the operators that exported models use")
+    options = parser.parse_args()
+    for model_id in options.models:
+        if options.command == "build":
+            artifacts.build_one(model_id, options.out, options.formats)
+        else:
+            print(f"## {model_id}\n\n{ops.inventory(ops.export(zoo.build(model_id)))}\n")
+
+
+if __name__ == "__main__":
+    main()
