@@ -1,0 +1,16 @@
+# Binaryen 120, the dozen of its sources that a JIT needs: IR builder and binary writer. See docs/dependencies.md.
+# The archive is kept under build/deps, so that a clean build directory does not compile it again.
+set(BINARYEN_DIR ${KILN_DEPS}/binaryen)
+execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/fetch_binaryen.sh ${BINARYEN_DIR} COMMAND_ERROR_IS_FATAL ANY)
+
+set(sources wasm/literal wasm/wasm wasm/wasm-binary wasm/wasm-debug wasm/wasm-stack wasm/wasm-type ir/intrinsics
+            ir/module-utils ir/table-utils support/bits support/istring support/string support/utilities support/colors
+            support/path support/name)
+list(TRANSFORM sources PREPEND ${BINARYEN_DIR}/src/)
+list(TRANSFORM sources APPEND .cpp)
+add_library(binaryen_min STATIC EXCLUDE_FROM_ALL ${sources} ${CMAKE_SOURCE_DIR}/cmake/binaryen_min/binaryen_c.cpp
+                                ${CMAKE_SOURCE_DIR}/cmake/binaryen_min/pass_runner.cpp)
+target_include_directories(binaryen_min SYSTEM PUBLIC ${BINARYEN_DIR}/src)
+target_include_directories(binaryen_min SYSTEM PRIVATE ${BINARYEN_DIR}/third_party/FP16/include)
+target_compile_options(binaryen_min PRIVATE -w -O2 -g0 -fno-rtti -ffunction-sections -fdata-sections)
+target_compile_definitions(binaryen_min PRIVATE NDEBUG)
