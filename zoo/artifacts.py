@@ -82,7 +82,8 @@ def write_io(model: ZooModel, directory: Path) -> str:
 def write_onnx(model: ZooModel, directory: Path) -> str:
     """model.onnx by torch.onnx, checked with onnxruntime against PyTorch."""
     path = directory / "model.onnx"
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is missing; nothing needs it
+    for name in ("torch.onnx", "onnxscript"):  # they warn of torchvision and of constants that they cannot fold
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
