@@ -1,0 +1,38 @@
+// Shapes and types of canonical nodes. The one place that says which operands a canonical operation accepts.
+#pragma once
+
+#include <vector>
+
+#include "ir/graph.h"
+
+namespace kiln {
+
+struct TensorType {
+  DType dtype = DType::f32;
+  Shape shape;
+};
+
+/// Nothing larger than this is built: a plan for it could not be run, and products of sizes below it cannot overflow.
+constexpr int64_t kMaxElements = int64_t{1} << 40;
+constexpr size_t kMaxRank = 8;
+
+/// The type of a canonical node's result before its epilogue. `wanted` says what the operands leave open: the shape of a reshape, expand
+/// or slice, the dtype of a map. Any operand of any rank and any attribute may come in; what does not fit is an error that says why.
+/// A symbolic dim is kept where it passes through unchanged; arithmetic on one is an error that names it.
+Result<TensorType> infer(const Graph& graph, const Node& node, const TensorType& wanted);
+
+/// The shape that operands of these shapes broadcast to.
+Result<Shape> broadcast(const Graph& graph, const std::vector<const Shape*>& shapes);
+/// Whether `from` broadcasts to exactly `to`.
+bool broadcasts_to(const Shape& from, const Shape& to);
+
+/// How the elements of a tensor appear in an expression.
+Lane lane_of(DType dtype);
+
+/// Error: an operand or attribute that does not fit.
+Error misfit(std::string message);
+
+/// Checks every node of a canonical graph: order, types, epilogues. For tests, and after the passes in debug builds.
+Status verify(const Graph& graph);
+
+}  // namespace kiln
