@@ -1,0 +1,95 @@
+// Appends canonical nodes to a graph: shapes and types inferred and checked, origin of the node kept.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+#include "ir/infer.h"
+
+namespace kiln {
+
+class Builder {
+ public:
+  explicit Builder(Graph& g) : graph(g) {}
+
+  /// Where the nodes appended from now on come from (operator and line of the user's code, kept for errors and profiles).
+  void set_origin(const Node& node) { source_ = node.source, where_ = node.where; }
+
+  /// Appends `node` with its inputs, attributes and expressions filled in; `wanted` as in infer(). The result with an epilogue has
+  /// wanted.dtype. Returns the output's value.
+  Result<ValueId> append(Node node, const TensorType& wanted);
+
+  Result<ValueId> conv(ValueId x, ValueId w, ValueId bias, const ConvAttrs& attrs);
+  Result<ValueId> matmul(ValueId a, ValueId b, bool transpose_b = false);
+  Result<ValueId> map(Expr expr, std::vector<ValueId> inputs, DType dtype);
+  Result<ValueId> reduce(ValueId x, const ReduceAttrs& attrs);
+  Result<ValueId> softmax(ValueId x, int64_t axis, bool log = false);
+  Result<ValueId> layer_norm(ValueId x, ValueId scale, ValueId shift, const NormAttrs& attrs);
+  Result<ValueId> attention(ValueId q, ValueId k, ValueId v, ValueId mask, const AttentionAttrs& attrs);
+  Result<ValueId> pool(ValueId x, const PoolAttrs& attrs);
+  Result<ValueId> gather(ValueId table, ValueId index, int64_t axis);
+  Result<ValueId> concat(std::vector<ValueId> parts, int64_t axis);
+  Result<ValueId> pad(ValueId x, const PadAttrs& attrs);
+  // These return x itself when they would change nothing.
+  Result<ValueId> reshape(ValueId x, const Shape& shape);
+  Result<ValueId> permute(ValueId x, std::vector<int64_t> axes);
+  Result<ValueId> expand(ValueId x, const Shape& shape);
+  Result<ValueId> slice(ValueId x, SliceAttrs attrs, const Shape& shape);
+  /// `count` elements of one axis from `start` on.
+  Result<ValueId> slice_axis(ValueId x, int64_t axis, int64_t start, int64_t count, int64_t step = 1);
+  Result<ValueId> cast(ValueId x, DType dtype);
+
+  /// A constant from its bytes, row-major.
+  ValueId constant(DType dtype, const Shape& shape, std::vector<uint8_t> data);
+  /// A 0-d constant.
+  ValueId scalar(double value, DType dtype);
+  /// An int64 constant.
+  ValueId integers(const std::vector<int64_t>& values, const Shape& shape);
+
+  const Value& value(ValueId id) const { return graph.value(id); }
+  const Shape& shape(ValueId id) const { return graph.value(id).shape; }
+  int64_t rank(ValueId id) const { return static_cast<int64_t>(graph.value(id).shape.size()); }
+
+  Graph& graph;
+
+ private:
+  Result<ValueId> simple(Op op, std::vector<ValueId> inputs, OpAttrs attrs, TensorType wanted = {});
+  std::string source_, where_;
+};
+
+/// A constant's elements as numbers (dtypes of 32 and 64 bits, int8, uint8, bool).
+std::vector<double> read_constant(const Value& value);
+/// Bytes of `numbers` in `dtype`, rounded or truncated as a cast does.
+std::vector<uint8_t> write_constant(const std::vector<double>& numbers, DType dtype);
+
+/// An expression under construction as ordinary arithmetic: `Fx f; auto x = f.in(0); f.expr` … Lanes must agree.
+class Fx;
+struct Term {
+  Fx* fx;
+  uint16_t at;
+};
+class Fx {
+ public:
+  Term in(int operand, Lane lane = Lane::f32) { return {this, expr.input(operand, lane)}; }
+  Term c(double value, Lane lane = Lane::f32) { return {this, expr.constant(static_cast<float>(value), lane)}; }
+  Term un(PointOp op, Term a) { return {this, expr.unary(op, a.at)}; }
+  Term bin(PointOp op, Term a, Term b) { return {this, expr.binary(op, a.at, b.at)}; }
+  Term where(Term mask, Term a, Term b) { return {this, expr.select(mask.at, a.at, b.at)}; }
+  Lane lane(Term t) const { return expr.insts[t.at].lane; }
+  /// The term in another lane.
+  Term to(Term t, Lane lane);
+  /// The expression, with `t` as its result (the last instruction).
+  Expr finish(Term t);
+  Expr expr;
+};
+inline Term operator+(Term a, Term b) { return a.fx->bin(PointOp::add, a, b); }
+inline Term operator-(Term a, Term b) { return a.fx->bin(PointOp::sub, a, b); }
+inline Term operator*(Term a, Term b) { return a.fx->bin(PointOp::mul, a, b); }
+inline Term operator/(Term a, Term b) { return a.fx->bin(PointOp::div, a, b); }
+inline Term operator+(Term a, double b) { return a + a.fx->c(b, a.fx->lane(a)); }
+inline Term operator-(Term a, double b) { return a - a.fx->c(b, a.fx->lane(a)); }
+inline Term operator*(Term a, double b) { return a * a.fx->c(b, a.fx->lane(a)); }
+inline Term operator/(Term a, double b) { return a / a.fx->c(b, a.fx->lane(a)); }
+
+}  // namespace kiln
