@@ -20,9 +20,7 @@ struct Schedule {
   uint8_t nv = 0;       ///< contraction: vectors per row of a tile (NR = nv × vector width)
   uint8_t unroll = 0;   ///< of the innermost loop
   uint8_t tile_h = 0, tile_w = 0;  ///< depthwise: output rows × columns of a tile
-  uint16_t kc = 0;      ///< contraction: depth of a K block in elements of kw·k; 0 = all of it
-  uint16_t mc = 0;      ///< contraction: rows of an M block; 0 = all
-  bool pack_a = false;  ///< contraction: copy an M block of A into thread scratch first
+  uint16_t mc = 0;      ///< contraction: rows of an M block (a multiple of mr); 0 = all
 
   bool operator==(const Schedule& o) const;
   bool operator!=(const Schedule& o) const { return !(*this == o); }

@@ -1,0 +1,70 @@
+#include "jit/epilogue.h"
+
+namespace kiln {
+
+Vec load_strided(Emitter& e, Mem at, DType type, int64_t stride, int lanes) {
+  const Vec v = e.vec();
+  const int64_t size = size_of(type);
+  if (stride == 1) {
+    e.load(v, at, type, lanes);
+  } else if (stride == 0 && size == 4) {
+    e.splat_load(v, at);
+  } else if (stride == 0) {
+    const Int word = e.integer();
+    e.load_int(word, at, type);
+    e.splat_int(v, word);
+    if (type == DType::boolean) {
+      const Vec zero = e.vec();
+      e.splat_i32(zero, 0);
+      e.compare(v, Lane::i32, Compare::ne, v, zero);
+    }
+  } else if (size == 4 || size == 8) {
+    e.splat_i32(v, 0);
+    for (int i = 0; i < lanes; ++i) e.load_lane(v, i, {at.base, at.offset + i * stride * size});
+  } else {  // bytes: put the elements together by rotating one in at a time
+    e.splat_i32(v, 0);
+    const Vec one = e.vec();
+    for (int i = lanes; i-- > 0;) {
+      e.load(one, {at.base, at.offset + i * stride * size}, type, 1);
+      e.rotate(v, v, e.width() - 1);
+      e.op(VecBinary::or_, v, v, one);
+    }
+  }
+  return v;
+}
+
+void store_strided(Emitter& e, Mem at, Vec v, DType type, int64_t stride, int lanes) {
+  if (stride == 1 || lanes == 1) return e.store(at, v, type, lanes);
+  const int64_t size = size_of(type);
+  if (size == 4) {
+    for (int i = 0; i < lanes; ++i) e.store_lane({at.base, at.offset + i * stride * size}, v, i);
+    return;
+  }
+  const Vec turned = e.vec();
+  e.set(turned, v);
+  for (int i = 0; i < lanes; ++i) {
+    e.store({at.base, at.offset + i * stride * size}, turned, type, 1);
+    if (i + 1 < lanes) e.rotate(turned, turned, 1);
+  }
+}
+
+Vec apply_epilogue(Emitter& e, const Epilogue& epilogue, Vec acc, int lanes, FunctionRef<Mem(int operand)> operand) {
+  if (epilogue.empty()) return acc;
+  std::vector<Vec> inputs{acc};
+  for (size_t i = 0; i < epilogue.operands.size(); ++i) {
+    const FusedOperand& o = epilogue.operands[i];
+    inputs.push_back(load_strided(e, operand(static_cast<int>(i)), o.dtype, o.strides.back(), lanes));
+  }
+  return emit_expr(e, epilogue.expr, inputs);
+}
+
+DType stored_type(const Epilogue& epilogue, DType plain) {
+  if (epilogue.empty()) return plain;
+  switch (epilogue.expr.lane()) {
+    case Lane::f32: return DType::f32;
+    case Lane::i32: return DType::i32;
+    default: return DType::boolean;
+  }
+}
+
+}  // namespace kiln

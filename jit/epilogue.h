@@ -1,0 +1,22 @@
+// The fused expression between an accumulator and the store, for every family.
+#pragma once
+
+#include "jit/emitter.h"
+#include "jit/expr_emit.h"
+#include "jit/kernel_spec.h"
+
+namespace kiln {
+
+/// `lanes` elements of an operand whose neighbours lie `stride` elements apart (0: one element in every lane).
+Vec load_strided(Emitter& e, Mem at, DType type, int64_t stride, int lanes);
+/// The reverse; `stride` is not 0.
+void store_strided(Emitter& e, Mem at, Vec v, DType type, int64_t stride, int lanes);
+
+/// The value to store for `acc`: `operand(i)` says where element 0 of fused operand i lies for this vector; its innermost stride is
+/// that of the spec.
+Vec apply_epilogue(Emitter& e, const Epilogue& epilogue, Vec acc, int lanes, FunctionRef<Mem(int operand)> operand);
+
+/// The dtype in memory of a result: f32 without an epilogue, else by the expression's lane.
+DType stored_type(const Epilogue& epilogue, DType plain = DType::f32);
+
+}  // namespace kiln

@@ -1,0 +1,148 @@
+// Depthwise convolution, channels last: a tile of output pixels in registers, vectors over channels, one tap at a time.
+#include "jit/epilogue.h"
+#include "jit/kernels/families.h"
+#include "jit/kernels/loops.h"
+
+namespace kiln {
+namespace {
+
+constexpr int64_t kF = 4;
+
+const DepthwiseSpec& spec_of(const KernelSpec& spec) { return *std::get_if<DepthwiseSpec>(&spec); }
+
+class DepthwiseEmitter {
+ public:
+  DepthwiseEmitter(Emitter& emitter, const DepthwiseSpec& spec, const Schedule& schedule, std::string name)
+      : e_(emitter), s_(spec), h_(schedule.tile_h), w_(schedule.tile_w), name_(std::move(name)), fused_(s_.epilogue.operands.size()),
+        out_type_(stored_type(s_.epilogue)) {}
+
+  Func emit() {
+    const Func rows = emit_rows(h_);
+    const int64_t rest = s_.oh % h_;
+    const Func last = rest ? emit_rows(rest) : rows;
+    const int64_t row_blocks = ceil_div(s_.oh, h_);
+    const Func f = e_.begin_function(name_, static_cast<int>(6 + fused_));
+    const Int b = e_.integer(), y = e_.integer(), t = e_.integer();
+    for_units(e_, [&](Int unit) {
+      split(e_, unit, row_blocks, y, b);
+      std::vector<Arg> args;
+      const auto place = [&](int param, int64_t batch, int64_t row, int64_t bytes) {
+        const Int p = e_.integer();
+        e_.op(IntOp::mul, p, b, batch * bytes);
+        e_.op(IntOp::mul, t, y, row * h_ * bytes);
+        add(e_, p, p, t);
+        add(e_, p, p, e_.param(param));
+        args.emplace_back(p);
+      };
+      place(3, s_.out_batch, s_.out_row, size_of(out_type_));
+      place(4, s_.in_batch, s_.in_row, kF);
+      args.emplace_back(e_.param(5));
+      for (size_t i = 0; i < fused_; ++i) {
+        const FusedOperand& o = s_.epilogue.operands[i];
+        place(static_cast<int>(6 + i), o.strides[0], o.strides[1], size_of(o.dtype));
+      }
+      if (rest)
+        e_.if_(y, Compare::lt, row_blocks - 1, [&] { e_.call(rows, args); }, [&] { e_.call(last, args); });
+      else
+        e_.call(rows, args);
+    });
+    e_.end_function();
+    return f;
+  }
+
+ private:
+  std::vector<Int> params() {
+    std::vector<Int> p;
+    for (int i = 0; i < static_cast<int>(3 + fused_); ++i) p.push_back(e_.param(i));
+    return p;
+  }
+  /// Bytes from one output column to the next, per pointer (out, in, w, fused…).
+  std::vector<int64_t> column_steps() const {
+    std::vector<int64_t> steps{s_.out_col * size_of(out_type_), s_.in_col * kF, 0};
+    for (const FusedOperand& o : s_.epilogue.operands) steps.push_back(o.strides[2] * size_of(o.dtype));
+    return steps;
+  }
+
+  /// rows(out, in, w, fused…): `height` output rows.
+  Func emit_rows(int64_t height) {
+    const int64_t full = s_.ow / w_, rest = s_.ow % w_;
+    Func whole{}, last{};
+    if (full) whole = emit_tile(height, w_);
+    if (rest) last = emit_tile(height, rest);
+    const Func f = e_.begin_function(name_ + "_rows" + std::to_string(height), static_cast<int>(3 + fused_));
+    const std::vector<Int> p = params();
+    const std::vector<Arg> args(p.begin(), p.end());
+    const std::vector<int64_t> steps = column_steps();
+    const Int x = e_.integer();
+    if (full) {
+      e_.for_range(x, 0, full, 1, [&] {
+        e_.call(whole, args);
+        for (size_t i = 0; i < p.size(); ++i)
+          if (steps[i]) add(e_, p[i], p[i], steps[i] * w_);
+      });
+    }
+    if (rest) e_.call(last, args);
+    e_.end_function();
+    return f;
+  }
+
+  /// tile(out, in, w, fused…): height × width output pixels, all channels.
+  Func emit_tile(int64_t height, int64_t width) {
+    const Func f = e_.begin_function(name_ + "_tile" + std::to_string(height) + "x" + std::to_string(width), static_cast<int>(3 + fused_));
+    const std::vector<Int> p = params();
+    std::vector<int64_t> steps{size_of(out_type_), kF, kF};
+    for (const FusedOperand& o : s_.epilogue.operands) steps.push_back(o.strides[3] * size_of(o.dtype));
+    for_vectors(e_, s_.c, 1, p, steps, [&](int64_t c, int lanes) { emit_vector(height, width, c, lanes); });
+    e_.end_function();
+    return f;
+  }
+
+  void emit_vector(int64_t height, int64_t width, int64_t c, int lanes) {
+    std::vector<Vec> acc(static_cast<size_t>(height * width));
+    for (Vec& v : acc) e_.splat(v = e_.vec(), 0);
+    const Vec tap = e_.vec(), x = e_.vec();
+    for (int64_t ky = 0; ky < s_.kh; ++ky) {
+      for (int64_t kx = 0; kx < s_.kw; ++kx) {
+        e_.load(tap, {e_.param(2), ((ky * s_.kw + kx) * s_.c + c) * kF}, DType::f32, lanes);
+        for (int64_t i = 0; i < height * width; ++i) {
+          const int64_t at = (i / width) * s_.in_row + (i % width) * s_.in_col + ky * s_.in_tap_row + kx * s_.in_tap_col + c;
+          e_.load(x, {e_.param(1), at * kF}, DType::f32, lanes);
+          const Vec a = acc[static_cast<size_t>(i)];
+          e_.madd(a, x, tap, a);
+        }
+      }
+    }
+    for (int64_t i = 0; i < height * width; ++i) {
+      const auto at = [&](int64_t row, int64_t col, int64_t channel) { return (i / width) * row + (i % width) * col + channel * c; };
+      const Vec v = apply_epilogue(e_, s_.epilogue, acc[static_cast<size_t>(i)], lanes, [&](int k) {
+        const FusedOperand& o = s_.epilogue.operands[static_cast<size_t>(k)];
+        return Mem{e_.param(3 + k), at(o.strides[1], o.strides[2], o.strides[3]) * size_of(o.dtype)};
+      });
+      e_.store({e_.param(0), at(s_.out_row, s_.out_col, 1) * size_of(out_type_)}, v, out_type_, lanes);
+    }
+  }
+
+  Emitter& e_;
+  DepthwiseSpec s_;
+  int64_t h_, w_;
+  std::string name_;
+  size_t fused_;
+  DType out_type_;
+};
+
+int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target&) {
+  return spec_of(spec).batch * ceil_div(spec_of(spec).oh, schedule.tile_h);
+}
+int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
+bool feasible(const KernelSpec&, const Schedule& s, const Target& t) {
+  return s.tile_h >= 1 && s.tile_w >= 1 && s.tile_h * s.tile_w + 2 + (t.fma ? 0 : 1) <= t.vector_registers;
+}
+Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
+  return DepthwiseEmitter(e, spec_of(spec), schedule, name).emit();
+}
+
+}  // namespace
+
+const Family kDepthwiseFamily{"depthwise", units, no_scratch, feasible, emit};
+
+}  // namespace kiln

@@ -1,0 +1,10 @@
+// The rows of the family table; each is defined in the file of its name.
+#pragma once
+
+#include "jit/family.h"
+
+namespace kiln {
+
+extern const Family kContractionFamily, kPackFamily, kDepthwiseFamily, kMapFamily, kReduceFamily, kNormFamily, kWindowFamily, kGatherFamily;
+
+}  // namespace kiln

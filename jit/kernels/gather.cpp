@@ -1,0 +1,73 @@
+// Rows of a table by index: embeddings and index_select. No index reads outside the table, whatever the input holds.
+#include "jit/epilogue.h"
+#include "jit/kernels/families.h"
+#include "jit/kernels/loops.h"
+
+namespace kiln {
+namespace {
+
+const GatherSpec& spec_of(const KernelSpec& spec) { return *std::get_if<GatherSpec>(&spec); }
+
+/// Entry operands: out, table, index, status.
+Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::string& name) {
+  const GatherSpec& s = spec_of(kernel);
+  const int64_t bytes = size_of(s.dtype), slice_bytes = s.slice * bytes;
+  const bool words = slice_bytes % 4 == 0;
+
+  const Func copy = e.begin_function(name + "_slice", 2);
+  const Int dst = e.param(0), src = e.param(1);
+  if (words) {
+    for_vectors(e, slice_bytes / 4, 4, {dst, src}, {4, 4}, [&](int64_t at, int lanes) {
+      const Vec v = e.vec();
+      e.load(v, {src, at * 4}, DType::i32, lanes);
+      e.store({dst, at * 4}, v, DType::i32, lanes);
+    });
+  } else {
+    const Int i = e.integer(), v = e.integer();
+    e.for_range(i, 0, slice_bytes, 1, [&] {
+      e.load_int(v, {src, 0}, DType::u8);
+      e.store_int({dst, 0}, v, DType::u8);
+      add(e, dst, dst, 1);
+      add(e, src, src, 1);
+    });
+  }
+  e.end_function();
+
+  const Func f = e.begin_function(name, 7);
+  const Int i = e.integer(), o = e.integer(), index = e.integer(), at = e.integer(), from = e.integer(), t = e.integer();
+  for_units(e, [&](Int unit) {
+    split(e, unit, s.count, i, o);
+    e.op(IntOp::mul, at, i, s.index_stride * size_of(s.index_dtype));
+    add(e, at, at, e.param(5));
+    e.load_int(index, {at, 0}, s.index_dtype);
+    e.if_(index, Compare::lt, 0, [&] { add(e, index, index, s.rows); });
+    const auto refuse = [&] {
+      e.set(index, 0);
+      e.set(t, kStatusBadIndex);
+      e.store_int({e.param(6), 0}, t, DType::i32);
+    };
+    e.if_(index, Compare::lt, 0, refuse);
+    e.if_(index, Compare::ge, s.rows, refuse);
+    e.op(IntOp::mul, from, index, s.table_row * bytes);
+    e.op(IntOp::mul, t, o, s.table_outer * bytes);
+    add(e, from, from, t);
+    add(e, from, from, e.param(4));
+    e.op(IntOp::mul, at, i, s.out_row * bytes);
+    e.op(IntOp::mul, t, o, s.out_outer * bytes);
+    add(e, at, at, t);
+    add(e, at, at, e.param(3));
+    e.call(copy, {at, from});
+  });
+  e.end_function();
+  return f;
+}
+
+int64_t units(const KernelSpec& spec, const Schedule&, const Target&) { return spec_of(spec).outer * spec_of(spec).count; }
+int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
+bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }
+
+}  // namespace
+
+const Family kGatherFamily{"gather", units, no_scratch, feasible, emit};
+
+}  // namespace kiln

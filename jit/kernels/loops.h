@@ -1,0 +1,68 @@
+// Loop shapes that every kernel shares.
+#pragma once
+
+#include <vector>
+
+#include "jit/emitter.h"
+
+namespace kiln {
+
+/// do body while (++i < end), skipped when begin ≥ end: the walk over a thread's units.
+inline void for_units(Emitter& e, FunctionRef<void(Int unit)> body) {
+  const Int unit = e.param(0), end = e.param(1);
+  e.if_(unit, Compare::lt, end, [&] {
+    e.do_while(
+        [&] {
+          body(unit);
+          add(e, unit, unit, 1);
+        },
+        unit, Compare::lt, end);
+  });
+}
+
+/// A nest of loops that moves pointers: after the nest every pointer is where it was. `strides[p][d]` in bytes.
+inline void nest(Emitter& e, const std::vector<int64_t>& dims, const std::vector<Int>& pointers,
+                 const std::vector<std::vector<int64_t>>& strides, size_t depth, FunctionRef<void()> body) {
+  if (depth == dims.size()) return body();
+  const auto move = [&](int64_t times) {
+    for (size_t p = 0; p < pointers.size(); ++p)
+      if (strides[p][depth]) add(e, pointers[p], pointers[p], strides[p][depth] * times);
+  };
+  if (dims[depth] == 1) return nest(e, dims, pointers, strides, depth + 1, body);
+  const Int i = e.integer();
+  e.for_range(i, 0, dims[depth], 1, [&] {
+    nest(e, dims, pointers, strides, depth + 1, body);
+    move(1);
+  });
+  move(-dims[depth]);
+}
+
+/// Vectors of a run of `count` elements: body(first element, lanes) unrolled by `unroll` whole vectors, then what is left. `bases` move
+/// along by `steps` bytes an element; offsets given to the body are elements relative to the moved bases.
+inline void for_vectors(Emitter& e, int64_t count, int unroll, const std::vector<Int>& bases, const std::vector<int64_t>& steps,
+                        FunctionRef<void(int64_t element, int lanes)> body) {
+  const int w = e.width();
+  const int64_t chunk = int64_t{w} * unroll, rounds = count / chunk;
+  const auto move = [&](int64_t elements) {
+    for (size_t i = 0; i < bases.size(); ++i)
+      if (steps[i] && elements) add(e, bases[i], bases[i], steps[i] * elements);
+  };
+  if (rounds) {
+    const Int i = e.integer();
+    e.for_range(i, 0, rounds, 1, [&] {
+      for (int u = 0; u < unroll; ++u) body(int64_t{u} * w, w);
+      move(chunk);
+    });
+  }
+  const int64_t rest = count - rounds * chunk;
+  for (int64_t at = 0; at < rest; at += w) body(at, static_cast<int>(rest - at < w ? rest - at : w));
+  move(-rounds * chunk);
+}
+
+/// low = v mod n, high = v div n (low and high are other registers than v).
+inline void split(Emitter& e, Int v, int64_t n, Int low, Int high) {
+  e.op(IntOp::rem, low, v, n);
+  e.op(IntOp::div, high, v, n);
+}
+
+}  // namespace kiln

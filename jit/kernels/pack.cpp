@@ -1,0 +1,135 @@
+// Packing of B: a strided matrix becomes panels of NR columns in the order in which a contraction reads them.
+#include "jit/epilogue.h"
+#include "jit/kernels/contraction.h"
+#include "jit/kernels/families.h"
+
+namespace kiln {
+namespace {
+
+const PackSpec& spec_of(const KernelSpec& spec) { return *std::get_if<PackSpec>(&spec); }
+
+class PackEmitter {
+ public:
+  PackEmitter(Emitter& emitter, const PackSpec& spec, const Schedule& schedule, std::string name)
+      : e_(emitter), s_(spec), name_(std::move(name)), nr_(tile_columns(schedule, e_.target())), panels_(ceil_div(s_.n, nr_)) {}
+
+  Func emit() {
+    const int64_t full = s_.n / nr_, tail = s_.n % nr_;
+    Func whole{}, last{};
+    if (full) whole = emit_panel(nr_);
+    if (tail) last = emit_panel(tail);
+    return emit_entry(full, whole, last);
+  }
+
+ private:
+  /// panel(dst, src): [kh][kw][k][columns], the last vector filled up with zeros.
+  Func emit_panel(int64_t columns) {
+    const Func f = e_.begin_function(name_ + "_panel" + std::to_string(columns), 2);
+    const Int dst = e_.param(0), src = e_.param(1), row = e_.integer();
+    const Int y = e_.integer(), x = e_.integer();
+    const int64_t padded = round_up(columns, e_.width());
+    e_.for_range(y, 0, s_.kh, 1, [&] {
+      e_.for_range(x, 0, s_.kw, 1, [&] {
+        e_.set(row, src);
+        const int64_t block = s_.src_k == 1 && s_.src_n != 1 ? e_.width() : 1;
+        const Int k = e_.integer();
+        if (s_.k / block) {
+          e_.for_range(k, 0, s_.k / block, 1, [&] {
+            block == 1 ? copy_row(dst, row, columns, 0) : transpose(dst, row, columns, padded);
+            add(e_, row, row, block * s_.src_k * 4);
+            add(e_, dst, dst, block * padded * 4);
+          });
+        }
+        for (int64_t i = 0; i < s_.k % block; ++i) {
+          copy_row(dst, row, columns, i * s_.src_k);
+          add(e_, dst, dst, padded * 4);
+        }
+        add(e_, src, src, s_.src_kw * 4);
+      });
+      add(e_, src, src, (s_.src_kh - s_.kw * s_.src_kw) * 4);
+    });
+    e_.end_function();
+    return f;
+  }
+
+  /// One k: `columns` elements src_n apart.
+  void copy_row(Int dst, Int src, int64_t columns, int64_t offset) {
+    const int w = e_.width();
+    for (int64_t j = 0; j < columns; j += w) {
+      const int lanes = static_cast<int>(std::min<int64_t>(w, columns - j));
+      const int64_t at = (offset + j * s_.src_n) * 4;
+      e_.store({dst, j * 4}, load_strided(e_, {src, at}, DType::f32, lanes == 1 ? 1 : s_.src_n, lanes));
+    }
+  }
+
+  /// width × width blocks: the source runs along k, the panel along n. Rows are loaded whole and their lanes stored apart.
+  void transpose(Int dst, Int src, int64_t columns, int64_t padded) {
+    const int w = e_.width();
+    const Vec v = e_.vec();
+    for (int64_t j = 0; j < padded; ++j) {
+      if (j < columns)
+        e_.load(v, {src, j * s_.src_n * 4});
+      else
+        e_.splat_i32(v, 0);
+      for (int i = 0; i < w; ++i) e_.store_lane({dst, (i * padded + j) * 4}, v, i);
+    }
+  }
+
+  /// Units are panels of each batch.
+  Func emit_entry(int64_t full, Func whole, Func last) {
+    const Func f = e_.begin_function(name_, 5);
+    const Int unit = e_.param(0), end = e_.param(1), dst = e_.integer(), src = e_.integer(), p = e_.integer(), b = e_.integer(), t = e_.integer();
+    const int64_t depth = s_.kh * s_.kw * s_.k;
+    e_.if_(unit, Compare::lt, end, [&] {
+      e_.do_while(
+          [&] {
+            e_.op(IntOp::rem, p, unit, panels_);
+            e_.op(IntOp::div, b, unit, panels_);
+            e_.op(IntOp::mul, dst, p, nr_ * depth * 4);
+            e_.op(IntOp::mul, src, p, nr_ * s_.src_n * 4);
+            for (int axis = 1; axis >= 0; --axis) {
+              const auto a = static_cast<size_t>(axis);
+              e_.op(IntOp::rem, t, b, s_.batch[a]);
+              e_.op(IntOp::div, b, b, s_.batch[a]);
+              const Int by = e_.integer();
+              e_.op(IntOp::mul, by, t, s_.dst_batch[a] * 4);
+              add(e_, dst, dst, by);
+              e_.op(IntOp::mul, by, t, s_.src_batch[a] * 4);
+              add(e_, src, src, by);
+            }
+            add(e_, dst, dst, e_.param(3));
+            add(e_, src, src, e_.param(4));
+            const std::vector<Arg> args{dst, src};
+            if (whole.id >= 0 && last.id >= 0)
+              e_.if_(p, Compare::lt, full, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
+            else
+              e_.call(whole.id >= 0 ? whole : last, args);
+            add(e_, unit, unit, 1);
+          },
+          unit, Compare::lt, end);
+    });
+    e_.end_function();
+    return f;
+  }
+
+  Emitter& e_;
+  PackSpec s_;
+  std::string name_;
+  int64_t nr_, panels_;
+};
+
+int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
+  const PackSpec& s = spec_of(spec);
+  return s.batch[0] * s.batch[1] * ceil_div(s.n, tile_columns(schedule, target));
+}
+int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
+bool feasible(const KernelSpec&, const Schedule& s, const Target&) { return s.nv >= 1; }
+Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
+  return PackEmitter(e, spec_of(spec), schedule, name).emit();
+}
+
+}  // namespace
+
+const Family kPackFamily{"pack", units, no_scratch, feasible, emit};
+
+}  // namespace kiln

@@ -1,0 +1,13 @@
+#include "jit/kernels/families.h"
+
+namespace kiln {
+
+const Family& family_of(const KernelSpec& spec) {
+  // in the order of KernelSpec's alternatives
+  static const Family* const kTable[] = {&kContractionFamily, &kPackFamily, &kDepthwiseFamily, &kMapFamily,
+                                         &kReduceFamily,      &kNormFamily, &kWindowFamily,    &kGatherFamily};
+  static_assert(sizeof kTable / sizeof *kTable == std::variant_size_v<KernelSpec>);
+  return *kTable[spec.index()];
+}
+
+}  // namespace kiln

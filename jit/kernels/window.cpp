@@ -1,0 +1,154 @@
+// Pooling, channels last: windows are clipped to the image at run time, vectors run over channels.
+#include "jit/epilogue.h"
+#include "jit/kernels/families.h"
+#include "jit/kernels/loops.h"
+
+namespace kiln {
+namespace {
+
+constexpr int64_t kF = 4;
+
+const WindowSpec& spec_of(const KernelSpec& spec) { return *std::get_if<WindowSpec>(&spec); }
+
+class WindowEmitter {
+ public:
+  WindowEmitter(Emitter& emitter, const WindowSpec& spec, std::string name)
+      : e_(emitter), s_(spec), name_(std::move(name)), fused_(s_.epilogue.operands.size()), out_type_(stored_type(s_.epilogue)) {}
+
+  /// Units are output rows.
+  Func emit() {
+    const Func pixel = emit_pixel();
+    const Func f = e_.begin_function(name_, static_cast<int>(5 + fused_));
+    const Int y = e_.integer(), b = e_.integer(), x = e_.integer(), t = e_.integer();
+    const Int y0 = e_.integer(), ny = e_.integer(), x0 = e_.integer(), nx = e_.integer();
+    for_units(e_, [&](Int unit) {
+      split(e_, unit, s_.oh, y, b);
+      clip(y, s_.stride_h, s_.pad_top, s_.dilation_h, s_.kh, s_.ih, y0, ny);
+      std::vector<Int> p;
+      const auto place = [&](int param, int64_t batch, int64_t row, Int row_index, int64_t bytes) {
+        p.push_back(e_.integer());
+        e_.op(IntOp::mul, p.back(), b, batch * bytes);
+        e_.op(IntOp::mul, t, row_index, row * bytes);
+        add(e_, p.back(), p.back(), t);
+        add(e_, p.back(), p.back(), e_.param(param));
+      };
+      place(3, s_.out_batch, s_.out_row, y, size_of(out_type_));
+      place(4, s_.in_batch, s_.in_row, y0, kF);
+      for (size_t i = 0; i < fused_; ++i) {
+        const FusedOperand& o = s_.epilogue.operands[i];
+        place(static_cast<int>(5 + i), o.strides[0], o.strides[1], y, size_of(o.dtype));
+      }
+      const Int at = e_.integer();
+      e_.for_range(x, 0, s_.ow, 1, [&] {
+        clip(x, s_.stride_w, s_.pad_left, s_.dilation_w, s_.kw, s_.iw, x0, nx);
+        e_.op(IntOp::mul, at, x0, s_.in_col * kF);
+        add(e_, at, at, p[1]);
+        std::vector<Arg> args{p[0], at, ny, nx};
+        for (size_t i = 0; i < fused_; ++i) args.emplace_back(p[2 + i]);
+        e_.call(pixel, args);
+        add(e_, p[0], p[0], s_.out_col * size_of(out_type_));
+        for (size_t i = 0; i < fused_; ++i) {
+          const FusedOperand& o = s_.epilogue.operands[i];
+          add(e_, p[2 + i], p[2 + i], o.strides[2] * size_of(o.dtype));
+        }
+      });
+    });
+    e_.end_function();
+    return f;
+  }
+
+ private:
+  /// The first tap inside the image (as a coordinate there) and how many there are.
+  void clip(Int out, int64_t stride, int64_t pad, int64_t dilation, int64_t taps, int64_t extent, Int first, Int count) {
+    const Int start = e_.integer(), lo = e_.integer();
+    e_.op(IntOp::mul, start, out, stride);
+    add(e_, start, start, -pad);
+    e_.op(IntOp::sub, lo, 0, start);  // ceil(max(0, -start) / dilation)
+    e_.op(IntOp::max, lo, lo, 0);
+    add(e_, lo, lo, dilation - 1);
+    e_.op(IntOp::div, lo, lo, dilation);
+    e_.op(IntOp::sub, count, extent + dilation - 1, start);  // ceil((extent - start) / dilation)
+    e_.op(IntOp::max, count, count, 0);
+    e_.op(IntOp::div, count, count, dilation);
+    e_.op(IntOp::min, count, count, taps);
+    e_.op(IntOp::sub, count, count, lo);
+    e_.op(IntOp::max, count, count, 0);
+    e_.op(IntOp::mul, first, lo, dilation);
+    add(e_, first, first, start);
+    e_.op(IntOp::min, first, first, extent - 1);
+    e_.op(IntOp::max, first, first, 0);
+  }
+
+  /// pixel(out, in, ny, nx, fused…): one output pixel, all channels.
+  Func emit_pixel() {
+    const Func f = e_.begin_function(name_ + "_pixel", static_cast<int>(4 + fused_));
+    const Int in = e_.param(1), ny = e_.param(2), nx = e_.param(3);
+    const Vec factor = e_.vec();
+    if (s_.kind == WindowKind::average) {
+      const int64_t fixed = s_.divisor ? s_.divisor : s_.divide_by_all ? s_.kh * s_.kw : 0;
+      if (fixed) {
+        e_.splat(factor, 1.0f / static_cast<float>(fixed));
+      } else {
+        const Int n = e_.integer();
+        const Vec one = e_.vec();
+        e_.op(IntOp::mul, n, ny, nx);
+        e_.splat_int(factor, n);
+        e_.op(VecUnary::i32_to_f32, factor, factor);
+        e_.splat(one, 1);
+        e_.op(VecBinary::div, factor, one, factor);
+      }
+    }
+    std::vector<Int> p{e_.param(0), in};
+    std::vector<int64_t> steps{size_of(out_type_), kF};
+    for (size_t i = 0; i < fused_; ++i) {
+      const FusedOperand& o = s_.epilogue.operands[i];
+      p.push_back(e_.param(static_cast<int>(4 + i)));
+      steps.push_back(o.strides[3] * size_of(o.dtype));
+    }
+    for_vectors(e_, s_.c, 1, p, steps, [&](int64_t c, int lanes) {
+      Vec v = fold(in, c, lanes, ny, nx);
+      if (s_.kind == WindowKind::average) e_.op(VecBinary::mul, v, v, factor);
+      v = apply_epilogue(e_, s_.epilogue, v, lanes, [&](int k) {
+        const auto i = static_cast<size_t>(k) + 2;
+        return Mem{p[i], c * steps[i]};
+      });
+      e_.store({p[0], c * steps[0]}, v, out_type_, lanes);
+    });
+    e_.end_function();
+    return f;
+  }
+
+  Vec fold(Int in, int64_t c, int lanes, Int ny, Int nx) {
+    const Vec acc = e_.vec(), x = e_.vec();
+    const Int row = e_.integer(), at = e_.integer(), i = e_.integer(), j = e_.integer();
+    e_.splat(acc, s_.kind == WindowKind::max ? -__builtin_inff() : 0.0f);
+    e_.set(row, in);
+    e_.for_range(i, 0, ny, 1, [&] {
+      e_.set(at, row);
+      e_.for_range(j, 0, nx, 1, [&] {
+        e_.load(x, {at, c * kF}, DType::f32, lanes);
+        e_.op(s_.kind == WindowKind::max ? VecBinary::max : VecBinary::add, acc, x, acc);
+        add(e_, at, at, s_.dilation_w * s_.in_col * kF);
+      });
+      add(e_, row, row, s_.dilation_h * s_.in_row * kF);
+    });
+    return acc;
+  }
+
+  Emitter& e_;
+  WindowSpec s_;
+  std::string name_;
+  size_t fused_;
+  DType out_type_;
+};
+
+int64_t units(const KernelSpec& spec, const Schedule&, const Target&) { return spec_of(spec).batch * spec_of(spec).oh; }
+int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
+bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }
+Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string& name) { return WindowEmitter(e, spec_of(spec), name).emit(); }
+
+}  // namespace
+
+const Family kWindowFamily{"window", units, no_scratch, feasible, emit};
+
+}  // namespace kiln
