@@ -34,7 +34,8 @@ constexpr int64_t kControlHost = 256;
 /// Exports (all parameters address-wide integers):
 ///   run(base, thread, threads, first, last)   steps [first, last), with barriers; every thread calls it with the same range
 ///   init(base, phase)                         the steps of one init phase
-/// Between barriers a set cancel flag ends the run with status kStatusAborted.
+/// A run ends with a barrier: when it returns on one thread, every thread's work is done. A cancel flag that is set when the last thread
+/// arrives at a barrier ends the run everywhere, with status kStatusAborted; the host clears status and flag before a run.
 Status emit_program(Emitter& emitter, const Program& program);
 
 }  // namespace kiln
