@@ -1,0 +1,144 @@
+// The compiler's instance: a standalone WebAssembly module with the C exports of runtime/web_api.h.
+import type * as Fs from 'node:fs/promises';
+import { asKilnError, KilnError, type KilnErrorCode } from '../shared/errors.js';
+import type { CompilerSource } from '../shared/messages.js';
+import { isNode, nodeModule } from '../shared/node.js';
+
+interface Exports {
+  memory: WebAssembly.Memory;
+  _initialize?(): void;
+  kiln_alloc(bytes: number): number;
+  kiln_free(at: number): void;
+  kiln_head_layout(bytes: number, size: number): number;
+  kiln_open(head: number, size: number, fileBytes: number, options: number, optionsSize: number): number;
+  kiln_wisdom(json: number, size: number): number;
+  kiln_tune_next(max: number): number;
+  kiln_tune_describe(): number;
+  kiln_tune_report(index: number, nanoseconds: number): number;
+  kiln_emit(): number;
+  kiln_manifest(): number;
+  kiln_wisdom_export(): number;
+  kiln_dump(stage: number, size: number): number;
+  kiln_result_data(): number;
+  kiln_result_size(): number;
+}
+
+/** What standalone wasm asks of its host: nothing here does I/O, so everything but leaving answers "not supported". */
+function systemImports(module: WebAssembly.Module): WebAssembly.Imports {
+  const kNoSys = 52;
+  const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
+  for (const { module: space, name, kind } of WebAssembly.Module.imports(module)) {
+    if (kind !== 'function') throw new KilnError('internal', `the compiler asks for ${kind} ${space}.${name}`);
+    const leaves = name === 'proc_exit' || name === 'abort';
+    (imports[space] ??= {})[name] = leaves
+      ? () => {
+          throw new KilnError('internal', 'the compiler gave up; report this model');
+        }
+      : () => (name.startsWith('emscripten_notify') ? 0 : kNoSys);
+  }
+  return imports;
+}
+
+async function moduleOf(source: CompilerSource): Promise<WebAssembly.Module> {
+  if (source instanceof WebAssembly.Module) return source;
+  if (typeof source !== 'string') return WebAssembly.compile(source);
+  if (isNode && source.startsWith('file:')) return WebAssembly.compile(await nodeModule<typeof Fs>('fs/promises').readFile(new URL(source)));
+  const response = await fetch(source);
+  if (!response.ok) throw new KilnError('network', `the compiler at ${source} answered ${response.status}: serve the files of wasmkiln's dist together`);
+  if (response.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(response);
+  return WebAssembly.compile(await response.arrayBuffer());
+}
+
+export class Compiler {
+  private constructor(private readonly exports_: Exports) {}
+
+  static async create(source: CompilerSource): Promise<Compiler> {
+    try {
+      const module = await moduleOf(source);
+      const instance = await WebAssembly.instantiate(module, systemImports(module));
+      const exports = instance.exports as unknown as Exports;
+      exports._initialize?.();
+      return new Compiler(exports);
+    } catch (thrown) {
+      const blocked = thrown instanceof WebAssembly.CompileError && /unsafe-eval|Content Security Policy/i.test(thrown.message);
+      if (blocked) throw new KilnError('unsupported-environment', "the page's Content-Security-Policy forbids WebAssembly: add 'wasm-unsafe-eval' to script-src", { cause: thrown });
+      throw asKilnError(thrown, 'compile', 'the compiler could not be started');
+    }
+  }
+
+  headLayout(bytes: Uint8Array): { headBytes: number; weightsBegin: number } {
+    this.given(bytes, (at, size) => this.exports_.kiln_head_layout(at, size));
+    return this.json();
+  }
+
+  open(head: Uint8Array, fileBytes: number, options: string): { weightsBytes: number; arenaBytes: number; kernels: number } {
+    const text = new TextEncoder().encode(options);
+    this.given(head, (at, size) => this.given(text, (optionsAt, optionsSize) => this.exports_.kiln_open(at, size, fileBytes, optionsAt, optionsSize)));
+    return this.json();
+  }
+
+  wisdom(json: string): void {
+    this.given(new TextEncoder().encode(json), (at, size) => this.exports_.kiln_wisdom(at, size));
+  }
+
+  /** A module that measures the next candidates, or null when nothing is left. */
+  tuneNext(max: number): { count: number; module: Uint8Array<ArrayBuffer> } | null {
+    const count = this.checked(this.exports_.kiln_tune_next(max));
+    return count > 0 ? { count, module: this.result() } : null;
+  }
+
+  tuneDescribe(): { bytes: number; candidates: { spec: string; schedule: string; flops: number }[] } {
+    this.checked(this.exports_.kiln_tune_describe());
+    return this.json();
+  }
+
+  tuneReport(index: number, nanoseconds: number): void {
+    this.checked(this.exports_.kiln_tune_report(index, nanoseconds));
+  }
+
+  emit(): Uint8Array<ArrayBuffer> {
+    this.checked(this.exports_.kiln_emit());
+    return this.result();
+  }
+
+  manifest(): string {
+    this.checked(this.exports_.kiln_manifest());
+    return this.text();
+  }
+
+  wisdomExport(): string {
+    this.checked(this.exports_.kiln_wisdom_export());
+    return this.text();
+  }
+
+  /** Calls with bytes copied into the compiler's memory. */
+  private given(bytes: Uint8Array, call: (at: number, size: number) => number): number {
+    const at = this.exports_.kiln_alloc(bytes.length);
+    if (at === 0) throw new KilnError('out-of-memory', `the compiler has no room for ${bytes.length} bytes`);
+    try {
+      new Uint8Array(this.exports_.memory.buffer, at, bytes.length).set(bytes);
+      return this.checked(call(at, bytes.length));
+    } finally {
+      this.exports_.kiln_free(at);
+    }
+  }
+
+  private checked(answer: number): number {
+    if (answer >= 0) return answer;
+    const error = this.json<{ code: KilnErrorCode; message: string; where?: string }>();
+    throw new KilnError(error.code, error.message, { where: error.where ?? '' });
+  }
+
+  private result(): Uint8Array<ArrayBuffer> {
+    const at = this.exports_.kiln_result_data() >>> 0;
+    return new Uint8Array(this.exports_.memory.buffer, at, this.exports_.kiln_result_size()).slice();
+  }
+
+  private text(): string {
+    return new TextDecoder().decode(this.result());
+  }
+
+  private json<T>(): T {
+    return JSON.parse(this.text()) as T;
+  }
+}

@@ -1,0 +1,80 @@
+// The compiler worker: one model, then it is thrown away.
+import { Channel, Transferred, type Hold } from '../shared/channel.js';
+import { asKilnError, describe, KilnError } from '../shared/errors.js';
+import { kLimit32 } from '../shared/memory.js';
+import type { CompileRequest, CompileResult, CompilerCalls, CompileSettings, CompilerSource, ProgressEvent, WisdomTexts } from '../shared/messages.js';
+import { Compiler } from './instance.js';
+import { tune } from './tune.js';
+
+const kSlack = 64 << 20; // control block, scratch, alignment
+
+function optionLines(settings: CompileSettings): string {
+  const flag = (value: boolean): string => (value ? '1' : '0');
+  const lines = [
+    `threads=${settings.threads}`,
+    `shared=${flag(settings.shared)}`,
+    `relaxedSimd=${flag(settings.relaxedSimd)}`,
+    `memory64=${flag(settings.memory64)}`,
+    `device=${settings.device.replaceAll(/[\r\n]+/g, ' ')}`,
+    ...Object.entries(settings.dims).map(([symbol, size]) => `dim.${symbol}=${size}`),
+  ];
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+/** Opens with 32-bit addresses, and again with 64-bit ones when the model asks for more. */
+function openFitting(compiler: Compiler, request: CompileRequest, memory64Possible: boolean): CompileSettings {
+  const settings = { ...request.settings, memory64: false };
+  const { weightsBytes, arenaBytes } = compiler.open(request.head, request.fileBytes, optionLines(settings));
+  if (weightsBytes + arenaBytes + kSlack <= kLimit32) return settings;
+  if (!memory64Possible) throw new KilnError('out-of-memory', `the model needs ${weightsBytes + arenaBytes} bytes: more than 4 GB, and this engine has no 64-bit memory`);
+  settings.memory64 = true;
+  compiler.open(request.head, request.fileBytes, optionLines(settings));
+  return settings;
+}
+
+function giveWisdom(compiler: Compiler, wisdom: WisdomTexts, notes: string[]): void {
+  if (wisdom.stored !== null) {
+    try {
+      compiler.wisdom(wisdom.stored);
+    } catch (thrown) {
+      notes.push(`stored wisdom was dropped: ${describe(thrown)}`);
+    }
+  }
+  for (const text of wisdom.explicit) compiler.wisdom(text);
+}
+
+async function compile(compiler: Compiler, request: CompileRequest, progress: (event: ProgressEvent) => void): Promise<CompileResult> {
+  const notes: string[] = [];
+  const start = performance.now();
+  const settings = openFitting(compiler, request, request.settings.memory64);
+  giveWisdom(compiler, request.wisdom, notes);
+  const tuneStart = performance.now();
+  if (settings.budgetMs > 0) await tune(compiler, settings, progress);
+  const tuneMs = performance.now() - tuneStart;
+  const module = compiler.emit();
+  const manifest = compiler.manifest();
+  const wisdom = compiler.wisdomExport();
+  return { manifest, module, wisdom, memory64: settings.memory64, compileMs: performance.now() - start - tuneMs, tuneMs, notes };
+}
+
+export function startCompiler(port: MessagePort, source: CompilerSource, hold: Hold): void {
+  const created = Compiler.create(source);
+  created.catch(() => undefined); // reported to whoever asks first
+  const channel: Channel<object, CompilerCalls> = new Channel<object, CompilerCalls>(
+    port,
+    {
+      ready: () => created.then(() => null),
+      headLayout: async (start) => (await created).headLayout(start),
+      compile: async (request) => {
+        const compiler = await created;
+        try {
+          const result = await compile(compiler, request, (event) => channel.emit('progress', event));
+          return new Transferred(result, [result.module.buffer]);
+        } catch (thrown) {
+          throw asKilnError(thrown, 'compile', 'the compiler failed');
+        }
+      },
+    },
+    hold,
+  );
+}

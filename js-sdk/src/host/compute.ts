@@ -1,0 +1,38 @@
+// Threads 1… of a model: sleep on the control block's generation, take part in a run, sleep again.
+import { Channel, type Hold } from '../shared/channel.js';
+import { addressIn, kHostFinished, kHostFirst, kHostGeneration, kHostLast, type RunExport } from '../shared/memory.js';
+import type { ComputeCalls } from '../shared/messages.js';
+
+type Start = Parameters<ComputeCalls['start']>[0];
+
+/** Never returns. A trap leaves through here as an uncaught error, which the page takes as the end of the model. */
+function serve({ module, memory, base, control, thread, threads, memory64 }: Start): never {
+  const run = new WebAssembly.Instance(module, { env: { memory } }).exports['run'] as RunExport;
+  const words = new Int32Array(memory.buffer, control);
+  const address = addressIn(memory64);
+  let generation = 0;
+  for (;;) {
+    Atomics.wait(words, kHostGeneration / 4, generation);
+    const current = Atomics.load(words, kHostGeneration / 4);
+    if (current === generation) continue;
+    generation = current;
+    const first = Atomics.load(words, kHostFirst / 4);
+    const last = Atomics.load(words, kHostLast / 4);
+    run(address(base), address(thread), address(threads), address(first), address(last));
+    Atomics.add(words, kHostFinished / 4, 1);
+    Atomics.notify(words, kHostFinished / 4);
+  }
+}
+
+export function startCompute(port: MessagePort, hold: Hold): void {
+  new Channel<object, ComputeCalls>(
+    port,
+    {
+      start: (arg) => {
+        setTimeout(() => serve(arg), 0); // after the answer has left
+        return null;
+      },
+    },
+    hold,
+  );
+}

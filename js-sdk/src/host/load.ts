@@ -1,0 +1,124 @@
+// The load, top to bottom: head → compiler → memory → weights as they arrive → threads.
+import type { Channel } from '../shared/channel.js';
+import { asKilnError, KilnError } from '../shared/errors.js';
+import { parseManifest, type Manifest } from '../shared/manifest.js';
+import { kBase } from '../shared/memory.js';
+import type { CompileResult, CompilerCalls, CompilerEvents, ComputeCalls, LoadRequest, LoadResult, MainCalls } from '../shared/messages.js';
+import { Prefetcher } from './prefetch.js';
+import { Session } from './session.js';
+import { openSource } from './source.js';
+import { Verifier } from './verify.js';
+import { WeightWriter } from './weights.js';
+
+const kStartBytes = 16;
+
+export interface Peers {
+  main: Channel<MainCalls>;
+  compiler: Channel<CompilerCalls, object, CompilerEvents>;
+  compute: Channel<ComputeCalls>[];
+}
+
+export async function load(request: LoadRequest, peers: Peers): Promise<{ session: Session; result: LoadResult }> {
+  const begin = performance.now();
+  const since = (start: number): number => performance.now() - start;
+  const compilerReady = peers.compiler.call('ready', null).then(() => since(begin));
+  compilerReady.catch(() => undefined);
+  const wisdom = peers.main.call('wisdom', null);
+  wisdom.catch(() => undefined);
+  const source = await openSource(request.source, () => peers.main.call('pull', null));
+  const stream = new Prefetcher(source, request.stallTimeoutMs, (loadedBytes) => {
+    peers.main.emit('progress', { stage: 'download', loadedBytes, totalBytes: source.size });
+  });
+  try {
+    const { head, weightsBegin } = await readHead(stream, peers.compiler);
+    peers.main.emit('progress', { stage: 'compile' });
+    const gap = weightsBegin - head.length;
+    const compiled = await peers.compiler.call(
+      'compile', { head, fileBytes: source.size ?? -1, settings: request.compile, wisdom: await wisdom }, [head.buffer]);
+    peers.main.emit('compiled', null);
+    const manifest = parseManifest(compiled.manifest);
+    const session = await createSession(compiled, manifest, request);
+    await stream.take(gap);
+    await streamWeights(stream, session, request.verify);
+    const downloadMs = since(begin);
+    await startThreads(session, compiled.memory64, peers.compute);
+    const result = summarize(session, compiled, stream.received, request);
+    Object.assign(result.timings, { compilerReadyMs: await compilerReady, downloadMs, totalMs: since(begin) });
+    return { session, result };
+  } finally {
+    stream.cancel();
+  }
+}
+
+async function readHead(stream: Prefetcher, compiler: Peers['compiler']): Promise<{ head: Uint8Array<ArrayBuffer>; weightsBegin: number }> {
+  const start = await stream.take(kStartBytes);
+  const { name } = stream.source;
+  const text = new TextDecoder('latin1').decode(start).trimStart();
+  if (text.startsWith('<')) {
+    throw new KilnError('bad-file', `${name} is an HTML or XML page, not a model: check the address (some servers answer every unknown path with their index page)`, { where: 'byte 0' });
+  }
+  if (text.startsWith('version https://')) throw new KilnError('bad-file', `${name} is a Git LFS pointer, not a model: run git lfs pull`, { where: 'byte 0' });
+  if (start.length < kStartBytes) throw new KilnError('bad-file', `${name} has ${start.length} bytes: that is no model`, { where: 'byte 0' });
+  const { headBytes, weightsBegin } = await compiler.call('headLayout', start);
+  if (stream.source.size !== undefined && headBytes > stream.source.size) {
+    throw new KilnError('bad-file', `${name} is truncated or damaged: its graph takes ${headBytes} bytes, the file has ${stream.source.size}`, { where: 'byte 0' });
+  }
+  stream.unread(start);
+  const head = await stream.take(headBytes);
+  if (head.length < headBytes) throw new KilnError('bad-file', `${name} is truncated within its graph, at byte ${head.length} of ${headBytes}; download it again`, { where: `byte ${head.length}` });
+  return { head, weightsBegin };
+}
+
+async function createSession(compiled: CompileResult, manifest: Manifest, request: LoadRequest): Promise<Session> {
+  try {
+    const module = await WebAssembly.compile(compiled.module);
+    return new Session(module, manifest, request.compile.threads, { shared: request.compile.shared, memory64: compiled.memory64 });
+  } catch (thrown) {
+    throw asKilnError(thrown, 'compile', "the engine refuses the model's module");
+  }
+}
+
+async function streamWeights(stream: Prefetcher, session: Session, verify: boolean): Promise<void> {
+  const verifier = new Verifier(stream.source.name);
+  const checked = verify && Verifier.available;
+  const writer = new WeightWriter(session.manifest.transfers, session.bytes, kBase, (transfer) => {
+    const at = kBase + transfer.address;
+    if (checked) verifier.check(transfer, session.bytes.subarray(at, at + transfer.size));
+    if (transfer.phase >= 0) session.init(transfer.phase);
+  });
+  while (!writer.complete) {
+    const chunk = await stream.next();
+    if (!chunk) break;
+    writer.feed(chunk);
+    await verifier.room();
+  }
+  writer.end(stream.source.name);
+  await verifier.end();
+}
+
+async function startThreads(session: Session, memory64: boolean, compute: Channel<ComputeCalls>[]): Promise<void> {
+  const { module, memory, control, threads } = session;
+  await Promise.all(compute.map((channel, i) => channel.call('start', { module, memory, base: kBase, control, thread: i + 1, threads, memory64 })));
+}
+
+function summarize(session: Session, compiled: CompileResult, downloadedBytes: number, request: LoadRequest): LoadResult {
+  const { manifest, memory } = session;
+  const port = ({ name, dtype, shape }: Manifest['inputs'][number]): LoadResult['inputs'][number] => ({ name, dtype, shape });
+  const notes = [...compiled.notes];
+  if (request.verify && !Verifier.available) notes.push('checksums were not verified: crypto.subtle needs a secure context');
+  return {
+    inputs: manifest.inputs.map(port),
+    outputs: manifest.outputs.map(port),
+    steps: manifest.steps,
+    kernels: manifest.kernels,
+    layout: manifest.memory,
+    memoryBytes: memory.buffer.byteLength,
+    moduleBytes: compiled.module.length,
+    downloadedBytes,
+    memory64: compiled.memory64,
+    timings: { compilerReadyMs: 0, compileMs: compiled.compileMs, tuneMs: compiled.tuneMs, downloadMs: 0, initMs: session.initMs, totalMs: 0 },
+    wisdom: compiled.wisdom,
+    notes,
+    cancel: request.compile.shared ? { memory, address: session.control } : null,
+  };
+}

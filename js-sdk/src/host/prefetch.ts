@@ -1,0 +1,109 @@
+import { asKilnError, KilnError } from '../shared/errors.js';
+import type { ByteSource } from './source.js';
+
+const kBufferBytes = 16 << 20;
+
+/**
+ * Reads ahead of its consumer into a bounded buffer, so that the download goes on while the compiler works. A read that
+ * brings nothing for `stallTimeoutMs` is an error.
+ */
+export class Prefetcher {
+  private chunks_: Uint8Array[] = [];
+  private buffered_ = 0;
+  private received_ = 0;
+  private ended_ = false;
+  private failure_: KilnError | null = null;
+  private wake_consumer_: (() => void) | null = null;
+  private wake_pump_: (() => void) | null = null;
+
+  constructor(
+    readonly source: ByteSource,
+    private readonly stallTimeoutMs_: number,
+    private readonly on_progress_: (received: number) => void,
+    private readonly limit_: number = kBufferBytes,
+  ) {
+    void this.pump();
+  }
+
+  get received(): number {
+    return this.received_;
+  }
+
+  /** The next chunk, or null at the end. */
+  async next(): Promise<Uint8Array | null> {
+    while (this.chunks_.length === 0) {
+      if (this.failure_ !== null) throw this.failure_;
+      if (this.ended_) return null;
+      await new Promise<void>((resolve) => (this.wake_consumer_ = resolve));
+    }
+    const chunk = this.chunks_.shift() as Uint8Array;
+    this.buffered_ -= chunk.length;
+    this.wake_pump_?.();
+    return chunk;
+  }
+
+  /** Puts bytes back in front. */
+  unread(chunk: Uint8Array): void {
+    if (chunk.length === 0) return;
+    this.chunks_.unshift(chunk);
+    this.buffered_ += chunk.length;
+  }
+
+  /** Exactly `size` bytes, or fewer at the end of the source. */
+  async take(size: number): Promise<Uint8Array<ArrayBuffer>> {
+    const taken = new Uint8Array(size);
+    let filled = 0;
+    while (filled < size) {
+      const chunk = await this.next();
+      if (!chunk) break;
+      const part = chunk.subarray(0, size - filled);
+      taken.set(part, filled);
+      filled += part.length;
+      this.unread(chunk.subarray(part.length));
+    }
+    return taken.subarray(0, filled);
+  }
+
+  cancel(): void {
+    this.ended_ = true;
+    this.chunks_ = [];
+    this.source.cancel();
+    this.wake_pump_?.();
+  }
+
+  private async pump(): Promise<void> {
+    try {
+      while (!this.ended_) {
+        while (this.buffered_ >= this.limit_ && !this.ended_) await new Promise<void>((resolve) => (this.wake_pump_ = resolve));
+        if (this.ended_) return;
+        const chunk = await this.within(this.source.read());
+        if (!chunk) break;
+        this.chunks_.push(chunk);
+        this.buffered_ += chunk.length;
+        this.received_ += chunk.length;
+        this.on_progress_(this.received_);
+        this.wake_consumer_?.();
+      }
+    } catch (thrown) {
+      this.failure_ = asKilnError(thrown, 'network', `${this.source.name} cannot be read`);
+      this.source.cancel();
+    }
+    this.ended_ = true;
+    this.wake_consumer_?.();
+  }
+
+  private async within(read: Promise<Uint8Array | null>): Promise<Uint8Array | null> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const stall = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        const seconds = this.stallTimeoutMs_ / 1000;
+        reject(new KilnError('stalled', `${this.source.name} sent nothing for ${seconds} s after ${this.received_} bytes; try again, or raise stallTimeoutMs`, { where: this.source.name }));
+      }, this.stallTimeoutMs_);
+    });
+    try {
+      return await Promise.race([read, stall]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

@@ -1,0 +1,115 @@
+// One loaded model: its memory, its instance on this thread, and the run that every thread takes part in.
+import { describe, KilnError } from '../shared/errors.js';
+import { freePhases, type Manifest } from '../shared/manifest.js';
+import {
+  addressIn, createMemory, kBase, kControlCancel, kControlStatus, kHostFinished, kHostFirst, kHostGeneration, kHostLast, kStatusAborted,
+  kStatusBadIndex, type InitExport, type MemoryKind, type RunExport,
+} from '../shared/memory.js';
+
+export class Session {
+  readonly memory: WebAssembly.Memory;
+  readonly bytes: Uint8Array;
+  readonly control: number;
+  initMs = 0;
+  private readonly words_: Int32Array;
+  private readonly run_: RunExport;
+  private readonly init_: InitExport;
+  private readonly address_: (value: number) => number | bigint;
+
+  constructor(
+    readonly module: WebAssembly.Module,
+    readonly manifest: Manifest,
+    readonly threads: number,
+    kind: MemoryKind,
+  ) {
+    this.memory = createMemory(kBase + manifest.memory.total, kind);
+    this.bytes = new Uint8Array(this.memory.buffer);
+    this.control = kBase + manifest.memory.control;
+    this.words_ = new Int32Array(this.memory.buffer, this.control);
+    this.address_ = addressIn(kind.memory64);
+    const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory } });
+    this.run_ = exports['run'] as RunExport;
+    this.init_ = exports['init'] as InitExport;
+    for (const { address, base64 } of manifest.constants) this.bytes.set(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)), kBase + address);
+    for (const phase of freePhases(manifest)) this.init(phase);
+  }
+
+  /** Runs one init phase: weights that have arrived are packed. */
+  init(phase: number): void {
+    const start = performance.now();
+    try {
+      this.init_(this.address_(kBase), this.address_(phase));
+    } catch (thrown) {
+      throw new KilnError('internal', `the weights could not be prepared (phase ${phase}): ${describe(thrown)}`, { cause: thrown });
+    }
+    this.initMs += performance.now() - start;
+  }
+
+  run(inputs: ArrayBuffer[]): ArrayBuffer[] {
+    this.write(inputs);
+    this.steps(0, this.manifest.steps.length);
+    this.checkStatus();
+    return this.manifest.outputs.map(({ address, bytes }) => {
+      const copy = new Uint8Array(bytes);
+      copy.set(this.bytes.subarray(kBase + address, kBase + address + bytes));
+      return copy.buffer;
+    });
+  }
+
+  /** Minimum milliseconds of each step over `repeats` whole passes; short steps are repeated until the clock sees them. */
+  profile(inputs: ArrayBuffer[], repeats: number, clockMs: number): number[] {
+    this.run(inputs); // warm, and every buffer holds sane values
+    return this.manifest.steps.map((_, step) => {
+      let best = Infinity;
+      let count = 1;
+      for (let sample = 0; sample < repeats; ) {
+        const start = performance.now();
+        for (let i = 0; i < count; i++) this.steps(step, step + 1);
+        const took = performance.now() - start;
+        if (took < clockMs * 20 && count < 1 << 16) count *= 4;
+        else sample++;
+        if (took >= clockMs * 20 || count >= 1 << 16) best = Math.min(best, took / count);
+      }
+      return best;
+    });
+  }
+
+  private write(inputs: ArrayBuffer[]): void {
+    this.manifest.inputs.forEach(({ address }, i) => this.bytes.set(new Uint8Array(inputs[i] as ArrayBuffer), kBase + address));
+  }
+
+  /** Steps [first, last) on all threads; returns when the last thread is done. */
+  private steps(first: number, last: number): void {
+    Atomics.store(this.words_, kControlStatus / 4, 0);
+    Atomics.store(this.words_, kControlCancel / 4, 0);
+    const others = this.threads - 1;
+    if (others > 0) this.publish(first, last);
+    const a = this.address_;
+    try {
+      this.run_(a(kBase), a(0), a(this.threads), a(first), a(last));
+    } catch (thrown) {
+      throw new KilnError('internal', `the model crashed: ${describe(thrown)}; load it again and report it`, { cause: thrown });
+    }
+    for (let done = this.finished(); done < others; done = this.finished()) Atomics.wait(this.words_, kHostFinished / 4, done);
+  }
+
+  private publish(first: number, last: number): void {
+    Atomics.store(this.words_, kHostFinished / 4, 0);
+    Atomics.store(this.words_, kHostFirst / 4, first);
+    Atomics.store(this.words_, kHostLast / 4, last);
+    Atomics.add(this.words_, kHostGeneration / 4, 1);
+    Atomics.notify(this.words_, kHostGeneration / 4);
+  }
+
+  private finished(): number {
+    return this.threads > 1 ? Atomics.load(this.words_, kHostFinished / 4) : 0;
+  }
+
+  private checkStatus(): void {
+    const status = Atomics.load(this.words_, kControlStatus / 4);
+    if (status === 0) return;
+    if (status === kStatusAborted) throw new KilnError('aborted', 'the run was stopped');
+    if (status === kStatusBadIndex) throw new KilnError('bad-input', 'an input holds an index (a token id, a position) that is outside its table');
+    throw new KilnError('internal', `the run ended with the unknown status ${status}`);
+  }
+}

@@ -1,0 +1,54 @@
+import { KilnError } from '../shared/errors.js';
+import type { Transfer } from '../shared/manifest.js';
+
+/**
+ * Puts the weights at their addresses as they stream by. Transfers are in file order and may share bytes; `done` is called the
+ * moment one is complete, before any byte of a later one is written that does not share its bytes.
+ */
+export class WeightWriter {
+  private position_ = 0;
+  private next_ = 0;
+
+  constructor(
+    private readonly transfers_: readonly Transfer[],
+    private readonly bytes_: Uint8Array,
+    private readonly base_: number,
+    private readonly done_: (transfer: Transfer) => void,
+  ) {
+    this.feed(new Uint8Array(0));
+  }
+
+  get complete(): boolean {
+    return this.next_ === this.transfers_.length;
+  }
+
+  /** Bytes of the weights that have passed. */
+  get position(): number {
+    return this.position_;
+  }
+
+  feed(chunk: Uint8Array): void {
+    const chunkBegin = this.position_;
+    const chunkEnd = chunkBegin + chunk.length;
+    for (let i = this.next_; i < this.transfers_.length; i++) {
+      const transfer = this.transfers_[i] as Transfer;
+      if (transfer.offset > chunkEnd) break;
+      const begin = Math.max(transfer.offset, chunkBegin);
+      const end = Math.min(transfer.offset + transfer.size, chunkEnd);
+      if (begin < end) this.bytes_.set(chunk.subarray(begin - chunkBegin, end - chunkBegin), this.base_ + transfer.address + begin - transfer.offset);
+      if (i === this.next_ && transfer.offset + transfer.size <= chunkEnd) {
+        this.next_++;
+        this.done_(transfer);
+      }
+    }
+    this.position_ = chunkEnd;
+  }
+
+  /** The file has ended. */
+  end(name: string): void {
+    if (this.complete) return;
+    const needed = this.transfers_.reduce((most, t) => Math.max(most, t.offset + t.size), 0);
+    const message = `${name} is truncated: its weights end after ${this.position_} of ${needed} bytes; download it again or export it again`;
+    throw new KilnError('bad-file', message, { where: `byte ${this.position_} of the weights` });
+  }
+}

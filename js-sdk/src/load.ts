@@ -1,0 +1,93 @@
+import { aborted, asKilnError, type KilnError } from './shared/errors.js';
+import type { LoadResult, WisdomTexts } from './shared/messages.js';
+import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
+import { settle, type Settings } from './main/settings.js';
+import { postable, type PostableSource } from './main/sources.js';
+import { Team } from './main/team.js';
+import { chooseStore, givenWisdom, mergeWisdom, remember } from './main/wisdom.js';
+import { Model } from './model.js';
+
+/** Rejects when the signal aborts, whatever `work` is doing. */
+function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  work.catch(() => undefined);
+  return new Promise<T>((resolve, reject) => {
+    const abort = (): void => reject(aborted(signal));
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+async function readWisdom(options: LoadOptions, store: WisdomStore | null, device: string, notes: string[]): Promise<WisdomTexts> {
+  const given = options.tuning ? options.tuning.wisdom : undefined;
+  const explicit = given === undefined ? [] : [await givenWisdom(given, options.signal)];
+  try {
+    return { explicit, stored: store ? await store.load(device) : null };
+  } catch (thrown) {
+    notes.push(`stored wisdom was not read: ${asKilnError(thrown, 'internal', 'the store failed').message}`);
+    return { explicit, stored: null };
+  }
+}
+
+/** The team, in workers where that works, else in this thread. */
+async function gather(settings: Settings, make: (settings: Settings) => Promise<Team>): Promise<{ team: Team; settings: Settings }> {
+  if (!settings.workers) return { team: await make(settings), settings };
+  try {
+    return { team: await make(settings), settings };
+  } catch (thrown) {
+    const why = asKilnError(thrown, 'internal', 'workers cannot be started').message;
+    const alone: Settings = { ...settings, workers: false, threads: 1, shared: false, missing: [...settings.missing, { feature: 'workers', why }] };
+    return { team: await make(alone), settings: alone };
+  }
+}
+
+/**
+ * Loads a model and compiles it for this device while it downloads. Everything happens in workers; what the environment lacks
+ * is done without and reported by info(). Throws KilnError.
+ */
+export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
+  if (options.signal?.aborted) throw aborted(options.signal);
+  const wanted = settle(options);
+  const input: PostableSource = postable(source);
+  const notes: string[] = [];
+  const store = chooseStore(options.wisdomStore);
+  const texts = readWisdom(options, store, wanted.environment.device, notes);
+  texts.catch(() => undefined); // thrown again to the host, which asks
+  let crash: (error: KilnError) => void = () => undefined;
+  const crashed = new Promise<never>((_, reject) => (crash = reject));
+  crashed.catch(() => undefined);
+
+  const { team, settings } = await gather(wanted, ({ threads, workers, compiler }) =>
+    Team.gather({
+      threads, workers, compiler,
+      answers: { pull: input.pull, wisdom: () => texts },
+      onEvent: (name, data) => {
+        if (name === 'progress' && data) options.onProgress?.(data);
+        if (name === 'compiled') team.releaseCompiler();
+      },
+      onCrash: (error) => crash(error),
+    }),
+  );
+  try {
+    const { threads, shared, relaxedSimd, memory64, dims, budgetMs, verify, stallTimeoutMs, environment } = settings;
+    const compile = { threads, shared, relaxedSimd, memory64, device: environment.device, dims, budgetMs };
+    const loading = team.host.call('load', { source: input.message, compile, verify, stallTimeoutMs });
+    const result: LoadResult = await abortable(Promise.race([loading, crashed]), options.signal);
+    const model = new Model(team, settings, result, await keep(result, await texts, store, environment.device, notes), notes);
+    crash = (error) => model.end(error);
+    options.onProgress?.({ stage: 'ready' });
+    return model;
+  } catch (thrown) {
+    const error = asKilnError(thrown, 'internal', 'the model cannot be loaded');
+    team.terminate(error);
+    throw error;
+  }
+}
+
+/** Everything known about schedules now; what was measured goes to the store. */
+async function keep(result: LoadResult, texts: WisdomTexts, store: WisdomStore | null, device: string, notes: string[]): Promise<string> {
+  const note = store && (await remember(store, device, result.wisdom));
+  if (note) notes.push(note);
+  return mergeWisdom([texts.stored, ...texts.explicit, result.wisdom]);
+}

@@ -1,0 +1,136 @@
+// The workers of one model, or the same roles in this thread where there are no workers.
+import type * as WorkerThreads from 'node:worker_threads';
+import { Channel, type Handlers } from '../shared/channel.js';
+import { describe, KilnError } from '../shared/errors.js';
+import type { CompilerSource, HostCalls, HostEvents, MainCalls, RoleMessage } from '../shared/messages.js';
+import { isNode, nodeModule } from '../shared/node.js';
+
+interface Seat {
+  start(message: RoleMessage, transfer: Transferable[]): void;
+  terminate(): void;
+}
+
+type Crash = (error: KilnError) => void;
+const crashed = (cause: unknown): KilnError => new KilnError('internal', `a worker of the model crashed: ${describe(cause)}; load the model again`, { cause });
+
+function nodeSeat(crash: Crash): Seat {
+  const { Worker } = nodeModule<typeof WorkerThreads>('worker_threads');
+  const worker = new Worker(new URL('./worker.js', import.meta.url));
+  worker.on('error', (error) => crash(crashed(error)));
+  worker.unref();
+  return {
+    start: (message, transfer) => worker.postMessage(message, transfer as WorkerThreads.Transferable[]),
+    terminate: () => void worker.terminate(),
+  };
+}
+
+/** A module worker; of a script on another origin only through a small one of our own. */
+function browserWorker(): Worker {
+  try {
+    return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'wasmkiln' });
+  } catch {
+    const script = `import ${JSON.stringify(new URL('./worker.js', import.meta.url).href)};`;
+    const url = URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
+    const worker = new Worker(url, { type: 'module', name: 'wasmkiln' });
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    return worker;
+  }
+}
+
+function browserSeat(crash: Crash): Seat {
+  const worker = browserWorker();
+  worker.onerror = (event) => {
+    event.preventDefault();
+    crash(crashed(event.message || 'it could not be started'));
+  };
+  return {
+    start: (message, transfer) => worker.postMessage(message, transfer),
+    terminate: () => {
+      worker.onerror = null;
+      worker.terminate();
+    },
+  };
+}
+
+async function localSeat(): Promise<Seat> {
+  const { startRole } = await import('../roles.js');
+  return { start: (message) => startRole(message, 'never'), terminate: () => undefined };
+}
+
+export interface TeamOptions {
+  threads: number;
+  workers: boolean;
+  compiler: CompilerSource;
+  answers: Handlers<MainCalls>;
+  onEvent: <K extends keyof HostEvents>(name: K, data: HostEvents[K]) => void;
+  onCrash: Crash;
+}
+
+export class Team {
+  private constructor(
+    readonly host: Channel<HostCalls, MainCalls, HostEvents>,
+    private compiler_: Seat | null,
+    private readonly seats_: Seat[],
+    private readonly local_ports_: MessagePort[],
+  ) {}
+
+  /** Resolves when the host has answered; rejects when the workers cannot be started. */
+  static async gather(options: TeamOptions): Promise<Team> {
+    let refuse: Crash = options.onCrash;
+    let greeted = false;
+    let greet: () => void;
+    const greeting = new Promise<void>((resolve, reject) => {
+      greet = () => {
+        greeted = true;
+        resolve();
+      };
+      refuse = reject;
+    });
+    greeting.catch(() => undefined);
+    const crash: Crash = (error) => (greeted ? options.onCrash(error) : refuse(error));
+    const seat = async (): Promise<Seat> => (options.workers ? (isNode ? nodeSeat(crash) : browserSeat(crash)) : localSeat());
+
+    const [main, compiler] = [new MessageChannel(), new MessageChannel()];
+    const compute = Array.from({ length: options.threads - 1 }, () => new MessageChannel());
+    const seats: Seat[] = [];
+    const ports = [main, compiler, ...compute].flatMap(({ port1, port2 }) => [port1, port2]);
+    try {
+      for (let i = 0; i < 2 + compute.length; i++) seats.push(await seat());
+      const [hostSeat, compilerSeat, ...computeSeats] = seats as [Seat, Seat, ...Seat[]];
+      const host = new Channel<HostCalls, MainCalls, HostEvents>(main.port1, options.answers, 'pending', (name, data) => {
+        if (name === 'ready') greet();
+        else options.onEvent(name, data);
+      });
+      const hostPorts = compute.map(({ port1 }) => port1);
+      compilerSeat.start({ role: 'compiler', host: compiler.port2, compiler: options.compiler }, [compiler.port2]);
+      hostSeat.start({ role: 'host', main: main.port2, compiler: compiler.port1, compute: hostPorts }, [main.port2, compiler.port1, ...hostPorts]);
+      computeSeats.forEach((each, i) => each.start({ role: 'compute', host: (compute[i] as MessageChannel).port2 }, [(compute[i] as MessageChannel).port2]));
+      holdOpen(main.port1);
+      await greeting;
+      return new Team(host, compilerSeat, [hostSeat, ...computeSeats], options.workers ? [] : ports);
+    } catch (thrown) {
+      for (const each of seats) each.terminate();
+      for (const port of ports) port.close();
+      throw thrown;
+    }
+  }
+
+  /** The compiler has done its work: its memory is given back. */
+  releaseCompiler(): void {
+    this.compiler_?.terminate();
+    this.compiler_ = null;
+  }
+
+  /** Ends every worker, whatever it is doing, and rejects what waits for an answer. */
+  terminate(error: KilnError): void {
+    this.releaseCompiler();
+    for (const seat of this.seats_) seat.terminate();
+    this.host.close(error);
+    for (const port of this.local_ports_) port.close();
+  }
+}
+
+/** Until the first answer nothing else may keep a Node process alive. */
+function holdOpen(port: MessagePort): void {
+  (port as { ref?: () => void }).ref?.();
+}

@@ -1,0 +1,77 @@
+// Measured schedules between loads: given ones, a store, and how both become one file.
+import { asKilnError, KilnError } from '../shared/errors.js';
+import type { LoadOptions, WisdomStore } from '../options.js';
+import { isNode } from '../shared/node.js';
+import { absolute } from './sources.js';
+import { indexedDbStore, fileStore } from './stores.js';
+
+interface Entry {
+  scope: string;
+  spec: string;
+  schedule: string;
+  ns: number;
+}
+
+interface WisdomFile {
+  'wasmkiln-wisdom': number;
+  entries: Entry[];
+}
+
+const kVersion = 1;
+
+/** Entries of all files; of two for the same kernel the faster. Files of another version or form are left out. */
+export function mergeWisdom(files: (string | null)[]): string {
+  const best = new Map<string, Entry>();
+  for (const file of files) {
+    for (const entry of entriesOf(file)) {
+      const key = `${entry.scope}\n${entry.spec}`;
+      const other = best.get(key);
+      if (!other || entry.ns < other.ns) best.set(key, entry);
+    }
+  }
+  return JSON.stringify({ 'wasmkiln-wisdom': kVersion, entries: [...best.values()] } satisfies WisdomFile);
+}
+
+function entriesOf(file: string | null): Entry[] {
+  try {
+    const parsed = JSON.parse(file ?? '{}') as Partial<WisdomFile>;
+    return parsed['wasmkiln-wisdom'] === kVersion && Array.isArray(parsed.entries) ? parsed.entries : [];
+  } catch {
+    return [];
+  }
+}
+
+/** The text of the user's wisdom; the compiler judges what it says. */
+export async function givenWisdom(wisdom: string | URL | object, signal: AbortSignal | undefined): Promise<string> {
+  if (typeof wisdom === 'object' && !(wisdom instanceof URL)) return JSON.stringify(wisdom);
+  const text = wisdom.toString();
+  if (text.trimStart().startsWith('{')) return text;
+  const url = absolute(text);
+  try {
+    const response = await fetch(url, signal ? { signal } : {});
+    if (response.ok) return await response.text();
+    throw new KilnError('network', `the wisdom file ${url.href} answered ${response.status}`, { where: url.href });
+  } catch (thrown) {
+    throw asKilnError(thrown, 'network', `the wisdom file ${url.href} cannot be fetched`);
+  }
+}
+
+export function chooseStore(option: LoadOptions['wisdomStore']): WisdomStore | null {
+  if (option === false) return null;
+  if (typeof option === 'object') return option;
+  if (isNode) return fileStore(option);
+  return typeof indexedDB === 'undefined' ? null : indexedDbStore();
+}
+
+/** Adds `json` to what the store has. Returns a note when the store fails, for info(). */
+export async function remember(store: WisdomStore, device: string, json: string): Promise<string | null> {
+  if (entriesOf(json).length === 0) return null;
+  try {
+    const known = await store.load(device);
+    const merged = mergeWisdom([known, json]);
+    if (merged !== known) await store.save(device, merged);
+    return null;
+  } catch (thrown) {
+    return `wisdom was not saved: ${asKilnError(thrown, 'internal', 'the store failed').message}`;
+  }
+}

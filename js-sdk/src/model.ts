@@ -1,0 +1,145 @@
+import { asKilnError, KilnError } from './shared/errors.js';
+import type { KernelInfo, PortInfo, StepInfo } from './shared/manifest.js';
+import { kControlCancel } from './shared/memory.js';
+import type { LoadResult, Timings } from './shared/messages.js';
+import type { Missing } from './shared/environment.js';
+import type { RunOptions } from './options.js';
+import { RunQueue } from './main/queue.js';
+import type { Settings } from './main/settings.js';
+import type { Team } from './main/team.js';
+import { packInputs, Tensor } from './tensor.js';
+
+export interface ModelInfo {
+  inputs: readonly PortInfo[];
+  outputs: readonly PortInfo[];
+  threads: number;
+  sharedMemory: boolean;
+  relaxedSimd: boolean;
+  memory64: boolean;
+  workers: boolean;
+  /** What this environment lacks, and why. */
+  missing: readonly Missing[];
+  notes: readonly string[];
+  device: string;
+  /** Every distinct kernel with its schedule and where that came from. */
+  kernels: readonly KernelInfo[];
+  steps: number;
+  timings: Timings;
+  moduleBytes: number;
+  downloadedBytes: number;
+}
+
+export interface ModelMemory {
+  weights: number;
+  arena: number;
+  scratch: number;
+  /** The whole of the model's WebAssembly memory. */
+  total: number;
+  /** The compiler and its memory are gone. */
+  compilerFreed: true;
+}
+
+/** One step of the model: what it is, and the least time it took. */
+export interface StepProfile extends StepInfo {
+  ms: number;
+  gflops: number;
+}
+
+const kProfileRepeats = 10;
+
+/** A model that is ready to run. */
+export class Model {
+  readonly inputs: readonly PortInfo[];
+  readonly outputs: readonly PortInfo[];
+  private readonly queue_ = new RunQueue();
+  private ended_: KilnError | null = null;
+  private cancel_: Int32Array | null;
+
+  /** @internal */
+  constructor(
+    private readonly team_: Team,
+    private readonly settings_: Settings,
+    private readonly result_: LoadResult,
+    private readonly wisdom_: string,
+    private readonly notes_: readonly string[],
+  ) {
+    this.inputs = result_.inputs;
+    this.outputs = result_.outputs;
+    const { cancel } = result_;
+    this.cancel_ = cancel && new Int32Array(cancel.memory.buffer, cancel.address + kControlCancel, 1);
+    result_.cancel = null;
+  }
+
+  /** Runs the model once. Calls while another runs wait their turn, in order; the inputs are copied at the call. */
+  async run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {
+    const outputs = await this.enqueue(inputs, (packed) => this.team_.host.call('run', packed, packed), options);
+    return Object.fromEntries(this.outputs.map((port, i) => [port.name, Tensor.fromBytes(port, outputs[i] as ArrayBuffer)]));
+  }
+
+  /** Times every step on its own: the least of several repetitions. */
+  async profile(inputs: Record<string, Tensor>, options: RunOptions & { repeats?: number } = {}): Promise<StepProfile[]> {
+    const clockMs = this.settings_.environment.sharedMemory ? 0.005 : 0.1;
+    const repeats = Math.max(1, options.repeats ?? kProfileRepeats);
+    const ms = await this.enqueue(inputs, (packed) => this.team_.host.call('profile', { inputs: packed, repeats, clockMs }, packed), options);
+    return this.result_.steps.map((step, i) => ({ ...step, ms: ms[i] ?? NaN, gflops: step.flops / (ms[i] ?? NaN) / 1e6 }));
+  }
+
+  info(): ModelInfo {
+    const { kernels, steps, timings, moduleBytes, downloadedBytes, memory64, notes } = this.result_;
+    const { threads, shared, relaxedSimd, workers, missing, environment } = this.settings_;
+    const allNotes = [...this.notes_, ...notes];
+    return {
+      inputs: this.inputs, outputs: this.outputs, threads, sharedMemory: shared, relaxedSimd, memory64, workers, missing,
+      notes: allNotes, device: environment.device, kernels, steps: steps.length, timings, moduleBytes, downloadedBytes,
+    };
+  }
+
+  memory(): ModelMemory {
+    const { layout, memoryBytes } = this.result_;
+    return {
+      weights: layout.arena - layout.weights,
+      arena: layout.scratch - layout.arena,
+      scratch: layout.total - layout.scratch,
+      total: memoryBytes,
+      compilerFreed: true,
+    };
+  }
+
+  /** What is known about schedules on this device, as JSON: ship it beside the model and pass it as tuning.wisdom. */
+  exportWisdom(): string {
+    return this.wisdom_;
+  }
+
+  /** Ends the model's workers and gives its memory back. Pending runs reject with 'disposed'; doing it twice is harmless. */
+  dispose(): void {
+    this.end(new KilnError('disposed', 'the model has been disposed of; load it again'));
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** @internal A thread crashed: nothing in the model can be trusted any more. */
+  end(error: KilnError): void {
+    if (this.ended_) return;
+    this.ended_ = error;
+    this.cancel_ = null;
+    this.team_.terminate(error);
+    this.queue_.clear(error);
+  }
+
+  private async enqueue<T>(inputs: Record<string, Tensor>, work: (packed: ArrayBuffer[]) => Promise<T>, { signal }: RunOptions): Promise<T> {
+    if (this.ended_) throw this.ended_;
+    const packed = packInputs(this.inputs, inputs);
+    const guarded = async (): Promise<T> => {
+      try {
+        return await work(packed);
+      } catch (thrown) {
+        const error = asKilnError(thrown, 'internal', 'the run failed');
+        if (error.code === 'internal') this.end(error);
+        throw error;
+      }
+    };
+    return this.queue_.add(guarded, () => this.cancel_ && Atomics.store(this.cancel_, 0, 1), signal);
+  }
+}

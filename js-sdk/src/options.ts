@@ -1,0 +1,42 @@
+import type { CompilerSource, ProgressEvent } from './shared/messages.js';
+
+/** A URL, a prepared Request, the bytes, or (Node) a path or file: URL. */
+export type ModelSource = string | URL | Request | ArrayBuffer | Uint8Array | Blob;
+
+/** Where measured schedules are kept between loads. Failures are noted in info(), never thrown. */
+export interface WisdomStore {
+  load(device: string): Promise<string | null>;
+  save(device: string, json: string): Promise<void>;
+}
+
+export interface TuningOptions {
+  /** Milliseconds that measuring may take at load. 0: schedules come from wisdom and the prior alone. */
+  budgetMs?: number;
+  /** Measured schedules to start from: a URL, their JSON text, or the parsed object. */
+  wisdom?: string | URL | object;
+}
+
+export interface LoadOptions {
+  /** 'auto' takes the machine's cores where memory can be shared, else 1. */
+  threads?: 'auto' | number;
+  tuning?: TuningOptions | false;
+  /** Default: IndexedDB in a page, a file in the cache directory under Node. A string is another directory (Node). false: none. */
+  wisdomStore?: WisdomStore | string | false;
+  /** Sizes of the model's symbolic dimensions. */
+  dims?: Record<string, number>;
+  onProgress?: (event: ProgressEvent) => void;
+  signal?: AbortSignal;
+  /** Compare weights with their SHA-256 while they arrive. Default true; needs a secure context. */
+  verify?: boolean;
+  /** A download that brings nothing for so long fails with 'stalled'. Default 30 000. */
+  stallTimeoutMs?: number;
+  /** Where compiler.wasm is, when it does not lie beside the SDK; or its bytes, or its module. */
+  compiler?: CompilerSource | URL | ArrayBuffer;
+  /** Do without something the environment has. */
+  preferences?: { relaxedSimd?: boolean; sharedMemory?: boolean; worker?: boolean; memory64?: boolean };
+}
+
+export interface RunOptions {
+  /** Aborting takes a waiting run out of the queue and stops one under way; the model stays usable. */
+  signal?: AbortSignal;
+}

@@ -1,0 +1,64 @@
+/** What went wrong, as a stable name. The first eight are the compiler's own (support/result.h). */
+export type KilnErrorCode =
+  | 'bad-file'
+  | 'unsupported-version'
+  | 'unsupported-operator'
+  | 'bad-input'
+  | 'bad-option'
+  | 'bad-wisdom'
+  | 'out-of-memory'
+  | 'internal'
+  | 'disposed'
+  | 'aborted'
+  | 'network'
+  | 'stalled'
+  | 'compile'
+  | 'unsupported-environment';
+
+/** An error in a form that survives postMessage. */
+export interface PlainError {
+  code: KilnErrorCode;
+  message: string;
+  where: string;
+  cause?: string;
+}
+
+/** The one error that the SDK throws. `message` says what is wrong and what to do; `where` names the node, input or byte. */
+export class KilnError extends Error {
+  readonly code: KilnErrorCode;
+  readonly where: string;
+
+  constructor(code: KilnErrorCode, message: string, options: { where?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'KilnError';
+    this.code = code;
+    this.where = options.where ?? '';
+  }
+}
+
+export function describe(cause: unknown): string {
+  return cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
+}
+
+/** Anything thrown, as a KilnError; an unknown throw gets `code` and `what` failed. */
+export function asKilnError(thrown: unknown, code: KilnErrorCode, what: string): KilnError {
+  if (thrown instanceof KilnError) return thrown;
+  return new KilnError(code, `${what}: ${describe(thrown)}`, { cause: thrown });
+}
+
+export function toPlain(thrown: unknown): PlainError {
+  const error = asKilnError(thrown, 'internal', 'unexpected failure');
+  const plain: PlainError = { code: error.code, message: error.message, where: error.where };
+  if (error.cause !== undefined) plain.cause = describe(error.cause);
+  return plain;
+}
+
+export function fromPlain(plain: PlainError): KilnError {
+  const options: { where: string; cause?: unknown } = { where: plain.where };
+  if (plain.cause !== undefined) options.cause = plain.cause;
+  return new KilnError(plain.code, plain.message, options);
+}
+
+export function aborted(signal: AbortSignal | undefined): KilnError {
+  return new KilnError('aborted', 'the operation was aborted by its signal', { cause: signal?.reason });
+}

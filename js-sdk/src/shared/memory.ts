@@ -1,0 +1,52 @@
+// The model's WebAssembly memory and how addresses are passed.
+import { KilnError } from './errors.js';
+
+/** Address 0 is left alone, so that a stray null shows. */
+export const kBase = 1024;
+const kPage = 65536;
+/** A 32-bit memory holds this much; beyond it addresses are 64 bits wide. */
+export const kLimit32 = 65536 * kPage;
+
+export interface MemoryKind {
+  shared: boolean;
+  memory64: boolean;
+}
+
+/** How an address is passed to a module: numbers, or BigInt when its memory is 64-bit. */
+export function addressIn(memory64: boolean): (value: number) => number | bigint {
+  return memory64 ? BigInt : (value) => value;
+}
+
+/** A memory of at least `bytes` that never grows; KilnError out-of-memory says how much was asked. */
+export function createMemory(bytes: number, kind: MemoryKind): WebAssembly.Memory {
+  const pages = Math.ceil(bytes / kPage);
+  const address = addressIn(kind.memory64);
+  const descriptor = {
+    initial: address(pages),
+    maximum: address(pages),
+    shared: kind.shared,
+    ...(kind.memory64 ? { address: 'i64' } : {}),
+  } as unknown as WebAssembly.MemoryDescriptor;
+  try {
+    return new WebAssembly.Memory(descriptor);
+  } catch (thrown) {
+    const megabytes = Math.ceil(bytes / 2 ** 20);
+    throw new KilnError('out-of-memory', `the model needs ${megabytes} MB in one piece and the engine refuses; dispose of other models or close other tabs`, { cause: thrown });
+  }
+}
+
+// Words of the control block (jit/program.h): byte offsets from its start.
+export const kControlStatus = 0;
+export const kControlCancel = 64;
+/** The host's own words: generation, first and last step; how many threads have finished since the start. */
+export const kHostGeneration = 256;
+export const kHostFirst = 260;
+export const kHostLast = 264;
+export const kHostFinished = 320;
+
+// Status values (jit/kernel_spec.h).
+export const kStatusAborted = 1;
+export const kStatusBadIndex = 2;
+
+export type RunExport = (base: number | bigint, thread: number | bigint, threads: number | bigint, first: number | bigint, last: number | bigint) => void;
+export type InitExport = (base: number | bigint, phase: number | bigint) => void;

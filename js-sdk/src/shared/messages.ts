@@ -1,0 +1,129 @@
+// Who may ask whom for what. Roles: the page (main), the host worker (thread 0), the compiler worker, compute workers (threads 1…).
+import type { KernelInfo, MemoryLayout, PortInfo, StepInfo } from './manifest.js';
+
+/** Where the model's bytes come from, in a form that can be posted. `pull`: chunks are asked from the main thread. */
+export type SourceMessage =
+  | { kind: 'url'; url: string; init: RequestInit }
+  | { kind: 'blob'; blob: Blob }
+  | { kind: 'file'; path: string }
+  | { kind: 'pull'; name: string; size: number };
+
+export type ProgressEvent =
+  | { stage: 'download'; loadedBytes: number; totalBytes: number | undefined }
+  | { stage: 'compile' }
+  | { stage: 'tune'; elapsedMs: number; budgetMs: number; candidates: number }
+  | { stage: 'ready' };
+
+/** The compiler's options, and what the tuner may spend. */
+export interface CompileSettings {
+  threads: number;
+  shared: boolean;
+  relaxedSimd: boolean;
+  memory64: boolean;
+  device: string;
+  dims: Record<string, number>;
+  budgetMs: number;
+}
+
+export interface LoadRequest {
+  source: SourceMessage;
+  compile: CompileSettings;
+  verify: boolean;
+  stallTimeoutMs: number;
+}
+
+export interface Timings {
+  /** From the start of the load to the compiler being ready. */
+  compilerReadyMs: number;
+  /** Head of the file to finished module, without measuring. */
+  compileMs: number;
+  tuneMs: number;
+  /** From the start of the load to the last byte at its place. */
+  downloadMs: number;
+  /** Packing of weights by emitted code. */
+  initMs: number;
+  totalMs: number;
+}
+
+export interface LoadResult {
+  inputs: PortInfo[];
+  outputs: PortInfo[];
+  steps: StepInfo[];
+  kernels: KernelInfo[];
+  layout: MemoryLayout;
+  memoryBytes: number;
+  moduleBytes: number;
+  downloadedBytes: number;
+  memory64: boolean;
+  timings: Timings;
+  wisdom: string;
+  notes: string[];
+  /** The model's shared memory and its cancel word, so that a run can be stopped from outside; null when private. */
+  cancel: { memory: WebAssembly.Memory; address: number } | null;
+}
+
+export interface WisdomTexts {
+  /** Given by the user: must be right. */
+  explicit: string[];
+  /** From the store: dropped when it is not. */
+  stored: string | null;
+}
+
+export interface HostCalls {
+  load(request: LoadRequest): LoadResult;
+  run(inputs: ArrayBuffer[]): ArrayBuffer[];
+  /** Minimum milliseconds per step. */
+  profile(request: { inputs: ArrayBuffer[]; repeats: number; clockMs: number }): number[];
+}
+
+export interface HostEvents {
+  ready: null;
+  progress: ProgressEvent;
+  compiled: null;
+}
+
+/** What the main thread answers to the host. */
+export interface MainCalls {
+  pull(arg: null): Uint8Array<ArrayBuffer> | null;
+  wisdom(arg: null): WisdomTexts;
+}
+
+export interface CompileRequest {
+  head: Uint8Array<ArrayBuffer>;
+  fileBytes: number;
+  settings: CompileSettings;
+  wisdom: WisdomTexts;
+}
+
+export interface CompileResult {
+  manifest: string;
+  module: Uint8Array<ArrayBuffer>;
+  wisdom: string;
+  memory64: boolean;
+  compileMs: number;
+  tuneMs: number;
+  notes: string[];
+}
+
+export interface CompilerCalls {
+  ready(arg: null): null;
+  headLayout(start: Uint8Array<ArrayBuffer>): { headBytes: number; weightsBegin: number };
+  compile(request: CompileRequest): CompileResult;
+}
+
+export interface CompilerEvents {
+  progress: ProgressEvent;
+}
+
+export interface ComputeCalls {
+  start(arg: { module: WebAssembly.Module; memory: WebAssembly.Memory; base: number; control: number; thread: number; threads: number; memory64: boolean }): null;
+}
+
+/** The compiler: where its file is, its bytes, or a module made before. */
+export type CompilerSource = string | Uint8Array<ArrayBuffer> | WebAssembly.Module;
+
+/** The first message to a worker. */
+export type RoleMessage =
+  | { role: 'host'; main: MessagePort; compiler: MessagePort; compute: MessagePort[] }
+  | { role: 'compiler'; host: MessagePort; compiler: CompilerSource }
+  | { role: 'compute'; host: MessagePort };

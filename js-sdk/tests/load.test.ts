@@ -1,0 +1,200 @@
+// The whole SDK in one thread against a fake compiler: load, run, queue, abort, dispose, and what bad input gets.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { KilnError, loadModel, Tensor, type LoadOptions, type Model, type ModelSource, type ProgressEvent } from '../src/index.js';
+import { fakeCompiler } from './support/fake_compiler.js';
+import { expected, kBadIndex, kTrapFirst, modelFile } from './support/tiny_model.js';
+
+const compiler = fakeCompiler({ shared: false });
+const load = (source: ModelSource = modelFile(), options: LoadOptions = {}): Promise<Model> =>
+  loadModel(source, { compiler, wisdomStore: false, preferences: { worker: false }, ...options });
+const vector = (...x: number[]): Record<string, Tensor> => ({ x: new Tensor('float32', x, [1, 4]) });
+const codeOf = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'no error',
+    (error: unknown) => (error instanceof KilnError ? error.code : String(error)),
+  );
+const server = (respond: () => Response | Promise<Response>): (() => void) => {
+  const real = globalThis.fetch;
+  globalThis.fetch = () => Promise.resolve(respond());
+  return () => (globalThis.fetch = real);
+};
+
+describe('a loaded model', () => {
+  it('runs, and says what it is', async () => {
+    const events: ProgressEvent[] = [];
+    using model = await load(modelFile(), { onProgress: (event) => events.push(event), tuning: { budgetMs: 20 } });
+    const { out } = await model.run(vector(1, 2, 3, 4));
+    expect(Array.from(out?.data as Float32Array)).toEqual(expected([1, 2, 3, 4]));
+    expect(out?.shape).toEqual([1, 4]);
+    expect(model.info()).toMatchObject({ threads: 1, workers: false, steps: 2, kernels: [{ origin: 'prior' }] });
+    expect(model.info().missing.map((m) => m.feature)).toContain('workers');
+    expect(model.memory()).toMatchObject({ weights: 128, arena: 256, total: 65536, compilerFreed: true });
+    expect(new Set(events.map((event) => event.stage))).toEqual(new Set(['download', 'compile', 'tune', 'ready']));
+    expect(JSON.parse(model.exportWisdom())).toMatchObject({ 'wasmkiln-wisdom': 1, entries: [{ ns: 5 }] });
+    const profile = await model.profile(vector(1, 2, 3, 4), { repeats: 1 });
+    expect(profile.map(({ label }) => label)).toEqual(['mul', 'add']);
+    expect(profile.every(({ ms }) => ms >= 0)).toBe(true);
+  });
+
+  it('loads bytes, buffers, blobs, paths and URLs', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'kiln-'));
+    const path = join(folder, 'a model.kiln');
+    await writeFile(path, modelFile());
+    const stop = server(() => new Response(modelFile()));
+    try {
+      const sources = [modelFile(), modelFile().buffer, new Blob([modelFile()]), path, pathToFileURL(path), 'http://host/model.kiln', new Request('http://host/model.kiln')];
+      for (const source of sources) {
+        using model = await load(source);
+        const { out } = await model.run(vector(4, 3, 2, 1));
+        expect(Array.from(out?.data as Float32Array)).toEqual(expected([4, 3, 2, 1]));
+      }
+    } finally {
+      stop();
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('takes chunks of any size', async () => {
+    for (const size of [1, 7, 64, 129]) {
+      const file = modelFile();
+      const chunks = Array.from({ length: Math.ceil(file.length / size) }, (_, i) => file.slice(i * size, (i + 1) * size));
+      const stream = new ReadableStream<Uint8Array>({
+        start: (control) => {
+          for (const chunk of chunks) control.enqueue(chunk);
+          control.close();
+        },
+      });
+      const stop = server(() => new Response(stream));
+      using model = await load('http://host/m').finally(stop);
+      const { out } = await model.run(vector(1, 1, 1, 1));
+      expect(Array.from(out?.data as Float32Array)).toEqual(expected([1, 1, 1, 1]));
+    }
+  });
+
+  it('queues runs in order and copies inputs at the call', async () => {
+    using model = await load();
+    const order: number[] = [];
+    const data = new Float32Array(4);
+    await Promise.all(
+      [1, 2, 3].map(async (k) => {
+        data.fill(k);
+        const { out } = await model.run({ x: new Tensor('float32', data, [1, 4]) });
+        order.push(k);
+        expect(Array.from(out?.data as Float32Array)).toEqual(expected([k, k, k, k]));
+      }),
+    );
+    expect(order).toEqual([1, 2, 3]);
+  });
+
+  it('drops a waiting run that is aborted, and stays usable', async () => {
+    using model = await load();
+    const control = new AbortController();
+    const first = model.run(vector(1, 1, 1, 1));
+    const second = model.run(vector(2, 2, 2, 2), { signal: control.signal });
+    control.abort();
+    expect(await codeOf(second)).toBe('aborted');
+    expect(await codeOf(first)).toBe('no error');
+    expect(await codeOf(model.run(vector(1, 1, 1, 1), { signal: AbortSignal.abort() }))).toBe('aborted');
+    expect(await codeOf(model.run(vector(3, 3, 3, 3)))).toBe('no error');
+  });
+
+  it('refuses wrong inputs by name, type, shape and value, and stays usable', async () => {
+    using model = await load();
+    const four = (): Tensor => new Tensor('float32', [1, 2, 3, 4], [1, 4]);
+    for (const [inputs, says] of [
+      [{}, 'missing'],
+      [{ y: four() }, 'no input "y"'],
+      [{ x: new Tensor('int32', [1, 2, 3, 4], [1, 4]) }, 'not int32'],
+      [{ x: new Tensor('float32', [1, 2, 3, 4], [4]) }, 'float32[1, 4], not float32[4]'],
+    ] as [Record<string, Tensor>, string][]) {
+      await expect(model.run(inputs)).rejects.toMatchObject({ code: 'bad-input', message: expect.stringContaining(says) as string });
+    }
+    expect(await codeOf(model.run(vector(kBadIndex, 0, 0, 0)))).toBe('bad-input');
+    expect(await codeOf(model.run({ x: four() }))).toBe('no error');
+  });
+
+  it('ends for good when it crashes or is disposed of', async () => {
+    const model = await load();
+    expect(await codeOf(model.run(vector(kTrapFirst, 0, 0, 0)))).toBe('internal');
+    expect(await codeOf(model.run(vector(1, 1, 1, 1)))).toBe('internal');
+    const other = await load();
+    const pending = other.run(vector(1, 1, 1, 1));
+    other.dispose();
+    other.dispose();
+    expect(await codeOf(pending)).toBe('disposed');
+    expect(await codeOf(other.run(vector(1, 1, 1, 1)))).toBe('disposed');
+  });
+});
+
+describe('bad files', () => {
+  const flipped = (at: number): Uint8Array => modelFile().map((byte, i) => (i === at ? byte ^ 4 : byte));
+  const html = new TextEncoder().encode('<!doctype html><title>not found</title>');
+  it.each([
+    ['empty', new Uint8Array(0), 'bytes'],
+    ['another format', new Uint8Array(400), 'not a .kiln'],
+    ['HTML', html, 'HTML'],
+    ['ends in its graph', modelFile().slice(0, 90), 'truncated'],
+    ['ends in its weights', modelFile().slice(0, 150), 'truncated'],
+    ['has a flipped bit in its weights', flipped(131), 'checksum'],
+  ])('%s', async (_, bytes, says) => {
+    await expect(load(bytes)).rejects.toMatchObject({ code: 'bad-file', message: expect.stringContaining(says) as string });
+    await expect(load(new Blob([bytes as Uint8Array<ArrayBuffer>]))).rejects.toMatchObject({ code: 'bad-file' });
+  });
+
+  it('network failures have codes', async () => {
+    const cases: [() => Response | Promise<Response>, string][] = [
+      [() => new Response('gone', { status: 404, statusText: 'Not Found' }), 'network'],
+      [() => Promise.reject(new TypeError('failed to fetch')), 'network'],
+      [() => new Response(new ReadableStream({ pull: (c) => c.error(new Error('reset')) })), 'network'],
+      [() => new Response(new ReadableStream({ start: (c) => c.enqueue(modelFile().slice(0, 120)) })), 'stalled'],
+    ];
+    for (const [respond, code] of cases) {
+      const stop = server(respond);
+      expect(await codeOf(load('http://host/m', { stallTimeoutMs: 50 })).finally(stop)).toBe(code);
+    }
+    expect(await codeOf(load('/no/such/file.kiln'))).toBe('network');
+  });
+});
+
+describe('options', () => {
+  it('aborts a load', async () => {
+    expect(await codeOf(load(modelFile(), { signal: AbortSignal.abort() }))).toBe('aborted');
+    const stop = server(() => new Response(new ReadableStream()));
+    const control = new AbortController();
+    const loading = codeOf(load('http://host/m', { signal: control.signal }));
+    setTimeout(() => control.abort(), 20);
+    expect(await loading.finally(stop)).toBe('aborted');
+  });
+
+  it('refuses wisdom of another version when given, drops it when stored', async () => {
+    const old = { 'wasmkiln-wisdom': 9, entries: [] };
+    expect(await codeOf(load(modelFile(), { tuning: { wisdom: old } }))).toBe('bad-wisdom');
+    let saved = '';
+    const wisdomStore = { load: () => Promise.resolve(JSON.stringify(old)), save: (_: string, json: string) => Promise.resolve(void (saved = json)) };
+    using model = await load(modelFile(), { wisdomStore });
+    expect(model.info().notes.join()).toContain('dropped');
+    expect(JSON.parse(saved)).toMatchObject({ 'wasmkiln-wisdom': 1 });
+  });
+
+  it('notes a store that fails', async () => {
+    const fail = (): Promise<never> => Promise.reject(new Error('quota'));
+    using model = await load(modelFile(), { wisdomStore: { load: fail, save: fail } });
+    expect(model.info().notes.join()).toMatch(/not read.*not saved/s);
+  });
+
+  it('says how much memory was refused', async () => {
+    const greedy = fakeCompiler({ shared: false, total: 2 ** 40 });
+    await expect(load(modelFile(), { compiler: greedy })).rejects.toMatchObject({ code: 'out-of-memory', message: expect.stringContaining('MB') as string });
+  });
+
+  it('refuses options out of range', async () => {
+    for (const options of [{ threads: 0 }, { tuning: { budgetMs: -1 } }, { stallTimeoutMs: NaN }] satisfies LoadOptions[]) {
+      expect(await codeOf(load(modelFile(), options))).toBe('bad-option');
+    }
+    expect(await codeOf(load(5 as unknown as string))).toBe('bad-option');
+  });
+});

@@ -1,0 +1,163 @@
+import 'fake-indexeddb/auto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { KilnError, Tensor } from '../src/index.js';
+import { clockStep, measure, sampleLength } from '../src/compiler/measure.js';
+import { Prefetcher } from '../src/host/prefetch.js';
+import type { ByteSource } from '../src/host/source.js';
+import { WeightWriter } from '../src/host/weights.js';
+import { fileStore, indexedDbStore } from '../src/main/stores.js';
+import { mergeWisdom, remember } from '../src/main/wisdom.js';
+import { fromPlain, toPlain } from '../src/shared/errors.js';
+import { parseManifest, type Transfer } from '../src/shared/manifest.js';
+import { packInputs } from '../src/tensor.js';
+import { manifest } from './support/tiny_model.js';
+
+describe('Tensor', () => {
+  it('converts plain arrays and keeps arrays of its own kind', () => {
+    const data = new Float32Array([1, 2]);
+    expect(new Tensor('float32', data).data).toBe(data);
+    expect(new Tensor('int64', new Int32Array([1, -2])).data).toEqual(new BigInt64Array([1n, -2n]));
+    expect(new Tensor('int64', [3]).data).toEqual(new BigInt64Array([3n]));
+    expect(new Tensor('int64', [3n]).data).toEqual(new BigInt64Array([3n]));
+    expect(new Tensor('bool', [true, false]).data).toEqual(new Uint8Array([1, 0]));
+    expect(new Tensor('float32', [], [0, 3]).shape).toEqual([0, 3]);
+    expect(new Tensor('float32', [7], []).shape).toEqual([]);
+  });
+
+  it.each([
+    ['a wrong count', () => new Tensor('float32', [1, 2, 3], [2, 2])],
+    ['a negative dim', () => new Tensor('float32', [1], [-1])],
+    ['a fraction as int64', () => new Tensor('int64', [1.5])],
+    ['an unknown type', () => new Tensor('float8' as 'float32', [1])],
+  ])('refuses %s', (_, make) => expect(make).toThrow(KilnError));
+
+  it('is packed as a copy of its own bytes', () => {
+    const whole = new Float32Array([0, 1, 2, 3]);
+    const [packed] = packInputs([{ name: 'x', dtype: 'float32', shape: [2] }], { x: new Tensor('float32', whole.subarray(1, 3)) });
+    expect(new Float32Array(packed as ArrayBuffer)).toEqual(new Float32Array([1, 2]));
+  });
+});
+
+describe('WeightWriter', () => {
+  const transfer = (offset: number, size: number, address: number): Transfer => ({ segment: 0, offset, size, address, phase: -1 });
+  const file = Uint8Array.from({ length: 300 }, (_, i) => i % 251);
+
+  it.each([1, 3, 64, 100, 300])('reassembles in chunks of %d, with gaps, shared bytes and empty transfers', (size) => {
+    const transfers = [transfer(0, 0, 0), transfer(5, 60, 400), transfer(5, 60, 500), transfer(128, 0, 0), transfer(128, 100, 100)];
+    const memory = new Uint8Array(700);
+    const done: number[] = [];
+    const writer = new WeightWriter(transfers, memory, 8, (t) => {
+      done.push(transfers.indexOf(t));
+      expect(memory.slice(8 + t.address, 8 + t.address + t.size)).toEqual(file.slice(t.offset, t.offset + t.size));
+    });
+    for (let at = 0; at < file.length; at += size) writer.feed(file.subarray(at, at + size));
+    expect(done).toEqual([0, 1, 2, 3, 4]);
+    expect(() => writer.end('m')).not.toThrow();
+  });
+
+  it('does not touch a later transfer before an earlier one is done', () => {
+    const memory = new Uint8Array(64);
+    const writer = new WeightWriter([transfer(0, 8, 0), transfer(8, 8, 0)], memory, 0, (t) => expect(memory[0]).toBe(file[t.offset]));
+    writer.feed(file.subarray(0, 16));
+    expect(writer.complete).toBe(true);
+  });
+
+  it('says where a truncated file ends', () => {
+    const writer = new WeightWriter([transfer(0, 80, 0)], new Uint8Array(80), 0, () => undefined);
+    writer.feed(file.subarray(0, 79));
+    expect(() => writer.end('m.kiln')).toThrow('after 79 of 80 bytes');
+  });
+});
+
+describe('Prefetcher', () => {
+  const source = (chunks: number[], onRead = (): void => undefined): ByteSource => ({
+    name: 'test', size: undefined, cancel: () => undefined,
+    read: () => (onRead(), Promise.resolve(chunks.length ? new Uint8Array(chunks.shift() ?? 0).fill(1) : null)),
+  });
+
+  it('takes across chunks and puts back what is left', async () => {
+    const stream = new Prefetcher(source([3, 3, 3]), 1000, () => undefined);
+    expect((await stream.take(4)).length).toBe(4);
+    expect((await stream.next())?.length).toBe(2);
+    expect((await stream.take(9)).length).toBe(3);
+    expect(await stream.next()).toBe(null);
+  });
+
+  it('reads ahead no further than its buffer', async () => {
+    let reads = 0;
+    const stream = new Prefetcher(source(Array<number>(100).fill(10), () => reads++), 1000, () => undefined, 40);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(reads).toBe(4);
+    for (let i = 0; i < 100; i++) expect((await stream.next())?.length).toBe(10);
+    expect(await stream.next()).toBe(null);
+  });
+});
+
+describe('wisdom', () => {
+  const of = (...entries: [string, number][]): string => JSON.stringify({ 'wasmkiln-wisdom': 1, entries: entries.map(([spec, ns]) => ({ scope: 's', spec, schedule: `${ns}`, ns })) });
+  const nsOf = (json: string): number[] => (JSON.parse(json) as { entries: { ns: number }[] }).entries.map(({ ns }) => ns);
+
+  it('keeps the faster of two, and ignores what it cannot read', () => {
+    expect(nsOf(mergeWisdom([of(['a', 5], ['b', 7]), null, '{', '{"wasmkiln-wisdom":2,"entries":[]}', of(['a', 6], ['b', 3])]))).toEqual([5, 3]);
+  });
+
+  it('is kept in IndexedDB and in files, per device', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'kiln-'));
+    for (const store of [indexedDbStore(), fileStore(join(folder, 'deep'))]) {
+      expect(await store.load('A')).toBe(null);
+      expect(await remember(store, 'A', of(['a', 5]))).toBe(null);
+      expect(await remember(store, 'A', of(['a', 4], ['b', 9]))).toBe(null);
+      expect(nsOf((await store.load('A')) ?? '')).toEqual([4, 9]);
+      expect(await store.load('B')).toBe(null);
+    }
+    await rm(folder, { recursive: true });
+  });
+});
+
+describe('measuring', () => {
+  it('takes the minimum of interleaved samples and marks failures', () => {
+    let time = 0;
+    const order: string[] = [];
+    const now = (): number => (time += 1e-4);
+    const candidate = (name: string, ms: number): Parameters<typeof measure>[0][number] => ({ flops: 1e6, bench: (repeats) => (order.push(name), (time += ms * repeats)) });
+    const trap = { flops: 1, bench: () => { throw new Error('trap'); } };
+    const ns = measure([candidate('a', 0.01), trap, candidate('b', 0.05)], 1, Infinity, now);
+    expect(ns[0]).toBeCloseTo(1e4, -2);
+    expect(ns[1]).toBe(-1);
+    expect(ns[2]).toBeCloseTo(5e4, -2);
+    expect(order.slice(-4)).toEqual(['a', 'b', 'a', 'b']);
+  });
+
+  it('takes one sample of each when the budget is spent', () => {
+    let time = 0;
+    const ns = measure([{ flops: 1e6, bench: (repeats) => (time += repeats) }], 1, -1, () => time);
+    expect(ns).toEqual([1e6]);
+  });
+
+  it('scales samples to the budget and the clock', () => {
+    expect(sampleLength(4000, 0.005)).toBe(1);
+    expect(sampleLength(100, 0.005)).toBe(0.25);
+    expect(sampleLength(100, 1)).toBe(20);
+    let reads = 0;
+    expect(clockStep(() => Math.floor(reads++ / 7) * 0.1)).toBeCloseTo(0.1);
+  });
+});
+
+describe('messages', () => {
+  it('errors keep code, place and cause across threads', () => {
+    const error = fromPlain(structuredClone(toPlain(new KilnError('bad-file', 'm', { where: 'w', cause: new TypeError('t') }))));
+    expect(error).toMatchObject({ code: 'bad-file', message: 'm', where: 'w', cause: 'TypeError: t' });
+    expect(toPlain(new RangeError('r'))).toMatchObject({ code: 'internal', cause: 'RangeError: r' });
+  });
+
+  it('a manifest that does not fit is refused', () => {
+    expect(parseManifest(JSON.stringify(manifest()))).toEqual(manifest());
+    const broken = manifest();
+    (broken.inputs[0] as { bytes: number }).bytes = 8;
+    expect(() => parseManifest(JSON.stringify(broken))).toThrow(KilnError);
+    expect(() => parseManifest('{}')).toThrow(KilnError);
+  });
+});
