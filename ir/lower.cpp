@@ -1,0 +1,405 @@
+#include <algorithm>
+
+#include "ir/lower/lowering.h"
+
+namespace kiln {
+
+Result<Plan> lower(const Graph& graph) { return Lowering(graph).run(); }
+
+std::string Lowering::label_of(const Node& node) {
+  std::string label = name_of(node.op);
+  if (!node.source.empty()) label += " " + node.source;
+  if (!node.where.empty()) label += " (" + node.where + ")";
+  return label;
+}
+
+Error Lowering::unsupported(const Node& node, const std::string& what) const {
+  std::string shapes;
+  for (ValueId id : node.inputs)
+    if (id != kNoValue) shapes += (shapes.empty() ? "" : ", ") + to_string(graph.value(id).shape);
+  return Error{ErrorCode::unsupported_operator, what + " (operands " + shapes + ")", label_of(node)};
+}
+
+Result<Plan> Lowering::run() {
+  views_.resize(graph.values.size());
+  concat_views_.resize(graph.values.size());
+  // Segments arrive in file order: that is the clock of everything that happens at load.
+  std::vector<int> order(graph.segments.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
+  std::sort(order.begin(), order.end(), [&](int a, int b) {
+    return graph.segments[static_cast<size_t>(a)].offset < graph.segments[static_cast<size_t>(b)].offset;
+  });
+  segment_time_.resize(order.size());
+  for (size_t t = 0; t < order.size(); ++t) segment_time_[static_cast<size_t>(order[t])] = static_cast<int>(t);
+
+  plan_placements();
+  for (ValueId id : graph.inputs) {
+    const Value& v = graph.value(id);
+    const Sizes dims = sizes_of(v.shape);
+    View& at = views_[static_cast<size_t>(id)];
+    at = allocate(dims, v.dtype, row_major(static_cast<int>(dims.size())), kRunPhase);
+    plan.inputs.push_back({v.name, v.dtype, dims, {at.buffer, 0}});
+  }
+  for (const Node& node : graph.nodes) KILN_TRY(lower_node(node));
+  finish_outputs();
+  number_phases();
+  assign_spaces();
+  set_lifetimes();
+  plan.weights_bytes = plan_arena(plan.buffers, Space::weights);
+  plan.arena_bytes = plan_arena(plan.buffers, Space::arena, &plan.arena_lower_bound);
+  plan.staging_bytes = plan_arena(plan.buffers, Space::staging);
+  set_barriers();
+  return std::move(plan);
+}
+
+Status Lowering::lower_node(const Node& node) {
+  switch (node.op) {
+    case Op::conv: return lower_conv(node);
+    case Op::matmul: return lower_matmul(node);
+    case Op::attention: return lower_attention(node);
+    case Op::map: return lower_map(node);
+    case Op::reduce: return lower_reduce(node);
+    case Op::softmax:
+    case Op::layer_norm: return lower_norm(node);
+    case Op::pool: return lower_pool(node);
+    case Op::gather: return lower_gather(node);
+    case Op::concat: return lower_concat(node);
+    case Op::pad: return lower_pad(node);
+    case Op::source: return unsupported(node, "operator was not legalized");
+    default: return lower_view(node);
+  }
+}
+
+/// What consumers want of where a value is stored: zeros around it, or a place in a concatenation.
+void Lowering::plan_placements() {
+  placements_.resize(graph.values.size());
+  std::vector<bool> computed(graph.values.size());
+  for (const Node& node : graph.nodes) {
+    const bool writes = node.op != Op::reshape && node.op != Op::permute && node.op != Op::expand && node.op != Op::slice;
+    for (ValueId id : node.outputs)
+      if (id != kNoValue) computed[static_cast<size_t>(id)] = writes;
+    if (const auto* a = std::get_if<ConvAttrs>(&node.attrs)) {
+      Halo& halo = placements_[static_cast<size_t>(node.inputs[0])].halo;
+      halo = larger(halo, Halo{a->pad_begin[0], a->pad_begin[1], a->pad_end[0], a->pad_end[1]});
+    }
+  }
+  for (size_t n = graph.nodes.size(); n-- > 0;) {
+    const Node& node = graph.nodes[n];
+    if (node.op != Op::concat) continue;
+    const auto axis = std::get_if<AxisAttrs>(&node.attrs)->axis;
+    int64_t start = 0;
+    for (ValueId id : node.inputs) {
+      Placement& p = placements_[static_cast<size_t>(id)];
+      const bool once = std::count(node.inputs.begin(), node.inputs.end(), id) == 1;
+      if (computed[static_cast<size_t>(id)] && once && p.concat == kNoValue && p.halo.empty()) {
+        p.concat = node.outputs[0];
+        p.axis = axis;
+        p.start = start;
+      }
+      start += graph.value(id).shape[static_cast<size_t>(axis)].value;
+    }
+  }
+}
+
+// -- values ------------------------------------------------------------------------------------------------------------------
+
+View Lowering::source_view(ValueId id) {
+  const Value& v = graph.value(id);
+  const Sizes dims = sizes_of(v.shape);
+  if (v.is_constant()) return constant(dims, v.dtype, v.data);
+  View view;
+  view.dtype = v.dtype;
+  view.dims = dims;
+  view.strides = compact_strides(dims, row_major(static_cast<int>(dims.size())));
+  view.phase = segment_phase(v.segment);
+  const auto found = segment_buffer_.find(v.segment);
+  view.buffer = found != segment_buffer_.end() ? found->second : new_buffer(graph.segments[static_cast<size_t>(v.segment)].size, view.phase);
+  segment_buffer_[v.segment] = view.buffer;
+  return view;
+}
+
+const View& Lowering::view(ValueId id) {
+  View& v = views_[static_cast<size_t>(id)];
+  if (v.buffer < 0) v = source_view(id);
+  return v;
+}
+
+View Lowering::constant(const Sizes& dims, DType dtype, std::vector<uint8_t> bytes) {
+  View v = allocate(dims, dtype, row_major(static_cast<int>(dims.size())), -1);
+  plan.constants.push_back({{v.buffer, 0}, std::move(bytes)});
+  return v;
+}
+
+Fusion Lowering::fusion(const Node& node) {
+  Fusion f;
+  f.expr = node.epilogue;
+  if (node.epilogue.empty()) return f;
+  for (size_t i = core_inputs(node); i < node.inputs.size(); ++i) f.operands.push_back(expanded(view(node.inputs[i]), out_dims(node)));
+  return f;
+}
+
+/// A node runs at load when everything it reads is there by then; contractions always run in the inference (their schedules are tuned).
+int Lowering::phase_of(const Node& node) {
+  int phase = -1;
+  for (ValueId id : node.inputs)
+    if (id != kNoValue) phase = std::max(phase, view(id).phase);
+  if (phase < 0) phase = graph.segments.empty() ? kRunPhase : 0;
+  return phase;
+}
+
+void Fusion::then(const Expr& next, const std::vector<View>& extra) {
+  if (expr.empty()) {
+    expr = next;
+    operands = extra;
+    return;
+  }
+  std::vector<int> outer{0}, inner{0};
+  for (size_t i = 0; i < operands.size(); ++i) inner.push_back(static_cast<int>(i) + 1);
+  for (size_t i = 0; i < extra.size(); ++i) outer.push_back(static_cast<int>(operands.size() + i) + 1);
+  expr = compose(next, 0, expr, outer, inner);
+  operands.insert(operands.end(), extra.begin(), extra.end());
+}
+
+Epilogue make_epilogue(const Fusion& fusion, FunctionRef<Sizes(const View&)> pick) {
+  Epilogue e;
+  e.expr = fusion.expr;
+  for (const View& v : fusion.operands) e.operands.push_back({v.dtype, pick(v)});
+  return e;
+}
+
+// -- memory ------------------------------------------------------------------------------------------------------------------
+
+int Lowering::new_buffer(int64_t bytes, int phase) {
+  Buffer b;
+  b.bytes = std::max<int64_t>(bytes, 1);
+  plan.buffers.push_back(b);
+  buffer_phase_.push_back(phase);
+  return static_cast<int>(plan.buffers.size()) - 1;
+}
+
+View Lowering::allocate(const Sizes& dims, DType dtype, const Order& order, int phase) {
+  View v;
+  v.dtype = dtype;
+  v.dims = dims;
+  v.strides = compact_strides(dims, order);
+  v.phase = phase;
+  v.buffer = new_buffer(product(dims) * size_of(dtype), phase);
+  return v;
+}
+
+View Lowering::with_halo(const Sizes& dims, const Halo& halo, int phase) {
+  View whole = allocate({dims[0], dims[1], dims[2] + halo.top + halo.bottom, dims[3] + halo.left + halo.right}, DType::f32, channels_last(), phase);
+  fill_border(whole, {0, 0, halo.top, halo.left}, dims, 0, phase);
+  View inside = whole;
+  inside.offset = halo.top * whole.strides[2] + halo.left * whole.strides[3];
+  inside.dims = dims;
+  inside.halo = halo;
+  return inside;
+}
+
+void Lowering::fill_border(const View& whole, const Sizes& begin, const Sizes& inner, float value, int phase) {
+  Expr expr;
+  expr.constant(value, whole.dtype == DType::f32 ? Lane::f32 : whole.dtype == DType::boolean ? Lane::mask : Lane::i32);
+  const Sizes ones(whole.dims.size(), 1);
+  Sizes start(whole.dims.size(), 0), size = whole.dims;
+  for (size_t d = 0; d < whole.dims.size(); ++d) {  // before and after along d, inside along the dims done already
+    const int64_t after = whole.dims[d] - begin[d] - inner[d];
+    const auto strip = [&](int64_t at, int64_t count) {
+      if (count <= 0) return;
+      start[d] = at;
+      size[d] = count;
+      append_map(expr, sliced(whole, start, ones, size), {}, "fill border", phase);
+    };
+    strip(0, begin[d]);
+    strip(begin[d] + inner[d], after);
+    start[d] = begin[d];
+    size[d] = inner[d];
+  }
+}
+
+View Lowering::destination(const Node& node, const Order& order, int phase) {
+  const ValueId id = node.outputs[0];
+  const Placement& p = placements_[static_cast<size_t>(id)];
+  const Sizes dims = out_dims(node);
+  View& at = views_[static_cast<size_t>(id)];
+  if (p.concat != kNoValue && phase == kRunPhase) {
+    View& whole = concat_views_[static_cast<size_t>(p.concat)];
+    if (whole.buffer < 0) whole = allocate(sizes_of(graph.value(p.concat).shape), out_dtype(node), order, phase);
+    Sizes start(dims.size(), 0);
+    start[static_cast<size_t>(p.axis)] = p.start;
+    at = sliced(whole, start, Sizes(dims.size(), 1), dims);
+  } else if (!p.halo.empty() && dims.size() == 4 && out_dtype(node) == DType::f32 && phase == kRunPhase) {
+    at = with_halo(dims, p.halo, phase);
+  } else {
+    at = allocate(dims, out_dtype(node), order, phase);
+  }
+  return at;
+}
+
+View Lowering::copied(const View& from, const Order& order, const Halo& halo) {
+  std::string key = std::to_string(from.buffer) + "@" + std::to_string(from.offset) + ":";
+  for (size_t i = 0; i < from.dims.size(); ++i)
+    key += std::to_string(from.dims[i]) + "*" + std::to_string(from.strides[i]) + "o" + std::to_string(order[i]) + ",";
+  if (!halo.empty()) key += "h" + std::to_string(halo.top) + "," + std::to_string(halo.left) + "," + std::to_string(halo.bottom) + "," + std::to_string(halo.right);
+  const auto found = copies_.find(key);
+  if (found != copies_.end()) return found->second;
+  const int phase = from.phase < 0 ? (graph.segments.empty() ? kRunPhase : 0) : from.phase;
+  const View to = halo.empty() ? allocate(from.dims, from.dtype, order, phase) : with_halo(from.dims, halo, phase);
+  const Lane lane = from.dtype == DType::f32 ? Lane::f32 : from.dtype == DType::boolean ? Lane::mask : Lane::i32;
+  append_map(identity_expr(lane), to, {from}, "copy", phase);
+  return copies_[key] = to;
+}
+
+// -- steps -------------------------------------------------------------------------------------------------------------------
+
+int Lowering::append(KernelSpec spec, const std::vector<View>& operands, const std::string& label, int phase) {
+  Pending p;
+  p.step.spec = std::move(spec);
+  p.step.label = label;
+  p.phase = phase;
+  for (const View& v : operands) p.step.operands.push_back({v.buffer, v.offset * size_of(v.dtype)});
+  pending_.push_back(std::move(p));
+  return static_cast<int>(pending_.size()) - 1;
+}
+
+void Lowering::append_map(const Expr& expr, const View& out, const std::vector<View>& inputs, const std::string& label, int phase) {
+  Box box;
+  box.strides.resize(inputs.size() + 1);
+  for (size_t d = 0; d < out.dims.size(); ++d) {
+    Sizes strides{out.strides[d]};
+    for (const View& in : inputs) strides.push_back(in.strides[d]);
+    box.add_loop(out.dims[d], strides);
+  }
+  box.sort();
+  box.merge();
+  MapSpec spec;
+  spec.expr = expr;
+  spec.dims = box.dims;
+  spec.out = {out.dtype, box.strides[0]};
+  for (size_t i = 0; i < inputs.size(); ++i) spec.inputs.push_back({inputs[i].dtype, box.strides[i + 1]});
+  std::vector<View> operands{out};
+  operands.insert(operands.end(), inputs.begin(), inputs.end());
+  append(std::move(spec), operands, label, phase);
+}
+
+View Lowering::packed(const PackSpec& spec, const View& source, int64_t elements, const KernelSpec& consumer, const std::string& label) {
+  const std::string key = std::to_string(source.buffer) + "@" + std::to_string(source.offset) + " " + to_string(KernelSpec(spec)) + " for " + to_string(consumer);
+  const auto found = packs_.find(key);
+  if (found != packs_.end()) return found->second;
+  const int phase = source.phase < 0 ? (graph.segments.empty() ? kRunPhase : 0) : source.phase;
+  const View to = allocate({elements}, DType::f32, {0}, phase);
+  const int at = append(spec, {to, source}, "pack for " + label, phase);
+  pending_[static_cast<size_t>(at)].pack_of = at + 1;  // the consumer is appended next
+  return packs_[key] = to;
+}
+
+// -- after the last node -----------------------------------------------------------------------------------------------------
+
+void Lowering::finish_outputs() {
+  for (ValueId id : graph.outputs) {
+    const Value& value = graph.value(id);
+    View v = view(id);
+    const bool own = std::none_of(plan.inputs.begin(), plan.inputs.end(), [&](const Port& p) { return p.at.buffer == v.buffer; });
+    const bool repeated = std::any_of(plan.outputs.begin(), plan.outputs.end(), [&](const Port& p) { return p.at.buffer == v.buffer; });
+    if (!own || repeated || v.phase != kRunPhase || !is_row_major(v)) {
+      const View to = allocate(v.dims, v.dtype, row_major(v.rank()), kRunPhase);
+      const Lane lane = v.dtype == DType::f32 ? Lane::f32 : v.dtype == DType::boolean ? Lane::mask : Lane::i32;
+      append_map(identity_expr(lane), to, {v}, "output " + value.name, kRunPhase);
+      v = to;
+    }
+    plan.outputs.push_back({value.name, value.dtype, v.dims, {v.buffer, v.offset * size_of(v.dtype)}});
+  }
+}
+
+/// Splits the steps into the inference's and those of each load phase; phases that do nothing get no number.
+void Lowering::number_phases() {
+  std::vector<int> run_index(pending_.size(), -1);
+  std::map<int, int> dense;
+  for (const Pending& p : pending_)
+    if (p.phase != kRunPhase) dense[p.phase] = 0;
+  for (auto& [time, number] : dense) number = static_cast<int>(plan.init.size()), plan.init.emplace_back();
+  for (size_t i = 0; i < pending_.size(); ++i) {
+    Pending& p = pending_[i];
+    if (p.phase != kRunPhase) continue;
+    run_index[i] = static_cast<int>(plan.steps.size());
+    plan.steps.push_back(std::move(p.step));
+  }
+  for (size_t i = 0; i < pending_.size(); ++i) {
+    Pending& p = pending_[i];
+    const int consumer = p.pack_of < 0 ? -1 : run_index[static_cast<size_t>(p.pack_of)];
+    if (p.phase == kRunPhase) {
+      plan.steps[static_cast<size_t>(run_index[i])].schedule_of = consumer;
+    } else {
+      p.step.schedule_of = consumer;
+      plan.init[static_cast<size_t>(dense[p.phase])].push_back(std::move(p.step));
+    }
+  }
+  for (size_t s = 0; s < graph.segments.size(); ++s) {
+    const auto found = segment_buffer_.find(static_cast<int>(s));
+    if (found == segment_buffer_.end()) continue;  // nothing reads it
+    const Segment& segment = graph.segments[s];
+    const auto phase = dense.find(segment_phase(static_cast<int>(s)));
+    plan.transfers.push_back({static_cast<int>(s), segment.offset, segment.size, {found->second, 0}, phase == dense.end() ? -1 : phase->second});
+  }
+  std::sort(plan.transfers.begin(), plan.transfers.end(), [](const Transfer& a, const Transfer& b) { return a.file_offset < b.file_offset; });
+}
+
+void Lowering::assign_spaces() {
+  std::vector<bool> run_reads(plan.buffers.size());
+  for (const PlanStep& step : plan.steps)
+    for (const Operand& o : step.operands)
+      if (o.buffer >= 0) run_reads[static_cast<size_t>(o.buffer)] = true;
+  for (size_t i = 0; i < plan.buffers.size(); ++i)
+    plan.buffers[i].space = buffer_phase_[i] == kRunPhase ? Space::arena : run_reads[i] || buffer_phase_[i] < 0 ? Space::weights : Space::staging;
+}
+
+void Lowering::set_lifetimes() {
+  std::vector<bool> seen(plan.buffers.size());
+  const auto touch = [&](int buffer, int time) {
+    if (buffer < 0) return;
+    Buffer& b = plan.buffers[static_cast<size_t>(buffer)];
+    if (!seen[static_cast<size_t>(buffer)]) b.first = time;
+    b.last = std::max(b.last, time);
+    seen[static_cast<size_t>(buffer)] = true;
+  };
+  for (const Port& p : plan.inputs) touch(p.at.buffer, 0);
+  for (size_t i = 0; i < plan.steps.size(); ++i)
+    for (const Operand& o : plan.steps[i].operands)
+      if (o.buffer >= 0 && plan.buffers[static_cast<size_t>(o.buffer)].space == Space::arena) touch(o.buffer, static_cast<int>(i));
+  for (const Port& p : plan.outputs) touch(p.at.buffer, static_cast<int>(plan.steps.size()));
+  for (size_t t = 0; t < plan.transfers.size(); ++t) {
+    const Transfer& transfer = plan.transfers[t];
+    if (plan.buffers[static_cast<size_t>(transfer.dst.buffer)].space == Space::staging) touch(transfer.dst.buffer, static_cast<int>(t));
+    if (transfer.phase < 0) continue;
+    for (const PlanStep& step : plan.init[static_cast<size_t>(transfer.phase)])
+      for (const Operand& o : step.operands)
+        if (o.buffer >= 0 && plan.buffers[static_cast<size_t>(o.buffer)].space == Space::staging) touch(o.buffer, static_cast<int>(t));
+  }
+}
+
+/// A barrier stands where a step touches memory that a step since the last barrier has touched, unless both only read, or both write parts
+/// of one buffer (a halo and its inside, the parts of a concatenation: never the same bytes).
+void Lowering::set_barriers() {
+  struct Access {
+    int buffer;
+    bool write;
+  };
+  std::vector<Access> open;
+  const auto overlap = [&](int a, int b) {
+    if (a == b) return true;
+    const Buffer &x = plan.buffers[static_cast<size_t>(a)], &y = plan.buffers[static_cast<size_t>(b)];
+    return x.space == Space::arena && y.space == Space::arena && x.offset < y.offset + y.bytes && y.offset < x.offset + x.bytes;
+  };
+  for (PlanStep& step : plan.steps) {
+    std::vector<Access> mine;
+    for (size_t i = 0; i < step.operands.size(); ++i)
+      if (step.operands[i].buffer >= 0) mine.push_back({step.operands[i].buffer, i == 0});
+    for (const Access& m : mine)
+      for (const Access& o : open)
+        if ((m.write || o.write) && !(m.buffer == o.buffer && m.write && o.write) && overlap(m.buffer, o.buffer)) step.barrier_before = true;
+    if (step.barrier_before) open.clear();
+    open.insert(open.end(), mine.begin(), mine.end());
+  }
+}
+
+}  // namespace kiln

@@ -1,0 +1,221 @@
+// Convolutions and matrix products: views to ContractionSpec, PackSpec and DepthwiseSpec.
+#include "ir/lower/lowering.h"
+
+namespace kiln {
+namespace {
+
+/// Strides of a fused operand [N,O,H,W] over a contraction's (b0 = image, b1 = group, y, x, n).
+Sizes conv_strides(const View& v, int64_t group) { return {v.strides[0], group * v.strides[1], v.strides[2], v.strides[3], v.strides[1]}; }
+
+/// What is added to every output channel.
+void add_bias(Fusion& fusion, const View& bias, const Sizes& dims, size_t channel_dim) {
+  View v = bias;
+  v.dims = dims;
+  v.strides.assign(dims.size(), 0);
+  v.strides[channel_dim] = bias.strides.back();
+  Fusion with_bias;
+  Expr sum;
+  sum.binary(PointOp::add, sum.input(0), sum.input(1));
+  with_bias.then(sum, {v});
+  if (!fusion.empty()) with_bias.then(fusion.expr, fusion.operands);
+  fusion = std::move(with_bias);
+}
+
+}  // namespace
+
+Status Lowering::lower_conv(const Node& node) {
+  const ConvAttrs& a = *std::get_if<ConvAttrs>(&node.attrs);
+  const Sizes dims = out_dims(node);
+  const Halo halo{a.pad_begin[0], a.pad_begin[1], a.pad_end[0], a.pad_end[1]};
+  View x = input(node, 0);
+  // Dims of size 1 may carry any stride; the channel's must be 1 for the kernels.
+  if (!is_contiguous_in(x, 1) || !x.halo.covers(halo)) x = copied(x, channels_last(), halo);
+  const View w = input(node, 1);
+  Fusion f = fusion(node);
+  if (has(node, 2)) add_bias(f, input(node, 2), dims, 1);
+  const int64_t groups = a.groups, k = w.dims[1], n = dims[1] / groups;
+  const bool depthwise = groups > 1 && k == 1 && n == 1;
+  View taps;
+  if (depthwise) {
+    View by_tap = permuted(w, {2, 3, 0, 1});  // [KH, KW, C, 1]
+    taps = is_row_major(by_tap) ? by_tap : copied(by_tap, row_major(4));
+  }
+  const View c = destination(node, channels_last(), kRunPhase);
+  View from = x;
+  from.offset -= halo.top * x.strides[2] + halo.left * x.strides[3];
+
+  if (depthwise) {
+    DepthwiseSpec s;
+    s.batch = dims[0], s.oh = dims[2], s.ow = dims[3], s.c = dims[1], s.kh = w.dims[2], s.kw = w.dims[3];
+    s.in_batch = x.strides[0], s.in_row = a.stride[0] * x.strides[2], s.in_col = a.stride[1] * x.strides[3];
+    s.in_tap_row = a.dilation[0] * x.strides[2], s.in_tap_col = a.dilation[1] * x.strides[3];
+    s.out_batch = c.strides[0], s.out_row = c.strides[2], s.out_col = c.strides[3];
+    s.epilogue = make_epilogue(f, [](const View& v) { return Sizes{v.strides[0], v.strides[2], v.strides[3], v.strides[1]}; });
+    std::vector<View> operands{c, from, taps};
+    operands.insert(operands.end(), f.operands.begin(), f.operands.end());
+    append(s, operands, label_of(node));
+    return ok();
+  }
+  ContractionSpec s;
+  s.batch = {dims[0], groups};
+  s.oh = dims[2], s.ow = dims[3], s.kh = w.dims[2], s.kw = w.dims[3], s.k = k, s.n = n;
+  const int64_t packed_elements = packed_size(s.kh * s.kw * k, n);
+  s.a_batch = {x.strides[0], k};
+  s.b_batch = {0, packed_elements};
+  s.c_batch = {c.strides[0], n};
+  s.a_row = a.stride[0] * x.strides[2], s.a_col = a.stride[1] * x.strides[3];
+  s.a_tap_row = a.dilation[0] * x.strides[2], s.a_tap_col = a.dilation[1] * x.strides[3];
+  s.c_row = c.strides[2], s.c_col = c.strides[3];
+  s.epilogue = make_epilogue(f, [&](const View& v) { return conv_strides(v, n); });
+  PackSpec p;
+  p.batch = {1, groups};
+  p.src_batch = {0, n * w.strides[0]};
+  p.dst_batch = {0, packed_elements};
+  p.kh = s.kh, p.kw = s.kw, p.k = k, p.n = n;
+  p.src_kh = w.strides[2], p.src_kw = w.strides[3], p.src_k = w.strides[1], p.src_n = w.strides[0];
+  std::vector<View> operands{c, from, packed(p, w, groups * packed_elements, s, label_of(node))};
+  operands.insert(operands.end(), f.operands.begin(), f.operands.end());
+  append(s, operands, label_of(node));
+  return ok();
+}
+
+Status Lowering::lower_matmul(const Node& node) {
+  const bool transpose_b = std::get_if<MatmulAttrs>(&node.attrs)->transpose_b;
+  View a = input(node, 0), b = input(node, 1);
+  if (transpose_b) {
+    std::vector<int64_t> axes(b.dims.size());
+    for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);
+    std::swap(axes[axes.size() - 1], axes[axes.size() - 2]);
+    b = permuted(b, axes);
+  }
+  const Fusion f = fusion(node);
+  if (!is_contiguous_in(a, a.rank() - 1)) a = copied(a, row_major(a.rank()));
+  const View c = destination(node, row_major(static_cast<int>(out_dims(node).size())), kRunPhase);
+  return product_of(a, b, c, f, label_of(node));
+}
+
+Status Lowering::product_of(const View& a, const View& b, const View& c, const Fusion& f, const std::string& label) {
+  const size_t lead = c.dims.size() - 2;
+  const int64_t m = c.dims[lead], n = c.dims[lead + 1], k = a.dims.back();
+  const Sizes batch(c.dims.begin(), c.dims.begin() + static_cast<long>(lead));
+  const auto lead_strides = [&](const View& v) {
+    Sizes s(lead, 0);
+    const size_t own = v.dims.size() - 2;
+    for (size_t i = 0; i < own; ++i)
+      if (v.dims[i] != 1) s[lead - own + i] = v.strides[i];
+    return s;
+  };
+  // B's own batches are packed one after the other.
+  const int64_t elements = packed_size(k, n);
+  Sizes b_own(b.dims.begin(), b.dims.end() - 2);
+  const Sizes packed_own = compact_strides(b_own, row_major(static_cast<int>(b_own.size())));
+  Sizes b_packed(lead, 0);
+  for (size_t i = 0; i < b_own.size(); ++i)
+    if (b_own[i] != 1) b_packed[lead - b_own.size() + i] = packed_own[i] * elements;
+
+  // Loops over (batch…, M): operands C, A, B, fused.
+  Box box;
+  const Sizes a_lead = lead_strides(a);
+  for (size_t i = 0; i <= lead; ++i) {
+    const bool rows = i == lead;
+    Sizes strides{c.strides[i], rows ? a.strides[a.dims.size() - 2] : a_lead[i], rows ? 0 : b_packed[i]};
+    for (const View& v : f.operands) strides.push_back(v.strides[i]);
+    box.add_loop(c.dims[i], strides);
+  }
+  box.merge();
+  if (box.dims.empty()) box.add_loop(1, Sizes(3 + f.operands.size(), 0));
+  // The two innermost loops may be rows of one product; loops outside them are batches.
+  while (box.dims.size() > 4) return Error{ErrorCode::unsupported_operator, "matrix product with more than two batch loops", label};
+  ContractionSpec s;
+  const size_t loops = box.dims.size(), last = loops - 1;
+  const bool b_moves_last = box.strides[2][last] != 0;
+  const bool two_rows = !b_moves_last && loops >= 2 && box.strides[2][last - 1] == 0 && loops > 1;
+  const size_t rows = b_moves_last ? 0 : two_rows ? 2 : 1, batches = loops - rows;
+  if (batches > 2) return Error{ErrorCode::unsupported_operator, "matrix product with more than two batch loops", label};
+  const auto loop = [&](size_t from_inside, size_t operand) { return box.strides[operand][loops - 1 - from_inside]; };
+  if (rows >= 1) s.ow = box.dims[last], s.a_col = loop(0, 1), s.c_col = loop(0, 0);
+  if (rows == 2) s.oh = box.dims[last - 1], s.a_row = loop(1, 1), s.c_row = loop(1, 0);
+  for (size_t i = 0; i < batches; ++i) {
+    const size_t at = 2 - batches + i;
+    s.batch[at] = box.dims[i];
+    s.c_batch[at] = box.strides[0][i], s.a_batch[at] = box.strides[1][i], s.b_batch[at] = box.strides[2][i];
+  }
+  s.k = k, s.n = n, s.a_tap_col = k;
+  size_t operand = 3;
+  s.epilogue = make_epilogue(f, [&](const View& v) {
+    Sizes st(5, 0);
+    for (size_t i = 0; i < batches; ++i) st[2 - batches + i] = box.strides[operand][i];
+    if (rows == 2) st[2] = loop(1, operand);
+    if (rows >= 1) st[3] = loop(0, operand);
+    st[4] = v.strides.back();
+    ++operand;
+    return st;
+  });
+  PackSpec p;
+  p.k = k, p.n = n, p.src_k = b.strides[b.dims.size() - 2], p.src_n = b.strides.back();
+  Box own;
+  for (size_t i = 0; i < b_own.size(); ++i) own.add_loop(b_own[i], {packed_own[i] * elements, b.strides[i]});
+  own.merge();
+  if (own.dims.size() > 2) return Error{ErrorCode::unsupported_operator, "matrix product with more than two batch loops", label};
+  for (size_t i = 0; i < own.dims.size(); ++i) {
+    const size_t at = 2 - own.dims.size() + i;
+    p.batch[at] = own.dims[i], p.dst_batch[at] = own.strides[0][i], p.src_batch[at] = own.strides[1][i];
+  }
+  (void)m;
+  std::vector<View> operands{c, a, packed(p, b, product(b_own) * elements, s, label)};
+  operands.insert(operands.end(), f.operands.begin(), f.operands.end());
+  append(s, operands, label);
+  return ok();
+}
+
+/// Scores, softmax, and the weighted sum; heads are views, and the result's heads stand side by side in a row.
+Status Lowering::lower_attention(const Node& node) {
+  const AttentionAttrs& a = *std::get_if<AttentionAttrs>(&node.attrs);
+  View q = input(node, 0), k = input(node, 1);
+  const View v = input(node, 2);
+  const std::string label = label_of(node);
+  const Sizes dims = out_dims(node);
+  const size_t rank = dims.size();
+  const int64_t queries = q.dims[rank - 2], keys = k.dims[rank - 2];
+  Sizes score_dims = dims;
+  score_dims[rank - 1] = keys;
+
+  Fusion f;
+  Expr scaled;
+  uint16_t value = scaled.binary(PointOp::mul, scaled.input(0), scaled.constant(static_cast<float>(a.scale)));
+  std::vector<View> masks;
+  const auto apply_mask = [&](const View& mask) {
+    const bool boolean = mask.dtype == DType::boolean;
+    const uint16_t m = scaled.input(static_cast<int>(masks.size()) + 1, boolean ? Lane::mask : Lane::f32);
+    value = boolean ? scaled.select(m, value, scaled.constant(-__builtin_inff())) : scaled.binary(PointOp::add, value, m);
+    masks.push_back(expanded(mask, score_dims));
+  };
+  if (has(node, 3)) apply_mask(input(node, 3));
+  if (a.causal) {
+    std::vector<uint8_t> seen(static_cast<size_t>(queries * keys));
+    for (int64_t i = 0; i < queries; ++i)
+      for (int64_t j = 0; j < keys; ++j) seen[static_cast<size_t>(i * keys + j)] = j <= i;
+    apply_mask(constant({queries, keys}, DType::boolean, std::move(seen)));
+  }
+  f.then(scaled, masks);
+
+  if (!is_contiguous_in(q, static_cast<int>(rank) - 1)) q = copied(q, row_major(q.rank()));
+  std::vector<int64_t> axes(k.dims.size());
+  for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);
+  std::swap(axes[axes.size() - 1], axes[axes.size() - 2]);
+  const View scores = allocate(score_dims, DType::f32, row_major(static_cast<int>(rank)), kRunPhase);
+  KILN_TRY(product_of(q, permuted(k, axes), scores, f, label + " scores"));
+
+  NormSpec norm;
+  norm.rows = {product(score_dims) / keys};
+  norm.in_rows = norm.out_rows = {keys};
+  norm.cols = keys;
+  append(norm, {scores, scores}, label + " softmax");
+
+  Order heads_inside = row_major(static_cast<int>(rank));
+  if (rank >= 3) std::swap(heads_inside[rank - 3], heads_inside[rank - 2]);
+  const View out = destination(node, heads_inside, kRunPhase);
+  return product_of(scores, v, out, {}, label + " values");
+}
+
+}  // namespace kiln

@@ -1,0 +1,113 @@
+// The state of one lowering, shared by the functions that lower each family of canonical nodes.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ir/lower/view.h"
+#include "ir/plan.h"
+#include "support/function_ref.h"
+
+namespace kiln {
+
+/// An expression still on views: operand 0 is the accumulator, operand i ≥ 1 is operands[i-1], broadcast to the output's dims.
+struct Fusion {
+  Expr expr;
+  std::vector<View> operands;
+  bool empty() const { return expr.empty(); }
+  /// Applies `expr` (of operand 0 and of `extra` as operands 1…) after what is here.
+  void then(const Expr& next, const std::vector<View>& extra);
+};
+
+/// The epilogue of a kernel, strides chosen from each operand's view by `pick`.
+Epilogue make_epilogue(const Fusion& fusion, FunctionRef<Sizes(const View&)> pick);
+
+class Lowering {
+ public:
+  explicit Lowering(const Graph& g) : graph(g) {}
+  Result<Plan> run();
+
+  // -- values
+  const View& view(ValueId id);
+  bool has(const Node& node, size_t i) const { return i < core_inputs(node) && node.inputs[i] != kNoValue; }
+  size_t core_inputs(const Node& node) const { return node.epilogue.empty() ? node.inputs.size() : static_cast<size_t>(node.epilogue_begin); }
+  const View& input(const Node& node, size_t i) { return view(node.inputs[i]); }
+  Sizes out_dims(const Node& node) const { return sizes_of(graph.value(node.outputs[0]).shape); }
+  DType out_dtype(const Node& node) const { return graph.value(node.outputs[0]).dtype; }
+  Fusion fusion(const Node& node);
+  int phase_of(const Node& node);
+
+  // -- memory
+  /// A new buffer that holds `dims` compactly in `order`.
+  View allocate(const Sizes& dims, DType dtype, const Order& order, int phase);
+  /// Where a node's result goes: its place in a concatenation, a buffer with a halo, or a new compact one in `order`.
+  View destination(const Node& node, const Order& order, int phase);
+  /// A copy of `from` in `order`, with stored zeros around it if `halo` asks for them.
+  View copied(const View& from, const Order& order, const Halo& halo = {});
+  View with_halo(const Sizes& dims, const Halo& halo, int phase);
+  /// Fills everything of `whole` outside the box that starts at `begin` with sizes `inner`.
+  void fill_border(const View& whole, const Sizes& begin, const Sizes& inner, float value, int phase);
+  View constant(const Sizes& dims, DType dtype, std::vector<uint8_t> bytes);
+
+  // -- steps
+  struct Pending {
+    PlanStep step;
+    int phase = kRunPhase;
+    int pack_of = -1;  ///< a pack: index (in the pending list) of the consumer
+  };
+  /// Appends a step; operands[0] is written. Returns its index.
+  int append(KernelSpec spec, const std::vector<View>& operands, const std::string& label, int phase = kRunPhase);
+  void append_map(const Expr& expr, const View& out, const std::vector<View>& inputs, const std::string& label, int phase);
+
+  // -- families (one file each)
+  Status lower_conv(const Node& node);
+  Status lower_matmul(const Node& node);
+  Status lower_attention(const Node& node);
+  Status lower_map(const Node& node);
+  Status lower_reduce(const Node& node);
+  Status lower_norm(const Node& node);
+  Status lower_pool(const Node& node);
+  Status lower_gather(const Node& node);
+  Status lower_view(const Node& node);
+  Status lower_concat(const Node& node);
+  Status lower_pad(const Node& node);
+
+  /// C = A·B with a fused expression, on views [..., M, K], [..., K, N] → [..., M, N]; batch dims broadcast.
+  Status product_of(const View& a, const View& b, const View& c, const Fusion& fusion, const std::string& label);
+  /// A packed B for a contraction that is appended next.
+  View packed(const PackSpec& spec, const View& source, int64_t elements, const KernelSpec& consumer, const std::string& label);
+  Error unsupported(const Node& node, const std::string& what) const;
+  static std::string label_of(const Node& node);
+
+  const Graph& graph;
+  Plan plan;
+
+ private:
+  void plan_placements();
+  Status lower_node(const Node& node);
+  void finish_outputs();
+  void number_phases();
+  void assign_spaces();
+  void set_lifetimes();
+  void set_barriers();
+  int segment_phase(int segment) const { return segment_time_[static_cast<size_t>(segment)]; }
+  int new_buffer(int64_t bytes, int phase);
+  View source_view(ValueId id);
+
+  struct Placement {
+    Halo halo;
+    ValueId concat = kNoValue;  ///< placed in this concatenation's result …
+    int64_t axis = 0, start = 0;
+  };
+  std::vector<Placement> placements_;
+  std::vector<View> views_;               // by value; buffer < 0: not made yet
+  std::vector<View> concat_views_;        // of concatenations some part of which was placed
+  std::vector<Pending> pending_;
+  std::vector<int> buffer_phase_;         // when each buffer's contents come up
+  std::vector<int> segment_time_;         // segment → index among transfers
+  std::map<int, int> segment_buffer_;
+  std::map<std::string, View> packs_, copies_;
+};
+
+}  // namespace kiln
