@@ -190,6 +190,12 @@ std::vector<uint8_t> write_constant(const std::vector<double>& numbers, DType dt
   return out;
 }
 
+Term Fx::c(double value, Lane lane) {
+  constexpr double kIntMax = 2147483520;  // the largest float below 2^31
+  if (lane == Lane::i32) value = std::clamp(value, -kIntMax - 128, kIntMax);
+  return {this, expr.constant(static_cast<float>(value), lane)};
+}
+
 Term Fx::to(Term t, Lane want) {
   const Lane have = lane(t);
   if (have == want) return t;

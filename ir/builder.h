@@ -72,7 +72,8 @@ struct Term {
 class Fx {
  public:
   Term in(int operand, Lane lane = Lane::f32) { return {this, expr.input(operand, lane)}; }
-  Term c(double value, Lane lane = Lane::f32) { return {this, expr.constant(static_cast<float>(value), lane)}; }
+  /// A constant; integers are clamped to what 32 bits hold.
+  Term c(double value, Lane lane = Lane::f32);
   Term un(PointOp op, Term a) { return {this, expr.unary(op, a.at)}; }
   Term bin(PointOp op, Term a, Term b) { return {this, expr.binary(op, a.at, b.at)}; }
   Term where(Term mask, Term a, Term b) { return {this, expr.select(mask.at, a.at, b.at)}; }

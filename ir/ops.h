@@ -17,9 +17,13 @@ class Legalizer;
 struct OpRow {
   std::string_view name;  ///< "aten.relu.default"
   Status (*legalize)(Legalizer& l, const Node& node);
+  std::string_view family = {};  ///< filled in by op_table()
 };
 
-/// Every supported operator, in the order of the families in ir/ops/. One explicit table (no static registration).
+/// Every supported operator, by family, then by name. One explicit table (no static registration).
 const std::vector<OpRow>& op_table();
+
+/// The table as text: a line per family, its operators below it.
+std::string op_table_text();
 
 }  // namespace kiln

@@ -1,0 +1,203 @@
+#include "ir/legalizer.h"
+
+#include <algorithm>
+
+namespace kiln {
+
+Legalizer::Legalizer(const Graph& source_graph, Graph& out)
+    : b(out), source(source_graph), mapped_(source_graph.values.size(), kNoValue), reads_(source_graph.values.size(), 0) {
+  out.name = source.name;
+  out.symbols = source.symbols;
+  out.segments = source.segments;
+  out.weights_bytes = source.weights_bytes;
+  const auto keep = [&](ValueId id) {
+    if (mapped_[static_cast<size_t>(id)] != kNoValue) return;
+    out.values.push_back(source.value(id));
+    mapped_[static_cast<size_t>(id)] = static_cast<ValueId>(out.values.size() - 1);
+  };
+  for (ValueId id : source.inputs) keep(id);
+  for (size_t i = 0; i < source.values.size(); ++i)
+    if (source.values[i].is_weight() || source.values[i].is_constant()) keep(static_cast<ValueId>(i));
+  for (ValueId id : source.inputs) out.inputs.push_back(find(id));
+  for (const Node& node : source.nodes)
+    for (ValueId id : node.inputs)
+      if (id != kNoValue) ++reads_[static_cast<size_t>(id)];
+  for (ValueId id : source.outputs) ++reads_[static_cast<size_t>(id)];
+}
+
+Status Legalizer::legalize(const Node& node) {
+  const OpRow* row = find_op(node.source);
+  if (!row) return unsupported(node, "the operator is not supported");
+  for (ValueId id : node.inputs) {
+    if (id == kNoValue || find(id) != kNoValue) continue;
+    for (const Node& producer : source.nodes) {
+      const auto at = std::find(producer.outputs.begin(), producer.outputs.end(), id);
+      if (at != producer.outputs.end())
+        return unsupported(producer, "output " + std::to_string(at - producer.outputs.begin()) + " is read, but cannot be computed here");
+    }
+    return misfit("an operand of " + node.source + " is never computed");
+  }
+  b.set_origin(node);
+  Status status = row->legalize(*this, node);
+  if (status.ok() && error_) status = *error_;
+  error_.reset();
+  if (status.ok()) return status;
+  Error error = status.error();
+  if (error.where.empty()) error.where = node.where.empty() ? node.source : node.where;
+  return error;
+}
+
+ValueId Legalizer::in(const Node& node, size_t i) const {
+  return i < node.inputs.size() && node.inputs[i] != kNoValue ? find(node.inputs[i]) : kNoValue;
+}
+
+Result<ValueId> Legalizer::need(const Node& node, size_t i) const {
+  const ValueId id = in(node, i);
+  if (id == kNoValue) return misfit(node.source + ": operand " + std::to_string(i) + " is missing");
+  return id;
+}
+
+Result<ValueId> Legalizer::need_f32(const Node& node, size_t i) {
+  KILN_ASSIGN(const ValueId id, need(node, i));
+  return b.cast(id, DType::f32);
+}
+
+Result<ValueId> Legalizer::tensor_or_number(const Node& node, size_t i, const char* name) {
+  const ValueId id = in(node, i);
+  if (id != kNoValue) return id;
+  const SourceAttr* attr = find_attr(node, name);
+  if (!attr) return misfit(node.source + ": the argument '" + name + "' is missing");
+  if (const auto* v = std::get_if<int64_t>(&attr->value)) return b.scalar(static_cast<double>(*v), DType::i64);
+  if (const auto* v = std::get_if<bool>(&attr->value)) return b.scalar(*v ? 1 : 0, DType::boolean);
+  return b.scalar(number(node, name, 0), DType::f32);
+}
+
+Status Legalizer::set(const Node& node, ValueId value, size_t index) {
+  if (index >= node.outputs.size()) return ok();
+  const ValueId at = node.outputs[index];
+  const Value& said = source.value(at);
+  const Value& is = b.value(value);
+  if (said.shape != is.shape || said.dtype != is.dtype)
+    return misfit(node.source + ": the file gives its output as " + name_of(said.dtype) + "[" + to_string(said.shape) + "], but it computes " +
+                  name_of(is.dtype) + "[" + to_string(is.shape) + "]");
+  mapped_[static_cast<size_t>(at)] = value;
+  return ok();
+}
+
+DType Legalizer::out_dtype(const Node& node, size_t index) const {
+  return index < node.outputs.size() ? source.value(node.outputs[index]).dtype : DType::f32;
+}
+
+const Shape& Legalizer::out_shape(const Node& node, size_t index) const {
+  static const Shape kNone;
+  return index < node.outputs.size() ? source.value(node.outputs[index]).shape : kNone;
+}
+
+bool Legalizer::wants(const Node& node, size_t index) const {
+  return index < node.outputs.size() && reads_[static_cast<size_t>(node.outputs[index])] > 0;
+}
+
+const SourceAttr* Legalizer::find_attr(const Node& node, std::string_view name) const {
+  for (const SourceAttr& attr : node.source_attrs)
+    if (attr.name == name) return std::holds_alternative<std::monostate>(attr.value) ? nullptr : &attr;
+  return nullptr;
+}
+
+void Legalizer::wrong(const Node& node, std::string_view name, const char* expected) {
+  if (!error_) error_ = misfit(node.source + ": the argument '" + std::string(name) + "' should be " + expected);
+}
+
+bool Legalizer::has(const Node& node, std::string_view name) const { return find_attr(node, name) != nullptr; }
+
+int64_t Legalizer::integer(const Node& node, std::string_view name, int64_t fallback) {
+  const SourceAttr* attr = find_attr(node, name);
+  if (!attr) return fallback;
+  if (const auto* v = std::get_if<int64_t>(&attr->value)) return *v;
+  if (const auto* v = std::get_if<bool>(&attr->value)) return *v;
+  if (const auto* v = std::get_if<std::vector<int64_t>>(&attr->value); v && v->size() == 1) return (*v)[0];
+  wrong(node, name, "an integer");
+  return fallback;
+}
+
+double Legalizer::number(const Node& node, std::string_view name, double fallback) {
+  const SourceAttr* attr = find_attr(node, name);
+  if (!attr) return fallback;
+  if (const auto* v = std::get_if<double>(&attr->value)) return *v;
+  if (const auto* v = std::get_if<int64_t>(&attr->value)) return static_cast<double>(*v);
+  if (const auto* v = std::get_if<bool>(&attr->value)) return *v ? 1 : 0;
+  wrong(node, name, "a number");
+  return fallback;
+}
+
+bool Legalizer::flag(const Node& node, std::string_view name, bool fallback) {
+  const SourceAttr* attr = find_attr(node, name);
+  if (!attr) return fallback;
+  if (const auto* v = std::get_if<bool>(&attr->value)) return *v;
+  if (const auto* v = std::get_if<int64_t>(&attr->value)) return *v != 0;
+  wrong(node, name, "a boolean");
+  return fallback;
+}
+
+std::string Legalizer::text(const Node& node, std::string_view name, std::string fallback) {
+  const SourceAttr* attr = find_attr(node, name);
+  if (!attr) return fallback;
+  if (const auto* v = std::get_if<std::string>(&attr->value)) return *v;
+  wrong(node, name, "a string");
+  return fallback;
+}
+
+std::vector<int64_t> Legalizer::integers(const Node& node, std::string_view name) {
+  const SourceAttr* attr = find_attr(node, name);
+  if (!attr) return {};
+  if (const auto* v = std::get_if<std::vector<int64_t>>(&attr->value)) return *v;
+  if (const auto* v = std::get_if<int64_t>(&attr->value)) return {*v};
+  if (const auto* v = std::get_if<std::vector<double>>(&attr->value); v && v->empty()) return {};
+  wrong(node, name, "a list of integers");
+  return {};
+}
+
+std::array<int64_t, 2> Legalizer::pair(const Node& node, std::string_view name, int64_t fallback) {
+  const std::vector<int64_t> list = integers(node, name);
+  if (list.empty()) return {fallback, fallback};
+  if (list.size() == 1) return {list[0], list[0]};
+  if (list.size() > 2) wrong(node, name, "a list of two integers");
+  return {list[0], list[1]};
+}
+
+Result<int64_t> Legalizer::axis(int64_t value, int64_t rank) const {
+  const int64_t n = std::max<int64_t>(rank, 1);
+  if (value < -n || value >= n) return misfit("axis " + std::to_string(value) + " is out of range for " + std::to_string(rank) + " dims");
+  return value < 0 ? value + n : value;
+}
+
+Result<std::vector<int64_t>> Legalizer::axes(const std::vector<int64_t>& values, int64_t rank) const {
+  std::vector<int64_t> out;
+  for (int64_t v : values) {
+    KILN_ASSIGN(const int64_t a, axis(v, rank));
+    out.push_back(a);
+  }
+  return out;
+}
+
+Error Legalizer::unsupported(const Node& node, const std::string& what) const {
+  return Error{ErrorCode::unsupported_operator, node.source + ": " + what, node.where};
+}
+
+DType common_dtype(const Builder& b, const std::vector<ValueId>& operands) {
+  const auto category = [](DType t) { return t == DType::boolean ? 0 : lane_of(t) == Lane::i32 ? 1 : 2; };
+  // PyTorch's rule: tensors with dims decide within a category; a 0-d one counts only if its category is higher.
+  int best = -1;
+  DType result = DType::boolean;
+  for (const bool scalars : {false, true}) {
+    for (ValueId id : operands) {
+      const Value& v = b.value(id);
+      if (v.shape.empty() != scalars) continue;
+      const int c = category(v.dtype);
+      const bool wider = c == best && size_of(v.dtype) > size_of(result) && (!scalars || b.value(operands[0]).shape.empty());
+      if (c > best || wider) best = c, result = v.dtype;
+    }
+  }
+  return result;
+}
+
+}  // namespace kiln

@@ -1,0 +1,89 @@
+// What a row of the operator table works with: the source node's operands in the new graph, its attributes, and builders.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ir/builder.h"
+#include "ir/ops.h"
+
+namespace kiln {
+
+/// Attribute getters take the fallback when the attribute is absent (or None). One of the wrong kind is remembered and fails the node after
+/// its row returns, so rows read attributes without checking each.
+class Legalizer {
+ public:
+  Legalizer(const Graph& source_graph, Graph& out);
+
+  /// Rewrites one node with the row of its operator.
+  Status legalize(const Node& node);
+  /// Where a value of the source graph ended up; kNoValue: nowhere (yet).
+  ValueId find(ValueId source_value) const { return mapped_[static_cast<size_t>(source_value)]; }
+
+  /// Operand i in the new graph; kNoValue when it is absent.
+  ValueId in(const Node& node, size_t i) const;
+  /// The same; an absent one is an error.
+  Result<ValueId> need(const Node& node, size_t i) const;
+  /// Operand i, or, where the operator takes a number there instead, the attribute `name` as a 0-d constant.
+  Result<ValueId> tensor_or_number(const Node& node, size_t i, const char* name);
+  /// Operand i converted to float32.
+  Result<ValueId> need_f32(const Node& node, size_t i);
+
+  /// Says that output `index` of `node` is `value`; it must have the type that the file gives it.
+  Status set(const Node& node, ValueId value, size_t index = 0);
+  /// The dtype the file gives output `index`.
+  DType out_dtype(const Node& node, size_t index = 0) const;
+  const Shape& out_shape(const Node& node, size_t index = 0) const;
+  bool wants(const Node& node, size_t index) const;  ///< is there an output `index` that something reads?
+
+  bool has(const Node& node, std::string_view name) const;
+  int64_t integer(const Node& node, std::string_view name, int64_t fallback);
+  double number(const Node& node, std::string_view name, double fallback);
+  bool flag(const Node& node, std::string_view name, bool fallback);
+  std::string text(const Node& node, std::string_view name, std::string fallback);
+  /// A list; a lone integer is a list of one.
+  std::vector<int64_t> integers(const Node& node, std::string_view name);
+  /// A list for two spatial dims: absent or empty → fallback twice, one entry → twice.
+  std::array<int64_t, 2> pair(const Node& node, std::string_view name, int64_t fallback);
+
+  /// An axis of a tensor of `rank` dims from one that may count from the end.
+  Result<int64_t> axis(int64_t value, int64_t rank) const;
+  Result<std::vector<int64_t>> axes(const std::vector<int64_t>& values, int64_t rank) const;
+
+  Error unsupported(const Node& node, const std::string& what) const;
+
+  Builder b;
+  const Graph& source;
+
+ private:
+  const SourceAttr* find_attr(const Node& node, std::string_view name) const;
+  void wrong(const Node& node, std::string_view name, const char* expected);
+
+  std::vector<ValueId> mapped_;
+  std::vector<int> reads_;
+  std::optional<Error> error_;
+};
+
+/// The dtype that PyTorch computes these operands in together.
+DType common_dtype(const Builder& b, const std::vector<ValueId>& operands);
+
+/// The row of an operator, or null.
+const OpRow* find_op(std::string_view name);
+
+// Families (ir/ops/<family>.cpp); ir/ops/table.cpp puts them together.
+std::vector<OpRow> attention_ops();
+std::vector<OpRow> cast_ops();
+std::vector<OpRow> contraction_ops();
+std::vector<OpRow> create_ops();
+std::vector<OpRow> gather_ops();
+std::vector<OpRow> join_ops();
+std::vector<OpRow> layout_ops();
+std::vector<OpRow> norm_ops();
+std::vector<OpRow> pointwise_binary_ops();
+std::vector<OpRow> pointwise_unary_ops();
+std::vector<OpRow> reduce_ops();
+std::vector<OpRow> window_ops();
+
+}  // namespace kiln

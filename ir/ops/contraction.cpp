@@ -1,0 +1,148 @@
+// Convolutions and matrix products.
+#include <algorithm>
+
+#include "ir/legalizer.h"
+
+namespace kiln {
+namespace {
+
+/// Adds `bias`, broadcast, scaled; an absent one adds nothing.
+Result<ValueId> add_bias(Legalizer& l, ValueId x, ValueId bias, double beta = 1) {
+  if (bias == kNoValue) return x;
+  Fx f;
+  const Term shift = f.in(1);
+  return l.b.map(f.finish(f.in(0) + (beta == 1 ? shift : shift * beta)), {x, bias}, DType::f32);
+}
+
+Result<ValueId> scale(Legalizer& l, ValueId x, double by) {
+  if (by == 1) return x;
+  Fx f;
+  return l.b.map(f.finish(f.in(0) * by), {x}, DType::f32);
+}
+
+/// A transposed convolution is a convolution of the input with zeros put between its pixels, by the flipped weights with channels swapped.
+/// Both the swap and the flip touch weights only.
+Result<ValueId> transposed(Legalizer& l, const Node& node, ValueId x, ValueId w, ValueId bias, ConvAttrs attrs, std::array<int64_t, 2> extra) {
+  constexpr int64_t kMax = 1 << 20;
+  Shape sx = l.b.shape(x), sw = l.b.shape(w);
+  const int64_t g = attrs.groups, cin = sw[0].value, cout = sw[1].value;
+  if (g < 1 || cin % g) return misfit(node.source + ": the groups do not divide the channels");
+  // [g·Ci, Co, KH, KW] → [g·Co, Ci, KH, KW]
+  KILN_ASSIGN(w, l.b.reshape(w, {g, cin / g, cout, sw[2], sw[3]}));
+  KILN_ASSIGN(w, l.b.permute(w, {0, 2, 1, 3, 4}));
+  KILN_ASSIGN(w, l.b.reshape(w, {g * cout, cin / g, sw[2], sw[3]}));
+  Shape lifted{sx[0], sx[1]}, spread = lifted, cut = lifted;
+  PadAttrs zeros{{0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}, 0};
+  SliceAttrs crop{{0, 0, 0, 0}, {1, 1, 1, 1}};
+  for (size_t i = 0; i < 2; ++i) {
+    const int64_t k = sw[2 + i].value, stride = attrs.stride[i], reach = attrs.dilation[i] * (k - 1);
+    if (stride < 1 || stride > kMax || attrs.dilation[i] < 1 || attrs.dilation[i] > kMax || extra[i] < 0 || extra[i] > kMax || sx[2 + i].value > kMax)
+      return misfit(node.source + ": attributes out of range");
+    KILN_ASSIGN(w, l.b.slice_axis(w, static_cast<int64_t>(2 + i), k - 1, k, -1));
+    if (attrs.pad_begin[i] < 0 || attrs.pad_begin[i] > reach) return l.unsupported(node, "padding beyond the kernel is not supported");
+    lifted.insert(lifted.end(), {sx[2 + i], Dim(1)});
+    spread.push_back(Dim(sx[2 + i].value * stride));
+    cut.push_back(Dim((sx[2 + i].value - 1) * stride + 1));
+    zeros.after[3 + 2 * i] = stride - 1;
+    attrs.pad_end[i] = reach - attrs.pad_end[i] + extra[i];
+    attrs.pad_begin[i] = reach - attrs.pad_begin[i];
+  }
+  if (attrs.stride != std::array<int64_t, 2>{1, 1}) {
+    KILN_ASSIGN(x, l.b.reshape(x, lifted));
+    KILN_ASSIGN(x, l.b.pad(x, zeros));
+    KILN_ASSIGN(x, l.b.reshape(x, spread));
+    KILN_ASSIGN(x, l.b.slice(x, crop, cut));
+  }
+  attrs.stride = {1, 1};
+  return l.b.conv(x, w, bias, attrs);
+}
+
+Status convolution(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(ValueId x, l.need(node, 0));
+  KILN_ASSIGN(ValueId w, l.need(node, 1));
+  const ValueId bias = l.in(node, 2);
+  const Shape sx = l.b.shape(x), sw = l.b.shape(w);
+  ConvAttrs attrs;
+  attrs.stride = l.pair(node, "stride", 1);
+  if (l.has(node, "padding")) attrs.pad_begin = attrs.pad_end = l.pair(node, "padding", 0);
+  attrs.dilation = l.pair(node, "dilation", 1);
+  attrs.groups = l.integer(node, "groups", 1);
+  std::array<int64_t, 2> extra = l.pair(node, "output_padding", 0);
+  const bool flat = sx.size() == 3 && sw.size() == 3;
+  if (flat) {  // one spatial dim: a row
+    for (auto* a : {&attrs.pad_begin, &attrs.pad_end, &extra}) (*a)[0] = 0;
+    for (auto* a : {&attrs.stride, &attrs.dilation}) (*a)[0] = 1;
+    KILN_ASSIGN(x, l.b.reshape(x, {sx[0], sx[1], Dim(1), sx[2]}));
+    KILN_ASSIGN(w, l.b.reshape(w, {sw[0], sw[1], Dim(1), sw[2]}));
+  }
+  if (l.b.rank(x) != 4 || l.b.rank(w) != 4)
+    return l.unsupported(node, "input " + to_string(sx) + " with weight " + to_string(sw) + ": only batched 1-d and 2-d convolutions are supported");
+  KILN_ASSIGN(ValueId y, l.flag(node, "transposed", false) || node.source.find("transpose") != std::string::npos
+                             ? transposed(l, node, x, w, bias, attrs, extra)
+                             : l.b.conv(x, w, bias, attrs));
+  if (flat) {
+    const Shape s = l.b.shape(y);
+    KILN_ASSIGN(y, l.b.reshape(y, {s[0], s[1], s[3]}));
+  }
+  return l.set(node, y);
+}
+
+/// As torch.matmul: a 1-d operand gets a dim that is taken away again.
+Result<ValueId> product(Legalizer& l, ValueId a, ValueId b, bool transpose_b) {
+  const bool row = l.b.rank(a) == 1, column = l.b.rank(b) == 1;
+  if (l.b.rank(a) == 0 || l.b.rank(b) == 0) return misfit("a matrix product needs operands with dims");
+  if (row) {
+    KILN_ASSIGN(a, l.b.reshape(a, {Dim(1), l.b.shape(a)[0]}));
+  }
+  if (column) {
+    const Dim n = l.b.shape(b)[0];
+    KILN_ASSIGN(b, l.b.reshape(b, transpose_b ? Shape{Dim(1), n} : Shape{n, Dim(1)}));
+  }
+  KILN_ASSIGN(ValueId y, l.b.matmul(a, b, transpose_b));
+  Shape shape = l.b.shape(y);
+  if (column) shape.pop_back();
+  if (row) shape.erase(shape.end() - (column ? 1 : 2));
+  return l.b.reshape(y, shape);
+}
+
+Status matmul(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId a, l.need(node, 0));
+  KILN_ASSIGN(const ValueId b, l.need(node, 1));
+  KILN_ASSIGN(const ValueId y, product(l, a, b, false));
+  return l.set(node, y);
+}
+
+Status linear(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const ValueId w, l.need(node, 1));
+  KILN_ASSIGN(const ValueId raw, product(l, x, w, true));
+  KILN_ASSIGN(const ValueId y, add_bias(l, raw, l.in(node, 2)));
+  return l.set(node, y);
+}
+
+/// beta · self + alpha · (a b): addmm, addmv, baddbmm.
+Status add_product(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId self, l.need(node, 0));
+  KILN_ASSIGN(const ValueId a, l.need(node, 1));
+  KILN_ASSIGN(const ValueId b, l.need(node, 2));
+  KILN_ASSIGN(const ValueId raw, product(l, a, b, false));
+  KILN_ASSIGN(const ValueId scaled, scale(l, raw, l.number(node, "alpha", 1)));
+  const double beta = l.number(node, "beta", 1);
+  KILN_ASSIGN(const ValueId y, add_bias(l, scaled, beta == 0 ? kNoValue : self, beta));
+  return l.set(node, y);
+}
+
+}  // namespace
+
+std::vector<OpRow> contraction_ops() {
+  return {
+      {"aten.addmm.default", add_product},  {"aten.addmv.default", add_product},        {"aten.baddbmm.default", add_product},
+      {"aten.bmm.default", matmul},         {"aten.conv1d.default", convolution},       {"aten.conv2d.default", convolution},
+      {"aten.conv_transpose1d.default", convolution}, {"aten.conv_transpose2d.input", convolution},
+      {"aten.convolution.default", convolution},
+      {"aten.dot.default", matmul},         {"aten.linear.default", linear},            {"aten.matmul.default", matmul},
+      {"aten.mm.default", matmul},          {"aten.mv.default", matmul},
+  };
+}
+
+}  // namespace kiln

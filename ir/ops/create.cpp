@@ -1,0 +1,81 @@
+// Tensors from nothing: numbers spread over a shape, ramps, triangles.
+#include <cmath>
+
+#include "ir/legalizer.h"
+
+namespace kiln {
+namespace {
+
+/// A ramp longer than this is not made at compile time.
+constexpr int64_t kMaxRamp = 65536;
+
+Status fill(Legalizer& l, const Node& node, double value) {
+  const DType dtype = l.out_dtype(node);
+  if (dtype == DType::f16 || dtype == DType::bf16) return l.unsupported(node, std::string(name_of(dtype)) + " is not supported");
+  KILN_ASSIGN(const ValueId y, l.b.expand(l.b.scalar(value, dtype), l.out_shape(node)));
+  return l.set(node, y);
+}
+
+Status full(Legalizer& l, const Node& node) { return fill(l, node, l.number(node, "fill_value", 0)); }
+Status scalar_tensor(Legalizer& l, const Node& node) { return fill(l, node, l.number(node, "s", 0)); }
+Status zeros(Legalizer& l, const Node& node) { return fill(l, node, 0); }
+Status ones(Legalizer& l, const Node& node) { return fill(l, node, 1); }
+
+/// fill(self, value): value a number or a 0-d tensor.
+Status fill_like(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId value, l.tensor_or_number(node, 1, "value"));
+  KILN_ASSIGN(const ValueId typed, l.b.cast(value, l.out_dtype(node)));
+  KILN_ASSIGN(const ValueId y, l.b.expand(typed, l.out_shape(node)));
+  return l.set(node, y);
+}
+
+Status arange(Legalizer& l, const Node& node) {
+  const double start = l.number(node, "start", 0), end = l.number(node, "end", 0), step = l.number(node, "step", 1);
+  if (!std::isfinite(start) || !std::isfinite(end) || !std::isfinite(step) || step == 0) return misfit(node.source + ": bounds that make no range");
+  const double count = std::ceil((end - start) / step);
+  if (!(count >= 1 && count <= static_cast<double>(kMaxRamp)))
+    return l.unsupported(node, "a range of " + std::to_string(count) + " elements; 1 to " + std::to_string(kMaxRamp) + " are supported");
+  std::vector<double> values;
+  for (int64_t i = 0; i < static_cast<int64_t>(count); ++i) values.push_back(start + static_cast<double>(i) * step);
+  return l.set(node, l.b.constant(l.out_dtype(node), Shape{static_cast<int64_t>(values.size())}, write_constant(values, l.out_dtype(node))));
+}
+
+ValueId ramp(Legalizer& l, int64_t count, const Shape& shape) {
+  std::vector<int64_t> values;
+  for (int64_t i = 0; i < count; ++i) values.push_back(i);
+  return l.b.integers(values, shape);
+}
+
+/// The part of the last two dims on one side of a diagonal, zeros elsewhere.
+template <bool kUpper>
+Status triangle(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  const Shape s = l.b.shape(x);
+  if (s.size() < 2) return misfit(node.source + ": at least 2 dims are needed");
+  const int64_t rows = s[s.size() - 2].value, cols = s.back().value;
+  if (rows > kMaxRamp || cols > kMaxRamp) return l.unsupported(node, "at most 65536 rows and columns are supported");
+  const DType dtype = l.b.value(x).dtype;
+  const Lane lane = lane_of(dtype);
+  Fx f;
+  const Term distance = f.in(2, Lane::i32) - f.in(1, Lane::i32), diagonal = f.c(static_cast<double>(l.integer(node, "diagonal", 0)), Lane::i32);
+  const Term inside = f.bin(kUpper ? PointOp::ge : PointOp::le, distance, diagonal);
+  const Term t = f.where(inside, f.in(0, lane), f.c(0, lane));
+  KILN_ASSIGN(const ValueId y, l.b.map(f.finish(t), {x, ramp(l, rows, {rows, 1}), ramp(l, cols, {cols})}, dtype));
+  return l.set(node, y);
+}
+
+}  // namespace
+
+std::vector<OpRow> create_ops() {
+  return {
+      {"aten.arange.default", arange},       {"aten.arange.start", arange},           {"aten.arange.start_step", arange},
+      {"aten.empty.memory_format", zeros},   {"aten.fill.Scalar", fill_like},         {"aten.fill.Tensor", fill_like},
+      {"aten.full.default", full},           {"aten.full_like.default", full},        {"aten.new_full.default", full},
+      {"aten.new_ones.default", ones},       {"aten.new_zeros.default", zeros},       {"aten.ones.default", ones},
+      {"aten.ones_like.default", ones},      {"aten.scalar_tensor.default", scalar_tensor},
+      {"aten.tril.default", triangle<false>}, {"aten.triu.default", triangle<true>},  {"aten.zeros.default", zeros},
+      {"aten.zeros_like.default", zeros},
+  };
+}
+
+}  // namespace kiln

@@ -1,0 +1,210 @@
+// Views and other rearrangements of one tensor.
+#include <algorithm>
+
+#include "ir/legalizer.h"
+
+namespace kiln {
+namespace {
+
+/// A size list in which one entry may be -1. Symbolic sizes do not survive as numbers: where the list has none, the file's shape stands.
+Result<Shape> wanted_shape(Legalizer& l, const Node& node, ValueId x, const char* attr) {
+  if (!l.has(node, attr)) return l.out_shape(node);
+  Shape shape;
+  int64_t known = 1;
+  int unknown = -1;
+  for (int64_t size : l.integers(node, attr)) {
+    if (size < -1 || (size == -1 && unknown >= 0) || (size >= 0 && (size > kMaxElements || (known *= std::max<int64_t>(size, 1)) > kMaxElements)))
+      return misfit(node.source + ": sizes that make no shape");
+    if (size == -1) unknown = static_cast<int>(shape.size());
+    shape.push_back(Dim(size));
+  }
+  if (unknown >= 0) shape[static_cast<size_t>(unknown)] = Dim(element_count(l.b.shape(x)) / known);
+  return shape;
+}
+
+Status view(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const Shape shape, wanted_shape(l, node, x, l.has(node, "size") ? "size" : "shape"));
+  KILN_ASSIGN(const ValueId y, l.b.reshape(x, shape));
+  return l.set(node, y);
+}
+
+/// Reshapes whose result the file's shape states fully: view_as, flatten, squeeze, unsqueeze, unflatten.
+Status to_stated_shape(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const ValueId y, l.b.reshape(x, l.out_shape(node)));
+  return l.set(node, y);
+}
+
+Status flatten(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  const Shape from = l.b.shape(x);
+  KILN_ASSIGN(const int64_t first, l.axis(l.integer(node, "start_dim", 0), l.b.rank(x)));
+  KILN_ASSIGN(const int64_t last, l.axis(l.integer(node, "end_dim", -1), l.b.rank(x)));
+  if (from.empty() || last < first) return to_stated_shape(l, node);
+  Shape to(from.begin(), from.begin() + first);
+  to.push_back(Dim(element_count(Shape(from.begin() + first, from.begin() + last + 1))));
+  to.insert(to.end(), from.begin() + last + 1, from.end());
+  KILN_ASSIGN(const ValueId y, l.b.reshape(x, to));
+  return l.set(node, y);
+}
+
+Status unsqueeze(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x) + 1));
+  Shape to = l.b.shape(x);
+  to.insert(to.begin() + axis, Dim(1));
+  KILN_ASSIGN(const ValueId y, l.b.reshape(x, to));
+  return l.set(node, y);
+}
+
+Status squeeze(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const std::vector<int64_t> axes, l.axes(l.integers(node, "dim"), l.b.rank(x)));
+  const bool all = !l.has(node, "dim");
+  Shape to;
+  for (int64_t i = 0; i < l.b.rank(x); ++i) {
+    const Dim d = l.b.shape(x)[static_cast<size_t>(i)];
+    const bool chosen = all || std::count(axes.begin(), axes.end(), i);
+    if (!(chosen && d == Dim(1))) to.push_back(d);
+  }
+  KILN_ASSIGN(const ValueId y, l.b.reshape(x, to));
+  return l.set(node, y);
+}
+
+Status permute(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const std::vector<int64_t> axes, l.axes(l.integers(node, "dims"), l.b.rank(x)));
+  KILN_ASSIGN(const ValueId y, l.b.permute(x, axes));
+  return l.set(node, y);
+}
+
+/// Swaps two axes: transpose.int and t.
+Status transpose(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  const int64_t rank = l.b.rank(x);
+  if (rank < 2) return l.set(node, x);
+  KILN_ASSIGN(const int64_t a, l.axis(l.integer(node, "dim0", 0), rank));
+  KILN_ASSIGN(const int64_t b, l.axis(l.integer(node, "dim1", 1), rank));
+  std::vector<int64_t> axes;
+  for (int64_t i = 0; i < rank; ++i) axes.push_back(i == a ? b : i == b ? a : i);
+  KILN_ASSIGN(const ValueId y, l.b.permute(x, std::move(axes)));
+  return l.set(node, y);
+}
+
+Status expand(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  Shape to = l.out_shape(node);
+  if (l.has(node, "size")) {
+    const std::vector<int64_t> sizes = l.integers(node, "size");
+    const Shape& from = l.b.shape(x);
+    if (sizes.size() < from.size()) return misfit(node.source + ": fewer sizes than dims");
+    to.clear();
+    const size_t added = sizes.size() - from.size();
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      if (sizes[i] < 0 && (sizes[i] != -1 || i < added)) return misfit(node.source + ": a size is negative");
+      to.push_back(sizes[i] == -1 ? from[i - added] : Dim(sizes[i]));
+    }
+  }
+  KILN_ASSIGN(const ValueId y, l.b.expand(x, to));
+  return l.set(node, y);
+}
+
+Status expand_as(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const ValueId like, l.need(node, 1));
+  KILN_ASSIGN(const ValueId y, l.b.expand(x, Shape(l.b.shape(like))));
+  return l.set(node, y);
+}
+
+/// Each axis of size n, r times over: [n] → [1,n] → [r,n] → [r·n].
+Status repeat(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(ValueId x, l.need(node, 0));
+  std::vector<int64_t> repeats = l.integers(node, l.has(node, "repeats") ? "repeats" : "dims");
+  while (static_cast<int64_t>(repeats.size()) < l.b.rank(x)) repeats.insert(repeats.begin(), 1);  // tile allows fewer
+  Shape from(repeats.size() - l.b.shape(x).size(), Dim(1));
+  from.insert(from.end(), l.b.shape(x).begin(), l.b.shape(x).end());
+  KILN_ASSIGN(x, l.b.reshape(x, from));
+  for (size_t i = 0; i < repeats.size(); ++i) {
+    const int64_t times = repeats[i];
+    if (times == 1) continue;
+    if (times < 1 || times > kMaxElements) return misfit(node.source + ": repeats must be positive");
+    Shape shape = l.b.shape(x);
+    const int64_t size = shape[i].value;
+    shape.insert(shape.begin() + static_cast<std::ptrdiff_t>(i), Dim(1));
+    KILN_ASSIGN(const ValueId lifted, l.b.reshape(x, shape));
+    shape[i] = Dim(times);
+    KILN_ASSIGN(const ValueId wide, l.b.expand(lifted, shape));
+    shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(i));
+    shape[i] = Dim(size * times);
+    KILN_ASSIGN(x, l.b.reshape(wide, shape));
+  }
+  return l.set(node, x);
+}
+
+/// Every pixel k × k times. Only whole factors: [N,C,H,W] → [N,C,H,1,W,1] → [N,C,H,k,W,k] → [N,C,H·k,W·k].
+Status upsample_nearest(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  const Shape from = l.b.shape(x), to = l.out_shape(node);
+  if (from.size() < 3 || to.size() != from.size() || from.size() > 4) return misfit(node.source + ": expected 3 or 4 dims");
+  Shape lifted{from[0], from[1]}, wide = lifted;
+  for (size_t i = 2; i < from.size(); ++i) {
+    if (from[i].value < 1 || to[i].value % from[i].value) return l.unsupported(node, "only whole scale factors are supported");
+    lifted.insert(lifted.end(), {from[i], Dim(1)});
+    wide.insert(wide.end(), {from[i], Dim(to[i].value / from[i].value)});
+  }
+  KILN_ASSIGN(const ValueId a, l.b.reshape(x, lifted));
+  KILN_ASSIGN(const ValueId b, l.b.expand(a, wide));
+  KILN_ASSIGN(const ValueId y, l.b.reshape(b, to));
+  return l.set(node, y);
+}
+
+/// [N, C·r², H, W] → [N, C, H·r, W·r], or back.
+template <bool kUnshuffle>
+Status pixel_shuffle(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  const Shape s = l.b.shape(x);
+  const int64_t r = l.integer(node, kUnshuffle ? "downscale_factor" : "upscale_factor", 1);
+  if (s.size() != 4 || r < 1 || r > 1024) return misfit(node.source + ": expected 4 dims and a positive factor");
+  const int64_t n = s[0].value, c = s[1].value, h = s[2].value, w = s[3].value;
+  if (kUnshuffle ? h % r || w % r : c % (r * r)) return misfit(node.source + ": the factor does not divide the shape");
+  const Shape split = kUnshuffle ? Shape{n, c, h / r, r, w / r, r} : Shape{n, c / (r * r), r, r, h, w};
+  KILN_ASSIGN(const ValueId a, l.b.reshape(x, split));
+  KILN_ASSIGN(const ValueId b, l.b.permute(a, kUnshuffle ? std::vector<int64_t>{0, 1, 3, 5, 2, 4} : std::vector<int64_t>{0, 1, 4, 2, 5, 3}));
+  KILN_ASSIGN(const ValueId y, l.b.reshape(b, kUnshuffle ? Shape{n, c * r * r, h / r, w / r} : Shape{n, c / (r * r), h * r, w * r}));
+  return l.set(node, y);
+}
+
+}  // namespace
+
+std::vector<OpRow> layout_ops() {
+  return {
+      {"aten._unsafe_view.default", view},
+      {"aten.expand.default", expand},
+      {"aten.expand_as.default", expand_as},
+      {"aten.flatten.using_ints", flatten},
+      {"aten.numpy_T.default", transpose},
+      {"aten.permute.default", permute},
+      {"aten.permute_copy.default", permute},
+      {"aten.pixel_shuffle.default", pixel_shuffle<false>},
+      {"aten.pixel_unshuffle.default", pixel_shuffle<true>},
+      {"aten.repeat.default", repeat},
+      {"aten.reshape.default", view},
+      {"aten.squeeze.default", squeeze},
+      {"aten.squeeze.dim", squeeze},
+      {"aten.squeeze.dims", squeeze},
+      {"aten.t.default", transpose},
+      {"aten.tile.default", repeat},
+      {"aten.transpose.int", transpose},
+      {"aten.unflatten.int", to_stated_shape},
+      {"aten.unsqueeze.default", unsqueeze},
+      {"aten.upsample_nearest1d.vec", upsample_nearest},
+      {"aten.upsample_nearest2d.default", upsample_nearest},
+      {"aten.upsample_nearest2d.vec", upsample_nearest},
+      {"aten.view.default", view},
+      {"aten.view_as.default", to_stated_shape},
+      {"aten.view_copy.default", view},
+  };
+}
+
+}  // namespace kiln

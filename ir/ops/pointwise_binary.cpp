@@ -1,0 +1,272 @@
+// Functions of several tensors with broadcasting; a number in place of a tensor is a 0-d constant. Integer division goes through
+// float32: exact for magnitudes below 2^24.
+#include <algorithm>
+
+#include "ir/legalizer.h"
+
+namespace kiln {
+namespace {
+
+enum class Kind : uint8_t {
+  number,   ///< in the common dtype
+  real,     ///< in float32
+  compare,  ///< in the common dtype, to a boolean
+  logical,  ///< of truth values
+  bits,     ///< booleans or integers
+};
+
+struct Formula {
+  const char* stem;  ///< "aten.add": rows .Tensor and .Scalar
+  Kind kind;
+  PointOp op;
+};
+
+const Formula kFormulas[] = {
+    {"aten.eq", Kind::compare, PointOp::eq},        {"aten.ne", Kind::compare, PointOp::ne},
+    {"aten.lt", Kind::compare, PointOp::lt},        {"aten.le", Kind::compare, PointOp::le},
+    {"aten.gt", Kind::compare, PointOp::gt},        {"aten.ge", Kind::compare, PointOp::ge},
+    {"aten.mul", Kind::number, PointOp::mul},       {"aten.div", Kind::real, PointOp::div},
+    {"aten.minimum", Kind::number, PointOp::min},   {"aten.maximum", Kind::number, PointOp::max},
+    {"aten.logical_and", Kind::logical, PointOp::logical_and}, {"aten.logical_or", Kind::logical, PointOp::logical_or},
+    {"aten.logical_xor", Kind::logical, PointOp::logical_xor}, {"aten.bitwise_and", Kind::bits, PointOp::logical_and},
+    {"aten.bitwise_or", Kind::bits, PointOp::logical_or},      {"aten.bitwise_xor", Kind::bits, PointOp::logical_xor},
+};
+
+/// Operand i of a map, read as its dtype and taken to `lane`.
+Term read(Legalizer& l, Fx& f, const std::vector<ValueId>& operands, int i, Lane lane) {
+  return f.to(f.in(i, lane_of(l.b.value(operands[static_cast<size_t>(i)]).dtype)), lane);
+}
+
+Status emit(Legalizer& l, const Node& node, const Fx& f, Term t, std::vector<ValueId> operands, DType out) {
+  Fx g = f;
+  t.fx = &g;
+  t = g.to(t, lane_of(out));
+  KILN_ASSIGN(const ValueId y, l.b.map(g.finish(t), std::move(operands), out));
+  return l.set(node, y);
+}
+
+Result<std::vector<ValueId>> two(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId a, l.tensor_or_number(node, 0, "self"));
+  KILN_ASSIGN(const ValueId b, l.tensor_or_number(node, 1, "other"));
+  return std::vector<ValueId>{a, b};
+}
+
+Status binary(Legalizer& l, const Node& node) {
+  const std::string stem = node.source.substr(0, node.source.rfind('.'));
+  const Formula* formula = nullptr;
+  for (const Formula& candidate : kFormulas)
+    if (stem == candidate.stem) formula = &candidate;
+  KILN_ASSIGN(const std::vector<ValueId> operands, two(l, node));
+  const DType common = common_dtype(l.b, operands);
+  DType out = common;
+  Lane lane = lane_of(common);
+  PointOp op = formula->op;
+  if (formula->kind == Kind::real) lane = Lane::f32, out = lane_of(common) == Lane::f32 ? common : DType::f32;
+  if (formula->kind == Kind::logical) lane = Lane::mask, out = DType::boolean;
+  if (formula->kind == Kind::bits && lane == Lane::f32) return l.unsupported(node, "floating point is not supported here");
+  if (formula->kind == Kind::compare) {
+    out = DType::boolean;
+    if (lane == Lane::mask) lane = Lane::i32;
+  }
+  if (formula->kind == Kind::number && lane == Lane::mask) op = op == PointOp::max ? PointOp::logical_or : PointOp::logical_and;
+  Fx f;
+  const Term a = read(l, f, operands, 0, lane), b = read(l, f, operands, 1, lane);
+  return emit(l, node, f, f.bin(op, a, b), operands, out);
+}
+
+/// self ± alpha · other; rsub is other − alpha · self.
+template <bool kMinus, bool kReversed>
+Status add(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const std::vector<ValueId> operands, two(l, node));
+  const DType out = common_dtype(l.b, operands);
+  const Lane lane = lane_of(out);
+  Fx f;
+  Term a = read(l, f, operands, kReversed ? 1 : 0, lane), b = read(l, f, operands, kReversed ? 0 : 1, lane);
+  const double alpha = l.number(node, "alpha", 1);
+  if (lane == Lane::mask) {
+    if (kMinus || alpha != 1) return l.unsupported(node, "booleans cannot be subtracted or scaled");
+    return emit(l, node, f, f.bin(PointOp::logical_or, a, b), operands, out);
+  }
+  if (alpha != 1) b = b * alpha;
+  return emit(l, node, f, kMinus ? a - b : a + b, operands, out);
+}
+
+enum class Rounding : uint8_t { none, floor, trunc, floor_remainder, trunc_remainder };
+
+/// Quotients and remainders with a rounding mode.
+Status divide(Legalizer& l, const Node& node, Rounding mode) {
+  KILN_ASSIGN(const std::vector<ValueId> operands, two(l, node));
+  const DType common = common_dtype(l.b, operands);
+  if (common == DType::boolean) return l.unsupported(node, "booleans cannot be divided");
+  Fx f;
+  const Term a = read(l, f, operands, 0, Lane::f32), b = read(l, f, operands, 1, Lane::f32);
+  Term q = a / b;
+  if (mode == Rounding::floor || mode == Rounding::floor_remainder) q = f.un(PointOp::floor, q);
+  if (mode == Rounding::trunc) q = f.un(PointOp::trunc, q);
+  if (mode == Rounding::floor_remainder) q = a - q * b;
+  if (mode == Rounding::trunc_remainder) q = f.bin(PointOp::fmod, a, b);
+  return emit(l, node, f, q, operands, mode == Rounding::none && lane_of(common) != Lane::f32 ? DType::f32 : common);
+}
+
+template <Rounding kMode>
+Status divide_as(Legalizer& l, const Node& node) { return divide(l, node, kMode); }
+
+Status divide_mode(Legalizer& l, const Node& node) {
+  const std::string mode = l.text(node, "rounding_mode", "");
+  if (mode == "floor") return divide(l, node, Rounding::floor);
+  if (mode == "trunc") return divide(l, node, Rounding::trunc);
+  if (mode.empty()) return divide(l, node, Rounding::none);
+  return l.unsupported(node, "unknown rounding mode '" + mode + "'");
+}
+
+/// A tensor or number to the power of a tensor.
+Status power(Legalizer& l, const Node& node) {
+  const bool base_is_number = l.has(node, "self");
+  KILN_ASSIGN(const ValueId base, l.tensor_or_number(node, base_is_number ? 99 : 0, "self"));
+  KILN_ASSIGN(const ValueId exponent, l.tensor_or_number(node, base_is_number ? 0 : 1, "exponent"));
+  const std::vector<ValueId> operands{base, exponent};
+  const DType out = common_dtype(l.b, operands);
+  Fx f;
+  const Term t = f.bin(PointOp::pow, read(l, f, operands, 0, Lane::f32), read(l, f, operands, 1, Lane::f32));
+  return emit(l, node, f, t, operands, out);
+}
+
+Status where(Legalizer& l, const Node& node) {
+  // Numbers take the place of the tensors that follow: where.ScalarOther has inputs (condition, self).
+  const bool self_is_number = l.has(node, "self");
+  KILN_ASSIGN(const ValueId mask, l.need(node, 0));
+  KILN_ASSIGN(const ValueId a, l.tensor_or_number(node, self_is_number ? 99 : 1, "self"));
+  KILN_ASSIGN(const ValueId b, l.tensor_or_number(node, self_is_number ? 1 : 2, "other"));
+  const std::vector<ValueId> operands{mask, a, b};
+  const DType out = common_dtype(l.b, {a, b});
+  Fx f;
+  const Term m = read(l, f, operands, 0, Lane::mask);
+  return emit(l, node, f, f.where(m, read(l, f, operands, 1, lane_of(out)), read(l, f, operands, 2, lane_of(out))), operands, out);
+}
+
+Status masked_fill(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const ValueId mask, l.need(node, 1));
+  KILN_ASSIGN(const ValueId fill, l.tensor_or_number(node, 2, "value"));
+  const std::vector<ValueId> operands{mask, fill, x};
+  const DType out = l.b.value(x).dtype;
+  Fx f;
+  const Term m = read(l, f, operands, 0, Lane::mask);
+  return emit(l, node, f, f.where(m, read(l, f, operands, 1, lane_of(out)), read(l, f, operands, 2, lane_of(out))), operands, out);
+}
+
+/// self + value · (a · b), or a / b.
+template <PointOp kOp>
+Status add_product(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
+  KILN_ASSIGN(const ValueId a, l.need_f32(node, 1));
+  KILN_ASSIGN(const ValueId b, l.need_f32(node, 2));
+  Fx f;
+  const Term product = f.bin(kOp, f.in(1), f.in(2));
+  const double value = l.number(node, "value", 1);
+  return emit(l, node, f, f.in(0) + (value == 1 ? product : product * value), {x, a, b}, DType::f32);
+}
+
+Status lerp(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId a, l.need_f32(node, 0));
+  KILN_ASSIGN(const ValueId b, l.need_f32(node, 1));
+  KILN_ASSIGN(const ValueId given, l.tensor_or_number(node, 2, "weight"));
+  KILN_ASSIGN(const ValueId weight, l.b.cast(given, DType::f32));
+  Fx f;
+  return emit(l, node, f, f.in(0) + f.in(2) * (f.in(1) - f.in(0)), {a, b, weight}, DType::f32);
+}
+
+/// x > 0 ? x : w · x, one weight or one per channel (dim 1).
+Status prelu(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
+  KILN_ASSIGN(ValueId w, l.need_f32(node, 1));
+  if (l.b.rank(w) == 1) {
+    Shape shape(static_cast<size_t>(std::max<int64_t>(l.b.rank(x) - 1, 1)), Dim(1));
+    shape[0] = l.b.shape(w)[0];
+    KILN_ASSIGN(w, l.b.reshape(w, shape));
+  }
+  Fx f;
+  return emit(l, node, f, f.where(f.bin(PointOp::gt, f.in(0), f.c(0)), f.in(0), f.in(0) * f.in(1)), {x, w}, DType::f32);
+}
+
+Status clamp_tensors(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  std::vector<ValueId> operands{x};
+  const ValueId low = l.in(node, 1), high = l.in(node, 2);
+  for (ValueId bound : {low, high})
+    if (bound != kNoValue) operands.push_back(bound);
+  const DType out = common_dtype(l.b, operands);
+  const Lane lane = lane_of(out);
+  if (lane == Lane::mask) return l.unsupported(node, "booleans are not supported here");
+  Fx f;
+  Term t = read(l, f, operands, 0, lane);
+  if (low != kNoValue) t = f.bin(PointOp::max, t, read(l, f, operands, 1, lane));
+  if (high != kNoValue) t = f.bin(PointOp::min, t, read(l, f, operands, static_cast<int>(operands.size()) - 1, lane));
+  return emit(l, node, f, t, operands, out);
+}
+
+}  // namespace
+
+std::vector<OpRow> pointwise_binary_ops() {
+  using R = Rounding;
+  return {
+      {"aten.add.Scalar", add<false, false>},
+      {"aten.add.Tensor", add<false, false>},
+      {"aten.addcdiv.default", add_product<PointOp::div>},
+      {"aten.addcmul.default", add_product<PointOp::mul>},
+      {"aten.bitwise_and.Scalar", binary},
+      {"aten.bitwise_and.Tensor", binary},
+      {"aten.bitwise_or.Scalar", binary},
+      {"aten.bitwise_or.Tensor", binary},
+      {"aten.bitwise_xor.Scalar", binary},
+      {"aten.bitwise_xor.Tensor", binary},
+      {"aten.clamp.Tensor", clamp_tensors},
+      {"aten.div.Scalar", binary},
+      {"aten.div.Scalar_mode", divide_mode},
+      {"aten.div.Tensor", binary},
+      {"aten.div.Tensor_mode", divide_mode},
+      {"aten.eq.Scalar", binary},
+      {"aten.eq.Tensor", binary},
+      {"aten.floor_divide.Scalar", divide_as<R::floor>},
+      {"aten.floor_divide.default", divide_as<R::floor>},
+      {"aten.fmod.Scalar", divide_as<R::trunc_remainder>},
+      {"aten.fmod.Tensor", divide_as<R::trunc_remainder>},
+      {"aten.ge.Scalar", binary},
+      {"aten.ge.Tensor", binary},
+      {"aten.gt.Scalar", binary},
+      {"aten.gt.Tensor", binary},
+      {"aten.le.Scalar", binary},
+      {"aten.le.Tensor", binary},
+      {"aten.lerp.Scalar", lerp},
+      {"aten.lerp.Tensor", lerp},
+      {"aten.logical_and.default", binary},
+      {"aten.logical_or.default", binary},
+      {"aten.logical_xor.default", binary},
+      {"aten.lt.Scalar", binary},
+      {"aten.lt.Tensor", binary},
+      {"aten.masked_fill.Scalar", masked_fill},
+      {"aten.masked_fill.Tensor", masked_fill},
+      {"aten.maximum.default", binary},
+      {"aten.minimum.default", binary},
+      {"aten.mul.Scalar", binary},
+      {"aten.mul.Tensor", binary},
+      {"aten.ne.Scalar", binary},
+      {"aten.ne.Tensor", binary},
+      {"aten.pow.Scalar", power},
+      {"aten.pow.Tensor_Tensor", power},
+      {"aten.prelu.default", prelu},
+      {"aten._prelu_kernel.default", prelu},
+      {"aten.remainder.Scalar", divide_as<R::floor_remainder>},
+      {"aten.remainder.Tensor", divide_as<R::floor_remainder>},
+      {"aten.rsub.Scalar", add<true, true>},
+      {"aten.rsub.Tensor", add<true, true>},
+      {"aten.sub.Scalar", add<true, false>},
+      {"aten.sub.Tensor", add<true, false>},
+      {"aten.where.Scalar", where},
+      {"aten.where.ScalarOther", where},
+      {"aten.where.ScalarSelf", where},
+      {"aten.where.self", where},
+  };
+}
+
+}  // namespace kiln
