@@ -1,0 +1,121 @@
+// Rows and elements chosen by index.
+#include <algorithm>
+
+#include "ir/legalizer.h"
+
+namespace kiln {
+namespace {
+
+Status embedding(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId table, l.need(node, 0));
+  KILN_ASSIGN(const ValueId index, l.need(node, 1));
+  KILN_ASSIGN(const ValueId y, l.b.gather(table, index, 0));
+  return l.set(node, y);
+}
+
+Status index_select(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const ValueId index, l.need(node, 1));
+  if (l.b.rank(index) > 1 || l.b.rank(x) < 1) return misfit(node.source + ": expected a 1-d index and a tensor with dims");
+  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
+  KILN_ASSIGN(const ValueId row, l.b.reshape(index, {Dim(element_count(l.b.shape(index)))}));
+  KILN_ASSIGN(const ValueId y, l.b.gather(x, row, axis));
+  return l.set(node, y);
+}
+
+ValueId ramp(Legalizer& l, int64_t count, const Shape& shape) {
+  std::vector<int64_t> values;
+  for (int64_t i = 0; i < count; ++i) values.push_back(i);
+  return l.b.integers(values, shape);
+}
+
+/// accumulated + index · stride.
+Result<ValueId> flat_index(Legalizer& l, ValueId accumulated, ValueId index, int64_t stride) {
+  if (stride > (int64_t{1} << 24)) return Error{ErrorCode::unsupported_operator, "the indexed tensor is too large", ""};
+  Fx f;
+  const Lane lane = Lane::i32;
+  const Term scaled = f.in(0, lane) * static_cast<double>(stride);
+  std::vector<ValueId> operands{index};
+  if (accumulated == kNoValue) return l.b.map(f.finish(scaled), operands, DType::i64);
+  operands.push_back(accumulated);
+  return l.b.map(f.finish(scaled + f.in(1, lane)), operands, DType::i64);
+}
+
+/// out[i…] = x[i…, with index[i…] on one axis]: elements of the flattened tensor. Sizes on other axes may be cut.
+Status gather(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const ValueId index, l.need(node, 1));
+  const Shape sx = l.b.shape(x), si = l.b.shape(index);
+  if (sx.size() != si.size() || sx.empty()) return misfit(node.source + ": input and index must have the same number of dims");
+  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
+  if (element_count(sx) >= (int64_t{1} << 31)) return l.unsupported(node, "the indexed tensor is too large");
+  ValueId flat = kNoValue;
+  int64_t stride = 1;
+  for (size_t i = sx.size(); i-- > 0;) {
+    Shape along(sx.size(), Dim(1));
+    along[i] = si[i];
+    const bool chosen = static_cast<int64_t>(i) == axis;
+    if (!chosen && si[i].value > std::min<int64_t>(sx[i].value, 65536)) return misfit(node.source + ": the index is larger than the input");
+    if (chosen || si[i].value > 1) {
+      KILN_ASSIGN(flat, flat_index(l, flat, chosen ? index : ramp(l, si[i].value, along), stride));
+    }
+    stride *= sx[i].value;
+  }
+  KILN_ASSIGN(const ValueId elements, l.b.reshape(x, {Dim(element_count(sx))}));
+  KILN_ASSIGN(const ValueId y, l.b.gather(elements, flat, 0));
+  return l.set(node, y);
+}
+
+/// x[:, i, j]: the indices broadcast together. Indexed axes are brought side by side and merged into one, which is gathered.
+Status index(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(ValueId x, l.need(node, 0));
+  const auto rank = static_cast<size_t>(l.b.rank(x));
+  std::vector<int64_t> indexed, others;
+  for (size_t i = 0; i < rank; ++i) (l.in(node, i + 1) != kNoValue ? indexed : others).push_back(static_cast<int64_t>(i));
+  if (indexed.empty() || node.inputs.size() > rank + 1) return misfit(node.source + ": the indices do not fit the input");
+  // The result's dims stand where the indices stood, or in front when those are apart.
+  const bool together = indexed.back() - indexed.front() + 1 == static_cast<int64_t>(indexed.size());
+  const int64_t at = together ? indexed.front() : 0;
+  std::vector<int64_t> order = others;
+  order.insert(order.begin() + at, indexed.begin(), indexed.end());
+  const Shape original = l.b.shape(x);
+  KILN_ASSIGN(x, l.b.permute(x, order));
+  ValueId flat = kNoValue;
+  int64_t merged = 1;
+  for (size_t i = indexed.size(); i-- > 0;) {
+    const auto axis = static_cast<size_t>(indexed[i]);
+    const ValueId given = l.in(node, axis + 1);
+    const DType dtype = l.b.value(given).dtype;
+    if (dtype != DType::i64 && dtype != DType::i32) return l.unsupported(node, std::string("an index of ") + name_of(dtype) + " is not supported");
+    const int64_t size = original[axis].value;
+    if (indexed.size() == 1) {
+      flat = given;
+    } else {
+      if (size > (int64_t{1} << 24)) return l.unsupported(node, "the indexed tensor is too large");
+      Fx f;  // count from the front before merging
+      const Term i32 = f.in(0, Lane::i32);
+      const Term front = f.where(f.bin(PointOp::lt, i32, f.c(0, Lane::i32)), i32 + static_cast<double>(size), i32);
+      KILN_ASSIGN(const ValueId positive, l.b.map(f.finish(front), {given}, DType::i64));
+      KILN_ASSIGN(flat, flat_index(l, flat, positive, merged));
+    }
+    if (__builtin_mul_overflow(merged, size, &merged) || merged >= (int64_t{1} << 31)) return l.unsupported(node, "the indexed tensor is too large");
+  }
+  Shape shape = l.b.shape(x);
+  shape.erase(shape.begin() + at, shape.begin() + at + static_cast<std::ptrdiff_t>(indexed.size()));
+  shape.insert(shape.begin() + at, Dim(merged));
+  KILN_ASSIGN(x, l.b.reshape(x, shape));
+  KILN_ASSIGN(const ValueId y, l.b.gather(x, flat, at));
+  return l.set(node, y);
+}
+
+}  // namespace
+
+std::vector<OpRow> gather_ops() {
+  return {
+      {"aten.embedding.default", embedding},       {"aten.gather.default", gather},
+      {"aten.index.Tensor", index},                {"aten.index_select.default", index_select},
+      {"aten.take_along_dim.default", gather},     {"aten._unsafe_index.Tensor", index},
+  };
+}
+
+}  // namespace kiln
