@@ -1,0 +1,86 @@
+// Needs: source nodes whose indices are in range; nothing else is trusted. Guarantees: canonical nodes only, in order, shapes and types
+// inferred and equal to the file's. What is not supported is reported in one error, all of it.
+#include "ir/legalizer.h"
+#include "ir/optimize.h"
+#include "ir/passes/passes.h"
+
+namespace kiln {
+namespace {
+
+Status check_value(const Value& v) {
+  int64_t count = 1;
+  if (v.shape.size() > kMaxRank) return misfit("the value '" + v.name + "' has more than 8 dims");
+  for (const Dim& d : v.shape)
+    if (d.value < 1 || __builtin_mul_overflow(count, d.value, &count) || count > kMaxElements)
+      return misfit("the value '" + v.name + "' has an impossible shape: " + to_string(v.shape));
+  if (v.is_constant() && static_cast<int64_t>(v.data.size()) != count * size_of(v.dtype))
+    return misfit("the constant '" + v.name + "' does not have the size its shape says");
+  return ok();
+}
+
+/// "aten.foo.default(float32[1x3], none)  model.py:12 — why".
+std::string describe(const Graph& graph, const Node& node, const std::string& why) {
+  std::string text = "\n  " + node.source + "(";
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    if (i) text += ", ";
+    if (node.inputs[i] == kNoValue) {
+      text += "none";
+      continue;
+    }
+    const Value& v = graph.value(node.inputs[i]);
+    text += std::string(name_of(v.dtype)) + "[" + to_string(v.shape) + "]";
+  }
+  return text + ")" + (node.where.empty() ? "" : "  " + node.where) + (why.empty() ? "" : " — " + why);
+}
+
+}  // namespace
+
+Result<Graph> legalize(const Graph& graph) {
+  for (ValueId id : graph.inputs) KILN_TRY(check_value(graph.value(id)));
+  for (const Value& v : graph.values)
+    if (v.is_weight() || v.is_constant()) KILN_TRY(check_value(v));
+  Graph out;
+  Legalizer l(graph, out);
+  std::string unsupported, where;
+  for (const Node& node : graph.nodes) {
+    if (node.op != Op::source) return misfit("legalize takes source nodes");
+    Status status = l.legalize(node);
+    if (status.ok()) continue;
+    if (status.error().code != ErrorCode::unsupported_operator) return status.error();
+    unsupported += describe(graph, node, find_op(node.source) ? status.error().message : "");
+    if (where.empty()) where = node.where;
+    // Go on as if the outputs were there, to find what else is not supported.
+    for (size_t i = 0; i < node.outputs.size(); ++i)
+      if (l.wants(node, i)) KILN_TRY(l.set(node, out.add_value("", l.out_dtype(node, i), l.out_shape(node, i)), i));
+  }
+  if (!unsupported.empty())
+    return Error{ErrorCode::unsupported_operator, "the model uses operators that are not supported:" + unsupported, where};
+  for (ValueId id : graph.outputs) {
+    ValueId at = l.find(id);
+    if (at == kNoValue) return misfit("the output '" + graph.value(id).name + "' is never computed");
+    // An output has a name of its own: a value that is an input, a weight, or another output already is copied.
+    bool taken = out.value(at).is_weight() || out.value(at).is_constant();
+    for (ValueId other : out.inputs) taken = taken || other == at;
+    for (ValueId other : out.outputs) taken = taken || other == at;
+    if (taken) {
+      KILN_ASSIGN(at, l.b.map(identity_expr(lane_of(out.value(at).dtype)), {at}, out.value(at).dtype));
+    }
+    out.value(at).name = graph.value(id).name;
+    out.outputs.push_back(at);
+  }
+  return out;
+}
+
+Status check_supported(const Graph& graph) {
+  std::string unsupported;
+  for (const Node& node : graph.nodes)
+    if (node.op == Op::source && !find_op(node.source)) unsupported += describe(graph, node, "");
+  if (!unsupported.empty()) return Error{ErrorCode::unsupported_operator, "the model uses operators that are not supported:" + unsupported, ""};
+  Graph example = graph;  // forms of operators are judged at the sizes of the example
+  for (Value& value : example.values)
+    for (Dim& dim : value.shape) dim = Dim(dim.value);
+  KILN_TRY(legalize(example));
+  return ok();
+}
+
+}  // namespace kiln

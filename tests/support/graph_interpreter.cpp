@@ -1,0 +1,452 @@
+#include "tests/support/graph_interpreter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+namespace kiln::testing {
+namespace {
+
+using Index = std::vector<int64_t>;
+
+int64_t product(const Index& shape) {
+  int64_t n = 1;
+  for (int64_t d : shape) n *= d;
+  return n;
+}
+
+Index constant_shape(const Shape& shape) {
+  Index out;
+  for (const Dim& d : shape) out.push_back(d.value);
+  return out;
+}
+
+Index unravel(int64_t flat, const Index& shape) {
+  Index out(shape.size());
+  for (size_t i = shape.size(); i-- > 0;) out[i] = flat % shape[i], flat /= shape[i];
+  return out;
+}
+
+/// Position in `a` of an index into a shape that `a` broadcasts to.
+int64_t position(const Array& a, const Index& index) {
+  int64_t at = 0;
+  const size_t skip = index.size() - a.shape.size();
+  for (size_t i = 0; i < a.shape.size(); ++i) at = at * a.shape[i] + (a.shape[i] == 1 ? 0 : index[skip + i]);
+  return at;
+}
+double element(const Array& a, const Index& index) { return a.data[static_cast<size_t>(position(a, index))]; }
+
+/// Integers wrap to 32 bits between instructions, as the lanes of emitted code do; narrow dtypes are cut when stored.
+double wrap32(double x) {
+  if (std::isnan(x)) return 0;
+  return static_cast<double>(static_cast<int32_t>(static_cast<uint32_t>(static_cast<int64_t>(std::clamp(x, -9e18, 9e18)))));
+}
+
+Array read_bytes(const Value& v) {
+  Array out{v.dtype, constant_shape(v.shape), {}};
+  const auto width = static_cast<size_t>(size_of(v.dtype));
+  for (size_t at = 0; at + width <= v.data.size(); at += width) {
+    const uint8_t* p = v.data.data() + at;
+    float f; int32_t i; int64_t l; int8_t b;
+    switch (v.dtype) {
+      case DType::f32: memcpy(&f, p, 4); out.data.push_back(static_cast<double>(f)); break;
+      case DType::i32: memcpy(&i, p, 4); out.data.push_back(i); break;
+      case DType::i64: memcpy(&l, p, 8); out.data.push_back(static_cast<double>(l)); break;
+      case DType::i8: memcpy(&b, p, 1); out.data.push_back(b); break;
+      case DType::boolean: out.data.push_back(*p != 0); break;
+      default: out.data.push_back(*p);
+    }
+  }
+  return out;
+}
+
+class Interpreter {
+ public:
+  Interpreter(const Graph& graph, std::vector<Array> values) : graph_(graph), values_(std::move(values)) {}
+
+  Status run(const Node& node) {
+    node_ = &node;
+    const Value& declared = graph_.value(node.outputs[0]);
+    out_ = Array{declared.dtype, constant_shape(declared.shape), {}};
+    out_.data.assign(static_cast<size_t>(product(out_.shape)), 0);
+    switch (node.op) {
+      case Op::conv: fill([&](const Index& i) { return conv(i); }); break;
+      case Op::matmul: fill([&](const Index& i) { return matmul(i); }); break;
+      case Op::map: fill([&](const Index& i) { return map(i); }); break;
+      case Op::reduce: fill([&](const Index& i) { return reduce(i); }); break;
+      case Op::softmax: fill([&](const Index& i) { return softmax(i); }); break;
+      case Op::layer_norm: fill([&](const Index& i) { return layer_norm(i); }); break;
+      case Op::attention: fill([&](const Index& i) { return attention(i); }); break;
+      case Op::pool: fill([&](const Index& i) { return pool(i); }); break;
+      case Op::gather: fill([&](const Index& i) { return gather(i); }); break;
+      case Op::reshape: out_.data = in(0).data; break;
+      case Op::permute: fill([&](const Index& i) { return permute(i); }); break;
+      case Op::expand: fill([&](const Index& i) { return element(in(0), i); }); break;
+      case Op::slice: fill([&](const Index& i) { return slice(i); }); break;
+      case Op::concat: fill([&](const Index& i) { return concat(i); }); break;
+      case Op::pad: fill([&](const Index& i) { return pad(i); }); break;
+      case Op::source: return Error{ErrorCode::internal, "the interpreter takes canonical nodes", node.source};
+    }
+    if (!node.epilogue.empty()) epilogue();
+    values_[static_cast<size_t>(node.outputs[0])] = std::move(out_);
+    return ok();
+  }
+  const Array& value(ValueId id) const { return values_[static_cast<size_t>(id)]; }
+
+ private:
+  bool has(size_t i) const {
+    const size_t end = node_->epilogue.empty() ? node_->inputs.size() : static_cast<size_t>(node_->epilogue_begin);
+    return i < end && node_->inputs[i] != kNoValue;
+  }
+  const Array& in(size_t i) const { return value(node_->inputs[i]); }
+  template <class A>
+  const A& attrs() const { return *std::get_if<A>(&node_->attrs); }
+
+  template <class F>
+  void fill(const F& f) {
+    for (size_t i = 0; i < out_.data.size(); ++i) out_.data[i] = f(unravel(static_cast<int64_t>(i), out_.shape));
+  }
+
+  void epilogue() {
+    const auto begin = static_cast<size_t>(node_->epilogue_begin);
+    for (size_t i = 0; i < out_.data.size(); ++i) {
+      const Index index = unravel(static_cast<int64_t>(i), out_.shape);
+      std::vector<double> operands{out_.data[i]};
+      for (size_t j = begin; j < node_->inputs.size(); ++j) operands.push_back(element(in(j), index));
+      out_.data[i] = evaluate(node_->epilogue, operands);
+    }
+  }
+
+  double map(const Index& i) const {
+    std::vector<double> operands;
+    for (size_t j = 0; j < node_->inputs.size(); ++j) operands.push_back(element(in(j), i));
+    return evaluate(node_->expr, operands);
+  }
+
+  double conv(const Index& i) const {
+    const auto& a = attrs<ConvAttrs>();
+    const Array &x = in(0), &w = in(1);
+    const int64_t per_group_out = w.shape[0] / a.groups, per_group = w.shape[1], group = i[1] / per_group_out;
+    double sum = has(2) ? in(2).data[static_cast<size_t>(i[1])] : 0;
+    for (int64_t c = 0; c < per_group; ++c)
+      for (int64_t kh = 0; kh < w.shape[2]; ++kh)
+        for (int64_t kw = 0; kw < w.shape[3]; ++kw) {
+          const int64_t y = i[2] * a.stride[0] - a.pad_begin[0] + kh * a.dilation[0], xx = i[3] * a.stride[1] - a.pad_begin[1] + kw * a.dilation[1];
+          if (y < 0 || y >= x.shape[2] || xx < 0 || xx >= x.shape[3]) continue;
+          sum += element(x, {i[0], group * per_group + c, y, xx}) * element(w, {i[1], c, kh, kw});
+        }
+    return sum;
+  }
+
+  double matmul(const Index& i) const {
+    const bool t = attrs<MatmulAttrs>().transpose_b;
+    Index ia = i, ib = i;
+    double sum = 0;
+    for (int64_t k = 0; k < in(0).shape.back(); ++k) {
+      ia[i.size() - 1] = k;
+      ib[i.size() - 2] = t ? i[i.size() - 1] : k;
+      ib[i.size() - 1] = t ? k : i[i.size() - 1];
+      sum += element(in(0), ia) * element(in(1), ib);
+    }
+    return sum;
+  }
+
+  double reduce(const Index& i) const {
+    const auto& a = attrs<ReduceAttrs>();
+    const Array& x = in(0);
+    Index sizes, at(x.shape.size(), 0);
+    size_t next = 0;
+    for (size_t d = 0; d < x.shape.size(); ++d) {
+      const bool reduced = std::count(a.axes.begin(), a.axes.end(), static_cast<int64_t>(d)) > 0;
+      sizes.push_back(reduced ? x.shape[d] : 1);
+      if (!reduced) at[d] = i[next];
+      if (!reduced || a.keepdim) ++next;
+    }
+    double sum = 0, prod = 1, best = 0;
+    int64_t best_at = 0, any = 0;
+    const int64_t n = product(sizes);
+    for (int64_t r = 0; r < n; ++r) {
+      Index full = unravel(r, sizes);
+      for (size_t d = 0; d < full.size(); ++d) full[d] += at[d];
+      const double v = element(x, full);
+      sum += v, prod *= v, any += v != 0;
+      const bool low = a.kind == ReduceKind::min || a.kind == ReduceKind::argmin;
+      if (r == 0 || (low ? v < best : v > best)) best = v, best_at = r;
+    }
+    switch (a.kind) {
+      case ReduceKind::sum: return sum;
+      case ReduceKind::mean: return sum / static_cast<double>(n);
+      case ReduceKind::prod: return prod;
+      case ReduceKind::argmax:
+      case ReduceKind::argmin: return static_cast<double>(best_at);
+      case ReduceKind::any: return any > 0;
+      case ReduceKind::all: return any == n;
+      default: return best;
+    }
+  }
+
+  double softmax(const Index& i) const {
+    const auto& a = attrs<NormAttrs>();
+    const auto axis = static_cast<size_t>(a.axis);
+    double top = -std::numeric_limits<double>::infinity(), sum = 0;
+    Index at = i;
+    for (at[axis] = 0; at[axis] < in(0).shape[axis]; ++at[axis]) top = std::max(top, element(in(0), at));
+    for (at[axis] = 0; at[axis] < in(0).shape[axis]; ++at[axis]) sum += std::exp(element(in(0), at) - top);
+    const double x = element(in(0), i) - top;
+    return a.kind == NormKind::log_softmax ? x - std::log(sum) : std::exp(x) / sum;
+  }
+
+  double layer_norm(const Index& i) const {
+    const auto& a = attrs<NormAttrs>();
+    const auto axis = static_cast<size_t>(a.axis);
+    const Array& x = in(0);
+    const Index row(x.shape.begin() + a.axis, x.shape.end()), inner(i.begin() + a.axis, i.end());
+    const int64_t n = product(row);
+    double sum = 0, squares = 0;
+    Index at = i;
+    for (int pass = 0; pass < 2; ++pass)
+      for (int64_t r = 0; r < n; ++r) {
+        const Index j = unravel(r, row);
+        std::copy(j.begin(), j.end(), at.begin() + static_cast<std::ptrdiff_t>(axis));
+        const double v = element(x, at);
+        if (pass == 0) sum += v;
+        else squares += (a.kind == NormKind::layer_norm ? (v - sum / n) * (v - sum / n) : v * v);
+      }
+    const double centred = element(x, i) - (a.kind == NormKind::layer_norm ? sum / n : 0);
+    double y = centred / std::sqrt(squares / n + a.eps);
+    if (has(1)) y *= element(in(1), inner);
+    if (has(2)) y += element(in(2), inner);
+    return y;
+  }
+
+  double attention(const Index& i) const {
+    const auto& a = attrs<AttentionAttrs>();
+    const int64_t length = in(1).shape[in(1).shape.size() - 2], width = in(0).shape.back();
+    const size_t rank = i.size();
+    std::vector<double> score;
+    Index q = i, k = i, s = i;
+    for (int64_t j = 0; j < length; ++j) {
+      double dot = 0;
+      k[rank - 2] = s[rank - 1] = j;
+      for (int64_t e = 0; e < width; ++e) {
+        q[rank - 1] = k[rank - 1] = e;
+        dot += element(in(0), q) * element(in(1), k);
+      }
+      dot *= a.scale;
+      if (a.causal && j > i[rank - 2]) dot = -std::numeric_limits<double>::infinity();
+      if (has(3)) {
+        const double mask = element(in(3), s);
+        if (in(3).dtype == DType::boolean) dot = mask != 0 ? dot : -std::numeric_limits<double>::infinity();
+        else dot += mask;
+      }
+      score.push_back(dot);
+    }
+    const double top = *std::max_element(score.begin(), score.end());
+    double sum = 0, mixed = 0;
+    Index v = i;
+    for (int64_t j = 0; j < length; ++j) {
+      const double p = std::exp(score[static_cast<size_t>(j)] - top);
+      v[rank - 2] = j;
+      sum += p, mixed += p * element(in(2), v);
+    }
+    return mixed / sum;
+  }
+
+  double pool(const Index& i) const {
+    const auto& a = attrs<PoolAttrs>();
+    const Array& x = in(0);
+    double top = -std::numeric_limits<double>::infinity(), sum = 0;
+    int64_t inside = 0;
+    for (int64_t kh = 0; kh < a.kernel[0]; ++kh)
+      for (int64_t kw = 0; kw < a.kernel[1]; ++kw) {
+        const int64_t y = i[2] * a.stride[0] - a.pad_begin[0] + kh * a.dilation[0], xx = i[3] * a.stride[1] - a.pad_begin[1] + kw * a.dilation[1];
+        if (y < 0 || y >= x.shape[2] || xx < 0 || xx >= x.shape[3]) continue;
+        const double v = element(x, {i[0], i[1], y, xx});
+        top = std::max(top, v), sum += v, ++inside;
+      }
+    if (a.kind == WindowKind::max) return top;
+    const int64_t all = a.kernel[0] * a.kernel[1];
+    return sum / static_cast<double>(a.divisor ? a.divisor : a.count_include_pad ? all : inside);
+  }
+
+  double gather(const Index& i) const {
+    const auto axis = static_cast<size_t>(attrs<AxisAttrs>().axis);
+    const size_t index_rank = in(1).shape.size();
+    const Index at(i.begin() + static_cast<std::ptrdiff_t>(axis), i.begin() + static_cast<std::ptrdiff_t>(axis + index_rank));
+    Index full(i.begin(), i.begin() + static_cast<std::ptrdiff_t>(axis));
+    int64_t row = static_cast<int64_t>(element(in(1), at));
+    const int64_t rows = in(0).shape[axis];
+    if (row < 0) row += rows;
+    full.push_back(row < 0 || row >= rows ? 0 : row);
+    full.insert(full.end(), i.begin() + static_cast<std::ptrdiff_t>(axis + index_rank), i.end());
+    return element(in(0), full);
+  }
+
+  double permute(const Index& i) const {
+    const auto& axes = attrs<PermuteAttrs>().axes;
+    Index at(i.size());
+    for (size_t d = 0; d < i.size(); ++d) at[static_cast<size_t>(axes[d])] = i[d];
+    return element(in(0), at);
+  }
+
+  double slice(const Index& i) const {
+    const auto& a = attrs<SliceAttrs>();
+    Index at = i;
+    for (size_t d = 0; d < i.size(); ++d) at[d] = a.start[d] + i[d] * a.step[d];
+    return element(in(0), at);
+  }
+
+  double concat(const Index& i) const {
+    const auto axis = static_cast<size_t>(attrs<AxisAttrs>().axis);
+    Index at = i;
+    for (size_t part = 0; has(part); ++part) {
+      if (at[axis] < in(part).shape[axis]) return element(in(part), at);
+      at[axis] -= in(part).shape[axis];
+    }
+    return std::nan("");
+  }
+
+  double pad(const Index& i) const {
+    const auto& a = attrs<PadAttrs>();
+    Index at = i;
+    for (size_t d = 0; d < i.size(); ++d) {
+      at[d] -= a.before[d];
+      if (at[d] < 0 || at[d] >= in(0).shape[d]) return static_cast<double>(a.value);
+    }
+    return element(in(0), at);
+  }
+
+  const Graph& graph_;
+  std::vector<Array> values_;
+  const Node* node_ = nullptr;
+  Array out_;
+};
+
+double apply(const PointInst& inst, Lane from, double a, double b, double c) {
+  switch (inst.op) {
+    case PointOp::add: return a + b;
+    case PointOp::sub: return a - b;
+    case PointOp::mul: return a * b;
+    case PointOp::min: return std::isnan(a) || std::isnan(b) ? std::nan("") : std::min(a, b);
+    case PointOp::max: return std::isnan(a) || std::isnan(b) ? std::nan("") : std::max(a, b);
+    case PointOp::div: return a / b;
+    case PointOp::pow: return std::pow(a, b);
+    case PointOp::atan2: return std::atan2(a, b);
+    case PointOp::fmod: return std::fmod(a, b);
+    case PointOp::neg: return -a;
+    case PointOp::abs: return std::fabs(a);
+    case PointOp::sqrt: return std::sqrt(a);
+    case PointOp::rsqrt: return 1 / std::sqrt(a);
+    case PointOp::reciprocal: return 1 / a;
+    case PointOp::exp: return std::exp(a);
+    case PointOp::log: return std::log(a);
+    case PointOp::log1p: return std::log1p(a);
+    case PointOp::expm1: return std::expm1(a);
+    case PointOp::erf: return std::erf(a);
+    case PointOp::tanh: return std::tanh(a);
+    case PointOp::sigmoid: return 1 / (1 + std::exp(-a));
+    case PointOp::sin: return std::sin(a);
+    case PointOp::cos: return std::cos(a);
+    case PointOp::floor: return std::floor(a);
+    case PointOp::ceil: return std::ceil(a);
+    case PointOp::round: return std::nearbyint(a);
+    case PointOp::trunc: return std::trunc(a);
+    case PointOp::eq: return a == b;
+    case PointOp::ne: return a != b;
+    case PointOp::lt: return a < b;
+    case PointOp::le: return a <= b;
+    case PointOp::gt: return a > b;
+    case PointOp::ge: return a >= b;
+    case PointOp::logical_and: return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) & static_cast<int32_t>(b)) : a != 0 && b != 0;
+    case PointOp::logical_or: return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) | static_cast<int32_t>(b)) : a != 0 || b != 0;
+    case PointOp::logical_xor: return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) ^ static_cast<int32_t>(b)) : (a != 0) != (b != 0);
+    case PointOp::logical_not: return a == 0;
+    case PointOp::select: return a != 0 ? b : c;
+    case PointOp::to_f32: return a;
+    case PointOp::to_i32: return std::trunc(a);
+    case PointOp::to_mask: return a != 0;
+    default: return std::nan("");
+  }
+}
+
+}  // namespace
+
+int64_t Array::size() const { return product(shape); }
+
+double evaluate(const Expr& expr, const std::vector<double>& operands) {
+  std::vector<double> at;
+  for (const PointInst& inst : expr.insts) {
+    double v;
+    if (inst.op == PointOp::input) v = operands[inst.a];
+    else if (inst.op == PointOp::constant) v = static_cast<double>(inst.value);
+    else v = apply(inst, expr.insts[inst.a].lane, at[inst.a], arity(inst.op) > 1 ? at[inst.b] : 0, arity(inst.op) > 2 ? at[inst.c] : 0);
+    at.push_back(inst.lane == Lane::i32 ? wrap32(v) : v);
+  }
+  return at.back();
+}
+
+Bindings random_bindings(const Graph& graph, uint32_t seed, int64_t int_limit) {
+  std::mt19937 random(seed);
+  std::normal_distribution<double> normal(0, 1);
+  const auto make = [&](const Value& v) {
+    Array a{v.dtype, constant_shape(v.shape), {}};
+    const bool positive = v.name.size() >= 3 && v.name.compare(v.name.size() - 3, 3, "var") == 0;
+    for (int64_t i = 0; i < a.size(); ++i) {
+      double x = normal(random);
+      if (positive) x = 0.5 + std::fabs(x);
+      if (v.dtype == DType::boolean) x = x > 0;
+      else if (v.dtype == DType::f32) x = static_cast<double>(static_cast<float>(x));
+      else x = static_cast<double>(random() % static_cast<uint32_t>(int_limit));
+      a.data.push_back(x);
+    }
+    return a;
+  };
+  Bindings bindings;
+  for (ValueId id : graph.inputs) bindings.inputs.push_back(make(graph.value(id)));
+  // By segment, so that the numbers do not depend on the order of values, which passes change.
+  std::map<int, const Value*> by_segment;
+  for (const Value& v : graph.values)
+    if (v.is_weight()) by_segment.emplace(v.segment, &v);
+  for (const auto& [segment, v] : by_segment) bindings.weights[segment] = make(*v);
+  return bindings;
+}
+
+Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& bindings) {
+  std::vector<Array> values(graph.values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const Value& v = graph.values[i];
+    if (v.is_constant()) values[i] = read_bytes(v);
+    if (!v.is_weight()) continue;
+    const auto it = bindings.weights.find(v.segment);
+    if (it == bindings.weights.end()) return Error{ErrorCode::internal, "a weight is not bound", v.name};
+    values[i] = it->second;
+    values[i].shape = constant_shape(v.shape);
+  }
+  if (bindings.inputs.size() != graph.inputs.size()) return Error{ErrorCode::internal, "inputs are not bound", ""};
+  for (size_t i = 0; i < graph.inputs.size(); ++i) values[static_cast<size_t>(graph.inputs[i])] = bindings.inputs[i];
+  Interpreter interpreter(graph, std::move(values));
+  for (const Node& node : graph.nodes) KILN_TRY(interpreter.run(node));
+  std::vector<Array> outputs;
+  for (ValueId id : graph.outputs) outputs.push_back(interpreter.value(id));
+  return outputs;
+}
+
+double max_difference(const std::vector<Array>& a, const std::vector<Array>& b) {
+  const double kInfinity = std::numeric_limits<double>::infinity();
+  if (a.size() != b.size()) return kInfinity;
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].shape != b[i].shape || a[i].dtype != b[i].dtype || a[i].data.size() != b[i].data.size()) return kInfinity;
+    for (size_t j = 0; j < a[i].data.size(); ++j) {
+      const double x = a[i].data[j], y = b[i].data[j];
+      if (std::isnan(x) != std::isnan(y)) return kInfinity;
+      if (x == y || std::isnan(x)) continue;
+      worst = std::max(worst, std::fabs(x - y));
+    }
+  }
+  return worst;
+}
+
+}  // namespace kiln::testing
