@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "ir/optimize.h"
@@ -41,6 +42,8 @@ struct Compiled {
   std::vector<Choice> choices;     ///< per spec of Planned::specs
   Module module;
 };
+/// The backend for a target; null when this build has none.
+std::unique_ptr<ModuleEmitter> make_emitter(const Target& target);
 /// Schedules (wisdom, else `choices` from a search, else prior), lays out memory and emits.
 Result<Compiled> emit_model(const Planned& planned, const std::vector<Choice>& choices, const CompileOptions& options);
 

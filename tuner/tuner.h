@@ -70,6 +70,8 @@ class Search {
 
 /// A program that measures candidates: one kernel each, operands laid out over scratch data; `bench(base, index, repeats)` runs one.
 struct BenchProgram { Program program; int64_t bytes = 0; };
-BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std::vector<Search::Candidate>& batch, const Target& target);
+BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std::vector<Search::Candidate>& batch);
+/// Emits it: exports bench(base, index, repeats).
+Status emit_bench(Emitter& emitter, const BenchProgram& bench);
 
 }  // namespace kiln

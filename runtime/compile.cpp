@@ -1,0 +1,120 @@
+#include "runtime/compile.h"
+
+#include <algorithm>
+
+
+namespace kiln {
+namespace {
+
+constexpr int64_t kAlign = 64;
+
+MemoryMap lay_out(const Plan& plan, int64_t scratch_stride, int threads) {
+  MemoryMap m;
+  m.control = 0;
+  m.weights = kControlBytes;
+  m.arena = m.weights + round_up(plan.weights_bytes, kAlign);
+  m.scratch = m.arena + round_up(std::max(plan.arena_bytes, plan.staging_bytes), kAlign);
+  m.scratch_stride = round_up(scratch_stride, kAlign);
+  m.total_bytes = m.scratch + m.scratch_stride * threads;
+  return m;
+}
+
+/// Kernels of a program, each (spec, schedule) once.
+class KernelTable {
+ public:
+  explicit KernelTable(Program& program) : program_(program) {}
+  int index(const KernelSpec& spec, const Schedule& schedule) {
+    const std::string key = to_string(spec) + " | " + to_string(schedule);
+    const auto found = index_.find(key);
+    if (found != index_.end()) return found->second;
+    program_.kernels.push_back({spec, schedule});
+    return index_[key] = static_cast<int>(program_.kernels.size()) - 1;
+  }
+
+ private:
+  Program& program_;
+  std::map<std::string, int> index_;
+};
+
+Program make_program(const Planned& planned, const std::vector<Choice>& choices, const MemoryMap& memory, const CompileOptions& options) {
+  const Plan& plan = planned.plan;
+  Program program;
+  KernelTable kernels(program);
+  const auto schedule_of_step = [&](int step) { return choices[static_cast<size_t>(planned.step_spec[static_cast<size_t>(step)])].schedule; };
+  const auto convert = [&](const PlanStep& step, int own) {
+    ProgramStep out;
+    const Schedule schedule = step.schedule_of >= 0 ? schedule_of_step(step.schedule_of) : own >= 0 ? schedule_of_step(own) : prior(step.spec, options.target, options.device);
+    out.kernel = kernels.index(step.spec, schedule);
+    for (const Operand& o : step.operands) out.operands.push_back(memory.address(plan, o));
+    out.barrier_before = step.barrier_before;
+    return out;
+  };
+  for (size_t i = 0; i < plan.steps.size(); ++i) program.steps.push_back(convert(plan.steps[i], static_cast<int>(i)));
+  for (const auto& phase : plan.init) {
+    program.init.emplace_back();
+    for (const PlanStep& step : phase) program.init.back().push_back(convert(step, -1));
+  }
+  program.control = memory.control;
+  program.scratch = memory.scratch;
+  program.scratch_stride = memory.scratch_stride;
+  return program;
+}
+
+std::string schedules_text(const Planned& planned, const std::vector<Choice>& choices) {
+  constexpr const char* kOrigin[] = {"prior", "wisdom", "measured"};
+  std::string text;
+  for (size_t i = 0; i < choices.size(); ++i)
+    text += to_string(planned.specs[i]) + "\n    " + to_string(choices[i].schedule) + "  (" + kOrigin[static_cast<int>(choices[i].origin)] + ")\n";
+  return text;
+}
+
+}  // namespace
+
+int64_t MemoryMap::address(const Plan& plan, const Operand& operand) const {
+  if (operand.buffer == Operand::kStatusWord) return control + kControlStatus;
+  const Buffer& b = plan.buffers[static_cast<size_t>(operand.buffer)];
+  return (b.space == Space::weights ? weights : arena) + b.offset + operand.offset;
+}
+
+Result<Planned> plan_model(Graph graph, const CompileOptions& options) {
+  const auto dump = [&](const char* stage, const std::string& text) {
+    if (options.dump) options.dump(stage, text);
+  };
+  if (options.dump) dump("source", to_string(graph));
+  Planned planned;
+  KILN_ASSIGN(planned.graph, optimize(std::move(graph), {options.dims}));
+  if (options.dump) dump("graph", to_string(planned.graph));
+  KILN_ASSIGN(planned.plan, lower(planned.graph));
+  if (options.dump) dump("plan", to_string(planned.plan));
+  std::map<std::string, int> index;
+  for (const PlanStep& step : planned.plan.steps) {
+    const auto [at, is_new] = index.emplace(to_string(step.spec), static_cast<int>(planned.specs.size()));
+    if (is_new) planned.specs.push_back(step.spec);
+    planned.step_spec.push_back(at->second);
+  }
+  return planned;
+}
+
+Result<Compiled> emit_model(const Planned& planned, const std::vector<Choice>& choices, const CompileOptions& options) {
+  Compiled out;
+  for (size_t i = 0; i < planned.specs.size(); ++i) {
+    const bool usable = i < choices.size() && family_of(planned.specs[i]).feasible(planned.specs[i], choices[i].schedule, options.target);
+    out.choices.push_back(usable ? choices[i] : Choice{prior(planned.specs[i], options.target, options.device), Origin::prior, 0});
+  }
+  if (options.dump) options.dump("schedule", schedules_text(planned, out.choices));
+  int64_t scratch = 0;
+  for (size_t i = 0; i < planned.specs.size(); ++i)
+    scratch = std::max(scratch, family_of(planned.specs[i]).scratch_bytes(planned.specs[i], out.choices[i].schedule, options.target));
+  out.memory = lay_out(planned.plan, scratch, options.threads);
+  const int64_t limit = options.target.isa == Isa::wasm && !options.target.memory64 ? (int64_t{1} << 32) - (1 << 20) : int64_t{1} << 46;
+  if (out.memory.total_bytes > limit)
+    return Error{ErrorCode::out_of_memory, "the model needs " + std::to_string(out.memory.total_bytes >> 20) + " MB, more than this memory can address", ""};
+  out.program = make_program(planned, out.choices, out.memory, options);
+  std::unique_ptr<ModuleEmitter> emitter = make_emitter(options.target);
+  if (!emitter) return Error{ErrorCode::bad_option, "this build has no code generator for " + to_string(options.target), ""};
+  KILN_TRY(emit_program(*emitter, out.program));
+  KILN_ASSIGN(out.module, emitter->finish());
+  return out;
+}
+
+}  // namespace kiln

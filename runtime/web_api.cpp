@@ -1,0 +1,249 @@
+#include "runtime/web_api.h"
+
+#include <cstdlib>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "format/kiln_file.h"
+#include "runtime/compile.h"
+
+namespace kiln {
+namespace {
+
+using nlohmann::json;
+
+/// One model at a time: what kiln_open made and everything after it.
+struct State {
+  CompileOptions options;
+  Planned planned;
+  Wisdom wisdom, learned;
+  std::unique_ptr<Search> search;
+  std::vector<KernelSpec> specs;
+  std::vector<Search::Candidate> batch;
+  BenchProgram bench;
+  Compiled compiled;
+  std::map<std::string, std::string> dumps;
+  std::vector<uint8_t> result;
+};
+State* state = nullptr;
+std::vector<uint8_t> early_result;  // of calls before kiln_open
+
+std::vector<uint8_t>& result() { return state ? state->result : early_result; }
+
+int32_t answer(const std::string& text, int32_t code = 0) {
+  result().assign(text.begin(), text.end());
+  return code;
+}
+int32_t answer(const json& value) { return answer(value.dump(-1, ' ', false, json::error_handler_t::replace)); }
+int32_t fail(const Error& e) {
+  const json value{{"code", error_code_name(e.code)}, {"message", e.message}, {"where", e.where}};
+  return answer(value.dump(-1, ' ', false, json::error_handler_t::replace), -1);
+}
+
+Status set_option(std::string_view key, std::string_view value, CompileOptions& o, Target& t) {
+  const std::string text(value);
+  char* end = nullptr;
+  const long long number = std::strtoll(text.c_str(), &end, 10);
+  const bool is_number = !text.empty() && *end == 0 && number >= 0;
+  const auto bad = [&] { return Error{ErrorCode::bad_option, "option " + std::string(key) + " cannot be '" + text + "'", ""}; };
+  if (key == "device") {
+    o.device.id = text;
+    return ok();
+  }
+  if (!is_number) return bad();
+  if (key == "threads") {
+    if (number < 1 || number > 256) return bad();
+    o.threads = o.device.threads = static_cast<int>(number);
+  } else if (key == "shared") {
+    t.threads = number != 0;
+  } else if (key == "relaxedSimd") {
+    t.fma = number != 0;
+  } else if (key == "memory64") {
+    t.memory64 = number != 0;
+  } else if (key == "l1") {
+    if (number) o.device.l1_bytes = number;
+  } else if (key == "l2") {
+    if (number) o.device.l2_bytes = number;
+  } else if (key == "dump") {
+    if (number) o.dump = [](const char* stage, const std::string& dumped) { state->dumps[stage] = dumped; };
+  } else if (key.substr(0, 4) == "dim.") {
+    o.dims[std::string(key.substr(4))] = number;
+  } else {
+    return Error{ErrorCode::bad_option, "there is no option '" + std::string(key) + "'", ""};
+  }
+  return ok();
+}
+
+Result<CompileOptions> parse_options(std::string_view text) {
+  CompileOptions o;
+  o.target = wasm_target(false, false);
+  while (!text.empty()) {
+    const size_t line_end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, line_end);
+    text.remove_prefix(std::min(line_end + 1, text.size()));
+    if (line.empty()) continue;
+    const size_t equals = line.find('=');
+    if (equals == std::string_view::npos) return Error{ErrorCode::bad_option, "options are key=value lines", std::string(line)};
+    KILN_TRY(set_option(line.substr(0, equals), line.substr(equals + 1), o, o.target));
+  }
+  return o;
+}
+
+json port_json(const Port& p) {
+  int64_t bytes = size_of(p.dtype);
+  for (int64_t d : p.shape) bytes *= d;
+  return {{"name", p.name}, {"dtype", name_of(p.dtype)}, {"shape", p.shape},
+          {"address", state->compiled.memory.address(state->planned.plan, p.at)}, {"bytes", bytes}};
+}
+
+std::string base64(const std::vector<uint8_t>& bytes) {
+  constexpr const char* kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const size_t n = std::min<size_t>(3, bytes.size() - i);
+    uint32_t word = 0;
+    for (size_t j = 0; j < 3; ++j) word = word << 8 | (j < n ? bytes[i + j] : 0u);
+    for (size_t j = 0; j < 4; ++j) out += j <= n ? kDigits[word >> (18 - 6 * j) & 63] : '=';
+  }
+  return out;
+}
+
+std::string hex(const std::array<uint8_t, 32>& bytes) {
+  std::string out;
+  for (uint8_t b : bytes) out += "0123456789abcdef"[b >> 4], out += "0123456789abcdef"[b & 15];
+  return out;
+}
+
+const char* origin_name(Origin o) { return o == Origin::prior ? "prior" : o == Origin::wisdom ? "wisdom" : "measured"; }
+
+json manifest() {
+  const Plan& plan = state->planned.plan;
+  const MemoryMap& m = state->compiled.memory;
+  json out;
+  out["memory"] = {{"control", m.control}, {"weights", m.weights}, {"arena", m.arena}, {"scratch", m.scratch}, {"scratchStride", m.scratch_stride}, {"total", m.total_bytes}};
+  out["inputs"] = out["outputs"] = out["transfers"] = out["constants"] = out["steps"] = out["kernels"] = json::array();
+  for (const Port& p : plan.inputs) out["inputs"].push_back(port_json(p));
+  for (const Port& p : plan.outputs) out["outputs"].push_back(port_json(p));
+  for (const Transfer& t : plan.transfers)
+    out["transfers"].push_back({{"segment", t.segment}, {"offset", t.file_offset}, {"size", t.size}, {"address", m.address(plan, t.dst)}, {"phase", t.phase},
+                                {"sha256", hex(state->planned.graph.segments[static_cast<size_t>(t.segment)].sha256)}});
+  for (const Plan::Inline& c : plan.constants) out["constants"].push_back({{"address", m.address(plan, c.dst)}, {"base64", base64(c.bytes)}});
+  for (size_t i = 0; i < plan.steps.size(); ++i)
+    out["steps"].push_back({{"label", plan.steps[i].label}, {"kernel", state->planned.step_spec[i]}, {"flops", flops_of(plan.steps[i].spec)},
+                            {"bytes", bytes_of(plan.steps[i].spec)}, {"barrier", plan.steps[i].barrier_before}});
+  for (size_t i = 0; i < state->compiled.choices.size(); ++i) {
+    const Choice& c = state->compiled.choices[i];
+    out["kernels"].push_back({{"spec", to_string(state->planned.specs[i])}, {"schedule", to_string(c.schedule)}, {"origin", origin_name(c.origin)}, {"ns", c.nanoseconds}});
+  }
+  out["initPhases"] = plan.init.size();
+  return out;
+}
+
+/// Wisdom where there is some, else what the search measured, else nothing (emit_model asks the prior).
+std::vector<Choice> choices() {
+  std::vector<Choice> out;
+  const std::string scope = Wisdom::scope(state->options.target, state->options.device);
+  for (size_t i = 0; i < state->planned.specs.size(); ++i) {
+    const KernelSpec& spec = state->planned.specs[i];
+    Choice choice{prior(spec, state->options.target, state->options.device), Origin::prior, 0};
+    if (const auto known = state->wisdom.find(scope, spec)) choice = *known;
+    for (size_t s = 0; s < state->specs.size(); ++s)
+      if (to_string(state->specs[s]) == to_string(spec) && state->search->best(static_cast<int>(s)).origin == Origin::measured)
+        choice = state->search->best(static_cast<int>(s));
+    if (choice.origin == Origin::measured) state->learned.put(scope, spec, choice);
+    out.push_back(choice);
+  }
+  return out;
+}
+
+/// The specs that nothing is known of and that have more than one schedule.
+void start_search() {
+  const std::string scope = Wisdom::scope(state->options.target, state->options.device);
+  for (const KernelSpec& spec : state->planned.specs)
+    if (!state->wisdom.find(scope, spec) && candidates(spec, state->options.target).size() > 1) state->specs.push_back(spec);
+  state->search = std::make_unique<Search>(state->specs, state->options.target, state->options.device);
+}
+
+}  // namespace
+}  // namespace kiln
+
+using namespace kiln;
+
+extern "C" {
+
+void* kiln_alloc(uint32_t bytes) { return std::malloc(bytes); }
+void kiln_free(void* p) { std::free(p); }
+
+int32_t kiln_head_layout(const uint8_t* bytes, uint32_t size) {
+  const auto layout = read_head_layout(bytes, size);
+  if (!layout) return fail(layout.error());
+  return answer(json{{"headBytes", layout->head_bytes}, {"weightsBegin", layout->weights_begin}});
+}
+
+int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const char* options, uint32_t options_size) {
+  delete state;
+  state = new State;
+  auto parsed = parse_options({options, options_size});
+  if (!parsed) return fail(parsed.error());
+  state->options = std::move(*parsed);
+  auto graph = read_kiln(head, size, static_cast<int64_t>(file_bytes));
+  if (!graph) return fail(graph.error());
+  auto planned = plan_model(std::move(*graph), state->options);
+  if (!planned) return fail(planned.error());
+  state->planned = std::move(*planned);
+  const Plan& plan = state->planned.plan;
+  json ports = json::array(), results = json::array();
+  for (const Port& p : plan.inputs) ports.push_back({{"name", p.name}, {"dtype", name_of(p.dtype)}, {"shape", p.shape}});
+  for (const Port& p : plan.outputs) results.push_back({{"name", p.name}, {"dtype", name_of(p.dtype)}, {"shape", p.shape}});
+  return answer(json{{"inputs", ports}, {"outputs", results}, {"weightsBytes", plan.weights_bytes}, {"arenaBytes", plan.arena_bytes}, {"kernels", state->planned.specs.size()}});
+}
+
+int32_t kiln_wisdom(const char* text, uint32_t size) {
+  const auto wisdom = Wisdom::parse({text, size});
+  if (!wisdom) return fail(wisdom.error());
+  state->wisdom.merge(*wisdom);
+  return 0;
+}
+
+int32_t kiln_tune_next(uint32_t max_candidates) {
+  if (!state->search) start_search();
+  state->batch = state->search->next_batch(static_cast<int>(max_candidates));
+  if (state->batch.empty()) return 0;
+  state->bench = make_bench_program(state->specs, state->batch);
+  const auto emitter = make_emitter(state->options.target);
+  const Status emitted = emit_bench(*emitter, state->bench);
+  if (!emitted) return fail(emitted.error());
+  auto module = emitter->finish();
+  if (!module) return fail(module.error());
+  state->result = std::move(module->bytes);
+  return static_cast<int32_t>(state->batch.size());
+}
+
+int32_t kiln_tune_describe() {
+  json list = json::array();
+  for (const Search::Candidate& c : state->batch) {
+    const KernelSpec& spec = state->specs[static_cast<size_t>(c.spec)];
+    list.push_back({{"spec", to_string(spec)}, {"schedule", to_string(c.schedule)}, {"flops", flops_of(spec)}});
+  }
+  return answer(json{{"bytes", state->bench.bytes}, {"candidates", list}});
+}
+
+int32_t kiln_tune_report(uint32_t index, double nanoseconds) {
+  state->search->report(index, nanoseconds);
+  return 0;
+}
+
+int32_t kiln_emit() {
+  auto compiled = emit_model(state->planned, choices(), state->options);
+  if (!compiled) return fail(compiled.error());
+  state->compiled = std::move(*compiled);
+  state->result = state->compiled.module.bytes;
+  return 0;
+}
+
+int32_t kiln_manifest() { return answer(manifest()); }
+int32_t kiln_wisdom_export() { return answer(state->learned.to_json()); }
+int32_t kiln_dump(const char* stage, uint32_t size) { return answer(state->dumps[std::string(stage, size)]); }
+const uint8_t* kiln_result_data() { return result().data(); }
+uint32_t kiln_result_size() { return static_cast<uint32_t>(result().size()); }
+}

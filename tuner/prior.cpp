@@ -1,0 +1,66 @@
+// The schedule for a spec that nobody measured: a model of the micro-kernel's rate, and blocks that fit the caches.
+#include <algorithm>
+
+#include "jit/kernels/contraction.h"
+#include "tuner/tuner.h"
+
+namespace kiln {
+namespace {
+
+/// Cycles per k of an mr × nv tile: two multiply-adds and two loads a cycle, and at least their latency of four.
+double cycles_per_k(int64_t mr, int64_t nv, const Target& target) {
+  const double products = static_cast<double>(mr * nv) * (target.fma ? 0.5 : 0.55);
+  const double loads = static_cast<double>(mr + nv) * 0.5;
+  return std::max({products, loads, target.fma ? 4.0 : 3.0}) + 0.05 * static_cast<double>(mr + nv);
+}
+
+/// Cycles for the whole product by tiles of this shape, edges included.
+double tiled_cost(const ContractionSpec& s, int mr, int nv, const Target& target) {
+  const int64_t m = s.oh * s.ow, nr = int64_t{nv} * target.width, k = s.kh * s.kw * s.k;
+  const double per_tile = 30.0;  // call, accumulators, stores
+  const auto row_of_tiles = [&](int64_t vectors) {
+    const auto tiles = static_cast<double>(m / mr);
+    double cost = tiles * (static_cast<double>(k) * cycles_per_k(mr, vectors, target) + per_tile + static_cast<double>(mr * vectors) * 2);
+    if (m % mr) cost += static_cast<double>(k) * cycles_per_k(m % mr, vectors, target) + per_tile + static_cast<double>((m % mr) * vectors) * 2;
+    return cost;
+  };
+  double cost = static_cast<double>(s.n / nr) * row_of_tiles(nv);
+  if (s.n % nr) cost += row_of_tiles(ceil_div(s.n % nr, target.width));
+  return cost;
+}
+
+Schedule contraction_prior(const ContractionSpec& spec, const Target& target, const Device& device) {
+  const ContractionSpec s = flattened(spec);
+  const int64_t m = s.oh * s.ow, k = s.kh * s.kw * s.k;
+  Schedule best;
+  double least = 0;
+  for (const Schedule& c : candidates(spec, target)) {
+    if (c.mc) continue;
+    const double cost = tiled_cost(s, c.mr, c.nv, target);
+    if (best.mr == 0 || cost < least) best = c, least = cost;
+  }
+  // A block of A stays in half of the second-level cache while the panels of B go by.
+  const int64_t rows_bytes = std::max<int64_t>(1, s.kh * s.kw == 1 ? k * 4 : s.k * 4 * s.kh);
+  int64_t mc = device.l2_bytes / 2 / rows_bytes / best.mr * best.mr;
+  mc = std::max<int64_t>(mc, best.mr);
+  const int64_t panels = ceil_div(s.n, tile_columns(best, target)) * s.batch[0] * s.batch[1];
+  if (device.threads > 1)  // enough units for every thread to get an even share
+    while (mc > best.mr && panels * ceil_div(m, mc) < 8 * device.threads) mc = std::max<int64_t>(best.mr, mc / 2 / best.mr * best.mr);
+  best.mc = static_cast<uint16_t>(mc >= m || mc > 65535 ? 0 : mc);
+  return best;
+}
+
+}  // namespace
+
+Schedule prior(const KernelSpec& spec, const Target& target, const Device& device) {
+  if (const auto* c = std::get_if<ContractionSpec>(&spec)) return contraction_prior(*c, target, device);
+  if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) {
+    Schedule s;
+    s.tile_h = static_cast<uint8_t>(std::min<int64_t>(2, d->oh));
+    s.tile_w = static_cast<uint8_t>(std::min<int64_t>(target.vector_registers > 16 ? 8 : 4, d->ow));
+    return s;
+  }
+  return Schedule{};
+}
+
+}  // namespace kiln
