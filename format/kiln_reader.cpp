@@ -1,0 +1,223 @@
+#include <cmath>
+#include <cstring>
+#include <set>
+
+#include "format/kiln_file.h"
+#include "format/model_generated.h"
+
+namespace kiln {
+namespace {
+
+/// A tensor's elements and every partial product of its dims stay below this, so that strides and byte offsets cannot overflow.
+constexpr int64_t kMaxElements = int64_t{1} << 40;
+constexpr size_t kMaxRank = 8;
+constexpr size_t kMaxNodes = 1 << 20;
+constexpr int64_t kMaxInline = 1 << 20;
+
+Error bad(std::string message, std::string where = "") {
+  return {ErrorCode::bad_file, "this .kiln file is damaged or was not made by wasmkiln: " + std::move(message), std::move(where)};
+}
+
+template <class V>
+size_t size_or_zero(const V* v) {
+  return v ? v->size() : 0;
+}
+std::string text_or_empty(const flatbuffers::String* s) { return s ? s->str() : std::string(); }
+
+class Reader {
+ public:
+  Reader(const fb::Model& model, int64_t head_weights_begin, int64_t file_bytes) : m_(model), weights_begin_(head_weights_begin), file_bytes_(file_bytes) {}
+
+  Result<Graph> run() {
+    KILN_TRY(version());
+    g_.name = text_or_empty(m_.name());
+    KILN_TRY(symbols());
+    KILN_TRY(segments());
+    KILN_TRY(values());
+    KILN_TRY(nodes());
+    KILN_TRY(ports());
+    return std::move(g_);
+  }
+
+ private:
+  Status version() {
+    if (m_.version() > kFormatVersion)
+      return Error{ErrorCode::unsupported_version, "this file is of format version " + std::to_string(m_.version()) + ", newer than this runtime's " + std::to_string(kFormatVersion) + ": upgrade wasmkiln", ""};
+    for (size_t i = 0; i < size_or_zero(m_.features()); ++i)
+      return Error{ErrorCode::unsupported_version, "this file needs the feature '" + m_.features()->Get(static_cast<unsigned>(i))->str() + "', which this runtime does not have: upgrade wasmkiln", ""};
+    if (m_.version() == 0) return bad("no version");
+    return ok();
+  }
+
+  Status symbols() {
+    for (size_t i = 0; i < size_or_zero(m_.symbols()); ++i) {
+      const fb::Symbol* s = m_.symbols()->Get(static_cast<unsigned>(i));
+      if (s->min() < 0 || (s->max() != 0 && s->max() < s->min())) return bad("symbol range", s->name()->str());
+      g_.symbols.push_back({s->name()->str(), s->min(), s->max()});
+    }
+    return ok();
+  }
+
+  Status segments() {
+    const uint64_t limit = uint64_t{1} << 46;
+    if (m_.weights_bytes() > limit) return bad("weights are too large");
+    g_.weights_bytes = static_cast<int64_t>(m_.weights_bytes());
+    if (file_bytes_ >= 0 && weights_begin_ + g_.weights_bytes > file_bytes_) return bad("the file is truncated: its weights end before they should");
+    int64_t end = 0;
+    for (size_t i = 0; i < size_or_zero(m_.segments()); ++i) {
+      const fb::Segment* s = m_.segments()->Get(static_cast<unsigned>(i));
+      const std::string where = "segment " + std::to_string(i);
+      if (s->offset() > limit || s->size() > limit) return bad("segment out of range", where);
+      Segment out;
+      out.offset = static_cast<int64_t>(s->offset());
+      out.size = static_cast<int64_t>(s->size());
+      if (out.offset % kSegmentAlign) return bad("segment is not aligned", where);
+      if (out.offset < end) return bad("segments overlap or are out of order", where);
+      end = out.offset + out.size;
+      if (end > g_.weights_bytes) return bad("segment beyond the weights", where);
+      if (size_or_zero(s->sha256()) == out.sha256.size()) std::memcpy(out.sha256.data(), s->sha256()->data(), out.sha256.size());
+      else if (size_or_zero(s->sha256()) != 0) return bad("hash of the wrong length", where);
+      g_.segments.push_back(out);
+    }
+    return ok();
+  }
+
+  Status values() {
+    std::set<std::string> names;
+    for (const fb::Value* v : *m_.values()) {
+      Value out;
+      out.name = text_or_empty(v->name());
+      const std::string where = "value '" + out.name + "'";
+      if (!names.insert(out.name).second) return bad("two values of one name", where);
+      if (v->dtype() > fb::DType::MAX) return bad("unknown element type", where);
+      out.dtype = static_cast<DType>(v->dtype());
+      if (size_or_zero(v->dims()) > kMaxRank) return bad("too many dims", where);
+      int64_t count = 1;
+      bool symbolic = false;
+      for (size_t d = 0; d < size_or_zero(v->dims()); ++d) {
+        const fb::Dim* dim = v->dims()->Get(static_cast<unsigned>(d));
+        if (dim->value() < 0 || dim->value() > kMaxElements) return bad("a dim is out of range", where);
+        if (dim->symbol() < -1 || dim->symbol() >= static_cast<int64_t>(g_.symbols.size())) return bad("unknown symbol", where);
+        if (dim->value() != 0 && count > kMaxElements / dim->value()) return bad("too many elements", where);
+        count *= dim->value();
+        symbolic = symbolic || dim->symbol() >= 0;
+        out.shape.push_back(dim->symbol() < 0 ? Dim(dim->value()) : Dim::make_symbol(dim->symbol(), dim->value()));
+      }
+      const int64_t bytes = count * size_of(out.dtype);
+      out.segment = v->segment();
+      if (out.segment < -1 || out.segment >= static_cast<int64_t>(g_.segments.size())) return bad("unknown segment", where);
+      const auto data = static_cast<int64_t>(size_or_zero(v->data()));
+      if (out.segment >= 0 && data) return bad("both a weight and a constant", where);
+      if ((out.segment >= 0 || data) && symbolic) return bad("stored data of symbolic shape", where);
+      if (out.segment >= 0 && g_.segments[static_cast<size_t>(out.segment)].size != bytes) return bad("its segment has another size", where);
+      if (data && (data != bytes || data > kMaxInline)) return bad("its data has another size", where);
+      if (data) out.data.assign(v->data()->begin(), v->data()->end());
+      if (out.segment >= 0 && bytes == 0) return bad("an empty weight", where);
+      g_.values.push_back(std::move(out));
+    }
+    defined_.resize(g_.values.size());
+    for (size_t i = 0; i < g_.values.size(); ++i) defined_[i] = g_.values[i].is_weight() || g_.values[i].is_constant();
+    for (size_t i = 0; i < size_or_zero(m_.inputs()); ++i) {
+      const int id = m_.inputs()->Get(static_cast<unsigned>(i));
+      if (!is_value(id) || defined_[static_cast<size_t>(id)]) return bad("input " + std::to_string(i) + " is not a free value");
+      defined_[static_cast<size_t>(id)] = true;
+      g_.inputs.push_back(id);
+    }
+    return ok();
+  }
+
+  bool is_value(int id) const { return id >= 0 && static_cast<size_t>(id) < g_.values.size(); }
+
+  Status nodes() {
+    if (m_.nodes()->size() > kMaxNodes) return bad("too many nodes");
+    for (const fb::Node* n : *m_.nodes()) {
+      const std::string where = "node " + std::to_string(g_.nodes.size());
+      Node out;
+      if (n->op() >= m_.op_names()->size()) return bad("unknown operator name", where);
+      out.source = m_.op_names()->Get(n->op())->str();
+      out.where = text_or_empty(n->where());
+      for (size_t i = 0; i < size_or_zero(n->inputs()); ++i) {
+        const int id = n->inputs()->Get(static_cast<unsigned>(i));
+        if (id != kNoValue && (!is_value(id) || !defined_[static_cast<size_t>(id)])) return bad("an operand is not computed before it is read", where);
+        out.inputs.push_back(id);
+      }
+      for (size_t i = 0; i < size_or_zero(n->outputs()); ++i) {
+        const int id = n->outputs()->Get(static_cast<unsigned>(i));
+        if (id != kNoValue) {
+          if (!is_value(id) || defined_[static_cast<size_t>(id)]) return bad("a result is computed twice", where);
+          defined_[static_cast<size_t>(id)] = true;
+        }
+        out.outputs.push_back(id);
+      }
+      for (size_t i = 0; i < size_or_zero(n->attrs()); ++i) KILN_TRY(attr(*n->attrs()->Get(static_cast<unsigned>(i)), out, where));
+      g_.nodes.push_back(std::move(out));
+    }
+    return ok();
+  }
+
+  Status attr(const fb::Attr& a, Node& node, const std::string& where) {
+    SourceAttr out;
+    out.name = a.name()->str();
+    switch (a.kind()) {
+      case fb::AttrKind::none: break;
+      case fb::AttrKind::integer: out.value = a.i(); break;
+      case fb::AttrKind::real: out.value = a.f(); break;
+      case fb::AttrKind::boolean: out.value = a.i() != 0; break;
+      case fb::AttrKind::text: out.value = text_or_empty(a.s()); break;
+      case fb::AttrKind::integers: {
+        std::vector<int64_t> v;
+        if (a.ints()) v.assign(a.ints()->begin(), a.ints()->end());
+        out.value = std::move(v);
+        break;
+      }
+      case fb::AttrKind::reals: {
+        std::vector<double> v;
+        if (a.reals()) v.assign(a.reals()->begin(), a.reals()->end());
+        out.value = std::move(v);
+        break;
+      }
+      default: return bad("unknown kind of attribute '" + out.name + "'", where);
+    }
+    node.source_attrs.push_back(std::move(out));
+    return ok();
+  }
+
+  Status ports() {
+    if (size_or_zero(m_.outputs()) == 0) return bad("no outputs");
+    for (size_t i = 0; i < size_or_zero(m_.outputs()); ++i) {
+      const int id = m_.outputs()->Get(static_cast<unsigned>(i));
+      if (!is_value(id) || !defined_[static_cast<size_t>(id)]) return bad("output " + std::to_string(i) + " is never computed");
+      g_.outputs.push_back(id);
+    }
+    return ok();
+  }
+
+  const fb::Model& m_;
+  int64_t weights_begin_, file_bytes_;
+  Graph g_;
+  std::vector<bool> defined_;
+};
+
+}  // namespace
+
+Result<HeadLayout> read_head_layout(const uint8_t* bytes, int64_t size) {
+  if (size < 16) return bad("it is only " + std::to_string(size) + " bytes long");
+  if (std::memcmp(bytes + 8, "KILN", 4) != 0) return bad("it does not begin with a KILN head");
+  uint32_t prefix;
+  std::memcpy(&prefix, bytes, 4);
+  HeadLayout out;
+  out.head_bytes = int64_t{prefix} + 4;
+  if (out.head_bytes < 16 || out.head_bytes > kMaxHeadBytes) return bad("its head cannot be " + std::to_string(out.head_bytes) + " bytes long");
+  out.weights_begin = round_up(out.head_bytes, kSegmentAlign);
+  return out;
+}
+
+Result<Graph> read_kiln(const uint8_t* head, int64_t size, int64_t file_bytes) {
+  KILN_ASSIGN(const HeadLayout layout, read_head_layout(head, size));
+  if (layout.head_bytes > size) return bad("its head is truncated");
+  flatbuffers::Verifier verifier(head, static_cast<size_t>(layout.head_bytes), 64, 10000000);
+  if (!verifier.VerifySizePrefixedBuffer<fb::Model>("KILN")) return bad("its head does not verify");
+  return Reader(*flatbuffers::GetSizePrefixedRoot<fb::Model>(head), layout.weights_begin, file_bytes).run();
+}
+
+}  // namespace kiln

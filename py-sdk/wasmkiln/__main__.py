@@ -1,0 +1,3 @@
+from wasmkiln.cli import main
+
+main()

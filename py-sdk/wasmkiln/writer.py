@@ -1,0 +1,181 @@
+"""The .kiln file: a size-prefixed FlatBuffer (format/model.fbs), then 64-byte-aligned weight segments."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import torch
+from rich.progress import Progress
+from torch import Tensor
+
+from wasmkiln import model_generated as fb
+
+FORMAT_VERSION = 1
+ALIGN = 64
+INLINE_BYTES = 256  # constants up to this size stand in the head, where the compiler can fold them
+
+DTYPES = {
+    torch.float32: fb.DType.f32,
+    torch.float16: fb.DType.f16,
+    torch.bfloat16: fb.DType.bf16,
+    torch.int8: fb.DType.i8,
+    torch.uint8: fb.DType.u8,
+    torch.int32: fb.DType.i32,
+    torch.int64: fb.DType.i64,
+    torch.bool: fb.DType.boolean,
+}
+
+
+def raw_bytes(tensor: Tensor) -> bytes:
+    return tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+
+
+class KilnWriter:
+    """Collects a model; write() puts the file together."""
+
+    def __init__(self, name: str, producer: str) -> None:
+        self.model = fb.ModelT()
+        self.model.version = FORMAT_VERSION
+        self.model.features = []
+        self.model.producer = producer
+        self.model.name = name
+        self.model.opNames, self.model.symbols, self.model.values, self.model.nodes = [], [], [], []
+        self.model.inputs, self.model.outputs, self.model.segments, self.model.metadata = [], [], [], []
+        self.weights: list[Tensor] = []
+        self.names: set[str] = set()
+        self.ops: dict[str, int] = {}
+        self.symbols: dict[str, int] = {}
+        self.stored: dict[tuple[Any, ...], int] = {}
+
+    def unique(self, name: str) -> str:
+        candidate, n = name, 1
+        while candidate in self.names:
+            n += 1
+            candidate = f"{name}_{n}"
+        self.names.add(candidate)
+        return candidate
+
+    def value(self, name: str, dtype: torch.dtype, dims: list[tuple[int, int]]) -> int:
+        value = fb.ValueT()
+        value.name = self.unique(name)
+        value.dtype = DTYPES.get(dtype, -1)
+        if value.dtype < 0:
+            raise TypeError(f"{name} is {dtype}, which .kiln files do not hold")
+        value.dims = []
+        for size, symbol in dims:
+            dim = fb.DimT()
+            dim.value, dim.symbol = size, symbol
+            value.dims.append(dim)
+        value.segment = -1
+        value.data = None
+        self.model.values.append(value)
+        return len(self.model.values) - 1
+
+    def constant(self, name: str, tensor: Tensor) -> int:
+        index = self.value(name, tensor.dtype, [(size, -1) for size in tensor.shape])
+        self.model.values[index].data = list(raw_bytes(tensor))
+        return index
+
+    def weight(self, name: str, tensor: Tensor) -> int:
+        index = self.value(name, tensor.dtype, [(size, -1) for size in tensor.shape])
+        key = (tensor.data_ptr(), tensor.dtype, tensor.numel())
+        if key not in self.stored:
+            segment = fb.SegmentT()
+            segment.size = tensor.nbytes
+            self.model.segments.append(segment)
+            self.weights.append(tensor)
+            self.stored[key] = len(self.weights) - 1
+        self.model.values[index].segment = self.stored[key]
+        return index
+
+    def rename(self, index: int, name: str) -> None:
+        value = self.model.values[index]
+        if value.name != name:
+            value.name = self.unique(name)
+
+    def symbol(self, name: str, constraint: Any) -> int:
+        if name not in self.symbols:
+            symbol = fb.SymbolT()
+            symbol.name = name
+            symbol.min = int(constraint.lower) if constraint is not None else 1
+            upper = constraint.upper if constraint is not None else None
+            symbol.max = int(upper) if upper is not None and upper.is_finite and int(upper) < 1 << 31 else 0
+            self.symbols[name] = len(self.model.symbols)
+            self.model.symbols.append(symbol)
+        return self.symbols[name]
+
+    def attr(self, name: str, value: Any) -> fb.AttrT:
+        attr = fb.AttrT()
+        attr.name = name
+        if isinstance(value, torch.dtype):
+            value = str(value).removeprefix("torch.")
+        if value is None:
+            attr.kind = fb.AttrKind.none
+        elif isinstance(value, bool):
+            attr.kind, attr.i = fb.AttrKind.boolean, int(value)
+        elif isinstance(value, int):
+            attr.kind, attr.i = fb.AttrKind.integer, value
+        elif isinstance(value, float):
+            attr.kind, attr.f = fb.AttrKind.real, value
+        elif isinstance(value, str):
+            attr.kind, attr.s = fb.AttrKind.text, value
+        elif isinstance(value, list) and all(isinstance(v, int) for v in value):
+            attr.kind, attr.ints = fb.AttrKind.integers, [int(v) for v in value]
+        elif isinstance(value, list) and all(isinstance(v, (int, float)) for v in value):
+            attr.kind, attr.reals = fb.AttrKind.reals, [float(v) for v in value]
+        else:
+            raise TypeError(f"argument {name} = {value!r} has no form in a .kiln file")
+        return attr
+
+    def node(self, op: str, inputs: list[int], outputs: list[int], attrs: list[fb.AttrT], where: str) -> None:
+        node = fb.NodeT()
+        if op not in self.ops:
+            self.ops[op] = len(self.model.opNames)
+            self.model.opNames.append(op)
+        node.op, node.inputs, node.outputs, node.attrs, node.where = self.ops[op], inputs, outputs, attrs, where
+        self.model.nodes.append(node)
+
+    def order_weights(self) -> None:
+        """Segments in the order in which nodes first read them: the order in which they are wanted when the file arrives."""
+        order: list[int] = []
+        seen: set[int] = set()
+        for node in self.model.nodes:
+            for index in node.inputs:
+                segment = self.model.values[index].segment if index >= 0 else -1
+                if segment >= 0 and segment not in seen:
+                    seen.add(segment)
+                    order.append(segment)
+        order += [i for i in range(len(self.weights)) if i not in seen]
+        position = {segment: i for i, segment in enumerate(order)}
+        self.weights = [self.weights[i] for i in order]
+        self.model.segments = [self.model.segments[i] for i in order]
+        for value in self.model.values:
+            if value.segment >= 0:
+                value.segment = position[value.segment]
+
+    def write(self, path: Path) -> None:
+        self.order_weights()
+        with Progress(transient=True) as progress:
+            task = progress.add_task(f"writing {path.name}", total=2 * sum(w.nbytes for w in self.weights) or 1)
+            offset = 0
+            for segment, tensor in zip(self.model.segments, self.weights, strict=True):
+                segment.offset = offset
+                segment.sha256 = list(hashlib.sha256(raw_bytes(tensor)).digest())
+                offset = -(-(offset + tensor.nbytes) // ALIGN) * ALIGN
+                progress.advance(task, tensor.nbytes)
+            self.model.weightsBytes = offset
+            builder = flatbuffers.Builder(1 << 16)
+            builder.FinishSizePrefixed(self.model.Pack(builder), file_identifier=b"KILN")
+            head = bytes(builder.Output())
+            assert struct.unpack_from("<I", head)[0] == len(head) - 4
+            with path.open("wb") as file:
+                file.write(head)
+                file.write(b"\0" * (-len(head) % ALIGN))
+                for tensor in self.weights:
+                    file.write(raw_bytes(tensor))
+                    file.write(b"\0" * (-tensor.nbytes % ALIGN))
+                    progress.advance(task, tensor.nbytes)
