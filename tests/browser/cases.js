@@ -1,0 +1,189 @@
+// What every engine must do, as functions that throw. They run in a page or in Node, against the built SDK; the compiler is one
+// that knows a single tiny model (js-sdk/tests/support), so that only the SDK and the engine are judged. models.js does the rest.
+import { modelCases } from './models.js';
+
+export function check(condition, message) {
+  if (!condition) throw new Error(message);
+}
+
+async function rejects(work, code) {
+  const outcome = await work.then(() => 'no error', (error) => error);
+  check(outcome?.name === 'KilnError' && outcome.code === code, `expected a KilnError ${code}, got ${outcome?.code ?? ''} ${outcome?.stack ?? outcome}`);
+  return outcome;
+}
+
+const kBadIndex = 666, kTrapFirst = 777, kTrapSecond = 778, kEndless = 555;
+const kWeights = [1, 2, 3, 4], kBias = [10, 20, 30, 40];
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function tools({ sdk, base, expects }) {
+  const { loadModel, Tensor } = sdk;
+  const file = (name) => new URL(`fakes/${name}`, base).href;
+  const load = (source = file('tiny.kiln'), options = {}) => {
+    const threads = options.threads ?? (expects.sharedMemory ? 2 : 1);
+    const compiler = file(threads > 1 && expects.sharedMemory ? 'shared.wasm' : 'private.wasm');
+    return loadModel(source, { compiler, wisdomStore: false, stallTimeoutMs: 500, ...options, threads });
+  };
+  const input = (first = 1) => ({ x: new Tensor('float32', [first, 2, 3, 4], [1, 4]) });
+  const right = async (model, first = 1) => {
+    const { out } = await model.run(input(first));
+    const expected = [first, 2, 3, 4].map((x, i) => x * 2 * kWeights[i] + kBias[i]);
+    check(Array.from(out.data).join() === expected.join(), `got ${out.data}, expected ${expected}`);
+  };
+  return { load, input, right, file };
+}
+
+const kCases = {
+  'says what the environment can do': async ({ load, expects }) => {
+    const model = await load();
+    const info = model.info();
+    for (const [key, value] of Object.entries(expects)) check(info[key] === value, `info().${key} is ${info[key]}, expected ${value}; missing: ${JSON.stringify(info.missing)}`);
+    check(info.threads === (expects.sharedMemory ? 2 : 1), `${info.threads} threads`);
+    for (const feature of ['sharedMemory', 'relaxedSimd', 'workers']) check(expects[feature] !== false || info.missing.some((m) => m.feature === feature && m.why), `no reason why ${feature} is missing`);
+    model.dispose();
+  },
+  'runs again and again, in order': async ({ load, right }) => {
+    const model = await load();
+    await Promise.all(Array.from({ length: 200 }, (_, i) => right(model, i)));
+    model.dispose();
+  },
+  'tunes within a budget': async ({ load, right }) => {
+    const stages = new Set();
+    const model = await load(undefined, { tuning: { budgetMs: 30 }, onProgress: ({ stage }) => stages.add(stage) });
+    check(['download', 'compile', 'tune', 'ready'].every((stage) => stages.has(stage)), [...stages].join());
+    check(JSON.parse(model.exportWisdom()).entries.length === 1, 'no wisdom');
+    await right(model);
+    model.dispose();
+  },
+  'profiles every step': async ({ load, input }) => {
+    const model = await load();
+    const steps = await model.profile(input(), { repeats: 2 });
+    check(steps.length === 2 && steps.every(({ ms }) => ms >= 0), JSON.stringify(steps));
+    model.dispose();
+  },
+  'keeps wisdom between loads': async ({ load }) => {
+    (await load(undefined, { wisdomStore: undefined, tuning: { budgetMs: 5 } })).dispose();
+    const model = await load(undefined, { wisdomStore: undefined });
+    check(model.info().notes.length === 0, model.info().notes.join());
+    check(JSON.parse(model.exportWisdom()).entries.length === 1, 'no wisdom');
+    model.dispose();
+  },
+  'works without a worker and without shared memory': async ({ load, right }) => {
+    for (const preferences of [{ worker: false }, { sharedMemory: false }]) {
+      const model = await load(undefined, { threads: 1, preferences });
+      check(model.info().threads === 1, 'threads');
+      await right(model);
+      model.dispose();
+    }
+  },
+  'loads bytes and blobs': async ({ load, right, file }) => {
+    const bytes = await (await fetch(file('tiny.kiln'))).arrayBuffer();
+    for (const source of [bytes, new Uint8Array(bytes), new Blob([bytes])]) {
+      const model = await load(source);
+      await right(model);
+      model.dispose();
+    }
+  },
+  'stops a run that is aborted': async ({ load, input, right, expects }) => {
+    const model = await load();
+    const control = new AbortController();
+    const run = model.run(input(kEndless), { signal: control.signal });
+    await wait(50);
+    control.abort();
+    await rejects(run, 'aborted');
+    await right(model);
+    if (expects.sharedMemory) await rejects(model.run(input(kEndless), { signal: AbortSignal.timeout(30) }), 'aborted');
+    await right(model);
+    model.dispose();
+  },
+  'drops a waiting run that is aborted': async ({ load, input, right }) => {
+    const model = await load();
+    const control = new AbortController();
+    const [first, second] = [right(model), model.run(input(), { signal: control.signal })];
+    control.abort();
+    await rejects(second, 'aborted');
+    await first;
+    model.dispose();
+  },
+  'ends cleanly when a thread traps': async ({ load, input, expects }) => {
+    for (const trap of expects.sharedMemory ? [kTrapFirst, kTrapSecond] : [kTrapFirst]) {
+      const model = await load();
+      await rejects(model.run(input(trap)), 'internal');
+      await rejects(model.run(input()), 'internal');
+      model.dispose();
+    }
+  },
+  'refuses wrong names, types, shapes and indices, and stays usable': async ({ load, input, right, sdk }) => {
+    const model = await load();
+    const { Tensor } = sdk;
+    for (const wrong of [{}, { y: input().x }, { x: new Tensor('int32', [1, 2, 3, 4], [1, 4]) }, { x: new Tensor('float32', [1, 2], [1, 2]) }, input(kBadIndex)]) {
+      await rejects(model.run(wrong), 'bad-input');
+    }
+    await right(model);
+    model.dispose();
+  },
+  'rejects what is pending on dispose, and every later run': async ({ load, input, expects }) => {
+    const model = await load();
+    const pending = [model.run(input(expects.workers ? kEndless : 1)), model.run(input())].map((run) => rejects(run, 'disposed'));
+    await wait(0);
+    model.dispose();
+    model.dispose();
+    await Promise.all(pending);
+    await rejects(model.run(input()), 'disposed');
+  },
+  'refuses truncated, flipped and foreign files': async ({ load, file }) => {
+    const bytes = new Uint8Array(await (await fetch(file('tiny.kiln'))).arrayBuffer());
+    const flipped = bytes.slice();
+    flipped[131] ^= 4;
+    for (const bad of [bytes.slice(0, 8), bytes.slice(0, 90), bytes.slice(0, 150), flipped, new Uint8Array(500)]) await rejects(load(bad), 'bad-file');
+    const { message } = await rejects(load(new URL('html', file('..')).href), 'bad-file');
+    check(message.includes('HTML'), message);
+  },
+  'refuses wisdom of another version': async ({ load }) => {
+    await rejects(load(undefined, { tuning: { wisdom: { 'wasmkiln-wisdom': 9, entries: [] } } }), 'bad-wisdom');
+  },
+  'says what the network did': async ({ load, file }) => {
+    const { message } = await rejects(load(file('none.kiln')), 'network');
+    check(message.includes('404') && message.includes('none.kiln'), message);
+    await rejects(load('http://localhost:1/none.kiln'), 'network');
+    await rejects(load(new URL('stall', file('..')).href), 'stalled');
+  },
+  'aborts a load': async ({ load, file }) => {
+    await rejects(load(undefined, { signal: AbortSignal.abort() }), 'aborted');
+    await rejects(load(new URL('stall', file('..')).href, { signal: AbortSignal.timeout(50) }), 'aborted');
+  },
+  'says how much memory is missing': async ({ load, file, right }) => {
+    const { message } = await rejects(load(undefined, { threads: 1, compiler: file('greedy.wasm') }), 'out-of-memory');
+    check(/\d+ MB/.test(message), message);
+    const model = await load();
+    await right(model);
+    model.dispose();
+  },
+  'leaks nothing over a hundred loads': async ({ load, right, mark }) => {
+    const once = async () => {
+      const model = await load();
+      await right(model);
+      model.dispose();
+    };
+    for (let i = 0; i < 10; i++) await once();
+    await mark('before');
+    for (let i = 0; i < 100; i++) await once();
+    await wait(500);
+    const grown = await mark('after');
+    if (grown) check(grown.threads <= 8 && grown.bytes < 64 << 20, `grew by ${grown.threads} threads and ${grown.bytes} bytes`);
+  },
+};
+
+/** Runs every case; one that fails does not stop the next. */
+export async function runCases(context) {
+  const results = [];
+  const cases = { ...Object.fromEntries(Object.entries(kCases).map(([name, run]) => [name, () => run({ ...context, ...tools(context) })])), ...modelCases(context) };
+  for (const [name, run] of Object.entries(cases)) {
+    if (context.only && !name.includes(context.only)) continue;
+    let timer;
+    const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error('still not done after 120 s')), 120_000)));
+    results.push(await Promise.race([run(), late]).then((note) => ({ name, note }), (error) => ({ name, error: String(error?.stack ?? error) })));
+    clearTimeout(timer);
+  }
+  return results;
+}

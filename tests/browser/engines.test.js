@@ -1,0 +1,97 @@
+// The SDK in real engines: every case of cases.js is one test per engine and kind of page.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { runCases } from './cases.js';
+import { installed, open, usage } from './engines.js';
+import { serve } from './server.js';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = join(here, '../..');
+const sdk = join(root, 'js-sdk/dist');
+const fakes = join(root, 'build/browser-tests');
+const models = process.env.KILN_MODELS ?? join(root, 'build/deps/models');
+const only = process.env.KILN_ONLY ?? '';
+const engines = (process.env.KILN_ENGINES ?? 'node,chromium,firefox,webkit').split(',');
+
+if (!existsSync(join(sdk, 'index.js'))) throw new Error('build js-sdk first: npm run build in js-sdk');
+mkdirSync(fakes, { recursive: true });
+execFileSync(process.execPath, [join(root, 'js-sdk/tests/support/write_fakes.js'), fakes]);
+
+const compiled = existsSync(join(sdk, 'compiler.wasm'));
+const real = compiled && existsSync(models) ? readdirSync(models).filter((id) => existsSync(join(models, id, 'model.kiln'))) : [];
+
+const reports = new Map();
+const marks = new Map();
+function growth(id, name, measured) {
+  const before = marks.get(id);
+  if (name === 'before') marks.set(id, measured);
+  else if (before) return { bytes: measured.bytes - before.bytes, threads: measured.threads - before.threads };
+  return null;
+}
+const server = await serve({ page: here, sdk, fakes, models }, (path, body) => {
+  const [action, id] = path.split('/').slice(-2);
+  if (action === 'report') reports.get(id)?.done(JSON.parse(body));
+  else if (action === 'mark') return growth(id, JSON.parse(body), reports.get(id).browser.usage());
+  return null;
+});
+
+async function inBrowser(engine, { kind, expects, sdkOrigin = server.origin, models: ids = [] }) {
+  const id = `${engine}-${kind}-${reports.size}`;
+  const report = {};
+  const finished = new Promise((resolve) => (report.done = resolve));
+  reports.set(id, report);
+  const parameters = new URLSearchParams({ id, engine, only, sdk: `${sdkOrigin}/${kind}/sdk/index.js`, expects: JSON.stringify(expects), models: JSON.stringify(ids) });
+  report.browser = open(engine, `${server.origin}/${kind}/page/page.html?${parameters}`);
+  const late = new Promise((resolve) => setTimeout(() => resolve([{ name: 'the page', error: 'no report after 10 minutes' }]), 600_000).unref());
+  try {
+    return await Promise.race([finished, late]);
+  } finally {
+    await report.browser.close();
+  }
+}
+
+async function inNode() {
+  const relaxedSimd = Number(process.versions.node.split('.')[0]) >= 22;
+  const { loadModel, Tensor } = await import(pathToFileURL(join(sdk, 'index.js')));
+  const mark = (name) => growth('node', name, usage([process.pid]));
+  return runCases({ sdk: { loadModel, Tensor }, base: `${server.origin}/plain/`, engine: 'node', expects: { sharedMemory: true, relaxedSimd, workers: true }, models: real, mark, only });
+}
+
+async function each(t, results) {
+  for (const { name, note, error } of results) {
+    await t.test(note ? `${name} (${note})` : name, () => {
+      if (error) throw new Error(error);
+    });
+  }
+}
+
+const kPages = {
+  chromium: [
+    { name: 'isolated', kind: 'isolated', expects: { sharedMemory: true, relaxedSimd: true, workers: true }, models: real },
+    { name: 'not isolated', kind: 'plain', expects: { sharedMemory: false, relaxedSimd: true, workers: true }, models: real.slice(0, 2) },
+    { name: 'workers forbidden', kind: 'no-workers', expects: { sharedMemory: false, relaxedSimd: true, workers: false } },
+    { name: 'SDK from another origin', kind: 'isolated', sdkOrigin: server.origin.replace('localhost', '127.0.0.1'), expects: { sharedMemory: true, relaxedSimd: true, workers: true } },
+  ],
+  firefox: [
+    { name: 'isolated', kind: 'isolated', expects: { sharedMemory: true, relaxedSimd: true, workers: true }, models: real },
+    { name: 'not isolated', kind: 'plain', expects: { sharedMemory: false, relaxedSimd: true, workers: true } },
+  ],
+  webkit: [{ name: 'as it is', kind: 'isolated', expects: { sharedMemory: false, relaxedSimd: false, workers: true }, models: real }],
+};
+
+test('engines', { concurrency: 1 }, async (t) => {
+  if (availableParallelism() < 2) t.diagnostic('one core: threads take turns');
+  if (engines.includes('node')) await t.test(`Node ${process.versions.node}`, async (t) => each(t, await inNode()));
+  for (const engine of engines.filter((name) => kPages[name])) {
+    if (!installed(engine)) {
+      await t.test(engine, { skip: 'not installed' }, () => undefined);
+      continue;
+    }
+    for (const page of kPages[engine]) await t.test(`${engine}: ${page.name}`, async (t) => each(t, await inBrowser(engine, page)));
+  }
+  server.close();
+});

@@ -1,0 +1,65 @@
+// Serves the SDK, the cases and the models to the engines under test, and takes their reports.
+//   /isolated/…  with COOP/COEP: shared memory         /plain/…  without         /no-workers/…  a CSP that forbids workers
+//   /stall       a file that stops half-way             /html     an index page where a model should be
+import { createReadStream, statSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { extname, join, normalize } from 'node:path';
+
+const kTypes = { '.html': 'text/html', '.js': 'text/javascript', '.json': 'application/json', '.wasm': 'application/wasm' };
+const kIsolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
+
+export const kPageHeaders = {
+  isolated: kIsolation,
+  plain: {},
+  'no-workers': { 'Content-Security-Policy': "worker-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'" },
+};
+
+function sendFile(response, path, headers) {
+  let size;
+  try {
+    const stat = statSync(path);
+    if (!stat.isFile()) throw new Error('not a file');
+    size = stat.size;
+  } catch {
+    response.writeHead(404, headers).end('not found');
+    return;
+  }
+  response.writeHead(200, { ...headers, 'Content-Type': kTypes[extname(path)] ?? 'application/octet-stream', 'Content-Length': size });
+  createReadStream(path).pipe(response);
+}
+
+async function bodyOf(request) {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+/** `roots`: first path part after the page kind → folder. `onPost(path, body)` answers what a page posts. */
+export async function serve(roots, onPost) {
+  const server = createServer(async (request, response) => {
+    const { pathname } = new URL(request.url, 'http://host');
+    const [, kind, root, ...rest] = pathname.split('/').map(decodeURIComponent);
+    const headers = { ...kPageHeaders[kind], 'Cross-Origin-Resource-Policy': 'cross-origin', 'Access-Control-Allow-Origin': '*', 'Cache-Control': 'no-store' };
+    if (request.method === 'POST') {
+      const answer = (await onPost(pathname, await bodyOf(request))) ?? null;
+      response.writeHead(200, { ...headers, 'Content-Type': 'application/json' }).end(JSON.stringify(answer));
+    } else if (root === 'stall') {
+      response.writeHead(200, { ...headers, 'Content-Length': 1000 });
+      response.write('half');
+    } else if (root === 'html') {
+      response.writeHead(200, { ...headers, 'Content-Type': 'text/html' }).end('<!doctype html><title>Welcome</title>');
+    } else if (roots[root] && kPageHeaders[kind]) {
+      sendFile(response, join(roots[root], normalize(`/${rest.join('/')}`)), headers);
+    } else {
+      response.writeHead(404, headers).end('not found');
+    }
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    origin: `http://localhost:${server.address().port}`,
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
