@@ -1,9 +1,9 @@
 import { asKilnError, KilnError } from './shared/errors.js';
 import type { KernelInfo, PortInfo, StepInfo } from './shared/manifest.js';
-import { kControlCancel } from './shared/memory.js';
 import type { LoadResult, Timings } from './shared/messages.js';
 import type { Missing } from './shared/environment.js';
 import type { RunOptions } from './options.js';
+import { Canceller } from './main/cancel.js';
 import { RunQueue } from './main/queue.js';
 import type { Settings } from './main/settings.js';
 import type { Team } from './main/team.js';
@@ -53,7 +53,7 @@ export class Model {
   readonly outputs: readonly PortInfo[];
   private readonly queue_ = new RunQueue();
   private ended_: KilnError | null = null;
-  private cancel_: Int32Array | null;
+  private readonly canceller_: Canceller;
 
   /** @internal */
   constructor(
@@ -65,9 +65,7 @@ export class Model {
   ) {
     this.inputs = result_.inputs;
     this.outputs = result_.outputs;
-    const { cancel } = result_;
-    this.cancel_ = cancel && new Int32Array(cancel.memory.buffer, cancel.address + kControlCancel, 1);
-    result_.cancel = null;
+    this.canceller_ = new Canceller(result_.cancel);
   }
 
   /** Runs the model once. Calls while another runs wait their turn, in order; the inputs are copied at the call. */
@@ -123,7 +121,7 @@ export class Model {
   end(error: KilnError): void {
     if (this.ended_) return;
     this.ended_ = error;
-    this.cancel_ = null;
+    this.canceller_.close();
     this.team_.terminate(error);
     this.queue_.clear(error);
   }
@@ -131,15 +129,19 @@ export class Model {
   private async enqueue<T>(inputs: Record<string, Tensor>, work: (packed: ArrayBuffer[]) => Promise<T>, { signal }: RunOptions): Promise<T> {
     if (this.ended_) throw this.ended_;
     const packed = packInputs(this.inputs, inputs);
+    let running = false;
     const guarded = async (): Promise<T> => {
+      running = true;
       try {
         return await work(packed);
       } catch (thrown) {
         const error = asKilnError(thrown, 'internal', 'the run failed');
         if (error.code === 'internal') this.end(error);
         throw error;
+      } finally {
+        running = false;
       }
     };
-    return this.queue_.add(guarded, () => this.cancel_ && Atomics.store(this.cancel_, 0, 1), signal);
+    return this.queue_.add(guarded, () => this.canceller_.stop(() => running), signal);
   }
 }

@@ -170,7 +170,8 @@ const kCases = {
     for (let i = 0; i < 100; i++) await once();
     await wait(500);
     const grown = await mark('after');
-    if (grown) check(grown.threads <= 8 && grown.bytes < 64 << 20, `grew by ${grown.threads} threads and ${grown.bytes} bytes`);
+    // A leak would be some 300 threads and at least 1 MB of stacks and heaps per load; the engine's own pools come and go.
+    if (grown) check(grown.threads <= 40 && grown.bytes < 100 << 20, `grew by ${grown.threads} threads and ${grown.bytes} bytes`);
   },
 };
 

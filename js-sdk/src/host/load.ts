@@ -3,7 +3,7 @@ import type { Channel } from '../shared/channel.js';
 import { asKilnError, KilnError } from '../shared/errors.js';
 import { parseManifest, type Manifest } from '../shared/manifest.js';
 import { kBase } from '../shared/memory.js';
-import type { CompileResult, CompilerCalls, CompilerEvents, ComputeCalls, LoadRequest, LoadResult, MainCalls } from '../shared/messages.js';
+import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, ComputeCalls, LoadRequest, LoadResult, MainCalls } from '../shared/messages.js';
 import { Prefetcher } from './prefetch.js';
 import { Session } from './session.js';
 import { openSource } from './source.js';
@@ -119,6 +119,13 @@ function summarize(session: Session, compiled: CompileResult, downloadedBytes: n
     timings: { compilerReadyMs: 0, compileMs: compiled.compileMs, tuneMs: compiled.tuneMs, downloadMs: 0, initMs: session.initMs, totalMs: 0 },
     wisdom: compiled.wisdom,
     notes,
-    cancel: request.compile.shared ? { memory, address: session.control } : null,
+    cancel: request.compile.shared ? cancelHandle(session) : null,
   };
+}
+
+function cancelHandle({ memory, control }: Session): CancelHandle {
+  const { port1, port2 } = new MessageChannel();
+  port1.postMessage(memory);
+  (port1 as { unref?: () => void }).unref?.();
+  return { port: port2, address: control };
 }

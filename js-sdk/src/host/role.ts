@@ -18,7 +18,7 @@ export function startHost(mainPort: MessagePort, compilerPort: MessagePort, comp
         const done = await load(request, { main, compiler, compute });
         session = done.session;
         compiler.close(new KilnError('disposed', 'the compiler has done its work'));
-        return done.result;
+        return new Transferred(done.result, done.result.cancel ? [done.result.cancel.port] : []);
       },
       run: (inputs) => {
         const outputs = loaded().run(inputs);

@@ -58,8 +58,14 @@ export interface LoadResult {
   timings: Timings;
   wisdom: string;
   notes: string[];
-  /** The model's shared memory and its cancel word, so that a run can be stopped from outside; null when private. */
-  cancel: { memory: WebAssembly.Memory; address: number } | null;
+  /** So that a run can be stopped from outside; null when the memory is private. */
+  cancel: CancelHandle | null;
+}
+
+/** A port that brings the model's shared memory to whoever opens it, and the address of its control block. */
+export interface CancelHandle {
+  port: MessagePort;
+  address: number;
 }
 
 export interface WisdomTexts {
