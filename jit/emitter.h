@@ -41,7 +41,7 @@ enum class Compare : uint8_t { eq, ne, lt, le, gt, ge };                        
 
 enum class VecUnary : uint8_t { neg, abs, sqrt, floor, ceil, round, trunc, not_, i32_neg, i32_abs, f32_to_i32, i32_to_f32 };
 enum class VecBinary : uint8_t {
-  add, sub, mul, div, min, max,        // f32; min/max: either operand if one is NaN (pmin/pmax)
+  add, sub, mul, div, min, max,        // f32; min is b < a ? b : a, max is a < b ? b : a: a NaN in a stays, one in b does not
   i32_add, i32_sub, i32_mul, i32_min, i32_max,
   and_, or_, xor_, andnot,             // andnot: a & ~b
 };

@@ -1,7 +1,6 @@
 #include "jit/expr.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 
 namespace kiln {
@@ -38,7 +37,7 @@ namespace {
 
 uint16_t append(Expr& expr, const PointInst& inst) {
   for (size_t i = 0; i < expr.insts.size(); ++i)
-    if (expr.insts[i] == inst && !std::isnan(inst.value)) return static_cast<uint16_t>(i);
+    if (expr.insts[i] == inst) return static_cast<uint16_t>(i);
   expr.insts.push_back(inst);
   return expr.last();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -38,7 +39,7 @@ struct PointInst {
   float value = 0;
 
   bool operator==(const PointInst& o) const {
-    return op == o.op && lane == o.lane && a == o.a && b == o.b && c == o.c && value == o.value;
+    return op == o.op && lane == o.lane && a == o.a && b == o.b && c == o.c && std::memcmp(&value, &o.value, sizeof value) == 0;
   }
 };
 

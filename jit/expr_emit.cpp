@@ -57,12 +57,10 @@ class ExprEmitter {
     e_.compare(v, lane, c, a, b);
     return v;
   }
-  /// PyTorch's min/max give NaN when either operand is NaN; the emitter's give either.
+  /// PyTorch's min/max give NaN when either operand is NaN; the emitter's when `a` is.
   Vec nan_aware(VecBinary o, Vec a, Vec b) {
-    const Vec v = op(o, a, b);
-    const Vec both = compare(Lane::f32, Compare::eq, a, a);
     const Vec r = e_.vec();
-    e_.select(r, both, v, a);
+    e_.select(r, compare(Lane::f32, Compare::eq, b, b), op(o, a, b), b);  // a NaN in a passes through
     return r;
   }
 
@@ -74,13 +72,10 @@ class ExprEmitter {
       case PointOp::mul: return op(f32 ? VecBinary::mul : VecBinary::i32_mul, a, b);
       case PointOp::min: return f32 ? min_max(VecBinary::min, i, a, b) : op(VecBinary::i32_min, a, b);
       case PointOp::max: return f32 ? min_max(VecBinary::max, i, a, b) : op(VecBinary::i32_max, a, b);
-      case PointOp::div: return op(VecBinary::div, a, b);
+      case PointOp::div: return f32 ? op(VecBinary::div, a, b) : math::divide_i32(e_, a, b);
       case PointOp::pow: return math::pow(e_, a, b);
-      case PointOp::fmod: {
-        const Vec v = e_.vec();
-        e_.nmadd(v, op(VecUnary::trunc, op(VecBinary::div, a, b)), b, a);
-        return v;
-      }
+      case PointOp::atan2: return math::atan2(e_, a, b);
+      case PointOp::fmod: return math::fmod(e_, a, b);
       case PointOp::logical_and: return op(VecBinary::and_, a, b);
       case PointOp::logical_or: return op(VecBinary::or_, a, b);
       case PointOp::logical_xor: return op(VecBinary::xor_, a, b);
@@ -90,11 +85,11 @@ class ExprEmitter {
       }
     }
   }
-  /// With a constant operand (relu, clamp) the order of operands alone keeps a NaN: pmin(a,b) is b < a ? b : a.
+  /// With a constant operand (relu, clamp) the order of operands alone keeps a NaN: min(a,b) is b < a ? b : a.
   Vec min_max(VecBinary o, const PointInst& i, Vec a, Vec b) {
     if (expr_.insts[i.b].op == PointOp::constant) return op(o, a, b);
     if (expr_.insts[i.a].op == PointOp::constant) return op(o, b, a);
-    return nan_aware(o, b, a);
+    return nan_aware(o, a, b);
   }
 
   Vec unary(const PointInst& i, Vec a) {

@@ -1,5 +1,6 @@
 #include "jit/math.h"
 
+#include <cstdint>
 #include <limits>
 
 namespace kiln::math {
@@ -80,23 +81,45 @@ class Calc {
 
 }  // namespace
 
+namespace {
+
+// 1.5·2^23: adding it rounds to an integer, which then stands in the low bits of the sum.
+constexpr float kMagic = 12582912.0f;
+constexpr int32_t kMagicBits = 0x4b400000;
+
+/// exp(x − n·ln 2), |x − n·ln 2| ≤ ln 2 / 2.
+Vec exp_reduced(const Calc& c, Vec x, Vec n) {
+  const Vec r = c.nmadd(n, c.k(-2.12194440e-4f), c.nmadd(n, c.k(0.693359375f), x));
+  const Vec p = c.polynomial(r, {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f});
+  return c.madd(p, c.mul(r, r), c.add(r, c.k(1)));
+}
+
+}  // namespace
+
+// Clamps read max(min(x, high), low) in this order of operands, which keeps a NaN in x.
+
 Vec exp(Emitter& e, Vec x0) {
   const Calc c(e);
   const Vec x = c.max(c.min(x0, c.k(89.0f)), c.k(-104.0f));
-  // n = round(x / ln 2) by adding 1.5·2^23; r = x − n·ln 2 in two parts
-  const Vec magic = c.k(12582912.0f);
-  const Vec n = c.sub(c.madd(x, c.k(1.44269504088896f), magic), magic);
-  const Vec r = c.nmadd(n, c.k(-2.12194440e-4f), c.nmadd(n, c.k(0.693359375f), x));
-  const Vec p = c.polynomial(r, {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f});
-  const Vec y = c.madd(p, c.mul(r, r), c.add(r, c.k(1)));
+  const Vec magic = c.k(kMagic);
+  const Vec sum = c.madd(x, c.k(1.44269504088896f), magic);
+  const Vec y = exp_reduced(c, x, c.sub(sum, magic));
   // 2^n in two steps, so that results in the denormal range and next to overflow come out right
-  const Vec i = c.op(VecUnary::f32_to_i32, n);
+  const Vec i = c.op(VecBinary::i32_sub, sum, c.ki(kMagicBits));
   const Vec half = c.shr(i, 1);
   const Vec rest = c.op(VecBinary::i32_sub, i, half);
   const Vec bias = c.ki(127);
   const Vec s1 = c.shl(c.op(VecBinary::i32_add, half, bias), 23), s2 = c.shl(c.op(VecBinary::i32_add, rest, bias), 23);
-  const Vec scaled = c.mul(c.mul(y, s1), s2);
-  return c.select(c.cmp(Compare::eq, x0, x0), scaled, x0);  // min/max lose a NaN
+  return c.mul(c.mul(y, s1), s2);
+}
+
+Vec exp_flushed(Emitter& e, Vec x0) {
+  const Calc c(e);
+  const Vec x = c.max(x0, c.k(-88.029f));  // n = -127 there, for which the scale is 0
+  const Vec magic = c.k(kMagic + 127);
+  const Vec sum = c.madd(x, c.k(1.44269504088896f), magic);
+  const Vec y = exp_reduced(c, x, c.sub(sum, magic));
+  return c.mul(y, c.shl(sum, 23));
 }
 
 Vec expm1(Emitter& e, Vec x) {
@@ -135,7 +158,7 @@ Vec log1p(Emitter& e, Vec x) {
   const Calc c(e);
   const Vec u = c.add(x, c.k(1));
   const Vec d = c.sub(u, c.k(1));
-  const Vec corrected = c.div(c.mul(log(e, u), x), d);
+  const Vec corrected = c.mul(log(e, u), c.div(x, d));
   const Vec exact = c.select(c.cmp(Compare::eq, d, c.k(0)), x, corrected);
   return c.select(c.cmp(Compare::lt, x, c.k(kInf)), exact, c.add(x, c.k(0)));
 }
@@ -148,7 +171,7 @@ Vec erf(Emitter& e, Vec x0) {
                                  -7.34990630326855e-04f, -2.95459980854025e-03f, -1.60960333262415e-02f});
   const Vec q = c.polynomial(z, {-1.45660718464996e-05f, -2.13374055278905e-04f, -1.68282697438203e-03f, -7.37332916720468e-03f,
                                  -1.42647390514189e-02f});
-  return c.select(c.cmp(Compare::eq, x0, x0), c.div(c.mul(p, x), q), x0);
+  return c.div(c.mul(p, x), q);
 }
 
 Vec tanh(Emitter& e, Vec x0) {
@@ -159,8 +182,7 @@ Vec tanh(Emitter& e, Vec x0) {
                                  1.48572235717979e-05f, 6.37261928875436e-04f, 4.89352455891786e-03f});
   const Vec q = c.polynomial(z, {1.19825839466702e-06f, 1.18534705686654e-04f, 2.26843463243900e-03f, 4.89352518554385e-03f});
   const Vec small = c.cmp(Compare::lt, c.op(VecUnary::abs, x0), c.k(0.0004f));
-  const Vec y = c.select(small, x0, c.div(c.mul(p, x), q));
-  return c.select(c.cmp(Compare::eq, x0, x0), y, x0);
+  return c.select(small, x0, c.div(c.mul(p, x), q));
 }
 
 Vec sigmoid(Emitter& e, Vec x) {
@@ -205,5 +227,61 @@ Vec sine(Emitter& e, Vec x, int quadrant) {
 
 Vec sin(Emitter& e, Vec x) { return sine(e, x, 0); }
 Vec cos(Emitter& e, Vec x) { return sine(e, x, 1); }
+
+Vec atan2(Emitter& e, Vec y, Vec x) {
+  const Calc c(e);
+  const Vec one = c.k(1), zero = c.k(0);
+  const Vec ax = c.op(VecUnary::abs, x), ay = c.op(VecUnary::abs, y);
+  const Vec high = c.max(ax, ay), low = c.min(ax, ay);
+  Vec t = c.select(c.cmp(Compare::eq, low, high), one, c.div(low, high));  // inf / inf is 1 here
+  t = c.select(c.cmp(Compare::eq, low, zero), zero, t);
+  // atan(t) = pi/4 + atan((t - 1) / (t + 1)) for t > tan(pi/8)
+  const Vec upper = c.cmp(Compare::gt, t, c.k(0.414213562373095f));
+  const Vec u = c.select(upper, c.div(c.sub(t, one), c.add(t, one)), t);
+  const Vec z = c.mul(u, u);
+  const Vec p = c.polynomial(z, {8.05374449538e-2f, -1.38776856032e-1f, 1.99777106478e-1f, -3.33329491539e-1f});
+  Vec r = c.madd(c.mul(p, z), u, u);
+  r = c.add(r, c.op(VecBinary::and_, upper, c.k(0.785398163397448f)));
+  r = c.select(c.cmp(Compare::gt, ay, ax), c.sub(c.k(1.57079632679490f), r), r);
+  r = c.select(c.shr(x, 31), c.sub(c.k(3.14159265358979f), r), r);  // the sign bit: -0 counts as negative
+  r = c.op(VecBinary::or_, r, c.op(VecBinary::and_, y, c.ki(INT32_MIN)));
+  r = c.select(c.cmp(Compare::eq, x, x), r, x);
+  return c.select(c.cmp(Compare::eq, y, y), r, y);
+}
+
+Vec fmod(Emitter& e, Vec a, Vec b) {
+  const Calc c(e);
+  const Vec sign = c.op(VecBinary::and_, a, c.ki(INT32_MIN));
+  const Vec x = c.op(VecUnary::abs, a), y = c.op(VecUnary::abs, b), zero = c.k(0);
+  // the rounded quotient may be one off, to either side
+  Vec r = c.nmadd(c.op(VecUnary::trunc, c.div(x, y)), y, x);
+  r = c.select(c.cmp(Compare::lt, r, zero), c.add(r, y), r);
+  r = c.select(c.cmp(Compare::ge, r, y), c.sub(r, y), r);
+  r = c.select(c.cmp(Compare::eq, y, c.k(kInf)), c.nmadd(x, zero, x), r);  // x mod inf = x, and NaN for inf mod inf
+  return c.op(VecBinary::or_, r, sign);
+}
+
+Vec divide_i32(Emitter& e, Vec a, Vec b) {
+  const Calc c(e);
+  const Vec fb = c.op(VecUnary::i32_to_f32, b);
+  Vec q = c.ki(0), rest = a;
+  // Each round takes the quotient of what is left, right to 24 bits; after two it is off by one at most.
+  for (int round = 0; round < 2; ++round) {
+    const Vec part = c.op(VecUnary::f32_to_i32, c.div(c.op(VecUnary::i32_to_f32, rest), fb));
+    q = c.op(VecBinary::i32_add, q, part);
+    rest = c.op(VecBinary::i32_sub, a, c.op(VecBinary::i32_mul, q, b));
+  }
+  const auto icmp = [&](Compare cmp, Vec x, Vec y) {
+    const Vec v = e.vec();
+    e.compare(v, Lane::i32, cmp, x, y);
+    return v;
+  };
+  // one too far: the rest has the other sign than a; one too short: |rest| ≥ |b|. Masks are -1.
+  const Vec zero = c.ki(0), step = c.op(VecBinary::or_, c.shr(c.op(VecBinary::xor_, a, b), 31), c.ki(1));
+  const Vec far = c.op(VecBinary::and_, icmp(Compare::ne, rest, zero), c.shr(c.op(VecBinary::xor_, rest, a), 31));
+  const Vec near = icmp(Compare::ge, c.op(VecUnary::i32_abs, rest), c.op(VecUnary::i32_abs, b));
+  q = c.op(VecBinary::i32_sub, q, c.op(VecBinary::and_, far, step));
+  return c.op(VecBinary::i32_add, q, c.op(VecBinary::andnot, c.op(VecBinary::and_, near, step), far));
+}
 
 }  // namespace kiln::math

@@ -1,0 +1,49 @@
+// Emitted code, run in this process: by the reference interpreter everywhere, and as real WebAssembly where the tests themselves are
+// WebAssembly under Node (over the same memory, so an address is an address).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "jit/emitter.h"
+#include "jit/family.h"
+
+namespace kiln::testing {
+
+/// What this process can run: reference interpreters of several widths with and without fused multiply-add, WebAssembly with and
+/// without relaxed SIMD.
+std::vector<Target> targets();
+
+/// A module that can be called.
+class Machine {
+ public:
+  virtual ~Machine() = default;
+  virtual Status call(const std::string& name, const std::vector<int64_t>& args) = 0;
+  /// The reference interpreter refuses accesses elsewhere once any range is given; others ignore it.
+  virtual void allow(const void* start, int64_t bytes) = 0;
+};
+
+/// Emits with `build` and loads. Functions to call must be exported.
+Result<std::unique_ptr<Machine>> load(const Target& target, const std::function<void(Emitter&)>& build);
+
+inline int64_t address(const void* p) { return static_cast<int64_t>(reinterpret_cast<intptr_t>(p)); }
+
+/// One kernel, emitted and loaded.
+class Kernel {
+ public:
+  Kernel(const Target& target, const KernelSpec& spec, const Schedule& schedule = {});
+  int64_t units() const { return units_; }
+  /// All units, cut into `parts` calls in order, as threads would share them.
+  Status run(const std::vector<void*>& operands, int parts = 1);
+  Status run_range(int64_t begin, int64_t end, const std::vector<void*>& operands);
+  Machine& machine() { return *machine_; }
+
+ private:
+  std::unique_ptr<Machine> machine_;
+  std::vector<char> scratch_;
+  int64_t units_ = 0;
+  Status loaded_ = ok();
+};
+
+}  // namespace kiln::testing
