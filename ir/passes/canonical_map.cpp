@@ -1,0 +1,81 @@
+// Maps read each operand once, in the smallest form that broadcasts, numbers are inside the expression, and a map that changes nothing
+// is none.
+#include <algorithm>
+#include <cmath>
+
+#include "ir/passes/canonical.h"
+
+namespace kiln {
+namespace {
+
+/// Lets operands be replaced by smaller ones only while the others still broadcast to the result's shape.
+bool still_broadcasts(const Rewrite& r, const std::vector<ValueId>& operands, const Shape& out) {
+  std::vector<const Shape*> shapes;
+  for (ValueId id : operands) shapes.push_back(&r.shape(id));
+  const auto shape = broadcast(r.graph, shapes);
+  return shape.ok() && *shape == out;
+}
+
+bool fits_lane(double number, Lane lane) { return lane != Lane::i32 || std::fabs(number) <= 16777216; }
+
+}  // namespace
+
+Result<bool> canonical_map(Rewrite& r, const Node& node) {
+  if (node.op != Op::map) return false;
+  const ValueId out = node.outputs[0];
+  const Shape shape = r.shape(out);
+  const DType dtype = r.graph.value(out).dtype;
+  std::vector<ValueId> operands = node.inputs;
+  Expr expr = simplify(node.expr);
+
+  for (size_t i = 0; i < operands.size(); ++i) {  // an operand that is expanded broadcasts by itself
+    const Node* p = r.producer(operands[i], Op::expand);
+    if (!p) continue;
+    std::vector<ValueId> smaller = operands;
+    smaller[i] = p->inputs[0];
+    if (still_broadcasts(r, smaller, shape)) operands = smaller;
+  }
+
+  for (size_t i = 0; i < operands.size();) {  // numbers move into the expression, operands that are not read go, equal ones fall together
+    const auto slot = static_cast<int>(i);
+    Lane lane = Lane::f32;
+    bool read = false;
+    for (const PointInst& inst : expr.insts)
+      if (inst.op == PointOp::input && inst.a == slot) read = true, lane = inst.lane;
+    const auto first = std::find(operands.begin(), operands.end(), operands[i]);
+    const bool twice = first - operands.begin() < slot;
+    double number = 0;
+    const bool constant = read && !twice && uniform_constant(r.graph.value(operands[i]), number) && fits_lane(number, lane);
+    std::vector<ValueId> fewer = operands;
+    fewer.erase(fewer.begin() + slot);
+    if ((!twice && read && !constant) || fewer.empty() || !still_broadcasts(r, fewer, shape)) {
+      ++i;
+      continue;
+    }
+    std::vector<int> moved;
+    for (int j = 0; j < static_cast<int>(operands.size()); ++j) moved.push_back(j > slot ? j - 1 : j);
+    if (twice) moved[i] = static_cast<int>(first - operands.begin());
+    if (constant) {
+      Expr inner;
+      inner.constant(static_cast<float>(number), lane);
+      expr = simplify(compose(expr, slot, inner, moved, {}));
+    } else {
+      expr = renumber(expr, moved);
+    }
+    operands = fewer;
+  }
+
+  const bool identity = operands.size() == 1 && expr.insts.size() == 1 && expr.insts[0].op == PointOp::input;
+  if (identity && r.graph.value(operands[0]).dtype == dtype && r.shape(operands[0]) == shape) {
+    // A copy stays where an output needs a value of its own.
+    if (r.is_output(out) && (r.producer(operands[0]) == nullptr || r.is_output(operands[0]))) return false;
+    r.replace(out, operands[0]);
+    return true;
+  }
+  if (operands == node.inputs && expr == node.expr) return false;
+  KILN_ASSIGN(const ValueId y, r.b.map(std::move(expr), std::move(operands), dtype));
+  r.replace(out, y);
+  return true;
+}
+
+}  // namespace kiln

@@ -1,0 +1,68 @@
+// One walk over a canonical graph that emits it anew: each old node is kept, replaced, or left out. Operands of a node under
+// consideration are already in the new graph, so patterns look backwards at producers.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "ir/builder.h"
+
+namespace kiln {
+
+class Rewrite {
+ public:
+  explicit Rewrite(Graph old_graph);
+
+  /// Calls `visit(node)` for each old node with operands resolved. The visitor returns whether it took care of the node (through replace);
+  /// if not, the node is kept as it is.
+  template <class Visit>
+  Result<Graph> run(const Visit& visit) {
+    for (Node& node : old_) {
+      for (ValueId& id : node.inputs)
+        if (id != kNoValue) id = resolve(id);
+      b.set_origin(node);
+      Result<bool> done = visit(node);
+      if (!done.ok()) return done.error();
+      if (!*done) graph.nodes.push_back(std::move(node));
+      changed = changed || *done;
+      sync();
+    }
+    return finish();
+  }
+
+  /// Every reader of `old` reads `now` from here on.
+  void replace(ValueId old, ValueId now);
+  ValueId resolve(ValueId id) const { return replaced_[static_cast<size_t>(id)]; }
+
+  /// The node that computes a value, if it has been emitted with this operation (any for the second form).
+  const Node* producer(ValueId id, Op op);
+  const Node* producer(ValueId id);
+  /// Position among the emitted nodes, -1 for what is not computed.
+  int position(ValueId id);
+  /// At most one node reads it, and it is no output. Never optimistic within a walk.
+  bool single_use(ValueId id);
+  /// Weights, constants, and whatever is computed from them alone.
+  bool from_weights(ValueId id);
+  bool is_output(ValueId id) const;
+
+  const Shape& shape(ValueId id) const { return graph.value(id).shape; }
+
+  Graph graph;
+  Builder b;
+  bool changed = false;
+
+ private:
+  void sync();  ///< takes note of the nodes emitted since the last call
+  Result<Graph> finish();
+
+  std::vector<Node> old_;
+  std::vector<ValueId> replaced_;
+  std::vector<int> uses_, produced_at_;
+  std::vector<bool> weights_only_, output_;
+  size_t seen_ = 0;
+};
+
+/// All elements of a constant are equal: which number. (Weights are never known.)
+bool uniform_constant(const Value& value, double& number);
+
+}  // namespace kiln
