@@ -142,7 +142,7 @@ class WasmEmitter final : public ModuleEmitter {
     }
   }
   void load_lane(Vec dst, int lane, Mem src) override {
-    assign(dst.id, BinaryenSIMDLoadStoreLane(module_, BinaryenLoad32LaneVec128(), offset(src), 0, static_cast<uint8_t>(lane),
+    assign(dst.id, BinaryenSIMDLoadStoreLane(module_, BinaryenLoad32LaneVec128(), offset(src), 1, static_cast<uint8_t>(lane),
                                              get(src.base.id), get_vec(dst), kMemory));
   }
   void store_lane(Mem dst, Vec src, int lane) override { lane_access(BinaryenStore32LaneVec128(), dst, lane, src); }
@@ -241,10 +241,10 @@ class WasmEmitter final : public ModuleEmitter {
   Ref narrowed(Ref v) { return wide() ? BinaryenUnary(module_, BinaryenWrapInt64(), v) : v; }
   Ref widened(Ref v) { return wide() ? BinaryenUnary(module_, BinaryenExtendSInt32(), v) : v; }
   Ref simd_load(BinaryenOp operation, Mem src) {
-    return BinaryenSIMDLoad(module_, operation, offset(src), 0, get(src.base.id), kMemory);
+    return BinaryenSIMDLoad(module_, operation, offset(src), 1, get(src.base.id), kMemory);
   }
   void lane_access(BinaryenOp operation, Mem m, int lane, Vec v, int64_t extra = 0) {
-    emit(BinaryenSIMDLoadStoreLane(module_, operation, static_cast<uint32_t>(m.offset + extra), 0, static_cast<uint8_t>(lane),
+    emit(BinaryenSIMDLoadStoreLane(module_, operation, static_cast<uint32_t>(m.offset + extra), 1, static_cast<uint8_t>(lane),
                                    get(m.base.id), get_vec(v), kMemory));
   }
   void shift(BinaryenOp operation, Vec dst, Vec a, int bits) {
@@ -266,7 +266,7 @@ class WasmEmitter final : public ModuleEmitter {
     } else {
       assign(dst.id, constant_vec(0));
       for (int i = 0; i < lanes; ++i)
-        assign(dst.id, BinaryenSIMDLoadStoreLane(module_, BinaryenLoad8LaneVec128(), static_cast<uint32_t>(src.offset + i), 0,
+        assign(dst.id, BinaryenSIMDLoadStoreLane(module_, BinaryenLoad8LaneVec128(), static_cast<uint32_t>(src.offset + i), 1,
                                                  static_cast<uint8_t>(i), get(src.base.id), get_vec(dst), kMemory));
     }
     const bool is_signed = type == DType::i8;
