@@ -72,8 +72,11 @@ Result<ValueId> Legalizer::tensor_or_number(const Node& node, size_t i, const ch
   return b.scalar(number(node, name, 0), DType::f32);
 }
 
+/// Outputs that nobody reads may have no value.
+bool Legalizer::stated(const Node& node, size_t index) const { return index < node.outputs.size() && node.outputs[index] != kNoValue; }
+
 Status Legalizer::set(const Node& node, ValueId value, size_t index) {
-  if (index >= node.outputs.size()) return ok();
+  if (!stated(node, index)) return ok();
   const ValueId at = node.outputs[index];
   const Value& said = source.value(at);
   const Value& is = b.value(value);
@@ -85,16 +88,16 @@ Status Legalizer::set(const Node& node, ValueId value, size_t index) {
 }
 
 DType Legalizer::out_dtype(const Node& node, size_t index) const {
-  return index < node.outputs.size() ? source.value(node.outputs[index]).dtype : DType::f32;
+  return stated(node, index) ? source.value(node.outputs[index]).dtype : DType::f32;
 }
 
 const Shape& Legalizer::out_shape(const Node& node, size_t index) const {
   static const Shape kNone;
-  return index < node.outputs.size() ? source.value(node.outputs[index]).shape : kNone;
+  return stated(node, index) ? source.value(node.outputs[index]).shape : kNone;
 }
 
 bool Legalizer::wants(const Node& node, size_t index) const {
-  return index < node.outputs.size() && reads_[static_cast<size_t>(node.outputs[index])] > 0;
+  return stated(node, index) && reads_[static_cast<size_t>(node.outputs[index])] > 0;
 }
 
 const SourceAttr* Legalizer::find_attr(const Node& node, std::string_view name) const {

@@ -58,6 +58,7 @@ class Legalizer {
   const Graph& source;
 
  private:
+  bool stated(const Node& node, size_t index) const;
   const SourceAttr* find_attr(const Node& node, std::string_view name) const;
   void wrong(const Node& node, std::string_view name, const char* expected);
 
