@@ -8,113 +8,186 @@
 namespace kiln {
 namespace {
 
-/// Elements of a one-dimensional box that make a unit of work.
-constexpr int64_t kChunk = 4096;
+/// Elements of a unit of work, at most and about.
+constexpr int64_t kUnit = 4096;
+/// Columns of a block of a transpose: that many input lines stay in the first-level cache.
+constexpr int64_t kMaxBlock = 64, kMinBlock = 16;
 
 const MapSpec& spec_of(const KernelSpec& spec) { return *std::get_if<MapSpec>(&spec); }
 
-/// The box with its vector dim last, and one-dimensional boxes cut into chunks (the last may be shorter: `rest`).
+/// The box in the order of its loops, the vector dim last. The leading `unit_dims` dims are what units enumerate.
 struct Box {
   std::vector<int64_t> dims;
   std::vector<std::vector<int64_t>> strides;  ///< out, inputs; elements
-  int64_t rest = 0;                           ///< > 0: elements of the last unit's run
-  size_t unit_dims = 1;                       ///< leading dims that units enumerate
+  int64_t rest = 0;                           ///< > 0: extent of dim `unit_dims` in the last of its chunks
+  size_t unit_dims = 0;
 
+  explicit Box(const MapSpec& s) : dims(s.dims) {
+    strides.push_back(s.out.strides);
+    for (const StridedOperand& o : s.inputs) strides.push_back(o.strides);
+    for (auto& st : strides) st.resize(dims.size());
+    for (size_t d = dims.size(); d-- > 0;)
+      if (dims[d] == 1) erase(d);
+    if (dims.empty()) insert(0, 1, 0);
+    sort_by_output();
+    merge();
+    choose_vector_dim();
+    block_transpose();
+    cut_units();
+  }
   int64_t units() const {
     int64_t n = 1;
     for (size_t d = 0; d < unit_dims; ++d) n *= dims[d];
     return n;
   }
-};
 
-Box box_of(const MapSpec& s) {
-  Box b;
-  b.dims = s.dims;
-  b.strides.push_back(s.out.strides);
-  for (const StridedOperand& o : s.inputs) b.strides.push_back(o.strides);
-  if (b.dims.empty()) b.dims = {1};
-  for (auto& st : b.strides) st.resize(b.dims.size());
-  size_t vector_dim = b.dims.size() - 1;
-  for (size_t d = 0; d < b.dims.size(); ++d)
-    if (b.strides[0][d] == 1 && b.dims[d] > 1) vector_dim = d;
-  const auto rotate = [&](std::vector<int64_t>& v) { std::rotate(v.begin() + static_cast<long>(vector_dim), v.begin() + static_cast<long>(vector_dim) + 1, v.end()); };
-  rotate(b.dims);
-  for (auto& st : b.strides) rotate(st);
-  if (b.dims.size() == 1) {
-    const int64_t n = b.dims[0], chunk = std::min(n, kChunk);
-    b.dims = {ceil_div(n, chunk), chunk};
-    b.rest = n % chunk;
-    for (auto& st : b.strides) st = {st[0] * chunk, st[0]};
-  } else if (b.dims.size() > 2 && b.dims[0] < 16) {
-    b.unit_dims = 2;
+ private:
+  void erase(size_t d) {
+    dims.erase(dims.begin() + static_cast<long>(d));
+    for (auto& st : strides) st.erase(st.begin() + static_cast<long>(d));
   }
-  return b;
-}
+  void insert(size_t d, int64_t extent, int64_t stride) {
+    dims.insert(dims.begin() + static_cast<long>(d), extent);
+    for (auto& st : strides) st.insert(st.begin() + static_cast<long>(d), stride);
+  }
+  void move(size_t from, size_t to) {
+    const auto shift = [&](std::vector<int64_t>& v) {
+      const int64_t x = v[from];
+      v.erase(v.begin() + static_cast<long>(from));
+      v.insert(v.begin() + static_cast<long>(to), x);
+    };
+    shift(dims);
+    for (auto& st : strides) shift(st);
+  }
+  /// Dim d becomes [extent / inner, inner]; the caller sees to it that nothing is left over, or handles it.
+  void split(size_t d, int64_t inner) {
+    dims[d] = ceil_div(dims[d], inner);
+    dims.insert(dims.begin() + static_cast<long>(d) + 1, inner);
+    for (auto& st : strides) {
+      st.insert(st.begin() + static_cast<long>(d) + 1, st[d]);
+      st[d] *= inner;
+    }
+  }
+  /// Elements are independent: any order of loops will do. Output strides descend.
+  void sort_by_output() {
+    for (size_t i = 1; i < dims.size(); ++i)
+      for (size_t j = i; j > 0 && strides[0][j - 1] < strides[0][j]; --j) move(j, j - 1);
+  }
+  void merge() {
+    for (size_t d = dims.size(); d-- > 1;) {
+      bool whole = true;
+      for (const auto& st : strides) whole &= st[d - 1] == st[d] * dims[d];
+      if (!whole) continue;
+      const int64_t inner = dims[d];
+      for (auto& st : strides) st[d - 1] = st[d];
+      erase(d);
+      dims[d - 1] *= inner;
+    }
+  }
+  /// A few output neighbours (channels of an image) are not worth a vector when the inputs have a longer run.
+  void choose_vector_dim() {
+    if (dims.back() >= 4) return;
+    for (size_t d = dims.size() - 1; d-- > 0;) {
+      bool contiguous = dims[d] >= 16;
+      for (size_t p = 1; p < strides.size(); ++p) contiguous &= strides[p][d] == 0 || strides[p][d] == 1;
+      if (contiguous) return move(d, dims.size() - 1);
+    }
+  }
+  /// An input that is contiguous along another dim than the output: walk that dim next to the vector dim, in blocks whose input lines
+  /// stay in cache until all of their elements are used.
+  void block_transpose() {
+    const size_t last = dims.size() - 1;
+    for (size_t p = 1; p < strides.size(); ++p) {
+      if (strides[p][last] == 0 || strides[p][last] == 1) continue;
+      for (size_t d = 0; d < last; ++d) {
+        if (strides[p][d] != 1) continue;
+        move(d, last - 1);
+        for (int64_t block = kMaxBlock; block >= kMinBlock; --block) {
+          if (dims[last] <= kMaxBlock || dims[last] % block) continue;
+          split(last, block);
+          move(last, last - 1);  // [D, V/block, block] → [V/block, D, block]
+          break;
+        }
+        return;
+      }
+    }
+  }
+  void cut_units() {
+    int64_t inner = 1;
+    for (int64_t d : dims) inner *= d;
+    while (unit_dims + 1 < dims.size() && inner / dims[unit_dims] > kUnit) inner /= dims[unit_dims++];
+    const int64_t extent = dims[unit_dims];
+    const int64_t chunk = std::min(extent, std::max<int64_t>(1, kUnit / (inner / extent)));
+    rest = extent % chunk;
+    split(unit_dims++, chunk);
+  }
+};
 
 class MapEmitter {
  public:
-  MapEmitter(Emitter& emitter, const MapSpec& spec, std::string name) : e_(emitter), s_(spec), name_(std::move(name)), box_(box_of(spec)) {
+  MapEmitter(Emitter& emitter, const MapSpec& spec, std::string name) : e_(emitter), s_(spec), name_(std::move(name)), box_(spec) {
     types_.push_back(s_.out.dtype);
     for (const StridedOperand& o : s_.inputs) types_.push_back(o.dtype);
   }
 
   Func emit() {
-    const int64_t run = box_.dims.back();
-    const Func whole = emit_unit(run);
+    const int64_t chunk = box_.dims[box_.unit_dims];
+    const Func whole = emit_unit(chunk);
     const Func last = box_.rest ? emit_unit(box_.rest) : whole;
     const Func f = e_.begin_function(name_, static_cast<int>(3 + types_.size()));
-    const Int t = e_.integer(), rest = e_.integer(), i = e_.integer();
+    const Int t = e_.integer(), outer = e_.integer(), i = e_.integer();
+    std::vector<Int> pointers;
+    for (size_t p = 0; p < types_.size(); ++p) pointers.push_back(e_.integer());
     for_units(e_, [&](Int unit) {
-      std::vector<Int> pointers;
-      for (size_t p = 0; p < types_.size(); ++p) {
-        pointers.push_back(e_.integer());
-        e_.set(pointers[p], e_.param(static_cast<int>(3 + p)));
-      }
-      e_.set(rest, unit);
+      for (size_t p = 0; p < types_.size(); ++p) e_.set(pointers[p], e_.param(static_cast<int>(3 + p)));
+      e_.set(outer, unit);
       for (size_t d = box_.unit_dims; d-- > 0;) {
-        if (d == 0)
-          e_.set(i, rest);
-        else
-          e_.op(IntOp::rem, i, rest, box_.dims[d]), e_.op(IntOp::div, rest, rest, box_.dims[d]);
+        const Int index = d ? i : outer;
+        if (d) {
+          e_.op(IntOp::rem, i, outer, box_.dims[d]);
+          e_.op(IntOp::div, outer, outer, box_.dims[d]);
+        }
         for (size_t p = 0; p < types_.size(); ++p) {
           if (!box_.strides[p][d]) continue;
-          e_.op(IntOp::mul, t, i, box_.strides[p][d] * size_of(types_[p]));
+          e_.op(IntOp::mul, t, index, box_.strides[p][d] * size_of(types_[p]));
           add(e_, pointers[p], pointers[p], t);
         }
       }
       const std::vector<Arg> args(pointers.begin(), pointers.end());
-      if (box_.rest)
-        e_.if_(unit, Compare::lt, box_.units() - 1, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
-      else
-        e_.call(whole, args);
+      if (!box_.rest) return e_.call(whole, args);
+      e_.op(IntOp::rem, i, unit, box_.dims[box_.unit_dims - 1]);
+      e_.if_(i, Compare::lt, box_.dims[box_.unit_dims - 1] - 1, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
     });
     e_.end_function();
     return f;
   }
 
  private:
-  /// unit(out, inputs…): the dims that units do not enumerate, with `run` elements in the innermost.
-  Func emit_unit(int64_t run) {
-    const Func f = e_.begin_function(name_ + "_run" + std::to_string(run), static_cast<int>(types_.size()));
+  /// unit(out, inputs…): the dims that units do not enumerate, the first of them with `extent` elements.
+  Func emit_unit(int64_t extent) {
+    const Func f = e_.begin_function(name_ + "_unit" + std::to_string(extent), static_cast<int>(types_.size()));
+    std::vector<int64_t> dims(box_.dims.begin() + static_cast<long>(box_.unit_dims), box_.dims.end());
+    dims[0] = extent;
+    const int64_t run = dims.back();
+    dims.pop_back();
     std::vector<Int> pointers;
     std::vector<std::vector<int64_t>> outer;
     std::vector<int64_t> steps;
     for (size_t p = 0; p < types_.size(); ++p) {
       pointers.push_back(e_.param(static_cast<int>(p)));
-      std::vector<int64_t> bytes;
-      for (size_t d = box_.unit_dims; d + 1 < box_.dims.size(); ++d) bytes.push_back(box_.strides[p][d] * size_of(types_[p]));
-      outer.push_back(bytes);
+      outer.emplace_back();
+      for (size_t d = 0; d < dims.size(); ++d) outer[p].push_back(box_.strides[p][box_.unit_dims + d] * size_of(types_[p]));
       steps.push_back(box_.strides[p].back() * size_of(types_[p]));
     }
-    const std::vector<int64_t> dims(box_.dims.begin() + static_cast<long>(box_.unit_dims), box_.dims.end() - 1);
-    const int unroll = s_.expr.insts.size() <= 6 ? 4 : 1;
+    const size_t size = s_.expr.insts.size();
+    const int unroll = size <= 6 ? 4 : size <= 24 ? 2 : 1;
     nest(e_, dims, pointers, outer, 0, [&] {
+      std::vector<Vec> inputs(types_.size() - 1);
+      for (size_t p = 1; p < types_.size(); ++p)  // the same along the run
+        if (steps[p] == 0) inputs[p - 1] = load_strided(e_, {pointers[p], 0}, types_[p], 0, e_.width());
       for_vectors(e_, run, unroll, pointers, steps, [&](int64_t element, int lanes) {
-        std::vector<Vec> inputs;
-        for (size_t p = 1; p < types_.size(); ++p) {
-          const Mem at{pointers[p], element * steps[p]};
-          inputs.push_back(load_strided(e_, at, types_[p], box_.strides[p].back(), lanes));
-        }
+        for (size_t p = 1; p < types_.size(); ++p)
+          if (steps[p]) inputs[p - 1] = load_strided(e_, {pointers[p], element * steps[p]}, types_[p], box_.strides[p].back(), lanes);
         const Vec v = emit_expr(e_, s_.expr, inputs);
         store_strided(e_, {pointers[0], element * steps[0]}, v, types_[0], box_.strides[0].back(), lanes);
       });
@@ -130,7 +203,7 @@ class MapEmitter {
   std::vector<DType> types_;
 };
 
-int64_t units(const KernelSpec& spec, const Schedule&, const Target&) { return box_of(spec_of(spec)).units(); }
+int64_t units(const KernelSpec& spec, const Schedule&, const Target&) { return Box(spec_of(spec)).units(); }
 int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
 bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string& name) { return MapEmitter(e, spec_of(spec), name).emit(); }

@@ -37,7 +37,9 @@ class Kernel {
   /// All units, cut into `parts` calls in order, as threads would share them.
   Status run(const std::vector<void*>& operands, int parts = 1);
   Status run_range(int64_t begin, int64_t end, const std::vector<void*>& operands);
-  Machine& machine() { return *machine_; }
+  void allow(const void* start, int64_t bytes) {
+    if (machine_) machine_->allow(start, bytes);
+  }
 
  private:
   std::unique_ptr<Machine> machine_;
