@@ -93,9 +93,12 @@ class KilnWriter:
         return index
 
     def rename(self, index: int, name: str) -> None:
-        value = self.model.values[index]
-        if value.name != name:
-            value.name = self.unique(name)
+        """Gives a value a public name; an inner value that has it gets another."""
+        for other in self.model.values:
+            if other.name == name and other is not self.model.values[index]:
+                other.name = self.unique(name)
+        self.names.add(name)
+        self.model.values[index].name = name
 
     def symbol(self, name: str, constraint: Any) -> int:
         if name not in self.symbols:

@@ -1,0 +1,115 @@
+"""What export() writes, read back through the schema."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from wasmkiln import UnsupportedOperatorError, export
+from wasmkiln import model_generated as fb
+
+
+def read(path: Path) -> tuple[fb.ModelT, bytes]:
+    """The head as objects, and the weights' bytes."""
+    data = path.read_bytes()
+    (size,) = struct.unpack_from("<I", data)
+    assert data[8:12] == b"KILN"
+    model = fb.ModelT.InitFromObj(fb.Model.GetRootAs(data, 4))
+    begin = -(-(size + 4) // 64) * 64
+    return model, data[begin:]
+
+
+def ops(model: fb.ModelT) -> list[str]:
+    return [model.opNames[node.op].decode() for node in model.nodes]
+
+
+def test_conv_block(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()).eval()
+    export(module, (torch.randn(1, 3, 9, 7),), tmp_path / "m.kiln", input_names=["image"], output_names=["features"])
+    model, weights = read(tmp_path / "m.kiln")
+    assert ops(model) == ["aten.convolution.default", "aten._native_batch_norm_legit_no_training.default", "aten.relu.default"]
+    assert model.values[model.inputs[0]].name == b"image"
+    assert model.values[model.outputs[0]].name == b"features"
+    assert model.weightsBytes == len(weights)
+    for segment in model.segments:
+        assert segment.offset % 64 == 0
+        stored = weights[segment.offset : segment.offset + segment.size]
+        assert hashlib.sha256(stored).digest() == bytes(segment.sha256)
+    first = model.values[model.nodes[0].inputs[1]]
+    stored = weights[model.segments[first.segment].offset :][: model.segments[first.segment].size]
+    assert torch.equal(torch.frombuffer(bytearray(stored), dtype=torch.float32), module[0].weight.detach().flatten())
+
+
+class Shared(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(20, 16)
+        self.head = nn.Linear(16, 20, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.head(self.embedding(ids))
+
+
+def test_shared_weights_are_stored_once(tmp_path: Path) -> None:
+    export(Shared().eval(), (torch.tensor([[1, 2, 3]]),), tmp_path / "m.kiln")
+    model, weights = read(tmp_path / "m.kiln")
+    assert len(model.segments) == 1
+    assert len(weights) == 20 * 16 * 4
+
+
+class Odd(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.linalg.det(x) + torch.special.i0(x).sum()
+
+
+def test_unsupported_operators_are_listed_together(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedOperatorError) as error:
+        export(Odd(), (torch.randn(3, 3),), tmp_path / "m.kiln")
+    text = str(error.value)
+    assert "float32[3x3]" in text
+    assert "test_export.py" in text
+    assert len(text.splitlines()) >= 3
+    assert not (tmp_path / "m.kiln").exists()
+
+
+def test_symbols_of_dynamic_shapes(tmp_path: Path) -> None:
+    batch = torch.export.Dim("batch", min=1, max=64)
+    export(nn.ReLU(), (torch.randn(2, 5),), tmp_path / "m.kiln", dynamic_shapes=({0: batch},))
+    model, _ = read(tmp_path / "m.kiln")
+    assert len(model.symbols) == 1
+    dims = model.values[model.inputs[0]].dims
+    assert dims[0].symbol == 0
+    assert (dims[1].value, dims[1].symbol) == (5, -1)
+
+
+def test_scalars_and_attributes(tmp_path: Path) -> None:
+    class Scale(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.clamp(x * 2.5, min=-1.0).mean(dim=-1, keepdim=True)
+
+    export(Scale(), (torch.randn(4, 6),), tmp_path / "m.kiln")
+    model, _ = read(tmp_path / "m.kiln")
+    multiply = model.nodes[0]
+    scalar = model.values[multiply.inputs[1]]
+    assert struct.unpack("<f", bytes(scalar.data)) == (2.5,)
+    attributes = {attr.name: attr for attr in model.nodes[-1].attrs}
+    assert list(attributes[b"dim"].ints) == [-1]
+    assert attributes[b"keepdim"].i == 1
+
+
+def test_schema_code_is_current(tmp_path: Path) -> None:
+    """model_generated.py is what flatc makes of format/model.fbs."""
+    import shutil
+    import subprocess
+
+    if not shutil.which("flatc"):
+        pytest.skip("flatc is not installed")
+    schema = Path(__file__).parents[2] / "format/model.fbs"
+    subprocess.run(["flatc", "--python", "--gen-object-api", "--gen-onefile", "-o", str(tmp_path), str(schema)], check=True)
+    committed = Path(__file__).parents[1] / "wasmkiln/model_generated.py"
+    assert (tmp_path / "model_generated.py").read_text() == committed.read_text()

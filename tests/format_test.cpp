@@ -1,0 +1,140 @@
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+
+#include "format/kiln_file.h"
+#include "format/model_generated.h"
+
+namespace kiln {
+namespace {
+
+/// A small valid model as the object API holds it: x[2,3] · relu, plus a weight; tests spoil one thing each.
+fb::ModelT small_model() {
+  fb::ModelT m;
+  m.version = kFormatVersion;
+  m.op_names = {"aten.relu.default", "aten.add.Tensor"};
+  const auto value = [&](const char* name, std::vector<int64_t> dims, int segment) {
+    auto v = std::make_unique<fb::ValueT>();
+    v->name = name;
+    for (int64_t d : dims) v->dims.emplace_back(d, -1);
+    v->segment = segment;
+    m.values.push_back(std::move(v));
+  };
+  value("x", {2, 3}, -1);
+  value("w", {2, 3}, 0);
+  value("sum", {2, 3}, -1);
+  value("y", {2, 3}, -1);
+  auto segment = std::make_unique<fb::SegmentT>();
+  segment->offset = 0;
+  segment->size = 24;
+  m.segments.push_back(std::move(segment));
+  m.weights_bytes = 64;
+  const auto node = [&](uint32_t op, std::vector<int> in, std::vector<int> out) {
+    auto n = std::make_unique<fb::NodeT>();
+    n->op = op;
+    n->inputs = std::move(in);
+    n->outputs = std::move(out);
+    m.nodes.push_back(std::move(n));
+  };
+  node(1, {0, 1}, {2});
+  node(0, {2}, {3});
+  m.inputs = {0};
+  m.outputs = {3};
+  return m;
+}
+
+std::vector<uint8_t> bytes_of(const fb::ModelT& model) {
+  flatbuffers::FlatBufferBuilder builder;
+  builder.FinishSizePrefixed(fb::Model::Pack(builder, &model), "KILN");
+  return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
+}
+
+Result<Graph> read(const std::vector<uint8_t>& bytes, int64_t file_bytes = -1) {
+  return read_kiln(bytes.data(), static_cast<int64_t>(bytes.size()), file_bytes);
+}
+
+TEST(Format, ReadsASmallModel) {
+  const auto bytes = bytes_of(small_model());
+  const auto layout = read_head_layout(bytes.data(), 16);
+  ASSERT_TRUE(layout.ok());
+  EXPECT_EQ(layout->head_bytes, static_cast<int64_t>(bytes.size()));
+  EXPECT_EQ(layout->weights_begin % kSegmentAlign, 0);
+  const auto graph = read(bytes);
+  ASSERT_TRUE(graph.ok()) << graph.error().message;
+  EXPECT_EQ(graph->nodes.size(), 2u);
+  EXPECT_EQ(graph->nodes[0].source, "aten.add.Tensor");
+  EXPECT_TRUE(graph->value(1).is_weight());
+  EXPECT_EQ(graph->outputs, std::vector<ValueId>{3});
+}
+
+TEST(Format, RefusesEveryTruncation) {
+  const auto bytes = bytes_of(small_model());
+  for (size_t n = 0; n < bytes.size(); ++n) {
+    const auto graph = read({bytes.begin(), bytes.begin() + static_cast<long>(n)});
+    ASSERT_FALSE(graph.ok()) << n;
+    EXPECT_EQ(graph.error().code, ErrorCode::bad_file);
+  }
+}
+
+TEST(Format, SurvivesEveryFlippedBit) {
+  const auto bytes = bytes_of(small_model());
+  for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+    auto flipped = bytes;
+    flipped[bit / 8] = static_cast<uint8_t>(flipped[bit / 8] ^ (1 << (bit % 8)));
+    const auto graph = read(flipped);
+    if (!graph.ok()) EXPECT_FALSE(graph.error().message.empty());
+  }
+}
+
+TEST(Format, RefusesTruncatedWeights) {
+  const auto bytes = bytes_of(small_model());
+  const auto begin = read_head_layout(bytes.data(), 16)->weights_begin;
+  EXPECT_TRUE(read(bytes, begin + 64).ok());
+  EXPECT_FALSE(read(bytes, begin + 63).ok());
+}
+
+struct Spoiled {
+  const char* name;
+  std::function<void(fb::ModelT&)> spoil;
+  ErrorCode code = ErrorCode::bad_file;
+};
+
+TEST(Format, RefusesWhatDoesNotFit) {
+  const Spoiled cases[] = {
+      {"newer version", [](fb::ModelT& m) { m.version = kFormatVersion + 1; }, ErrorCode::unsupported_version},
+      {"unknown feature", [](fb::ModelT& m) { m.features = {"int3"}; }, ErrorCode::unsupported_version},
+      {"no version", [](fb::ModelT& m) { m.version = 0; }},
+      {"operator name", [](fb::ModelT& m) { m.nodes[0]->op = 2; }},
+      {"operand out of range", [](fb::ModelT& m) { m.nodes[0]->inputs[0] = 4; }},
+      {"operand below -1", [](fb::ModelT& m) { m.nodes[0]->inputs[0] = -2; }},
+      {"read before it is computed", [](fb::ModelT& m) { m.nodes[0]->inputs[0] = 3; }},
+      {"computed twice", [](fb::ModelT& m) { m.nodes[1]->outputs[0] = 2; }},
+      {"overwrites a weight", [](fb::ModelT& m) { m.nodes[1]->outputs[0] = 1; }},
+      {"weight as input", [](fb::ModelT& m) { m.inputs = {1}; }},
+      {"output never computed", [](fb::ModelT& m) { m.nodes.pop_back(); }},
+      {"no outputs", [](fb::ModelT& m) { m.outputs.clear(); }},
+      {"negative dim", [](fb::ModelT& m) { m.values[0]->dims[0] = fb::Dim(-1, -1); }},
+      {"dims overflow", [](fb::ModelT& m) { m.values[0]->dims = {fb::Dim(1ll << 40, -1), fb::Dim(1ll << 40, -1)}; }},
+      {"too many dims", [](fb::ModelT& m) { m.values[0]->dims.assign(9, fb::Dim(1, -1)); }},
+      {"unknown symbol", [](fb::ModelT& m) { m.values[0]->dims[0] = fb::Dim(2, 0); }},
+      {"two of one name", [](fb::ModelT& m) { m.values[3]->name = "x"; }},
+      {"segment of another size", [](fb::ModelT& m) { m.segments[0]->size = 20; }},
+      {"segment beyond the weights", [](fb::ModelT& m) { m.weights_bytes = 16; }},
+      {"segment not aligned", [](fb::ModelT& m) { m.segments[0]->offset = 4; }},
+      {"segment offset overflows", [](fb::ModelT& m) { m.segments[0]->offset = ~0ull - 63; }},
+      {"unknown segment", [](fb::ModelT& m) { m.values[1]->segment = 1; }},
+      {"hash of another length", [](fb::ModelT& m) { m.segments[0]->sha256 = {1, 2, 3}; }},
+      {"data of another size", [](fb::ModelT& m) { m.values[0]->data = {1, 2, 3}; }},
+  };
+  for (const Spoiled& c : cases) {
+    fb::ModelT model = small_model();
+    c.spoil(model);
+    const auto graph = read(bytes_of(model));
+    ASSERT_FALSE(graph.ok()) << c.name;
+    EXPECT_EQ(graph.error().code, c.code) << c.name << ": " << graph.error().message;
+  }
+}
+
+}  // namespace
+}  // namespace kiln
