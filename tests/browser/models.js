@@ -39,11 +39,46 @@ async function agrees({ sdk, base }, id, options) {
   }
 }
 
+/** Every held-out digit: the class that PyTorch gives, so the same accuracy. */
+async function heldOut({ sdk, base }) {
+  const at = (path) => new URL(`models/digits/${path}`, base).href;
+  const { count, accuracy, max_pixel: most } = await (await fetch(at('heldout.json'))).json();
+  const rows = new Uint8Array(await (await fetch(at('heldout.bin'))).arrayBuffer());
+  const model = await sdk.loadModel(at('model.kiln'), { wisdomStore: false });
+  let right = 0;
+  for (let row = 0; row < count; row++) {
+    const pixels = rows.subarray(row * 66, row * 66 + 64);
+    const { logits } = await model.run({ image: new sdk.Tensor('float32', Float32Array.from(pixels, (p) => p / most), [1, 1, 8, 8]) });
+    const answer = logits.data.indexOf(Math.max(...logits.data));
+    if (answer !== rows[row * 66 + 65]) throw new Error(`held-out digit ${row}: ${answer}, PyTorch says ${rows[row * 66 + 65]}`);
+    if (answer === rows[row * 66 + 64]) right++;
+  }
+  model.dispose();
+  if (Math.abs(right / count - accuracy) > 1e-9) throw new Error(`accuracy ${right / count}, PyTorch's is ${accuracy}`);
+  return `${count} digits, accuracy ${accuracy}`;
+}
+
+/** Real sentences: PyTorch's embeddings. */
+async function sentences({ sdk, base }) {
+  const at = (path) => new URL(`models/minilm/${path}`, base).href;
+  const model = await sdk.loadModel(at('model.kiln'), { wisdomStore: false });
+  let error = 0;
+  for (const { text, input_ids: ids, attention_mask: mask, embedding: expected } of await (await fetch(at('sentences.json'))).json()) {
+    const inputs = { input_ids: new sdk.Tensor('int64', ids, [1, ids.length]), attention_mask: new sdk.Tensor('int64', mask, [1, mask.length]) };
+    const { embedding } = await model.run(inputs);
+    error = Math.max(error, compare(text, embedding.data, expected));
+  }
+  model.dispose();
+  return `error ${error.toExponential(1)} of scale`;
+}
+
 /** One case per model, and for the smallest every way to fall back. */
 export function modelCases(context) {
   const cases = {};
   for (const id of context.models) cases[`${id} agrees with PyTorch`] = () => agrees(context, id, {});
+  if (context.models.includes('minilm')) cases['minilm embeds sentences as PyTorch does'] = () => sentences(context);
   if (!context.models.includes('digits')) return cases;
+  cases['digits classifies every held-out digit as PyTorch does'] = () => heldOut(context);
   const fallbacks = { 'one thread': { threads: 1 }, 'no worker': { preferences: { worker: false } }, 'no relaxed SIMD': { preferences: { relaxedSimd: false } }, tuned: { tuning: { budgetMs: 100 } } };
   for (const [name, options] of Object.entries(fallbacks)) cases[`digits agrees with PyTorch: ${name}`] = () => agrees(context, 'digits', options);
   return cases;
