@@ -1,0 +1,90 @@
+// Drives the demo in headless Chromium as a visitor would, prints what the pages answered, and keeps screenshots.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+const kChromium = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const kScreens = { wide: { width: 1280, height: 900 }, phone: { width: 390, height: 844 } };
+
+/** Strokes as a person would draw them, in parts of the pad. */
+const kDrawings = {
+  1: [[[0.5, 0.15], [0.5, 0.85]]],
+  7: [[[0.25, 0.2], [0.75, 0.2], [0.45, 0.85]]],
+  0: [Array.from({ length: 25 }, (_, i) => [0.5 + 0.22 * Math.sin((i * Math.PI) / 12), 0.5 - 0.34 * Math.cos((i * Math.PI) / 12)])],
+  4: [[[0.55, 0.12], [0.25, 0.6], [0.75, 0.6]], [[0.6, 0.4], [0.6, 0.9]]],
+};
+
+async function draw(page, strokes) {
+  await page.click('#clear');
+  const box = await page.locator('#pad').boundingBox();
+  const at = ([x, y]) => [box.x + x * box.width, box.y + y * box.height];
+  for (const [first, ...rest] of strokes) {
+    await page.mouse.move(...at(first));
+    await page.mouse.down();
+    for (const point of rest) await page.mouse.move(...at(point), { steps: 6 });
+    await page.mouse.up();
+  }
+}
+
+async function ready(page) {
+  await page.waitForFunction(() => document.querySelector('#tiles div') || !document.querySelector('#error')?.hidden, null, { timeout: 120_000 });
+  const error = await page.evaluate(() => (document.querySelector('#error').hidden ? '' : document.querySelector('#error').textContent));
+  if (error) throw new Error(error);
+  return page.evaluate(() => [...document.querySelectorAll('#tiles div')].map((tile) => tile.innerText.replaceAll('\n', ' ')).join(' · '));
+}
+
+async function digits(page, note) {
+  note(`digits: ${await ready(page)}`);
+  let right = 0;
+  for (const [digit, strokes] of Object.entries(kDrawings)) {
+    await draw(page, strokes);
+    await page.waitForFunction(() => document.querySelector('#best').textContent !== '?');
+    await page.waitForTimeout(100); // the answer to the last stroke
+    const answer = await page.textContent('#best');
+    note(`drew a ${digit}, the page says ${answer}`);
+    if (answer === digit) right++;
+  }
+  await page.evaluate(() => (document.querySelector('#accuracy').textContent = ''));
+  await page.click('#all');
+  await page.waitForFunction(() => document.querySelector('#accuracy').textContent !== '', null, { timeout: 60_000 });
+  note(`held-out digits: ${await page.textContent('#accuracy')}`);
+  return right >= 3; // a mouse's straight lines are not handwriting
+}
+
+async function sentences(page, note) {
+  note(`sentences: ${await ready(page)}`);
+  let right = true;
+  for (const [query, expected] of [['dinner ideas', 'tomatoes'], ['is there weather to worry about', 'storm'], ['an animal at rest', 'cat']]) {
+    await page.fill('#query', query);
+    await page.waitForFunction(() => document.querySelector('#says').textContent.startsWith('Nearest first, in'), null, { timeout: 60_000 });
+    await page.waitForTimeout(300);
+    const nearest = await page.textContent('#nearest li span');
+    note(`"${query}" is nearest to "${nearest}"`);
+    right &&= nearest.includes(expected);
+  }
+  return right;
+}
+
+/** True when every page answered as it should. */
+export async function checkPages(origin, folder) {
+  const { chromium } = await import('playwright-core');
+  mkdirSync(folder, { recursive: true });
+  const browser = await chromium.launch({ executablePath: process.env.KILN_CHROMIUM ?? '/usr/bin/chromium', args: kChromium });
+  let good = true;
+  try {
+    for (const [path, drive] of [['', digits], ['sentences.html', sentences]]) {
+      for (const [screen, viewport] of Object.entries(kScreens)) {
+        const page = await browser.newPage({ viewport });
+        page.on('pageerror', (error) => (console.error(`page error: ${error}`), (good = false)));
+        await page.goto(`${origin}/${path}`);
+        const passed = await drive(page, (text) => console.log(`  [${screen}] ${text}`)).catch((error) => (console.error(`  [${screen}] ${error.message}`), false));
+        good &&= passed;
+        await page.screenshot({ path: join(folder, `${drive.name}-${screen}.png`), fullPage: true });
+        await page.close();
+      }
+    }
+  } finally {
+    await browser.close();
+  }
+  console.log(good ? 'demo: every page answered as it should' : 'demo: something is wrong');
+  return good;
+}

@@ -1,0 +1,136 @@
+// Loads a model and shows how that went: times, threads, memory, what is missing, and the schedule of every kernel.
+import { loadModel } from 'wasmkiln';
+
+const kTuningMs = 1500;
+const milliseconds = (ms) => (ms >= 100 ? `${ms.toFixed(0)} ms` : ms >= 1 ? `${ms.toFixed(1)} ms` : `${(ms * 1000).toFixed(0)} µs`);
+const megabytes = (bytes) => (bytes >= 1e6 ? `${(bytes / 2 ** 20).toFixed(1)} MB` : `${(bytes / 1024).toFixed(0)} KB`);
+
+const kLayout = `
+  <h2>What happened</h2>
+  <div class="row">
+    <label for="threads" style="margin:0">Threads</label><select id="threads"></select>
+    <button id="tune">Measure kernels here</button><button id="again">Load again</button>
+    <span class="quiet" id="stage" role="status"></span>
+  </div>
+  <div class="progress" id="progress"><i></i></div>
+  <div id="error" class="error" role="alert" hidden></div>
+  <dl class="tiles" id="tiles" style="margin-top:.75rem"></dl>
+  <h2>Kernels and their schedules</h2>
+  <div class="table"><table><thead><tr><th>Kernel</th><th>Schedule</th><th>Chosen by</th></tr></thead><tbody id="kernels"></tbody></table></div>
+  <footer></footer>`;
+
+const kStages = { download: 'Downloading', compile: 'Compiling while the weights arrive', tune: 'Measuring kernels on this machine', ready: 'Ready' };
+
+export class Panel {
+  model = null;
+  #url;
+  #ready;
+  #runs = [];
+
+  /** `ready(model)` is called after every load. */
+  constructor(element, url, ready) {
+    element.innerHTML = kLayout;
+    this.#url = url;
+    this.#ready = ready;
+    const threads = this.#find('threads');
+    const cores = globalThis.crossOriginIsolated ? navigator.hardwareConcurrency : 1;
+    for (let n = 1; n <= Math.min(cores, 8); n++) threads.add(new Option(String(n), String(n)));
+    threads.value = String(threads.length);
+    threads.onchange = () => this.load();
+    this.#find('tune').onclick = () => this.load(kTuningMs);
+    this.#find('again').onclick = () => this.load();
+  }
+
+  async load(budgetMs = 0) {
+    this.model?.dispose();
+    this.model = null;
+    this.#runs = [];
+    this.#busy(true);
+    try {
+      this.model = await loadModel(this.#url, {
+        threads: Number(this.#find('threads').value),
+        tuning: { budgetMs },
+        onProgress: (event) => this.#progress(event),
+      });
+      this.#show();
+      await this.#ready(this.model);
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#busy(false);
+    }
+  }
+
+  /** Runs the model and keeps the time. */
+  async run(inputs) {
+    const start = performance.now();
+    const outputs = await this.model.run(inputs);
+    this.#runs = [...this.#runs.slice(-99), performance.now() - start];
+    this.#tile('Run', milliseconds(this.#median()), `median of ${this.#runs.length}`);
+    return outputs;
+  }
+
+  #median() {
+    return [...this.#runs].sort((a, b) => a - b)[this.#runs.length >> 1];
+  }
+
+  #find(id) {
+    return document.getElementById(id);
+  }
+
+  #busy(busy) {
+    for (const id of ['threads', 'tune', 'again']) this.#find(id).disabled = busy;
+    if (busy) this.#find('error').hidden = true;
+  }
+
+  #fail(error) {
+    this.#find('stage').textContent = '';
+    this.#find('error').hidden = false;
+    this.#find('error').textContent = `${error.message} (${error.code ?? error.name})`;
+  }
+
+  #progress(event) {
+    const part = event.stage === 'download' ? event.loadedBytes / (event.totalBytes || Infinity) : event.stage === 'tune' ? event.elapsedMs / event.budgetMs : event.stage === 'ready' ? 1 : null;
+    if (part !== null) this.#find('progress').firstElementChild.style.width = `${Math.min(100, 100 * part)}%`;
+    this.#find('stage').textContent = kStages[event.stage] + (event.stage === 'tune' ? `: ${event.candidates} tried` : '');
+  }
+
+  #tile(name, value, note) {
+    const tiles = this.#find('tiles');
+    let tile = [...tiles.children].find((each) => each.dataset.name === name);
+    if (!tile) {
+      tile = document.createElement('div');
+      tile.dataset.name = name;
+      tile.innerHTML = '<dt></dt><dd><span></span><small></small></dd>';
+      tile.querySelector('dt').textContent = name;
+      tiles.append(tile);
+    }
+    tile.querySelector('span').textContent = value;
+    tile.querySelector('small').textContent = note;
+  }
+
+  #show() {
+    const info = this.model.info();
+    const memory = this.model.memory();
+    const { timings } = info;
+    const measured = info.kernels.filter(({ origin }) => origin !== 'prior').length;
+    this.#tile('Load', milliseconds(timings.totalMs), `${megabytes(info.downloadedBytes)} fetched`);
+    this.#tile('Compile', milliseconds(timings.compileMs), `${info.steps} steps, ${megabytes(info.moduleBytes)} of code`);
+    this.#tile('Tuning', timings.tuneMs >= 1 ? milliseconds(timings.tuneMs) : 'none', `${measured} of ${info.kernels.length} kernels measured`);
+    this.#tile('Run', '–', 'not yet');
+    this.#tile('Threads', String(info.threads), info.relaxedSimd ? 'relaxed SIMD' : 'SIMD, no fused multiply-add');
+    this.#tile('Memory', megabytes(memory.total), `${megabytes(memory.weights)} weights, ${megabytes(memory.arena)} arena`);
+    this.#find('stage').textContent = info.missing.map(({ feature, why }) => `No ${feature}: ${why}.`).join(' ');
+    this.#find('kernels').replaceChildren(...info.kernels.map((kernel) => row(kernel)));
+  }
+}
+
+function row({ spec, schedule, origin }) {
+  const line = document.createElement('tr');
+  line.innerHTML = '<td><code></code></td><td><code></code></td><td class="origin"></td>';
+  const [what, how, by] = line.children;
+  what.firstChild.textContent = spec;
+  how.firstChild.textContent = schedule;
+  by.textContent = origin;
+  return line;
+}
