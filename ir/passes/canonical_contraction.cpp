@@ -61,6 +61,16 @@ Result<bool> pool(Rewrite& r, const Node& node) {
   return true;
 }
 
+/// A mask broadcasts by itself.
+Result<bool> attention(Rewrite& r, const Node& node) {
+  const ValueId mask = node.inputs.size() > 3 ? node.inputs[3] : kNoValue;
+  const Node* p = r.producer(mask, Op::expand);
+  if (!p) return false;
+  KILN_ASSIGN(const ValueId y, r.b.attention(node.inputs[0], node.inputs[1], node.inputs[2], p->inputs[0], std::get<AttentionAttrs>(node.attrs)));
+  r.replace(node.outputs[0], y);
+  return true;
+}
+
 }  // namespace
 
 Result<bool> canonical_contraction(Rewrite& r, const Node& node) {
@@ -69,6 +79,7 @@ Result<bool> canonical_contraction(Rewrite& r, const Node& node) {
     case Op::matmul: return matmul(r, node);
     case Op::conv: return conv(r, node);
     case Op::pool: return pool(r, node);
+    case Op::attention: return attention(r, node);
     default: return false;
   }
 }

@@ -1,5 +1,5 @@
-// Maps read each operand once, in the smallest form that broadcasts, numbers are inside the expression, and a map that changes nothing
-// is none.
+// Maps read each operand once, in the smallest form that broadcasts, and compute no repetitions; numbers are inside the expression; a map
+// that changes nothing is none.
 #include <algorithm>
 #include <cmath>
 
@@ -8,12 +8,12 @@
 namespace kiln {
 namespace {
 
-/// Lets operands be replaced by smaller ones only while the others still broadcast to the result's shape.
-bool still_broadcasts(const Rewrite& r, const std::vector<ValueId>& operands, const Shape& out) {
+/// Whether the operands broadcast to less than the result, which then stands for its repetitions. (An output is computed in full.)
+bool smaller_result(const Rewrite& r, const std::vector<ValueId>& operands, const Shape& out) {
   std::vector<const Shape*> shapes;
   for (ValueId id : operands) shapes.push_back(&r.shape(id));
   const auto shape = broadcast(r.graph, shapes);
-  return shape.ok() && *shape == out;
+  return shape.ok() && *shape != out;
 }
 
 bool fits_lane(double number, Lane lane) { return lane != Lane::i32 || std::fabs(number) <= 16777216; }
@@ -31,9 +31,7 @@ Result<bool> canonical_map(Rewrite& r, const Node& node) {
   for (size_t i = 0; i < operands.size(); ++i) {  // an operand that is expanded broadcasts by itself
     const Node* p = r.producer(operands[i], Op::expand);
     if (!p) continue;
-    std::vector<ValueId> smaller = operands;
-    smaller[i] = p->inputs[0];
-    if (still_broadcasts(r, smaller, shape)) operands = smaller;
+    operands[i] = p->inputs[0];
   }
 
   for (size_t i = 0; i < operands.size();) {  // numbers move into the expression, operands that are not read go, equal ones fall together
@@ -46,9 +44,10 @@ Result<bool> canonical_map(Rewrite& r, const Node& node) {
     const bool twice = first - operands.begin() < slot;
     double number = 0;
     const bool constant = read && !twice && uniform_constant(r.graph.value(operands[i]), number) && fits_lane(number, lane);
-    std::vector<ValueId> fewer = operands;
-    fewer.erase(fewer.begin() + slot);
-    if ((!twice && read && !constant) || fewer.empty() || !still_broadcasts(r, fewer, shape)) {
+    std::vector<ValueId> fewer;
+    for (size_t j = 0; j < operands.size(); ++j)
+      if (j != i) fewer.push_back(operands[j]);
+    if ((!twice && read && !constant) || fewer.empty()) {
       ++i;
       continue;
     }
@@ -65,6 +64,13 @@ Result<bool> canonical_map(Rewrite& r, const Node& node) {
     operands = fewer;
   }
 
+  if (smaller_result(r, operands, shape)) {  // a value spread by what is gone: compute it once, spread the result
+    if (r.is_output(out)) return false;
+    KILN_ASSIGN(const ValueId once, r.b.map(std::move(expr), std::move(operands), dtype));
+    KILN_ASSIGN(const ValueId y, r.b.expand(once, shape));
+    r.replace(out, y);
+    return true;
+  }
   const bool identity = operands.size() == 1 && expr.insts.size() == 1 && expr.insts[0].op == PointOp::input;
   if (identity && r.graph.value(operands[0]).dtype == dtype && r.shape(operands[0]) == shape) {
     // A copy stays where an output needs a value of its own.
