@@ -22,18 +22,20 @@ class NormEmitter {
     const Func row = emit_row();
     const auto operands = static_cast<size_t>(2 + weights_) + fused_;
     const Func f = e_.begin_function(name_, static_cast<int>(3 + operands));
+    std::vector<Int> p;
+    for (size_t i = 0; i < operands; ++i) p.push_back(e_.integer());
+    const Int rest = e_.integer(), index = e_.integer(), t = e_.integer();
     for_units(e_, [&](Int unit) {
-      std::vector<Int> p;
-      for (size_t i = 0; i < operands; ++i) {
-        p.push_back(e_.integer());
-        e_.set(p[i], e_.param(static_cast<int>(3 + i)));
-      }
-      const Int rest = e_.integer(), index = e_.integer(), t = e_.integer();
+      for (size_t i = 0; i < operands; ++i) e_.set(p[i], e_.param(static_cast<int>(3 + i)));
       e_.set(rest, unit);
       for (size_t d = s_.rows.size(); d-- > 0;) {
         if (s_.rows[d] == 1) continue;
-        e_.op(IntOp::rem, index, rest, s_.rows[d]);
-        e_.op(IntOp::div, rest, rest, s_.rows[d]);
+        if (d) {
+          e_.op(IntOp::rem, index, rest, s_.rows[d]);
+          e_.op(IntOp::div, rest, rest, s_.rows[d]);
+        } else {
+          e_.set(index, rest);
+        }
         const auto move = [&](size_t i, int64_t bytes) {
           if (!bytes) return;
           e_.op(IntOp::mul, t, index, bytes);
@@ -76,33 +78,28 @@ class NormEmitter {
     return r;
   }
 
-  /// Folds f(element) over a row of `base`; the result stands in every lane. What is left of a whole vector goes in one by one. `map`
-  /// may store what it made of whole vectors (with their lanes) through `at`.
-  Vec fold(Int base, VecBinary combine, Vec start, FunctionRef<Vec(Vec x, Mem out, int lanes)> map) {
-    Vec acc[kAccumulators];
-    for (Vec& a : acc) e_.set(a = e_.vec(), start);
-    const Vec tail = e_.vec();
+  /// Folds a row of the input into every lane of one register: accumulate(acc, x) for whole vectors, then `combine` across lanes. What is
+  /// left of a vector goes in one element at a time, each in every lane.
+  Vec fold(VecBinary combine, Vec start, int accumulators, FunctionRef<void(Vec acc, Vec x)> accumulate) {
+    std::vector<Vec> acc;
+    for (int i = 0; i < accumulators; ++i) e_.set(acc.emplace_back(e_.vec()), start);
+    const Vec tail = e_.vec(), x = e_.vec();
     e_.set(tail, start);
-    const Int in = e_.integer(), out = e_.integer();
-    e_.set(in, base);
-    e_.set(out, e_.param(0));
-    int next = 0;
-    for_vectors(e_, s_.cols, kAccumulators, {in, out}, {kF, kF}, [&](int64_t at, int lanes) {
+    const Int in = e_.integer();
+    e_.set(in, e_.param(1));
+    size_t next = 0;
+    for_vectors(e_, s_.cols, accumulators, {in}, {kF}, [&](int64_t at, int lanes) {
       if (lanes == e_.width()) {
-        const Vec x = e_.vec();
         e_.load(x, {in, at * kF});
-        const Vec a = acc[next++ % kAccumulators];
-        e_.op(combine, a, a, map(x, {out, at * kF}, lanes));
-        return;
+        return accumulate(acc[next++ % acc.size()], x);
       }
       for (int i = 0; i < lanes; ++i) {
-        const Vec x = e_.vec();
         e_.splat_load(x, {in, (at + i) * kF});
-        e_.op(combine, tail, tail, map(x, {out, (at + i) * kF}, 1));
+        accumulate(tail, x);
       }
     });
-    for (int i = 1; i < kAccumulators; ++i) e_.op(combine, acc[0], acc[0], acc[i]);
-    horizontal(e_, combine, acc[0], e_.vec());
+    for (size_t i = 1; i < acc.size(); ++i) e_.op(combine, acc[0], acc[0], acc[i]);
+    horizontal(e_, combine, acc[0], x);
     e_.op(combine, acc[0], acc[0], tail);
     return acc[0];
   }
@@ -117,7 +114,7 @@ class NormEmitter {
       p.push_back(e_.param(2 + weights_ + static_cast<int>(i)));
       steps.push_back(o.strides.back() * size_of(o.dtype));
     }
-    for_vectors(e_, s_.cols, 2, p, steps, [&](int64_t at, int lanes) {
+    for_vectors(e_, s_.cols, s_.epilogue.expr.insts.size() > 6 ? 2 : 4, p, steps, [&](int64_t at, int lanes) {
       const Vec x = e_.vec();
       e_.load(x, {base, at * kF}, DType::f32, lanes);
       Vec y = value(x);
@@ -142,46 +139,69 @@ class NormEmitter {
   Vec row_max() {
     const Vec first = e_.vec();
     e_.splat_load(first, {e_.param(1), 0});
-    return fold(e_.param(1), VecBinary::max, first, [](Vec x, Mem, int) { return x; });
+    return fold(VecBinary::max, first, kAccumulators, [&](Vec acc, Vec x) { e_.op(VecBinary::max, acc, acc, x); });
   }
-  Vec sum_of(FunctionRef<Vec(Vec x)> f) {
-    return fold(e_.param(1), VecBinary::add, splat(0), [&](Vec x, Mem, int) { return f(x); });
+  Vec exp_below(Vec x, Vec max) { return math::exp_flushed(e_, op(VecBinary::sub, x, max)); }
+  Vec exp_sum(Vec max) {
+    return fold(VecBinary::add, splat(0), 2, [&](Vec acc, Vec x) { e_.op(VecBinary::add, acc, acc, exp_below(x, max)); });
+  }
+  /// The same, and the exponentials themselves in the output.
+  Vec exp_sum_stored(Vec max) {
+    const Vec acc[2] = {splat(0), splat(0)};
+    const Int in = e_.integer(), out = e_.integer();
+    e_.set(in, e_.param(1));
+    e_.set(out, e_.param(0));
+    int next = 0;
+    for_vectors(e_, s_.cols, 2, {in, out}, {kF, kF}, [&](int64_t at, int lanes) {
+      const Vec x = e_.vec();
+      e_.load(x, {in, at * kF}, DType::f32, lanes);
+      const Vec y = exp_below(x, max);
+      e_.store({out, at * kF}, y, DType::f32, lanes);
+      if (lanes < e_.width()) e_.load(y, {out, at * kF}, DType::f32, lanes);  // zeros in the other lanes
+      const Vec a = acc[next++ % 2];
+      e_.op(VecBinary::add, a, a, y);
+    });
+    e_.op(VecBinary::add, acc[0], acc[0], acc[1]);
+    horizontal(e_, VecBinary::add, acc[0], acc[1]);
+    return acc[0];
   }
   void softmax() {
-    const Vec m = row_max();
-    const Vec sum = fold(e_.param(1), VecBinary::add, splat(0), [&](Vec x, Mem out, int lanes) {
-      const Vec y = math::exp(e_, op(VecBinary::sub, x, m));
-      e_.store(out, y, DType::f32, lanes);
-      return y;
-    });
+    const Vec max = row_max();
+    // Not in an output of another type, nor in one that an operand of the epilogue may lie in.
+    const bool stored = s_.epilogue.operands.empty() && out_type_ == DType::f32;
+    const Vec sum = stored ? exp_sum_stored(max) : exp_sum(max);
     const Vec scale = op(VecBinary::div, splat(1), sum);
     const Int base = e_.integer();
-    e_.set(base, e_.param(0));
-    write(base, [&](Vec x) { return op(VecBinary::mul, x, scale); });
+    e_.set(base, e_.param(stored ? 0 : 1));
+    write(base, [&](Vec x) { return op(VecBinary::mul, stored ? x : exp_below(x, max), scale); });
   }
   void log_softmax() {
-    const Vec m = row_max();
-    const Vec sum = sum_of([&](Vec x) { return math::exp(e_, op(VecBinary::sub, x, m)); });
-    const Vec shift = op(VecBinary::add, m, math::log(e_, sum));
-    write(e_.param(1), [&](Vec x) { return op(VecBinary::sub, x, shift); });
+    const Vec max = row_max();
+    const Vec shift = math::log(e_, exp_sum(max));
+    write(e_.param(1), [&](Vec x) { return op(VecBinary::sub, op(VecBinary::sub, x, max), shift); });
   }
-  Vec inverse_deviation(Vec square_sum) {
+  Vec sum() {
+    return fold(VecBinary::add, splat(0), kAccumulators, [&](Vec acc, Vec x) { e_.op(VecBinary::add, acc, acc, x); });
+  }
+  Vec square_sum(Vec mean) {
+    return fold(VecBinary::add, splat(0), kAccumulators, [&](Vec acc, Vec x) {
+      const Vec d = mean.id < 0 ? x : op(VecBinary::sub, x, mean);
+      e_.madd(acc, d, d, acc);
+    });
+  }
+  Vec inverse_deviation(Vec squares) {
     const Vec variance = e_.vec(), deviation = e_.vec();
-    e_.madd(variance, square_sum, splat(1.0f / static_cast<float>(s_.cols)), splat(s_.eps));
+    e_.madd(variance, squares, splat(1.0f / static_cast<float>(s_.cols)), splat(s_.eps));
     e_.op(VecUnary::sqrt, deviation, variance);
     return op(VecBinary::div, splat(1), deviation);
   }
   void layer_norm() {
-    const Vec mean = op(VecBinary::mul, sum_of([](Vec x) { return x; }), splat(1.0f / static_cast<float>(s_.cols)));
-    const Vec squares = sum_of([&](Vec x) {
-      const Vec d = op(VecBinary::sub, x, mean);
-      return op(VecBinary::mul, d, d);
-    });
-    const Vec scale = inverse_deviation(squares);
+    const Vec mean = op(VecBinary::mul, sum(), splat(1.0f / static_cast<float>(s_.cols)));
+    const Vec scale = inverse_deviation(square_sum(mean));
     write(e_.param(1), [&](Vec x) { return op(VecBinary::mul, op(VecBinary::sub, x, mean), scale); });
   }
   void rms_norm() {
-    const Vec scale = inverse_deviation(sum_of([&](Vec x) { return op(VecBinary::mul, x, x); }));
+    const Vec scale = inverse_deviation(square_sum(Vec{}));
     write(e_.param(1), [&](Vec x) { return op(VecBinary::mul, x, scale); });
   }
 

@@ -1,0 +1,147 @@
+// Row operations and maps, nanoseconds per element on one thread, as the engine under this process runs the emitted module.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+
+#include "tests/support/machine.h"
+
+namespace kiln {
+namespace {
+
+double now_us() {
+  using namespace std::chrono;
+  return static_cast<double>(duration_cast<nanoseconds>(steady_clock::now().time_since_epoch()).count()) / 1e3;
+}
+
+/// Warms up until the engine's best tier has the code, then the least of 15 samples of about a millisecond.
+double best_us(const std::function<void()>& run) {
+  const double start = now_us();
+  int runs = 0;
+  while (now_us() - start < 60e3) run(), ++runs;
+  const int per_sample = std::max(1, runs / 60);
+  double best = 1e30;
+  for (int sample = 0; sample < 15; ++sample) {
+    const double before = now_us();
+    for (int i = 0; i < per_sample; ++i) run();
+    best = std::min(best, (now_us() - before) / per_sample);
+  }
+  return best;
+}
+
+struct Case {
+  const char* name;
+  KernelSpec spec;
+  int64_t elements;
+};
+
+NormSpec norm(NormKind kind, int64_t rows, int64_t cols, bool affine) {
+  NormSpec s;
+  s.kind = kind;
+  s.rows = {rows};
+  s.in_rows = s.out_rows = {cols};
+  s.cols = cols;
+  s.eps = 1e-5f;
+  s.has_scale = s.has_shift = affine;
+  return s;
+}
+
+MapSpec map(std::vector<int64_t> dims, std::vector<int64_t> out, std::vector<std::vector<int64_t>> inputs, Expr expr) {
+  MapSpec s;
+  s.dims = std::move(dims);
+  s.out.strides = std::move(out);
+  for (auto& strides : inputs) s.inputs.push_back({DType::f32, strides});
+  s.expr = std::move(expr);
+  return s;
+}
+
+Expr gelu() {
+  Expr e;
+  const uint16_t x = e.input(0);
+  const uint16_t erf = e.unary(PointOp::erf, e.binary(PointOp::mul, x, e.constant(0.70710678f)));
+  e.binary(PointOp::mul, e.binary(PointOp::mul, x, e.constant(0.5f)), e.binary(PointOp::add, erf, e.constant(1)));
+  return e;
+}
+
+Expr unary(PointOp op) {
+  Expr e;
+  e.unary(op, e.input(0));
+  return e;
+}
+
+Expr sum() {
+  Expr e;
+  e.binary(PointOp::add, e.input(0), e.input(1));
+  return e;
+}
+
+std::vector<Case> cases() {
+  const int64_t n = 128 * 3072;
+  ReduceSpec pool;
+  pool.kind = ReduceKind::mean;
+  pool.kept = pool.in_kept = pool.out_kept = {2048};
+  pool.in_kept = pool.out_kept = {1};
+  pool.reduced = {7, 7};
+  pool.in_reduced = {7 * 2048, 2048};
+  ReduceSpec rows;
+  rows.kept = {1024};
+  rows.in_kept = {384};
+  rows.out_kept = {1};
+  rows.reduced = {384};
+  rows.in_reduced = {1};
+  ReduceSpec top = rows;
+  top.kind = ReduceKind::argmax;
+  top.out_dtype = DType::i64;
+  WindowSpec window;
+  window.ih = window.iw = 112;
+  window.oh = window.ow = 56;
+  window.c = 64;
+  window.kh = window.kw = 3;
+  window.stride_h = window.stride_w = 2;
+  window.pad_top = window.pad_left = 1;
+  window.in_row = 112 * 64;
+  window.out_row = 56 * 64;
+  window.in_col = window.out_col = 64;
+  return {
+      {"layer_norm 128x768", norm(NormKind::layer_norm, 128, 768, true), 128 * 768},
+      {"softmax 1536x128", norm(NormKind::softmax, 1536, 128, false), 1536 * 128},
+      {"softmax 1536x49", norm(NormKind::softmax, 1536, 49, false), 1536 * 49},
+      {"gelu 128x3072", map({n}, {1}, {{1}}, gelu()), n},
+      {"tanh 128x3072", map({n}, {1}, {{1}}, unary(PointOp::tanh)), n},
+      {"exp 128x3072", map({n}, {1}, {{1}}, unary(PointOp::exp)), n},
+      {"sigmoid 128x3072", map({n}, {1}, {{1}}, unary(PointOp::sigmoid)), n},
+      {"copy 128x3072", map({n}, {1}, {{1}}, identity_expr()), n},
+      {"add 128x768", map({128 * 768}, {1}, {{1}, {1}}, sum()), 128 * 768},
+      {"bias 128x768", map({128, 768}, {768, 1}, {{768, 1}, {0, 1}}, sum()), 128 * 768},
+      {"transpose 768x128", map({128, 768}, {768, 1}, {{1, 128}}, identity_expr()), 128 * 768},
+      {"image 3x224x224 to channels last", map({224, 224, 3}, {226 * 3, 3, 1}, {{224, 1, 224 * 224}}, identity_expr()), 224 * 224 * 3},
+      {"mean 7x7x2048", pool, 49 * 2048},
+      {"row sums 1024x384", rows, 1024 * 384},
+      {"argmax 1024x384", top, 1024 * 384},
+      {"max pool 3x3 s2 112x112x64 (per tap)", window, 56 * 56 * 64 * 9},
+  };
+}
+
+void run(const Target& target) {
+  std::printf("%s\n", to_string(target).c_str());
+  std::vector<std::vector<float>> buffers(4, std::vector<float>(1 << 20));
+  for (size_t b = 0; b < buffers.size(); ++b)
+    for (size_t i = 0; i < buffers[b].size(); ++i) buffers[b][i] = static_cast<float>((i * 7919 + b) % 2003) / 250 - 4;
+  for (Case& c : cases()) {
+    testing::Kernel kernel(target, c.spec);
+    std::vector<void*> operands;
+    for (int i = 0; i < num_operands(c.spec); ++i) operands.push_back(buffers[static_cast<size_t>(i)].data());
+    bool good = true;
+    const double us = best_us([&] { good &= kernel.run(operands).ok(); });
+    std::printf("  %-40s %8.3f ns/element %10.1f us%s\n", c.name, us * 1e3 / static_cast<double>(c.elements), us, good ? "" : "  FAILED");
+  }
+}
+
+}  // namespace
+}  // namespace kiln
+
+int main(int argc, char** argv) {
+  for (const kiln::Target& target : kiln::testing::targets())
+    if (target.isa != kiln::Isa::reference || (argc > 1 && !std::strcmp(argv[1], "--reference"))) kiln::run(target);
+}
