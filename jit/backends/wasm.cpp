@@ -3,6 +3,7 @@
 #include <binaryen-c.h>
 
 #include <cstdlib>
+#include <map>
 
 namespace kiln {
 namespace {
@@ -32,12 +33,18 @@ class WasmEmitter final : public ModuleEmitter {
     params_ = params;
     locals_.assign(static_cast<size_t>(params), address_);
     blocks_.assign(1, {});
+    constants_.clear();
     names_.push_back(name);
     exported_.push_back(exported);
     return Func{static_cast<int>(names_.size()) - 1};
   }
   void end_function() override {
     const std::string& name = names_.back();
+    std::vector<Ref>& body = blocks_.back();
+    std::vector<Ref> constants;
+    for (const auto& [bits, id] : constants_)
+      constants.push_back(BinaryenLocalSet(module_, static_cast<BinaryenIndex>(id), constant_vec(bits)));
+    body.insert(body.begin(), constants.begin(), constants.end());
     std::vector<BinaryenType> params(static_cast<size_t>(params_), address_);
     const BinaryenType signature = BinaryenTypeCreate(params.data(), static_cast<BinaryenIndex>(params_));
     BinaryenAddFunction(module_, name.c_str(), signature, BinaryenTypeNone(), locals_.data() + params_,
@@ -113,9 +120,9 @@ class WasmEmitter final : public ModuleEmitter {
   void splat(Vec dst, float v) override {
     uint32_t bits;
     __builtin_memcpy(&bits, &v, 4);
-    assign(dst.id, constant_vec(bits));
+    splat_bits(dst, bits);
   }
-  void splat_i32(Vec dst, int32_t v) override { assign(dst.id, constant_vec(static_cast<uint32_t>(v))); }
+  void splat_i32(Vec dst, int32_t v) override { splat_bits(dst, static_cast<uint32_t>(v)); }
   void splat_int(Vec dst, Int src) override {
     Ref v = get(src.id);
     if (wide()) v = BinaryenUnary(module_, BinaryenWrapInt64(), v);
@@ -228,6 +235,14 @@ class WasmEmitter final : public ModuleEmitter {
     uint8_t bytes[16];
     for (int i = 0; i < 16; ++i) bytes[i] = static_cast<uint8_t>(bits >> (8 * (i & 3)));
     return BinaryenConst(module_, BinaryenLiteralVec128(bytes));
+  }
+  /// Constants are made once, where the function begins: V8 takes several instructions for each and does not hoist them out of loops.
+  /// All zeros and all ones cost one instruction and stay where they are.
+  void splat_bits(Vec dst, uint32_t bits) {
+    if (bits == 0 || bits == ~0u) return assign(dst.id, constant_vec(bits));
+    auto at = constants_.find(bits);
+    if (at == constants_.end()) at = constants_.emplace(bits, local(BinaryenTypeVec128())).first;
+    assign(dst.id, BinaryenLocalGet(module_, static_cast<BinaryenIndex>(at->second), BinaryenTypeVec128()));
   }
   Ref close_block() {
     std::vector<Ref> body = std::move(blocks_.back());
@@ -344,6 +359,7 @@ class WasmEmitter final : public ModuleEmitter {
   int params_ = 0, labels_ = 0;
   std::vector<BinaryenType> locals_;
   std::vector<std::vector<Ref>> blocks_;
+  std::map<uint32_t, int> constants_;  ///< bits → local
   std::vector<std::string> names_;
   std::vector<bool> exported_;
 };
