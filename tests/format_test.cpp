@@ -83,7 +83,7 @@ TEST(Format, SurvivesEveryFlippedBit) {
     auto flipped = bytes;
     flipped[bit / 8] = static_cast<uint8_t>(flipped[bit / 8] ^ (1 << (bit % 8)));
     const auto graph = read(flipped);
-    if (!graph.ok()) EXPECT_FALSE(graph.error().message.empty());
+    EXPECT_TRUE(graph.ok() || !graph.error().message.empty());
   }
 }
 
