@@ -26,7 +26,7 @@ const server = createServer((request, response) => {
     return;
   }
   response.writeHead(200, { ...kHeaders, 'Content-Type': kTypes[extname(file)] ?? 'application/octet-stream', 'Content-Length': size });
-  createReadStream(file).pipe(response);
+  createReadStream(file, { highWaterMark: 1 << 20 }).pipe(response);
 });
 const check = process.argv.includes('--check');
 await new Promise((resolve) => server.listen(check ? 0 : Number(process.env.PORT ?? 8080), '127.0.0.1', resolve));

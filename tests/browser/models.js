@@ -33,7 +33,8 @@ async function agrees({ sdk, base }, id, options) {
       for (const port of io.outputs) error = Math.max(error, compare(port.name, outputs[port.name].data, await read(at(port.file), port)));
     }
     const { timings, threads } = model.info();
-    return `${threads} threads, error ${error.toExponential(1)} of scale, loaded in ${timings.totalMs.toFixed(0)} ms`;
+    const times = Object.entries(timings).map(([name, ms]) => `${name} ${ms.toFixed(0)}`).join(', ');
+    return `${threads} threads, error ${error.toExponential(1)} of scale; ${times}`;
   } finally {
     model.dispose();
   }

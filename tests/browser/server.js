@@ -25,7 +25,7 @@ function sendFile(response, path, headers) {
     return;
   }
   response.writeHead(200, { ...headers, 'Content-Type': kTypes[extname(path)] ?? 'application/octet-stream', 'Content-Length': size });
-  createReadStream(path).pipe(response);
+  createReadStream(path, { highWaterMark: 1 << 20 }).pipe(response);
 }
 
 async function bodyOf(request) {

@@ -6,11 +6,12 @@ import { kBase } from '../shared/memory.js';
 import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, ComputeCalls, LoadRequest, LoadResult, MainCalls } from '../shared/messages.js';
 import { Prefetcher } from './prefetch.js';
 import { Session } from './session.js';
-import { openSource } from './source.js';
+import { openSource, type ByteSource } from './source.js';
 import { Verifier } from './verify.js';
 import { WeightWriter } from './weights.js';
 
 const kStartBytes = 16;
+const kProgressMs = 50;
 
 export interface Peers {
   main: Channel<MainCalls>;
@@ -26,9 +27,7 @@ export async function load(request: LoadRequest, peers: Peers): Promise<{ sessio
   const wisdom = peers.main.call('wisdom', null);
   wisdom.catch(() => undefined);
   const source = await openSource(request.source, () => peers.main.call('pull', null));
-  const stream = new Prefetcher(source, request.stallTimeoutMs, (loadedBytes) => {
-    peers.main.emit('progress', { stage: 'download', loadedBytes, totalBytes: source.size });
-  });
+  const stream = new Prefetcher(source, request.stallTimeoutMs, reporter(source, peers.main));
   try {
     const { head, weightsBegin } = await readHead(stream, peers.compiler);
     peers.main.emit('progress', { stage: 'compile' });
@@ -48,6 +47,17 @@ export async function load(request: LoadRequest, peers: Peers): Promise<{ sessio
   } finally {
     stream.cancel();
   }
+}
+
+/** Tells the page how far the download is, at most every kProgressMs and at its end. */
+function reporter({ size: totalBytes }: ByteSource, main: Peers['main']): (loadedBytes: number) => void {
+  let last = -Infinity;
+  return (loadedBytes) => {
+    const now = performance.now();
+    if (now - last < kProgressMs && loadedBytes !== totalBytes) return;
+    last = now;
+    main.emit('progress', { stage: 'download', loadedBytes, totalBytes });
+  };
 }
 
 async function readHead(stream: Prefetcher, compiler: Peers['compiler']): Promise<{ head: Uint8Array<ArrayBuffer>; weightsBegin: number }> {

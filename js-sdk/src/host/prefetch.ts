@@ -12,6 +12,7 @@ export class Prefetcher {
   private buffered_ = 0;
   private received_ = 0;
   private ended_ = false;
+  private reading_since_ = Infinity;
   private failure_: KilnError | null = null;
   private wake_consumer_: (() => void) | null = null;
   private wake_pump_: (() => void) | null = null;
@@ -72,12 +73,15 @@ export class Prefetcher {
   }
 
   private async pump(): Promise<void> {
+    const watchdog = this.watch();
     try {
       while (!this.ended_) {
         while (this.buffered_ >= this.limit_ && !this.ended_) await new Promise<void>((resolve) => (this.wake_pump_ = resolve));
-        if (this.ended_) return;
-        const chunk = await this.within(this.source.read());
-        if (!chunk) break;
+        if (this.ended_) break;
+        this.reading_since_ = performance.now();
+        const chunk = await this.source.read();
+        this.reading_since_ = Infinity;
+        if (!chunk || this.ended_) break;
         this.chunks_.push(chunk);
         this.buffered_ += chunk.length;
         this.received_ += chunk.length;
@@ -85,25 +89,28 @@ export class Prefetcher {
         this.wake_consumer_?.();
       }
     } catch (thrown) {
-      this.failure_ = asKilnError(thrown, 'network', `${this.source.name} cannot be read`);
-      this.source.cancel();
+      this.fail(asKilnError(thrown, 'network', `${this.source.name} cannot be read`));
     }
+    clearInterval(watchdog);
     this.ended_ = true;
     this.wake_consumer_?.();
   }
 
-  private async within(read: Promise<Uint8Array | null>): Promise<Uint8Array | null> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const stall = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        const seconds = this.stallTimeoutMs_ / 1000;
-        reject(new KilnError('stalled', `${this.source.name} sent nothing for ${seconds} s after ${this.received_} bytes; try again, or raise stallTimeoutMs`, { where: this.source.name }));
-      }, this.stallTimeoutMs_);
-    });
-    try {
-      return await Promise.race([read, stall]);
-    } finally {
-      clearTimeout(timer);
-    }
+  /** One timer for all reads: there are thousands of them. */
+  private watch(): ReturnType<typeof setInterval> {
+    const timeout = this.stallTimeoutMs_;
+    return setInterval(() => {
+      if (performance.now() - this.reading_since_ < timeout) return;
+      const message = `${this.source.name} sent nothing for ${timeout / 1000} s after ${this.received_} bytes; try again, or raise stallTimeoutMs`;
+      this.fail(new KilnError('stalled', message, { where: this.source.name }));
+    }, Math.min(1000, Math.max(timeout / 4, 10)));
+  }
+
+  private fail(error: KilnError): void {
+    if (this.ended_) return;
+    this.failure_ = error;
+    this.ended_ = true;
+    this.source.cancel();
+    this.wake_consumer_?.();
   }
 }

@@ -12,6 +12,7 @@ export class Verifier {
   private in_flight_ = 0;
   private readonly pending_ = new Set<Promise<void>>();
   private failure_: KilnError | null = null;
+  private scratch_ = new Uint8Array(0);
 
   constructor(private readonly name_: string) {}
 
@@ -19,15 +20,13 @@ export class Verifier {
     return typeof globalThis.crypto?.subtle?.digest === 'function';
   }
 
-  /** Takes its own copy of the bytes, for they are about to be packed. */
+  /** The bytes may change as soon as this returns: digest() takes a copy of its own. */
   check(transfer: Transfer, bytes: Uint8Array): void {
     if (!transfer.sha256) return;
     const expected = transfer.sha256;
-    const copy = new Uint8Array(bytes.length);
-    copy.set(bytes);
-    this.in_flight_ += copy.length;
-    const pending = crypto.subtle.digest('SHA-256', copy).then((digest) => {
-      this.in_flight_ -= copy.length;
+    this.in_flight_ += bytes.length;
+    const pending = crypto.subtle.digest('SHA-256', this.unshared(bytes)).then((digest) => {
+      this.in_flight_ -= bytes.length;
       this.pending_.delete(pending);
       if (hex(digest) === expected) return;
       const where = `segment ${transfer.segment}`;
@@ -45,5 +44,14 @@ export class Verifier {
   async end(): Promise<void> {
     await Promise.all(this.pending_);
     if (this.failure_) throw this.failure_;
+  }
+
+  /** digest() refuses shared memory: such bytes go through a scratch buffer that is used again and again. */
+  private unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+    if (bytes.buffer instanceof ArrayBuffer) return bytes as Uint8Array<ArrayBuffer>;
+    if (this.scratch_.length < bytes.length) this.scratch_ = new Uint8Array(bytes.length);
+    const copy = this.scratch_.subarray(0, bytes.length);
+    copy.set(bytes);
+    return copy;
   }
 }
