@@ -146,7 +146,7 @@ class Inference {
     Shape out{x->shape[0], x->shape[1]};
     for (size_t i = 0; i < 2; ++i) {
       KILN_ASSIGN(const Dim d, window(x->shape[2 + i], a->kernel[i], a->stride[i], a->pad_begin[i], a->pad_end[i], a->dilation[i]));
-      if (a->pad_begin[i] >= (a->kernel[i] - 1) * a->dilation[i] + 1) return fail("the padding leaves a window without an input");
+      if (std::max(a->pad_begin[i], a->pad_end[i]) >= (a->kernel[i] - 1) * a->dilation[i] + 1) return fail("the padding leaves a window without an input");
       out.push_back(d);
     }
     return done(DType::f32, std::move(out));

@@ -1,4 +1,5 @@
 // Operands of contractions and pools in the form that the kernels take.
+#include <algorithm>
 #include <limits>
 
 #include "ir/passes/canonical.h"
@@ -54,7 +55,7 @@ Result<bool> pool(Rewrite& r, const Node& node) {
   if (average && !unpadded && !attrs.count_include_pad && !attrs.divisor) return false;
   if (!take_padding(std::get<PadAttrs>(p->attrs), average ? 0.0f : -std::numeric_limits<float>::infinity(), attrs)) return false;
   for (size_t i = 0; i < 2; ++i)
-    if (attrs.pad_begin[i] >= (attrs.kernel[i] - 1) * attrs.dilation[i] + 1) return false;
+    if (std::max(attrs.pad_begin[i], attrs.pad_end[i]) >= (attrs.kernel[i] - 1) * attrs.dilation[i] + 1) return false;
   if (average) attrs.count_include_pad = true;
   KILN_ASSIGN(const ValueId y, r.b.pool(p->inputs[0], attrs));
   r.replace(node.outputs[0], y);
