@@ -1,0 +1,27 @@
+// Each engine behind one shape: load(at, model, threads) → { run(inputs) → {name: typed array} }.
+
+async function wasmkiln(at, model, threads) {
+  const { loadModel, Tensor } = await import(at('sdk/index.js'));
+  const loaded = await loadModel(at(`models/${model}/model.kiln`), { threads, wisdomStore: false });
+  return {
+    run: async (inputs) => {
+      const outputs = await loaded.run(Object.fromEntries(inputs.map((p) => [p.name, new Tensor(p.dtype, p.data, p.shape)])));
+      return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, tensor.data]));
+    },
+  };
+}
+
+async function ortWeb(at, model, threads) {
+  const ort = await import(at('ort/ort.wasm.min.mjs'));
+  ort.env.wasm.numThreads = threads;
+  ort.env.wasm.wasmPaths = at('ort/');
+  const session = await ort.InferenceSession.create(at(`models/${model}/model.onnx`), { executionProviders: ['wasm'], graphOptimizationLevel: 'all' });
+  return {
+    run: async (inputs) => {
+      const outputs = await session.run(Object.fromEntries(inputs.map((p) => [p.name, new ort.Tensor(p.dtype, p.data, p.shape)])));
+      return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, tensor.data]));
+    },
+  };
+}
+
+export const engines = { wasmkiln, 'ort-web': ortWeb };

@@ -1,0 +1,64 @@
+// One measurement in one page: a cold start of one engine, or engines run in turn on the same inputs.
+import { engines } from './engines.js';
+
+const parameters = new URLSearchParams(location.search);
+const job = JSON.parse(parameters.get('job'));
+const base = new URL('..', location.href);
+const at = (path) => new URL(path, base).href;
+const post = (what, body) => fetch(at(`${what}/${parameters.get('id')}`), { method: 'POST', body: JSON.stringify(body) }).then((r) => r.json());
+
+const kArrays = { float32: Float32Array, int64: BigInt64Array, int32: Int32Array };
+const read = async (model, port) => new kArrays[port.dtype](await (await fetch(at(`models/${model}/${port.file}`))).arrayBuffer());
+
+async function feeds(model) {
+  const io = await (await fetch(at(`models/${model}/io.json`))).json();
+  const load = (ports) => Promise.all(ports.map(async (port) => ({ ...port, data: await read(model, port) })));
+  return { inputs: await load(io.inputs), expected: await load(io.outputs) };
+}
+
+function maxError(outputs, expected) {
+  let worst = 0;
+  for (const { name, data } of expected)
+    for (let i = 0; i < data.length; i++) {
+      const difference = Math.abs(outputs[name][i] - data[i]);
+      if (!(difference <= worst)) worst = difference; // NaN too
+    }
+  return worst;
+}
+
+/** From nothing to the first answer, then memory while the model is held. */
+async function cold({ model, engine, threads }) {
+  const { inputs, expected } = await feeds(model);
+  await post('mark', 'before');
+  const start = performance.now();
+  const session = await engines[engine](at, model, threads);
+  const outputs = await session.run(inputs);
+  const first = performance.now() - start;
+  const usage = await post('mark', 'after');
+  return { first_output_ms: first, peak_memory_bytes: usage.bytes, max_abs_error: maxError(outputs, expected) };
+}
+
+/** Every engine loaded, warmed up, then run in turn: a round is one run of each. */
+async function race({ model, names, threads, rounds }) {
+  const { inputs } = await feeds(model);
+  const sessions = {};
+  for (const name of names) sessions[name] = await engines[name](at, model, threads);
+  const samples = Object.fromEntries(names.map((name) => [name, []]));
+  const once = async (name) => {
+    const start = performance.now();
+    await sessions[name].run(inputs);
+    return performance.now() - start;
+  };
+  for (const name of names) {
+    const until = performance.now() + 1500;
+    for (let i = 0; i < 5 || (i < 40 && performance.now() < until); i++) await once(name);
+  }
+  for (let round = 0; round < rounds; round++) for (const name of names) samples[name].push(await once(name));
+  return samples;
+}
+
+try {
+  await post('report', { result: await { cold, race }[job.kind](job) });
+} catch (error) {
+  await post('report', { error: `${error?.name}: ${error?.message}` });
+}

@@ -1,0 +1,117 @@
+// ./dev bench: engines in one headless Chromium page, run in turn; native peers beside it. Writes rows
+// {model, engine, threads, metric, value, unit, samples[, browser]}.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { open } from '../../tests/browser/engines.js';
+import { serve } from '../../tests/browser/server.js';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = join(here, '../..');
+const deps = join(root, 'build/deps');
+const kBrowserEngines = ['wasmkiln', 'ort-web'];
+const { values: options } = parseArgs({
+  options: {
+    models: { type: 'string', default: 'digits,minilm,resnet50,mobilenetv2,bert-base' },
+    engines: { type: 'string', default: 'wasmkiln,ort-web,ort-native,torch' },
+    threads: { type: 'string', default: '1,2' },
+    rounds: { type: 'string', default: '20' },
+    colds: { type: 'string', default: '3' },
+    json: { type: 'string', default: join(root, 'build/bench/latest.json') },
+    browser: { type: 'string', default: 'chromium' },
+  },
+});
+const list = (text) => text.split(',').filter(Boolean);
+const [models, engines, threads] = [list(options.models), list(options.engines), list(options.threads).map(Number)];
+
+const pages = new Map();
+const server = await serve({ page: here, sdk: join(root, 'js-sdk/dist'), models: join(deps, 'models'), ort: join(here, 'node_modules/onnxruntime-web/dist') }, (path, body) => {
+  const [what, id] = path.split('/').slice(-2);
+  const page = pages.get(id);
+  if (what === 'report') page.done(JSON.parse(body));
+  if (what !== 'mark') return null;
+  const now = page.browser.usage().bytes;
+  if (JSON.parse(body) === 'before') page.before = now;
+  return { bytes: now - page.before };
+});
+
+async function inPage(job) {
+  const id = String(pages.size);
+  const page = {};
+  const report = new Promise((resolve) => (page.done = resolve));
+  pages.set(id, page);
+  const query = new URLSearchParams({ id, job: JSON.stringify(job) });
+  page.browser = open(options.browser, `${server.origin}/isolated/page/page.html?${query}`);
+  const late = new Promise((resolve) => setTimeout(() => resolve({ error: 'no report after 10 minutes' }), 600_000).unref());
+  const { result, error } = await Promise.race([report, late]);
+  await page.browser.close();
+  if (error) throw new Error(`${JSON.stringify(job)}: ${error}`);
+  return result;
+}
+
+const sorted = (samples) => [...samples].sort((a, b) => a - b);
+const quantile = (samples, q) => sorted(samples)[Math.min(samples.length - 1, Math.floor(samples.length * q))];
+const rows = [];
+const units = { ms: 'ms', bytes: 'bytes', error: 'absolute' };
+function add(model, engine, count, metric, samples, value = quantile(samples, 0.5)) {
+  const row = { model, engine, threads: count, metric, value, unit: units[metric.split('_').at(-1)], samples: samples.length };
+  if (kBrowserEngines.includes(engine)) row.browser = options.browser;
+  rows.push(row);
+}
+function addRuns(model, engine, count, samples) {
+  add(model, engine, count, 'run_median_ms', samples);
+  add(model, engine, count, 'run_min_ms', samples, Math.min(...samples));
+  add(model, engine, count, 'run_p95_ms', samples, quantile(samples, 0.95));
+}
+
+const size = (path) => statSync(join(root, path)).size;
+/** Bytes of the files that a page asks for, as they lie on the server (uncompressed). */
+function downloaded(engine, model) {
+  const of = (id, file) => statSync(join(deps, 'models', id, file)).size;
+  if (engine === 'wasmkiln') return of(model, 'model.kiln') + ['index.js', 'worker.js', 'compiler.wasm'].reduce((sum, f) => sum + size(`js-sdk/dist/${f}`), 0);
+  const dist = 'bench/web/node_modules/onnxruntime-web/dist';
+  return of(model, 'model.onnx') + size(`${dist}/ort.wasm.min.mjs`) + size(`${dist}/ort-wasm-simd-threaded.mjs`) + size(`${dist}/ort-wasm-simd-threaded.wasm`);
+}
+
+for (const model of models) {
+  const names = engines.filter((e) => kBrowserEngines.includes(e));
+  for (const count of threads) {
+    for (const engine of names) {
+      const colds = [];
+      for (let i = 0; i < Number(options.colds); i++) colds.push(await inPage({ kind: 'cold', model, engine, threads: count }));
+      for (const metric of ['first_output_ms', 'peak_memory_bytes', 'max_abs_error']) add(model, engine, count, metric, colds.map((c) => c[metric]));
+      add(model, engine, count, 'downloaded_bytes', [downloaded(engine, model)]);
+    }
+    if (names.length) {
+      const samples = await inPage({ kind: 'race', model, names, threads: count, rounds: Number(options.rounds) });
+      for (const name of names) addRuns(model, name, count, samples[name]);
+    }
+    for (const engine of engines.filter((e) => e === 'ort-native' || e === 'torch')) {
+      const output = execFileSync(join(deps, 'venv/bin/python'), ['-W', 'ignore', join(root, 'bench/native.py'), engine, model, String(count), options.rounds], {
+        env: { ...process.env, PYTHONPATH: root, HF_HUB_OFFLINE: '1', OMP_NUM_THREADS: String(count) }, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'],
+      });
+      addRuns(model, engine, count, JSON.parse(output.trim().split('\n').at(-1)));
+    }
+    report(model, count);
+  }
+}
+server.close();
+mkdirSync(dirname(options.json), { recursive: true });
+writeFileSync(options.json, `[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]\n`);
+console.log(`\n${rows.length} rows in ${options.json}`);
+
+/** A line per engine, and how it compares with wasmkiln in this run. */
+function report(model, count) {
+  const value = (engine, metric) => rows.find((r) => r.model === model && r.engine === engine && r.threads === count && r.metric === metric)?.value;
+  console.log(`\n${model}, ${count} thread${count > 1 ? 's' : ''}`);
+  for (const engine of engines) {
+    const [run, first, memory, error] = ['run_median_ms', 'first_output_ms', 'peak_memory_bytes', 'max_abs_error'].map((m) => value(engine, m));
+    if (run === undefined) continue;
+    const ours = value('wasmkiln', 'run_median_ms'), ourFirst = value('wasmkiln', 'first_output_ms');
+    const parts = [`${engine.padEnd(11)} run ${run.toFixed(2)} ms (${(run / ours).toFixed(2)}×)`];
+    if (first !== undefined) parts.push(`first output ${first.toFixed(0)} ms (${(first / ourFirst).toFixed(2)}×), memory ${(memory / 1e6).toFixed(0)} MB, error ${error.toExponential(1)}`);
+    console.log(`  ${parts.join(', ')}`);
+  }
+}
