@@ -1,5 +1,7 @@
 // Reductions over any dims. Lanes run across a kept dim where one is contiguous (a channels-last average), else across a contiguous
-// reduced dim, else one element at a time.
+// reduced dim, else one element at a time. A NaN always reaches the result, as in PyTorch.
+#include <algorithm>
+
 #include "jit/epilogue.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
@@ -9,153 +11,285 @@ namespace {
 
 using Sizes = std::vector<int64_t>;
 
+/// Independent accumulators: they hide the latency of an addition.
+constexpr int kAccumulators = 4;
+
 const ReduceSpec& spec_of(const KernelSpec& spec) { return *std::get_if<ReduceSpec>(&spec); }
 
-int64_t product(const Sizes& s, size_t skip = SIZE_MAX) {
+int64_t product(const Sizes& s) {
   int64_t n = 1;
-  for (size_t i = 0; i < s.size(); ++i)
-    if (i != skip) n *= s[i];
+  for (int64_t x : s) n *= x;
   return n;
 }
 
 bool is_arg(ReduceKind k) { return k == ReduceKind::argmax || k == ReduceKind::argmin; }
-size_t find_contiguous(const Sizes& dims, const Sizes& strides) {
-  for (size_t d = dims.size(); d-- > 0;)
-    if (strides[d] == 1 && dims[d] > 1) return d;
-  return SIZE_MAX;
-}
-/// The kept dim that lanes run across, or SIZE_MAX.
-size_t lane_dim(const ReduceSpec& s) { return find_contiguous(s.kept, s.in_kept); }
+
+/// Which dims lanes and units run over. Kept elements that are contiguous in the input form blocks of kAccumulators vectors.
+struct Shape {
+  size_t lane_dim = SIZE_MAX;  ///< the kept dim that lanes run across
+  size_t row_dim = SIZE_MAX;   ///< else the reduced dim that they do
+  int64_t block = 1, blocks = 1, rest = 0;  ///< of lane_dim: elements of a block, how many, elements of the last if it is shorter
+
+  Shape(const ReduceSpec& s, const Target& target) {
+    lane_dim = contiguous(s.kept, s.in_kept);
+    if (lane_dim != SIZE_MAX) {
+      const int64_t run = s.kept[lane_dim];
+      block = std::min<int64_t>(run, int64_t{kAccumulators} * target.width);
+      blocks = ceil_div(run, block);
+      rest = run % block;
+      return;
+    }
+    const size_t d = contiguous(s.reduced, s.in_reduced);
+    // indices of a row are counted up in lanes: the row must be all that is reduced
+    if (d != SIZE_MAX && is_arg(s.kind) && (s.reduced[d] != product(s.reduced) || s.reduced[d] < target.width)) return;
+    row_dim = d;
+  }
+  static size_t contiguous(const Sizes& dims, const Sizes& strides) {
+    for (size_t d = dims.size(); d-- > 0;)
+      if (strides[d] == 1 && dims[d] > 1) return d;
+    return SIZE_MAX;
+  }
+  int64_t units(const ReduceSpec& s) const {
+    return lane_dim == SIZE_MAX ? product(s.kept) : product(s.kept) / s.kept[lane_dim] * blocks;
+  }
+  bool counts_lanes(const ReduceSpec& s) const { return is_arg(s.kind) && row_dim != SIZE_MAX; }
+};
 
 class ReduceEmitter {
  public:
   ReduceEmitter(Emitter& emitter, const ReduceSpec& spec, std::string name)
-      : e_(emitter), s_(spec), name_(std::move(name)), lane_dim_(lane_dim(spec)),
-        out_type_(stored_type(spec.epilogue, spec.out_dtype)), is_f32_(spec.dtype == DType::f32) {
-    if (lane_dim_ == SIZE_MAX && !is_arg(s_.kind)) row_dim_ = find_contiguous(s_.reduced, s_.in_reduced);
+      : e_(emitter), s_(spec), name_(std::move(name)), shape_(spec, emitter.target()), out_type_(stored_type(spec.epilogue, spec.out_dtype)),
+        lane_(spec.dtype == DType::f32 ? Lane::f32 : Lane::i32) {
     types_ = {out_type_, s_.dtype};
     strides_ = {s_.out_kept, s_.in_kept};
     for (const FusedOperand& o : s_.epilogue.operands) types_.push_back(o.dtype), strides_.push_back(o.strides);
   }
 
   Func emit() {
-    const Func one = emit_unit();
+    const Func whole = emit_unit(shape_.block);
+    const Func last = shape_.rest ? emit_unit(shape_.rest) : whole;
     const Func f = e_.begin_function(name_, static_cast<int>(3 + types_.size()));
+    if (shape_.counts_lanes(s_)) store_lane_numbers();
+    std::vector<Int> p;
+    for (size_t i = 0; i < types_.size(); ++i) p.push_back(e_.integer());
+    const Int rest = e_.integer(), index = e_.integer(), block = e_.integer(), t = e_.integer();
     for_units(e_, [&](Int unit) {
-      std::vector<Int> p;
-      for (size_t i = 0; i < types_.size(); ++i) {
-        p.push_back(e_.integer());
-        e_.set(p[i], e_.param(static_cast<int>(3 + i)));
-      }
-      const Int rest = e_.integer(), index = e_.integer(), t = e_.integer();
+      for (size_t i = 0; i < p.size(); ++i) e_.set(p[i], e_.param(static_cast<int>(3 + i)));
       e_.set(rest, unit);
-      for (size_t d = s_.kept.size(); d-- > 0;) {
-        if (d == lane_dim_ || s_.kept[d] == 1) continue;
-        e_.op(IntOp::rem, index, rest, s_.kept[d]);
-        e_.op(IntOp::div, rest, rest, s_.kept[d]);
+      const auto move = [&](size_t d, Int by, int64_t elements) {
         for (size_t i = 0; i < p.size(); ++i) {
           if (!strides_[i][d]) continue;
-          e_.op(IntOp::mul, t, index, strides_[i][d] * size_of(types_[i]));
+          e_.op(IntOp::mul, t, by, strides_[i][d] * elements * size_of(types_[i]));
           add(e_, p[i], p[i], t);
         }
+      };
+      if (shape_.blocks > 1) {
+        e_.op(IntOp::rem, block, rest, shape_.blocks);
+        e_.op(IntOp::div, rest, rest, shape_.blocks);
+        move(shape_.lane_dim, block, shape_.block);
       }
-      e_.call(one, std::vector<Arg>(p.begin(), p.end()));
+      for (size_t d = s_.kept.size(); d-- > 0;) {
+        if (d == shape_.lane_dim || s_.kept[d] == 1) continue;
+        e_.op(IntOp::rem, index, rest, s_.kept[d]);
+        e_.op(IntOp::div, rest, rest, s_.kept[d]);
+        move(d, index, 1);
+      }
+      std::vector<Arg> args{e_.param(2)};
+      args.insert(args.end(), p.begin(), p.end());
+      if (!shape_.rest) return e_.call(whole, args);
+      e_.if_(block, Compare::lt, shape_.blocks - 1, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
     });
     e_.end_function();
     return f;
   }
 
  private:
-  Func emit_unit() {
-    const Func f = e_.begin_function(name_ + "_row", static_cast<int>(types_.size()));
-    std::vector<Int> p;
-    Sizes steps;
-    for (size_t i = 0; i < types_.size(); ++i) {
-      p.push_back(e_.param(static_cast<int>(i)));
-      steps.push_back(lane_dim_ == SIZE_MAX ? 0 : strides_[i][lane_dim_] * size_of(types_[i]));
+  struct Best {
+    Vec value, index;
+  };
+
+  /// unit(scratch, out, in, fused…): `run` neighbours in the lane dim, or one result.
+  Func emit_unit(int64_t run) {
+    const Func f = e_.begin_function(name_ + "_unit" + std::to_string(run), static_cast<int>(1 + types_.size()));
+    if (shape_.counts_lanes(s_)) {
+      store(best_of_row(), 0, 1);
+    } else if (shape_.row_dim != SIZE_MAX) {
+      store(fold_row(), 0, 1);
+    } else {
+      std::vector<int> lanes;
+      for (int64_t at = 0; at < run; at += e_.width()) lanes.push_back(static_cast<int>(std::min<int64_t>(e_.width(), run - at)));
+      const std::vector<Vec> values = is_arg(s_.kind) ? best_of_lanes(lanes) : fold_lanes(lanes);
+      for (size_t i = 0; i < values.size(); ++i) store(values[i], static_cast<int64_t>(i) * e_.width(), lanes[i]);
     }
-    const int64_t run = lane_dim_ == SIZE_MAX ? 1 : s_.kept[lane_dim_];
-    for_vectors(e_, run, 1, p, steps, [&](int64_t element, int lanes) {
-      const Vec value = row_dim_ == SIZE_MAX ? fold_lanes(element * steps[1], lanes) : fold_row();
-      store(finish(value), element, lanes, steps);
-    });
     e_.end_function();
     return f;
   }
 
-  void store(Vec value, int64_t element, int lanes, const Sizes& steps) {
+  Int operand(size_t i) { return e_.param(static_cast<int>(1 + i)); }
+  int64_t lane_stride(size_t i) const { return shape_.lane_dim == SIZE_MAX ? 0 : strides_[i][shape_.lane_dim]; }
+  Mem at(size_t i, int64_t element) { return {operand(i), element * lane_stride(i) * size_of(types_[i])}; }
+
+  void store(Vec value, int64_t element, int lanes) {
+    if (s_.kind == ReduceKind::mean) {
+      const Vec scale = e_.vec();
+      e_.splat(scale, static_cast<float>(1.0 / static_cast<double>(product(s_.reduced))));
+      e_.op(VecBinary::mul, value, value, scale);
+    }
     if (!s_.epilogue.empty()) {
       std::vector<Vec> inputs{value};
-      for (size_t i = 2; i < types_.size(); ++i) {
-        const int64_t stride = lane_dim_ == SIZE_MAX ? 0 : strides_[i][lane_dim_];
-        inputs.push_back(load_strided(e_, {e_.param(static_cast<int>(i)), element * steps[i]}, types_[i], stride, lanes));
-      }
+      for (size_t i = 2; i < types_.size(); ++i) inputs.push_back(load_strided(e_, at(i, element), types_[i], lane_stride(i), lanes));
       value = emit_expr(e_, s_.epilogue.expr, inputs);
     }
-    const int64_t stride = lane_dim_ == SIZE_MAX ? 1 : strides_[0][lane_dim_];
-    store_strided(e_, {e_.param(0), element * steps[0]}, value, out_type_, stride, lanes);
+    store_strided(e_, at(0, element), value, out_type_, lanes == 1 ? 1 : lane_stride(0), lanes);
   }
 
-  /// Every lane folds its own elements.
-  Vec fold_lanes(int64_t offset, int lanes) {
-    const Int in = e_.integer();
-    add(e_, in, e_.param(1), offset);
-    const Vec acc = e_.vec(), x = e_.vec(), index = e_.vec(), best = e_.vec(), one = e_.vec(), better = e_.vec();
-    start(acc);
-    if (is_arg(s_.kind)) {
-      e_.load(acc, {in, 0}, s_.dtype, lanes);
-      e_.splat_i32(index, 0);
-      e_.splat_i32(best, 0);
-      e_.splat_i32(one, 1);
-    } else if (starts_at_element()) {
-      e_.load(acc, {in, 0}, s_.dtype, lanes);
-    }
+  Vec splat_i32(int32_t v) {
+    const Vec r = e_.vec();
+    e_.splat_i32(r, v);
+    return r;
+  }
+  Sizes reduced_bytes(size_t without = SIZE_MAX) const {
     Sizes bytes;
-    for (int64_t st : s_.in_reduced) bytes.push_back(st * size_of(s_.dtype));
-    nest(e_, s_.reduced, {in}, {bytes}, 0, [&] {
-      e_.load(x, {in, 0}, s_.dtype, lanes);
-      if (!is_arg(s_.kind)) return combine(acc, x);
-      e_.compare(better, is_f32_ ? Lane::f32 : Lane::i32, s_.kind == ReduceKind::argmax ? Compare::gt : Compare::lt, x, acc);
-      e_.select(acc, better, x, acc);
-      e_.select(best, better, index, best);
+    for (size_t d = 0; d < s_.reduced.size(); ++d)
+      if (d != without) bytes.push_back(s_.in_reduced[d] * size_of(s_.dtype));
+    return bytes;
+  }
+
+  /// Every lane folds its own elements; the vectors of a block are neighbours in memory.
+  std::vector<Vec> fold_lanes(const std::vector<int>& lanes) {
+    const Int in = e_.integer();
+    e_.set(in, operand(1));
+    const Vec x = e_.vec();
+    std::vector<Vec> acc;
+    const auto load = [&](Vec v, size_t i) {
+      e_.load(v, {in, static_cast<int64_t>(i) * e_.width() * size_of(s_.dtype)}, s_.dtype, lanes[i]);
+    };
+    for (size_t i = 0; i < lanes.size(); ++i) {
+      acc.push_back(e_.vec());
+      if (starts_at_element())
+        load(acc[i], i);
+      else
+        start(acc[i]);
+    }
+    nest(e_, s_.reduced, {in}, {reduced_bytes()}, 0, [&] {
+      for (size_t i = 0; i < acc.size(); ++i) {
+        load(x, i);
+        combine(acc[i], x);
+      }
+    });
+    return acc;
+  }
+  std::vector<Vec> best_of_lanes(const std::vector<int>& lanes) {
+    const Int in = e_.integer();
+    e_.set(in, operand(1));
+    const Vec x = e_.vec(), index = splat_i32(0), one = splat_i32(1);
+    std::vector<Vec> value, best;
+    const auto load = [&](Vec v, size_t i) {
+      e_.load(v, {in, static_cast<int64_t>(i) * e_.width() * size_of(s_.dtype)}, s_.dtype, lanes[i]);
+    };
+    for (size_t i = 0; i < lanes.size(); ++i) {
+      load(value.emplace_back(e_.vec()), i);
+      best.push_back(splat_i32(0));
+    }
+    nest(e_, s_.reduced, {in}, {reduced_bytes()}, 0, [&] {
+      for (size_t i = 0; i < lanes.size(); ++i) {
+        load(x, i);
+        take({value[i], best[i]}, {x, index}, better(x, value[i]));
+      }
       e_.op(VecBinary::i32_add, index, index, one);
     });
-    return is_arg(s_.kind) ? best : acc;
+    return best;
   }
 
-  /// Lanes share a contiguous run of the reduced elements, four accumulators; every lane ends with the result.
+  /// Lanes share a contiguous run of the reduced elements; every lane ends with the result.
   Vec fold_row() {
-    const int64_t run = s_.reduced[row_dim_];
-    Sizes outer = s_.reduced, bytes;
-    outer.erase(outer.begin() + static_cast<long>(row_dim_));
-    for (size_t d = 0; d < s_.reduced.size(); ++d)
-      if (d != row_dim_) bytes.push_back(s_.in_reduced[d] * size_of(s_.dtype));
-    constexpr int kAccumulators = 4;
-    const Int in = e_.integer();
-    e_.set(in, e_.param(1));
-    Vec acc[kAccumulators], tail = e_.vec();
-    const Vec x = e_.vec(), scratch = e_.vec();
-    for (Vec& a : acc) start_row(a = e_.vec(), in);
-    start_row(tail, in);
+    const int64_t size = size_of(s_.dtype);
     const int w = e_.width();
-    nest(e_, outer, {in}, {bytes}, 0, [&] {
-      int next = 0;
-      for_vectors(e_, run, kAccumulators, {in}, {size_of(s_.dtype)}, [&](int64_t at, int lanes) {
+    Sizes outer = s_.reduced;
+    outer.erase(outer.begin() + static_cast<long>(shape_.row_dim));
+    const Int in = e_.integer();
+    e_.set(in, operand(1));
+    std::vector<Vec> acc;
+    const Vec tail = e_.vec(), x = e_.vec();
+    for (int i = 0; i < kAccumulators; ++i) start_row(acc.emplace_back(e_.vec()), in);
+    start_row(tail, in);
+    nest(e_, outer, {in}, {reduced_bytes(shape_.row_dim)}, 0, [&] {
+      size_t next = 0;
+      for_vectors(e_, s_.reduced[shape_.row_dim], kAccumulators, {in}, {size}, [&](int64_t element, int lanes) {
         if (lanes == w) {
-          e_.load(x, {in, at * size_of(s_.dtype)}, s_.dtype, w);
-          combine(acc[next++ % kAccumulators], x);
+          e_.load(x, {in, element * size}, s_.dtype, w);
+          combine(acc[next++ % acc.size()], x);
         } else {  // single elements, in every lane: folded after the lanes are
-          for (int i = 0; i < lanes; ++i) combine(tail, load_strided(e_, {in, (at + i) * size_of(s_.dtype)}, s_.dtype, 0, w));
+          for (int i = 0; i < lanes; ++i) combine(tail, load_strided(e_, {in, (element + i) * size}, s_.dtype, 0, w));
         }
       });
     });
-    for (int i = 1; i < kAccumulators; ++i) combine(acc[0], acc[i]);
+    for (size_t i = 1; i < acc.size(); ++i) combine(acc[0], acc[i]);
     for (int distance = w / 2; distance >= 1; distance /= 2) {
-      e_.rotate(scratch, acc[0], distance);
-      combine(acc[0], scratch);
+      e_.rotate(x, acc[0], distance);
+      combine(acc[0], x);
     }
     combine(acc[0], tail);
     return acc[0];
+  }
+
+  /// Scratch holds 0, 1, 2, …: the only way to lanes that differ.
+  void store_lane_numbers() {
+    const Int i = e_.integer();
+    for (int lane = 0; lane < e_.width(); ++lane) {
+      e_.set(i, lane);
+      e_.store_int({e_.param(2), 4 * lane}, i, DType::i32);
+    }
+  }
+  Vec best_of_row() {
+    const int64_t size = size_of(s_.dtype), run = s_.reduced[shape_.row_dim];
+    const int w = e_.width();
+    const Int in = e_.integer();
+    e_.set(in, operand(1));
+    const Vec x = e_.vec(), index = e_.vec(), step = splat_i32(w);
+    e_.load(index, {e_.param(0), 0}, DType::i32, w);
+    Best best{e_.vec(), e_.vec()};
+    e_.load(best.value, {in, 0}, s_.dtype, w);
+    e_.set(best.index, index);
+    for_vectors(e_, run - run % w, 2, {in}, {size}, [&](int64_t element, int) {
+      e_.load(x, {in, element * size}, s_.dtype, w);
+      take(best, {x, index}, better(x, best.value));
+      e_.op(VecBinary::i32_add, index, index, step);
+    });
+    const Vec turned_index = e_.vec();
+    for (int distance = w / 2; distance >= 1; distance /= 2) {
+      e_.rotate(x, best.value, distance);
+      e_.rotate(turned_index, best.index, distance);
+      const Vec earlier = compare(Lane::i32, Compare::lt, turned_index, best.index);
+      const Vec no_worse = logic(VecBinary::andnot, earlier, better(best.value, x));
+      take(best, {x, turned_index}, logic(VecBinary::or_, better(x, best.value), no_worse));
+    }
+    for (int64_t i = run - run % w; i < run; ++i) {
+      const Vec last = load_strided(e_, {in, i * size}, s_.dtype, 0, w);
+      take(best, {last, splat_i32(static_cast<int32_t>(i))}, better(last, best.value));
+    }
+    return best.index;
+  }
+
+  Vec compare(Lane lane, Compare c, Vec a, Vec b) {
+    const Vec r = e_.vec();
+    e_.compare(r, lane, c, a, b);
+    return r;
+  }
+  Vec logic(VecBinary o, Vec a, Vec b) {
+    const Vec r = e_.vec();
+    e_.op(o, r, a, b);
+    return r;
+  }
+  /// Whether x beats the best so far; the first NaN beats everything.
+  Vec better(Vec x, Vec best) {
+    const bool max = s_.kind == ReduceKind::argmax;
+    if (lane_ == Lane::i32) return compare(lane_, max ? Compare::gt : Compare::lt, x, best);
+    return logic(VecBinary::andnot, compare(lane_, Compare::eq, best, best), compare(lane_, max ? Compare::le : Compare::ge, x, best));
+  }
+  void take(Best into, Best from, Vec mask) {
+    e_.select(into.value, mask, from.value, into.value);
+    e_.select(into.index, mask, from.index, into.index);
   }
 
   bool starts_at_element() const { return s_.kind == ReduceKind::max || s_.kind == ReduceKind::min; }
@@ -167,47 +301,45 @@ class ReduceEmitter {
   }
   void start(Vec acc) {
     switch (s_.kind) {
-      case ReduceKind::prod: return is_f32_ ? e_.splat(acc, 1) : e_.splat_i32(acc, 1);
+      case ReduceKind::prod: return lane_ == Lane::f32 ? e_.splat(acc, 1) : e_.splat_i32(acc, 1);
       case ReduceKind::all: return e_.splat_i32(acc, -1);
       default: return e_.splat_i32(acc, 0);
     }
   }
   void combine(Vec acc, Vec x) {
+    const bool f32 = lane_ == Lane::f32;
     switch (s_.kind) {
       case ReduceKind::sum:
-      case ReduceKind::mean: return e_.op(is_f32_ ? VecBinary::add : VecBinary::i32_add, acc, acc, x);
-      case ReduceKind::prod: return e_.op(is_f32_ ? VecBinary::mul : VecBinary::i32_mul, acc, acc, x);
-      case ReduceKind::max: return e_.op(is_f32_ ? VecBinary::max : VecBinary::i32_max, acc, acc, x);
-      case ReduceKind::min: return e_.op(is_f32_ ? VecBinary::min : VecBinary::i32_min, acc, acc, x);
+      case ReduceKind::mean: return e_.op(f32 ? VecBinary::add : VecBinary::i32_add, acc, acc, x);
+      case ReduceKind::prod: return e_.op(f32 ? VecBinary::mul : VecBinary::i32_mul, acc, acc, x);
+      case ReduceKind::max: return f32 ? extremum(VecBinary::max, acc, x) : e_.op(VecBinary::i32_max, acc, acc, x);
+      case ReduceKind::min: return f32 ? extremum(VecBinary::min, acc, x) : e_.op(VecBinary::i32_min, acc, acc, x);
       case ReduceKind::any: return e_.op(VecBinary::or_, acc, acc, x);
       default: return e_.op(VecBinary::and_, acc, acc, x);
     }
   }
-  Vec finish(Vec v) {
-    if (s_.kind != ReduceKind::mean) return v;
-    const Vec scale = e_.vec();
-    e_.splat(scale, static_cast<float>(1.0 / static_cast<double>(product(s_.reduced))));
-    e_.op(VecBinary::mul, v, v, scale);
-    return v;
-  }
+  /// min and max keep a NaN in their first operand; one in the accumulator is kept by hand.
+  void extremum(VecBinary o, Vec acc, Vec x) { e_.select(acc, compare(Lane::f32, Compare::eq, acc, acc), logic(o, x, acc), acc); }
 
   Emitter& e_;
   ReduceSpec s_;
   std::string name_;
-  size_t lane_dim_, row_dim_ = SIZE_MAX;
+  Shape shape_;
   DType out_type_;
-  bool is_f32_;
+  Lane lane_;
   std::vector<DType> types_;
   std::vector<Sizes> strides_;
 };
 
-int64_t units(const KernelSpec& spec, const Schedule&, const Target&) { return product(spec_of(spec).kept, lane_dim(spec_of(spec))); }
-int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
+int64_t units(const KernelSpec& spec, const Schedule&, const Target& target) { return Shape(spec_of(spec), target).units(spec_of(spec)); }
+int64_t scratch_bytes(const KernelSpec& spec, const Schedule&, const Target& target) {
+  return Shape(spec_of(spec), target).counts_lanes(spec_of(spec)) ? 4 * target.width : 0;
+}
 bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string& name) { return ReduceEmitter(e, spec_of(spec), name).emit(); }
 
 }  // namespace
 
-const Family kReduceFamily{"reduce", units, no_scratch, feasible, emit};
+const Family kReduceFamily{"reduce", units, scratch_bytes, feasible, emit};
 
 }  // namespace kiln

@@ -37,6 +37,7 @@ class Kernel {
   /// All units, cut into `parts` calls in order, as threads would share them.
   Status run(const std::vector<void*>& operands, int parts = 1);
   Status run_range(int64_t begin, int64_t end, const std::vector<void*>& operands);
+  void* scratch() { return reinterpret_cast<void*>(round_up(address(scratch_.data()), 64)); }
   void allow(const void* start, int64_t bytes) {
     if (machine_) machine_->allow(start, bytes);
   }
