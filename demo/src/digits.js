@@ -38,14 +38,23 @@ function show(chances) {
 
 const logitsOf = async (pixels, run = (inputs) => panel.run(inputs)) => (await run({ image: new Tensor('float32', pixels, [1, 1, 8, 8]) })).logits.data;
 
-/** Strokes come faster than answers may: only the newest picture counts. */
-let newest = 0;
+/** Strokes come faster than answers may: while one is under way only the newest picture waits. */
+let busy = false;
+let waiting = null;
 async function classify(pixels) {
-  const mine = ++newest;
-  if (!pixels || !panel.model) return show(null);
-  paint(pixels);
-  const logits = await logitsOf(pixels);
-  if (mine === newest) show(softmax(logits));
+  if (pixels) paint(pixels);
+  waiting = { pixels };
+  if (busy) return;
+  busy = true;
+  try {
+    while (waiting && panel.model) {
+      const { pixels: current } = waiting;
+      waiting = null;
+      show(current && softmax(await logitsOf(current)));
+    }
+  } finally {
+    busy = false;
+  }
 }
 
 const pad = new Pad(find('pad'), () => {

@@ -59,6 +59,26 @@ async function heldOut({ sdk, base }) {
   return `${count} digits, accuracy ${accuracy}`;
 }
 
+/** What was measured is found again: from the store, and from an exported file. */
+async function remembers({ sdk, base }) {
+  const url = new URL('models/digits/model.kiln', base).href;
+  let kept = null;
+  const wisdomStore = { load: async () => kept, save: async (_, json) => void (kept = json) };
+  const origins = async (options) => {
+    const model = await sdk.loadModel(url, { threads: 1, ...options });
+    const counts = model.info().kernels.reduce((sum, { origin }) => ({ ...sum, [origin]: (sum[origin] ?? 0) + 1 }), {});
+    const exported = model.exportWisdom();
+    model.dispose();
+    return { counts, exported };
+  };
+  const { counts: first, exported } = await origins({ wisdomStore, tuning: { budgetMs: 1000 } });
+  if (!first.measured) throw new Error(`nothing was measured: ${JSON.stringify(first)}`);
+  const { counts: stored } = await origins({ wisdomStore });
+  const { counts: preloaded } = await origins({ wisdomStore: false, tuning: { wisdom: JSON.parse(exported) } });
+  for (const counts of [stored, preloaded]) if (counts.wisdom !== first.measured) throw new Error(`${JSON.stringify(first)}, then ${JSON.stringify(counts)}`);
+  return `${first.measured} kernels measured`;
+}
+
 /** Real sentences: PyTorch's embeddings. */
 async function sentences({ sdk, base }) {
   const at = (path) => new URL(`models/minilm/${path}`, base).href;
@@ -80,6 +100,7 @@ export function modelCases(context) {
   if (context.models.includes('minilm')) cases['minilm embeds sentences as PyTorch does'] = () => sentences(context);
   if (!context.models.includes('digits')) return cases;
   cases['digits classifies every held-out digit as PyTorch does'] = () => heldOut(context);
+  cases['digits: what was measured comes back as wisdom'] = () => remembers(context);
   const fallbacks = { 'one thread': { threads: 1 }, 'no worker': { preferences: { worker: false } }, 'no relaxed SIMD': { preferences: { relaxedSimd: false } }, tuned: { tuning: { budgetMs: 100 } } };
   for (const [name, options] of Object.entries(fallbacks)) cases[`digits agrees with PyTorch: ${name}`] = () => agrees(context, 'digits', options);
   return cases;
