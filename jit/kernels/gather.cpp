@@ -12,24 +12,19 @@ const GatherSpec& spec_of(const KernelSpec& spec) { return *std::get_if<GatherSp
 Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::string& name) {
   const GatherSpec& s = spec_of(kernel);
   const int64_t bytes = size_of(s.dtype), slice_bytes = s.slice * bytes;
-  const bool words = slice_bytes % 4 == 0;
 
   const Func copy = e.begin_function(name + "_slice", 2);
   const Int dst = e.param(0), src = e.param(1);
-  if (words) {
-    for_vectors(e, slice_bytes / 4, 4, {dst, src}, {4, 4}, [&](int64_t at, int lanes) {
-      const Vec v = e.vec();
-      e.load(v, {src, at * 4}, DType::i32, lanes);
-      e.store({dst, at * 4}, v, DType::i32, lanes);
-    });
-  } else {
-    const Int i = e.integer(), v = e.integer();
-    e.for_range(i, 0, slice_bytes, 1, [&] {
-      e.load_int(v, {src, 0}, DType::u8);
-      e.store_int({dst, 0}, v, DType::u8);
-      add(e, dst, dst, 1);
-      add(e, src, src, 1);
-    });
+  const int64_t words = slice_bytes / 4;
+  const Int byte = e.integer();
+  for_vectors(e, words, 4, {dst, src}, {4, 4}, [&](int64_t at, int lanes) {
+    const Vec v = e.vec();
+    e.load(v, {src, at * 4}, DType::i32, lanes);
+    e.store({dst, at * 4}, v, DType::i32, lanes);
+  });
+  for (int64_t at = words * 4; at < slice_bytes; ++at) {
+    e.load_int(byte, {src, at}, DType::u8);
+    e.store_int({dst, at}, byte, DType::u8);
   }
   e.end_function();
 
@@ -39,13 +34,19 @@ Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::stri
     split(e, unit, s.count, i, o);
     e.op(IntOp::mul, at, i, s.index_stride * size_of(s.index_dtype));
     add(e, at, at, e.param(5));
-    e.load_int(index, {at, 0}, s.index_dtype);
-    e.if_(index, Compare::lt, 0, [&] { add(e, index, index, s.rows); });
+    e.load_int(index, {at, 0}, DType::i32);
     const auto refuse = [&] {
       e.set(index, 0);
       e.set(t, kStatusBadIndex);
       e.store_int({e.param(6), 0}, t, DType::i32);
     };
+    if (s.index_dtype == DType::i64) {  // addresses may be narrower: the high half must be the sign of the low one
+      e.load_int(t, {at, 4}, DType::i32);
+      e.set(from, 0);
+      e.if_(index, Compare::lt, 0, [&] { e.set(from, -1); });
+      e.if_(t, Compare::ne, from, refuse);
+    }
+    e.if_(index, Compare::lt, 0, [&] { add(e, index, index, s.rows); });
     e.if_(index, Compare::lt, 0, refuse);
     e.if_(index, Compare::ge, s.rows, refuse);
     e.op(IntOp::mul, from, index, s.table_row * bytes);

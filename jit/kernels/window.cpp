@@ -7,6 +7,8 @@ namespace kiln {
 namespace {
 
 constexpr int64_t kF = 4;
+/// Up to so many taps, a whole window is straight-line code.
+constexpr int64_t kUnrolledTaps = 16;
 
 const WindowSpec& spec_of(const KernelSpec& spec) { return *std::get_if<WindowSpec>(&spec); }
 
@@ -17,10 +19,12 @@ class WindowEmitter {
 
   /// Units are output rows.
   Func emit() {
-    const Func pixel = emit_pixel();
+    const bool unrolled = s_.kh * s_.kw <= kUnrolledTaps;
+    const Func clipped = emit_pixel(false);
+    const Func inside = unrolled ? emit_pixel(true) : clipped;
     const Func f = e_.begin_function(name_, static_cast<int>(5 + fused_));
     const Int y = e_.integer(), b = e_.integer(), x = e_.integer(), t = e_.integer();
-    const Int y0 = e_.integer(), ny = e_.integer(), x0 = e_.integer(), nx = e_.integer();
+    const Int y0 = e_.integer(), ny = e_.integer(), x0 = e_.integer(), nx = e_.integer(), taps = e_.integer();
     for_units(e_, [&](Int unit) {
       split(e_, unit, s_.oh, y, b);
       clip(y, s_.stride_h, s_.pad_top, s_.dilation_h, s_.kh, s_.ih, y0, ny);
@@ -45,7 +49,11 @@ class WindowEmitter {
         add(e_, at, at, p[1]);
         std::vector<Arg> args{p[0], at, ny, nx};
         for (size_t i = 0; i < fused_; ++i) args.emplace_back(p[2 + i]);
-        e_.call(pixel, args);
+        e_.op(IntOp::mul, taps, ny, nx);
+        if (unrolled)
+          e_.if_(taps, Compare::eq, s_.kh * s_.kw, [&] { e_.call(inside, args); }, [&] { e_.call(clipped, args); });
+        else
+          e_.call(clipped, args);
         add(e_, p[0], p[0], s_.out_col * size_of(out_type_));
         for (size_t i = 0; i < fused_; ++i) {
           const FusedOperand& o = s_.epilogue.operands[i];
@@ -79,9 +87,9 @@ class WindowEmitter {
     e_.op(IntOp::max, first, first, 0);
   }
 
-  /// pixel(out, in, ny, nx, fused…): one output pixel, all channels.
-  Func emit_pixel() {
-    const Func f = e_.begin_function(name_ + "_pixel", static_cast<int>(4 + fused_));
+  /// pixel(out, in, ny, nx, fused…): one output pixel, all channels. `inside`: the window has all of its taps.
+  Func emit_pixel(bool inside) {
+    const Func f = e_.begin_function(name_ + (inside ? "_inside" : "_clipped"), static_cast<int>(4 + fused_));
     const Int in = e_.param(1), ny = e_.param(2), nx = e_.param(3);
     const Vec factor = e_.vec();
     if (s_.kind == WindowKind::average) {
@@ -105,8 +113,8 @@ class WindowEmitter {
       p.push_back(e_.param(static_cast<int>(4 + i)));
       steps.push_back(o.strides[3] * size_of(o.dtype));
     }
-    for_vectors(e_, s_.c, 1, p, steps, [&](int64_t c, int lanes) {
-      Vec v = fold(in, c, lanes, ny, nx);
+    for_vectors(e_, s_.c, inside ? 2 : 1, p, steps, [&](int64_t c, int lanes) {
+      Vec v = inside ? fold_inside(in, c, lanes) : fold_clipped(in, c, lanes, ny, nx);
       if (s_.kind == WindowKind::average) e_.op(VecBinary::mul, v, v, factor);
       v = apply_epilogue(e_, s_.epilogue, v, lanes, [&](int k) {
         const auto i = static_cast<size_t>(k) + 2;
@@ -118,20 +126,49 @@ class WindowEmitter {
     return f;
   }
 
-  Vec fold(Int in, int64_t c, int lanes, Int ny, Int nx) {
-    const Vec acc = e_.vec(), x = e_.vec();
+  Vec fold_inside(Int in, int64_t c, int lanes) {
+    const Vec acc = e_.vec(), x = e_.vec(), nan = e_.vec(), unordered = e_.vec();
+    for (int64_t i = 0; i < s_.kh; ++i) {
+      for (int64_t j = 0; j < s_.kw; ++j) {
+        const bool first = i + j == 0;
+        const int64_t tap = i * s_.dilation_h * s_.in_row + j * s_.dilation_w * s_.in_col;
+        e_.load(first ? acc : x, {in, (tap + c) * kF}, DType::f32, lanes);
+        combine(acc, x, nan, unordered, first);
+      }
+    }
+    return finish(acc, nan);
+  }
+  Vec fold_clipped(Int in, int64_t c, int lanes, Int ny, Int nx) {
+    const Vec acc = e_.vec(), x = e_.vec(), nan = e_.vec(), unordered = e_.vec();
     const Int row = e_.integer(), at = e_.integer(), i = e_.integer(), j = e_.integer();
     e_.splat(acc, s_.kind == WindowKind::max ? -__builtin_inff() : 0.0f);
+    if (s_.kind == WindowKind::max) e_.splat_i32(nan, 0);
     e_.set(row, in);
     e_.for_range(i, 0, ny, 1, [&] {
       e_.set(at, row);
       e_.for_range(j, 0, nx, 1, [&] {
         e_.load(x, {at, c * kF}, DType::f32, lanes);
-        e_.op(s_.kind == WindowKind::max ? VecBinary::max : VecBinary::add, acc, x, acc);
+        combine(acc, x, nan, unordered, false);
         add(e_, at, at, s_.dilation_w * s_.in_col * kF);
       });
       add(e_, row, row, s_.dilation_h * s_.in_row * kF);
     });
+    return finish(acc, nan);
+  }
+  /// A maximum forgets a NaN: `nan` collects them as masks of ones, which read as NaN. `first`: acc has been loaded and nothing else.
+  void combine(Vec acc, Vec x, Vec nan, Vec unordered, bool first) {
+    if (s_.kind == WindowKind::average) {
+      if (!first) e_.op(VecBinary::add, acc, acc, x);
+    } else if (first) {
+      e_.compare(nan, Lane::f32, Compare::ne, acc, acc);
+    } else {
+      e_.op(VecBinary::max, acc, acc, x);
+      e_.compare(unordered, Lane::f32, Compare::ne, x, x);
+      e_.op(VecBinary::or_, nan, nan, unordered);
+    }
+  }
+  Vec finish(Vec acc, Vec nan) {
+    if (s_.kind == WindowKind::max) e_.op(VecBinary::or_, acc, acc, nan);
     return acc;
   }
 
