@@ -87,7 +87,8 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
 
 /** Everything known about schedules now; what was measured goes to the store. */
 async function keep(result: LoadResult, texts: WisdomTexts, store: WisdomStore | null, device: string, notes: string[]): Promise<string> {
-  const note = store && (await remember(store, device, result.wisdom));
+  const stored = result.storedDropped ? null : texts.stored;
+  const note = store && (await remember(store, device, result.wisdom, result.storedDropped));
   if (note) notes.push(note);
-  return mergeWisdom([texts.stored, ...texts.explicit, result.wisdom]);
+  return mergeWisdom([stored, ...texts.explicit, result.wisdom]);
 }

@@ -177,7 +177,7 @@ describe('options', () => {
     const wisdomStore = { load: () => Promise.resolve(JSON.stringify(old)), save: (_: string, json: string) => Promise.resolve(void (saved = json)) };
     using model = await load(modelFile(), { wisdomStore });
     expect(model.info().notes.join()).toContain('dropped');
-    expect(JSON.parse(saved)).toMatchObject({ 'wasmkiln-wisdom': 1 });
+    expect(JSON.parse(saved)).toMatchObject({ 'wasmkiln-wisdom': 1, entries: [{ schedule: 'a' }] });
   });
 
   it('notes a store that fails', async () => {

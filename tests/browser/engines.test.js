@@ -1,7 +1,7 @@
 // The SDK in real engines: every case of cases.js is one test per engine and kind of page.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -19,6 +19,7 @@ const engines = (process.env.KILN_ENGINES ?? 'node,chromium,firefox,webkit').spl
 
 if (!existsSync(join(sdk, 'index.js'))) throw new Error('build js-sdk first: npm run build in js-sdk');
 mkdirSync(fakes, { recursive: true });
+process.env.XDG_CACHE_HOME = mkdtempSync(join(tmpdir(), 'kiln-cache-')); // wisdom of the tiny model is no one's
 execFileSync(process.execPath, [join(root, 'js-sdk/tests/support/write_fakes.js'), fakes]);
 
 const compiled = existsSync(join(sdk, 'compiler.wasm'));
@@ -94,4 +95,5 @@ test('engines', { concurrency: 1 }, async (t) => {
     for (const page of kPages[engine]) await t.test(`${engine}: ${page.name}`, async (t) => each(t, await inBrowser(engine, page)));
   }
   server.close();
+  rmSync(process.env.XDG_CACHE_HOME, { recursive: true });
 });

@@ -79,6 +79,24 @@ async function remembers({ sdk, base }) {
   return `${first.measured} kernels measured`;
 }
 
+/** A file with one flipped bit, wherever that is, is refused with a fitting code or still a model; nothing crashes. */
+async function survivesFlips({ sdk, base }) {
+  const file = new Uint8Array(await (await fetch(new URL('models/digits/model.kiln', base))).arrayBuffer());
+  const headBytes = new DataView(file.buffer).getUint32(0, true);
+  const tally = {};
+  let seed = 1;
+  const random = (limit) => Math.floor(((seed = (Math.imul(seed, 1103515245) + 12345) >>> 0) / 2 ** 32) * limit);
+  for (let i = 0; i < 60; i++) {
+    const at = random(i % 6 === 0 ? file.length : headBytes);
+    const flipped = file.slice();
+    flipped[at] ^= 1 << random(8);
+    const outcome = await sdk.loadModel(flipped, { threads: 1, wisdomStore: false }).then((model) => (model.dispose(), 'loads'), (error) => error.code ?? String(error));
+    if (!['loads', 'bad-file', 'unsupported-version', 'unsupported-operator', 'out-of-memory'].includes(outcome)) throw new Error(`byte ${at}: ${outcome}`);
+    tally[outcome] = (tally[outcome] ?? 0) + 1;
+  }
+  return JSON.stringify(tally);
+}
+
 /** Real sentences: PyTorch's embeddings. */
 async function sentences({ sdk, base }) {
   const at = (path) => new URL(`models/minilm/${path}`, base).href;
@@ -101,6 +119,7 @@ export function modelCases(context) {
   if (!context.models.includes('digits')) return cases;
   cases['digits classifies every held-out digit as PyTorch does'] = () => heldOut(context);
   cases['digits: what was measured comes back as wisdom'] = () => remembers(context);
+  cases['digits survives flipped bits'] = () => survivesFlips(context);
   const fallbacks = { 'one thread': { threads: 1 }, 'no worker': { preferences: { worker: false } }, 'no relaxed SIMD': { preferences: { relaxedSimd: false } }, tuned: { tuning: { budgetMs: 100 } } };
   for (const [name, options] of Object.entries(fallbacks)) cases[`digits agrees with PyTorch: ${name}`] = () => agrees(context, 'digits', options);
   return cases;

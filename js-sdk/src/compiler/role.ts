@@ -32,7 +32,8 @@ function openFitting(compiler: Compiler, request: CompileRequest, memory64Possib
   return settings;
 }
 
-function giveWisdom(compiler: Compiler, wisdom: WisdomTexts, notes: string[]): void {
+/** Returns whether the stored wisdom had to be dropped. */
+function giveWisdom(compiler: Compiler, wisdom: WisdomTexts, notes: string[]): boolean {
   if (wisdom.stored !== null) {
     try {
       compiler.wisdom(wisdom.stored);
@@ -41,20 +42,21 @@ function giveWisdom(compiler: Compiler, wisdom: WisdomTexts, notes: string[]): v
     }
   }
   for (const text of wisdom.explicit) compiler.wisdom(text);
+  return notes.length > 0;
 }
 
 async function compile(compiler: Compiler, request: CompileRequest, progress: (event: ProgressEvent) => void): Promise<CompileResult> {
   const notes: string[] = [];
   const start = performance.now();
   const settings = openFitting(compiler, request, request.settings.memory64);
-  giveWisdom(compiler, request.wisdom, notes);
+  const storedDropped = giveWisdom(compiler, request.wisdom, notes);
   const tuneStart = performance.now();
   if (settings.budgetMs > 0) await tune(compiler, settings, progress);
   const tuneMs = performance.now() - tuneStart;
   const module = compiler.emit();
   const manifest = compiler.manifest();
   const wisdom = compiler.wisdomExport();
-  return { manifest, module, wisdom, memory64: settings.memory64, compileMs: performance.now() - start - tuneMs, tuneMs, notes };
+  return { manifest, module, wisdom, memory64: settings.memory64, compileMs: performance.now() - start - tuneMs, tuneMs, storedDropped, notes };
 }
 
 export function startCompiler(port: MessagePort, source: CompilerSource, hold: Hold): void {

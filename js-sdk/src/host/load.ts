@@ -128,6 +128,7 @@ function summarize(session: Session, compiled: CompileResult, downloadedBytes: n
     memory64: compiled.memory64,
     timings: { compilerReadyMs: 0, compileMs: compiled.compileMs, tuneMs: compiled.tuneMs, downloadMs: 0, initMs: session.initMs, totalMs: 0 },
     wisdom: compiled.wisdom,
+    storedDropped: compiled.storedDropped,
     notes,
     cancel: request.compile.shared ? cancelHandle(session) : null,
   };

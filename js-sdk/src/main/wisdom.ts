@@ -63,11 +63,11 @@ export function chooseStore(option: LoadOptions['wisdomStore']): WisdomStore | n
   return typeof indexedDB === 'undefined' ? null : indexedDbStore();
 }
 
-/** Adds `json` to what the store has. Returns a note when the store fails, for info(). */
-export async function remember(store: WisdomStore, device: string, json: string): Promise<string | null> {
-  if (entriesOf(json).length === 0) return null;
+/** Adds `json` to what the store has, or puts it in its place. Returns a note when the store fails, for info(). */
+export async function remember(store: WisdomStore, device: string, json: string, replace = false): Promise<string | null> {
+  if (entriesOf(json).length === 0 && !replace) return null;
   try {
-    const known = await store.load(device);
+    const known = replace ? null : await store.load(device);
     const merged = mergeWisdom([known, json]);
     if (merged !== known) await store.save(device, merged);
     return null;

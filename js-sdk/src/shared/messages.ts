@@ -57,6 +57,8 @@ export interface LoadResult {
   memory64: boolean;
   timings: Timings;
   wisdom: string;
+  /** The stored wisdom could not be used. */
+  storedDropped: boolean;
   notes: string[];
   /** So that a run can be stopped from outside; null when the memory is private. */
   cancel: CancelHandle | null;
@@ -108,6 +110,7 @@ export interface CompileResult {
   memory64: boolean;
   compileMs: number;
   tuneMs: number;
+  storedDropped: boolean;
   notes: string[];
 }
 
