@@ -75,6 +75,7 @@ const OpRow* find_op(std::string_view name);
 
 // Families (ir/ops/<family>.cpp); ir/ops/table.cpp puts them together.
 std::vector<OpRow> attention_ops();
+std::vector<OpRow> axis_product_ops();
 std::vector<OpRow> cast_ops();
 std::vector<OpRow> contraction_ops();
 std::vector<OpRow> create_ops();

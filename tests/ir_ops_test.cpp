@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
 #include <functional>
 #include <random>
 #include <set>
@@ -59,6 +60,18 @@ TEST(OpTable, RowsAreUniqueAndSorted) {
   }
   EXPECT_NE(op_table_text().find("  aten.relu.default\n"), std::string::npos);
 }
+
+#ifndef __EMSCRIPTEN__  // reads the source tree
+TEST(OpTable, TheExportersListIsTheTable) {
+  const std::string here = __FILE__;
+  std::ifstream file(here.substr(0, here.rfind("tests/")) + "py-sdk/wasmkiln/opset.txt");
+  ASSERT_TRUE(file.good());
+  std::set<std::string, std::less<>> listed;
+  for (std::string name; file >> name;) listed.insert(name);
+  for (const OpRow& row : op_table()) EXPECT_TRUE(listed.count(row.name)) << row.name << " is missing in py-sdk/wasmkiln/opset.txt";
+  EXPECT_EQ(listed.size(), op_table().size()) << "py-sdk/wasmkiln/opset.txt lists operators that the table does not have";
+}
+#endif
 
 struct UnaryCase {
   const char* name;

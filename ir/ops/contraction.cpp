@@ -35,9 +35,10 @@ Result<ValueId> transposed(Legalizer& l, const Node& node, ValueId x, ValueId w,
   PadAttrs zeros{{0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}, 0};
   SliceAttrs crop{{0, 0, 0, 0}, {1, 1, 1, 1}};
   for (size_t i = 0; i < 2; ++i) {
-    const int64_t k = sw[2 + i].value, stride = attrs.stride[i], reach = attrs.dilation[i] * (k - 1);
-    if (stride < 1 || stride > kMax || attrs.dilation[i] < 1 || attrs.dilation[i] > kMax || extra[i] < 0 || extra[i] > kMax || sx[2 + i].value > kMax)
+    const int64_t k = sw[2 + i].value, stride = attrs.stride[i];
+    if (stride < 1 || stride > kMax || attrs.dilation[i] < 1 || attrs.dilation[i] > kMax || extra[i] < 0 || extra[i] > kMax || k > kMax || sx[2 + i].value > kMax)
       return misfit(node.source + ": attributes out of range");
+    const int64_t reach = attrs.dilation[i] * (k - 1);
     KILN_ASSIGN(w, l.b.slice_axis(w, static_cast<int64_t>(2 + i), k - 1, k, -1));
     if (attrs.pad_begin[i] < 0 || attrs.pad_begin[i] > reach) return l.unsupported(node, "padding beyond the kernel is not supported");
     lifted.insert(lifted.end(), {sx[2 + i], Dim(1)});

@@ -185,6 +185,49 @@ Status roll(Legalizer& l, const Node& node) {
   return l.set(node, x);
 }
 
+/// self with a run of one axis replaced by src: what stands before, src, what stands after.
+Result<ValueId> replace_run(Legalizer& l, ValueId x, ValueId src, int64_t axis, int64_t begin) {
+  const int64_t size = l.b.shape(x)[static_cast<size_t>(axis)].value, count = l.b.shape(src)[static_cast<size_t>(axis)].value;
+  std::vector<ValueId> parts;
+  if (begin > 0) {
+    KILN_ASSIGN(const ValueId head, l.b.slice_axis(x, axis, 0, begin));
+    parts.push_back(head);
+  }
+  parts.push_back(src);
+  if (begin + count < size) {
+    KILN_ASSIGN(const ValueId tail, l.b.slice_axis(x, axis, begin + count, size - begin - count));
+    parts.push_back(tail);
+  }
+  return l.b.concat(parts, axis);
+}
+
+Status slice_scatter(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const ValueId given, l.need(node, 1));
+  KILN_ASSIGN(const ValueId src, l.b.cast(given, l.b.value(x).dtype));
+  if (l.b.rank(x) == 0 || l.b.rank(src) != l.b.rank(x)) return misfit(node.source + ": the source does not fit");
+  if (l.integer(node, "step", 1) != 1) return l.unsupported(node, "steps are not supported");
+  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
+  const int64_t size = l.b.shape(x)[static_cast<size_t>(axis)].value, first = l.integer(node, "start", 0);
+  const int64_t begin = std::clamp<int64_t>(first < 0 ? std::max(first, -size) + size : first, 0, size);
+  KILN_ASSIGN(const ValueId y, replace_run(l, x, src, axis, begin));
+  return l.set(node, y);
+}
+
+Status select_scatter(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const ValueId given, l.need(node, 1));
+  KILN_ASSIGN(const ValueId src, l.b.cast(given, l.b.value(x).dtype));
+  if (l.b.rank(x) == 0 || l.b.rank(src) + 1 != l.b.rank(x)) return misfit(node.source + ": the source does not fit");
+  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
+  KILN_ASSIGN(const int64_t i, l.axis(l.integer(node, "index", 0), l.b.shape(x)[static_cast<size_t>(axis)].value));
+  Shape lifted = l.b.shape(src);
+  lifted.insert(lifted.begin() + axis, Dim(1));
+  KILN_ASSIGN(const ValueId row, l.b.reshape(src, lifted));
+  KILN_ASSIGN(const ValueId y, replace_run(l, x, row, axis, i));
+  return l.set(node, y);
+}
+
 }  // namespace
 
 std::vector<OpRow> join_ops() {
@@ -192,7 +235,8 @@ std::vector<OpRow> join_ops() {
       {"aten.cat.default", cat},           {"aten.chunk.default", split},  {"aten.constant_pad_nd.default", pad},
       {"aten.flip.default", flip},         {"aten.narrow.default", narrow}, {"aten.pad.default", pad},
       {"aten.roll.default", roll},         {"aten.select.int", select},    {"aten.select_copy.int", select},
-      {"aten.slice.Tensor", slice},        {"aten.slice_copy.Tensor", slice}, {"aten.split.Tensor", split},
+      {"aten.select_scatter.default", select_scatter},
+      {"aten.slice.Tensor", slice},        {"aten.slice_copy.Tensor", slice}, {"aten.slice_scatter.default", slice_scatter}, {"aten.split.Tensor", split},
       {"aten.split.sizes", split},         {"aten.split_with_sizes.default", split}, {"aten.split_with_sizes_copy.default", split},
       {"aten.stack.default", stack},       {"aten.unbind.int", unbind},
   };

@@ -104,12 +104,33 @@ Status instance_norm(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
+/// Batch norm by the batch's own statistics (what instance norm becomes): each channel is one row.
+Status own_statistics(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
+  const Shape s = l.b.shape(x);
+  if (s.size() < 2) return misfit(node.source + ": at least 2 dims are needed");
+  std::vector<int64_t> channel_first{1, 0};
+  for (int64_t i = 2; i < l.b.rank(x); ++i) channel_first.push_back(i);  // its own inverse
+  NormAttrs attrs;
+  attrs.kind = NormKind::layer_norm;
+  attrs.axis = 1;
+  attrs.eps = l.number(node, "eps", 1e-5);
+  KILN_ASSIGN(const ValueId swapped, l.b.permute(x, channel_first));
+  KILN_ASSIGN(const ValueId rows, l.b.reshape(swapped, {s[1], Dim(element_count(s) / s[1].value)}));
+  KILN_ASSIGN(const ValueId normed, l.b.layer_norm(rows, kNoValue, kNoValue, attrs));
+  KILN_ASSIGN(const ValueId apart, l.b.reshape(normed, Shape(l.b.shape(swapped))));
+  KILN_ASSIGN(const ValueId back, l.b.permute(apart, channel_first));
+  KILN_ASSIGN(const ValueId y, affine(l, back, l.in(node, 1), l.in(node, 2)));
+  return l.set(node, y);
+}
+
 }  // namespace
 
 std::vector<OpRow> norm_ops() {
   return {
       {"aten._log_softmax.default", softmax<true>},
       {"aten._native_batch_norm_legit_no_training.default", batch_norm},
+      {"aten._native_batch_norm_legit.no_stats", own_statistics},
       {"aten._softmax.default", softmax<false>},
       {"aten.batch_norm.default", batch_norm},
       {"aten.group_norm.default", group_norm},

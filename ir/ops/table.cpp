@@ -14,7 +14,7 @@ const std::vector<OpRow>& op_table() {
         {"attention", attention_ops}, {"cast", cast_ops},     {"contraction", contraction_ops},    {"create", create_ops},
         {"gather", gather_ops},       {"layout", layout_ops}, {"layout", join_ops},                {"norm", norm_ops},
         {"pointwise", pointwise_unary_ops},                   {"pointwise", pointwise_binary_ops}, {"reduce", reduce_ops},
-        {"window", window_ops},
+        {"window", window_ops},       {"axis_product", axis_product_ops},
     };
     std::vector<OpRow> rows;
     for (const auto& family : families) {

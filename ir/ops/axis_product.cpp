@@ -1,0 +1,94 @@
+// Linear functions along an axis as products with a matrix that depends on nothing: bilinear resizing, running sums. The matrix is a map
+// over two ramps, which the lowering evaluates once, at load.
+#include <algorithm>
+
+#include "ir/legalizer.h"
+
+namespace kiln {
+namespace {
+
+constexpr int64_t kMaxAxis = 4096;
+
+ValueId reals(Legalizer& l, const std::vector<double>& values, const Shape& shape) {
+  return l.b.constant(DType::f32, shape, write_constant(values, DType::f32));
+}
+
+std::vector<double> ramp(int64_t count) {
+  std::vector<double> values;
+  for (int64_t i = 0; i < count; ++i) values.push_back(static_cast<double>(i));
+  return values;
+}
+
+/// Row o holds the weights of the source pixels of output pixel o: max(0, 1 − |position(o) − i|). [out, in]
+Result<ValueId> interpolation(Legalizer& l, int64_t in, int64_t out, bool align_corners, double scale) {
+  std::vector<double> positions;
+  for (int64_t o = 0; o < out; ++o) {
+    const auto at = static_cast<double>(o);
+    const double step = align_corners ? (out > 1 ? static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0) : scale;
+    positions.push_back(std::clamp(align_corners ? at * step : (at + 0.5) * step - 0.5, 0.0, static_cast<double>(in - 1)));
+  }
+  Fx f;
+  const Term distance = f.un(PointOp::abs, f.in(0) - f.in(1));
+  const Term t = f.bin(PointOp::max, f.c(1) - distance, f.c(0));
+  return l.b.map(f.finish(t), {reals(l, positions, {out, 1}), reals(l, ramp(in), {in})}, DType::f32);
+}
+
+/// Rows · x · columnsᵀ on [N, C, H, W].
+Status bilinear(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
+  const Shape from = l.b.shape(x), to = l.out_shape(node);
+  if (from.size() != 4 || to.size() != 4) return misfit(node.source + ": expected 4 dims");
+  const bool align = l.flag(node, "align_corners", false);
+  std::array<ValueId, 2> matrices{};
+  const char* scales[] = {"scales_h", "scales_w"};
+  for (size_t i = 0; i < 2; ++i) {
+    const int64_t in = from[2 + i].value, out = to[2 + i].value;
+    if (in > kMaxAxis || out > kMaxAxis || out < 1) return l.unsupported(node, "at most 4096 rows and columns are supported");
+    // A scale that was given counts; else the ratio of the sizes.
+    const double given = l.number(node, scales[i], 0);
+    const double scale = given > 0 ? 1 / given : static_cast<double>(in) / static_cast<double>(out);
+    KILN_ASSIGN(matrices[i], interpolation(l, in, out, align, scale));
+  }
+  KILN_ASSIGN(const ValueId wide, l.b.matmul(x, matrices[1], true));
+  KILN_ASSIGN(const ValueId y, l.b.matmul(matrices[0], wide));
+  return l.set(node, y);
+}
+
+/// x · (1 where i ≤ j), on the last axis.
+Status cumsum(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  const int64_t rank = l.b.rank(x);
+  if (rank == 0) return l.set(node, x);
+  if (l.b.value(x).dtype != DType::f32 || l.out_dtype(node) != DType::f32) return l.unsupported(node, "only float32 is supported");
+  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), rank));
+  const int64_t n = l.b.shape(x)[static_cast<size_t>(axis)].value;
+  if (n > kMaxAxis) return l.unsupported(node, "at most 4096 elements are supported");
+  std::vector<int64_t> last;
+  for (int64_t i = 0; i < rank; ++i) last.push_back(i);
+  std::swap(last[static_cast<size_t>(axis)], last.back());  // its own inverse
+  Fx f;
+  const Term t = f.to(f.bin(PointOp::le, f.in(0), f.in(1)), Lane::f32);
+  KILN_ASSIGN(const ValueId triangle, l.b.map(f.finish(t), {reals(l, ramp(n), {n, 1}), reals(l, ramp(n), {n})}, DType::f32));
+  KILN_ASSIGN(ValueId y, l.b.permute(x, last));
+  if (rank == 1) {
+    KILN_ASSIGN(y, l.b.reshape(y, {Dim(1), Dim(n)}));
+  }
+  KILN_ASSIGN(y, l.b.matmul(y, triangle));
+  if (rank == 1) {
+    KILN_ASSIGN(y, l.b.reshape(y, {Dim(n)}));
+  }
+  KILN_ASSIGN(y, l.b.permute(y, last));
+  return l.set(node, y);
+}
+
+}  // namespace
+
+std::vector<OpRow> axis_product_ops() {
+  return {
+      {"aten.cumsum.default", cumsum},
+      {"aten.upsample_bilinear2d.default", bilinear},
+      {"aten.upsample_bilinear2d.vec", bilinear},
+  };
+}
+
+}  // namespace kiln
