@@ -5,6 +5,12 @@ namespace kiln {
 Vec load_strided(Emitter& e, Mem at, DType type, int64_t stride, int lanes) {
   const Vec v = e.vec();
   const int64_t size = size_of(type);
+  if (stride < 0) {  // offsets may not be negative: count them from the last element, which lies lowest
+    const int64_t back = (lanes - 1) * stride * size;
+    const Int lowest = e.integer();
+    add(e, lowest, at.base, at.offset + back);
+    at = {lowest, -back};
+  }
   if (stride == 1) {
     e.load(v, at, type, lanes);
   } else if (stride == 0 && size == 4) {

@@ -188,7 +188,8 @@ Vec tanh(Emitter& e, Vec x0) {
 Vec sigmoid(Emitter& e, Vec x) {
   const Calc c(e);
   const Vec one = c.k(1);
-  return c.div(one, c.add(one, exp(e, c.op(VecUnary::neg, x))));
+  // exp_flushed answers inf from 88.4 to 89: 0 comes out where the sigmoid is below 5e-39
+  return c.div(one, c.add(one, exp_flushed(e, c.min(c.op(VecUnary::neg, x), c.k(89)))));
 }
 
 Vec pow(Emitter& e, Vec x, Vec y) {

@@ -7,7 +7,7 @@
 namespace kiln::math {
 
 Vec exp(Emitter& e, Vec x);      ///< 2e-7; 0 below -103.9, inf above 88.72. Cephes expf, degree-5 polynomial on [-ln2/2, ln2/2]
-Vec exp_flushed(Emitter& e, Vec x);  ///< 2e-7 for x in [-87.3, 88]; 0 below (no denormals): for softmax, two thirds of exp's cost
+Vec exp_flushed(Emitter& e, Vec x);  ///< 2e-7 for x in [-87.3, 88.3]; 0 below (no denormals), not for x above 89: softmax
 Vec expm1(Emitter& e, Vec x);    ///< 6e-7; polynomial near 0, exp(x) - 1 elsewhere
 Vec log(Emitter& e, Vec x);      ///< 2e-7 (absolute 1e-7 near 1); NaN below 0, -inf at 0. Cephes logf
 Vec log1p(Emitter& e, Vec x);    ///< 4e-7; log(1+x) corrected by the rounding of 1+x (Kahan)

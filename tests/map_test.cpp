@@ -90,6 +90,31 @@ TEST(Map, Transposes) {
   }
 }
 
+/// A flipped input: its operand is the address of the element that comes first.
+TEST(Map, NegativeStrides) {
+  for (const Target& target : targets()) {
+    MapSpec s;
+    s.dims = {5, 37};
+    s.out.strides = {37, 1};
+    s.inputs.push_back({DType::f32, {-37, -1}});
+    s.inputs.push_back({DType::u8, {37, -1}});
+    s.expr.input(0);
+    s.expr.input(1, Lane::i32);
+    const uint16_t wide = s.expr.unary(PointOp::to_f32, 1);
+    s.expr.binary(PointOp::add, 0, wide);
+    Guarded<float> out(185), in(185);
+    Guarded<uint8_t> bytes(185);
+    for (int64_t i = 0; i < 185; ++i) in[i] = static_cast<float>(1000 * i), bytes[i] = static_cast<uint8_t>(i);
+    Kernel kernel(target, s);
+    kernel.allow(out.data(), out.bytes());
+    kernel.allow(in.data(), in.bytes());
+    kernel.allow(bytes.data(), bytes.bytes());
+    ASSERT_TRUE(kernel.run({out.data(), &in[184], &bytes[36]}).ok());
+    for (int64_t r = 0; r < 5; ++r)
+      for (int64_t c = 0; c < 37; ++c) ASSERT_EQ(out[r * 37 + c], in[184 - r * 37 - c] + static_cast<float>(bytes[r * 37 + 36 - c])) << to_string(target);
+  }
+}
+
 /// Every pair of types in memory, read and written through the lanes of an expression.
 template <class From, class To>
 void check_cast(const Target& target, DType from, DType to, PointOp op, Lane lane, To (*expected)(From)) {
