@@ -8,21 +8,41 @@ namespace kiln {
 int arity(PointOp op) {
   switch (op) {
     case PointOp::input:
-    case PointOp::constant: return 0;
-    case PointOp::select: return 3;
-    case PointOp::add: case PointOp::sub: case PointOp::mul: case PointOp::min: case PointOp::max: case PointOp::div:
-    case PointOp::pow: case PointOp::atan2: case PointOp::fmod:
-    case PointOp::eq: case PointOp::ne: case PointOp::lt: case PointOp::le: case PointOp::gt: case PointOp::ge:
-    case PointOp::logical_and: case PointOp::logical_or: case PointOp::logical_xor: return 2;
-    default: return 1;
+    case PointOp::constant:
+      return 0;
+    case PointOp::select:
+      return 3;
+    case PointOp::add:
+    case PointOp::sub:
+    case PointOp::mul:
+    case PointOp::min:
+    case PointOp::max:
+    case PointOp::div:
+    case PointOp::pow:
+    case PointOp::atan2:
+    case PointOp::fmod:
+    case PointOp::eq:
+    case PointOp::ne:
+    case PointOp::lt:
+    case PointOp::le:
+    case PointOp::gt:
+    case PointOp::ge:
+    case PointOp::logical_and:
+    case PointOp::logical_or:
+    case PointOp::logical_xor:
+      return 2;
+    default:
+      return 1;
   }
 }
 
 const char* name_of(PointOp op) {
   constexpr const char* kNames[] = {
-      "in", "c", "add", "sub", "mul", "min", "max", "div", "pow", "atan2", "fmod", "neg", "abs", "sqrt", "rsqrt", "reciprocal", "exp",
-      "log", "log1p", "expm1", "erf", "tanh", "sigmoid", "sin", "cos", "floor", "ceil", "round", "trunc", "eq", "ne", "lt", "le", "gt",
-      "ge", "and", "or", "xor", "not", "select", "to_f32", "to_i32", "to_mask"};
+      "in",    "c",     "add", "sub",    "mul",     "min",    "max",        "div",   "pow",
+      "atan2", "fmod",  "neg", "abs",    "sqrt",    "rsqrt",  "reciprocal", "exp",   "log",
+      "log1p", "expm1", "erf", "tanh",   "sigmoid", "sin",    "cos",        "floor", "ceil",
+      "round", "trunc", "eq",  "ne",     "lt",      "le",     "gt",         "ge",    "and",
+      "or",    "xor",   "not", "select", "to_f32",  "to_i32", "to_mask"};
   return kNames[static_cast<int>(op)];
 }
 
@@ -44,20 +64,37 @@ uint16_t append(Expr& expr, const PointInst& inst) {
 
 Lane result_lane(PointOp op, Lane operand) {
   switch (op) {
-    case PointOp::eq: case PointOp::ne: case PointOp::lt: case PointOp::le: case PointOp::gt: case PointOp::ge:
-    case PointOp::to_mask: return Lane::mask;
-    case PointOp::to_f32: return Lane::f32;
-    case PointOp::to_i32: return Lane::i32;
-    default: return operand;
+    case PointOp::eq:
+    case PointOp::ne:
+    case PointOp::lt:
+    case PointOp::le:
+    case PointOp::gt:
+    case PointOp::ge:
+    case PointOp::to_mask:
+      return Lane::mask;
+    case PointOp::to_f32:
+      return Lane::f32;
+    case PointOp::to_i32:
+      return Lane::i32;
+    default:
+      return operand;
   }
 }
 
 }  // namespace
 
-uint16_t Expr::input(int operand, Lane lane) { return append(*this, {PointOp::input, lane, static_cast<uint16_t>(operand), 0, 0, 0}); }
-uint16_t Expr::constant(float value, Lane lane) { return append(*this, {PointOp::constant, lane, 0, 0, 0, value}); }
-uint16_t Expr::unary(PointOp op, uint16_t a) { return append(*this, {op, result_lane(op, insts[a].lane), a, 0, 0, 0}); }
-uint16_t Expr::binary(PointOp op, uint16_t a, uint16_t b) { return append(*this, {op, result_lane(op, insts[a].lane), a, b, 0, 0}); }
+uint16_t Expr::input(int operand, Lane lane) {
+  return append(*this, {PointOp::input, lane, static_cast<uint16_t>(operand), 0, 0, 0});
+}
+uint16_t Expr::constant(float value, Lane lane) {
+  return append(*this, {PointOp::constant, lane, 0, 0, 0, value});
+}
+uint16_t Expr::unary(PointOp op, uint16_t a) {
+  return append(*this, {op, result_lane(op, insts[a].lane), a, 0, 0, 0});
+}
+uint16_t Expr::binary(PointOp op, uint16_t a, uint16_t b) {
+  return append(*this, {op, result_lane(op, insts[a].lane), a, b, 0, 0});
+}
 uint16_t Expr::select(uint16_t mask, uint16_t a, uint16_t b) {
   return append(*this, {PointOp::select, insts[a].lane, mask, a, b, 0});
 }
@@ -68,7 +105,8 @@ Expr identity_expr(Lane lane) {
   return e;
 }
 
-Expr compose(const Expr& outer, int slot, const Expr& inner, const std::vector<int>& outer_map, const std::vector<int>& inner_map) {
+Expr compose(const Expr& outer, int slot, const Expr& inner, const std::vector<int>& outer_map,
+             const std::vector<int>& inner_map) {
   Expr result;
   const auto copy = [&](const Expr& from, const std::vector<int>& map, int replaced, uint16_t replacement) {
     std::vector<uint16_t> at(from.insts.size());
@@ -112,7 +150,11 @@ std::string to_string(const Expr& expr) {
       text += buffer;
     } else {
       const int n = arity(i.op);
-      std::snprintf(buffer, sizeof buffer, n == 1 ? "(%d)" : n == 2 ? "(%d,%d)" : "(%d,%d,%d)", i.a, i.b, i.c);
+      std::snprintf(buffer, sizeof buffer,
+                    n == 1   ? "(%d)"
+                    : n == 2 ? "(%d,%d)"
+                             : "(%d,%d,%d)",
+                    i.a, i.b, i.c);
       text += buffer;
     }
   }

@@ -7,7 +7,8 @@ namespace {
 
 class ExprEmitter {
  public:
-  ExprEmitter(Emitter& emitter, const Expr& expr, const std::vector<Vec>& inputs) : e_(emitter), expr_(expr), inputs_(inputs) {}
+  ExprEmitter(Emitter& emitter, const Expr& expr, const std::vector<Vec>& inputs)
+      : e_(emitter), expr_(expr), inputs_(inputs) {}
 
   Vec run() {
     regs_.reserve(expr_.insts.size());
@@ -18,14 +19,17 @@ class ExprEmitter {
  private:
   Vec emit(const PointInst& i) {
     switch (i.op) {
-      case PointOp::input: return inputs_[i.a];
-      case PointOp::constant: return i.lane == Lane::f32 ? splat(i.value) : splat_i32(constant_bits(i));
+      case PointOp::input:
+        return inputs_[i.a];
+      case PointOp::constant:
+        return i.lane == Lane::f32 ? splat(i.value) : splat_i32(constant_bits(i));
       case PointOp::select: {
         const Vec v = e_.vec();
         e_.select(v, regs_[i.a], regs_[i.b], regs_[i.c]);
         return v;
       }
-      default: return arity(i.op) == 2 ? binary(i, regs_[i.a], regs_[i.b]) : unary(i, regs_[i.a]);
+      default:
+        return arity(i.op) == 2 ? binary(i, regs_[i.a], regs_[i.b]) : unary(i, regs_[i.a]);
     }
   }
   static int32_t constant_bits(const PointInst& i) {
@@ -67,25 +71,38 @@ class ExprEmitter {
   Vec binary(const PointInst& i, Vec a, Vec b) {
     const bool f32 = lane_of(i.a) == Lane::f32;
     switch (i.op) {
-      case PointOp::add: return op(f32 ? VecBinary::add : VecBinary::i32_add, a, b);
-      case PointOp::sub: return op(f32 ? VecBinary::sub : VecBinary::i32_sub, a, b);
-      case PointOp::mul: return op(f32 ? VecBinary::mul : VecBinary::i32_mul, a, b);
-      case PointOp::min: return f32 ? min_max(VecBinary::min, i, a, b) : op(VecBinary::i32_min, a, b);
-      case PointOp::max: return f32 ? min_max(VecBinary::max, i, a, b) : op(VecBinary::i32_max, a, b);
-      case PointOp::div: return f32 ? op(VecBinary::div, a, b) : math::divide_i32(e_, a, b);
-      case PointOp::pow: return math::pow(e_, a, b);
-      case PointOp::atan2: return math::atan2(e_, a, b);
-      case PointOp::fmod: return math::fmod(e_, a, b);
-      case PointOp::logical_and: return op(VecBinary::and_, a, b);
-      case PointOp::logical_or: return op(VecBinary::or_, a, b);
-      case PointOp::logical_xor: return op(VecBinary::xor_, a, b);
+      case PointOp::add:
+        return op(f32 ? VecBinary::add : VecBinary::i32_add, a, b);
+      case PointOp::sub:
+        return op(f32 ? VecBinary::sub : VecBinary::i32_sub, a, b);
+      case PointOp::mul:
+        return op(f32 ? VecBinary::mul : VecBinary::i32_mul, a, b);
+      case PointOp::min:
+        return f32 ? min_max(VecBinary::min, i, a, b) : op(VecBinary::i32_min, a, b);
+      case PointOp::max:
+        return f32 ? min_max(VecBinary::max, i, a, b) : op(VecBinary::i32_max, a, b);
+      case PointOp::div:
+        return f32 ? op(VecBinary::div, a, b) : math::divide_i32(e_, a, b);
+      case PointOp::pow:
+        return math::pow(e_, a, b);
+      case PointOp::atan2:
+        return math::atan2(e_, a, b);
+      case PointOp::fmod:
+        return math::fmod(e_, a, b);
+      case PointOp::logical_and:
+        return op(VecBinary::and_, a, b);
+      case PointOp::logical_or:
+        return op(VecBinary::or_, a, b);
+      case PointOp::logical_xor:
+        return op(VecBinary::xor_, a, b);
       default: {
         const auto c = static_cast<Compare>(static_cast<int>(i.op) - static_cast<int>(PointOp::eq));
         return compare(f32 ? Lane::f32 : Lane::i32, c, a, b);
       }
     }
   }
-  /// With a constant operand (relu, clamp) the order of operands alone keeps a NaN: min(a,b) is b < a ? b : a.
+  /// With a constant operand (relu, clamp) the order of operands alone keeps a NaN: min(a,b) is b < a ? b :
+  /// a.
   Vec min_max(VecBinary o, const PointInst& i, Vec a, Vec b) {
     if (expr_.insts[i.b].op == PointOp::constant) return op(o, a, b);
     if (expr_.insts[i.a].op == PointOp::constant) return op(o, b, a);
@@ -96,25 +113,44 @@ class ExprEmitter {
     const Lane from = lane_of(i.a);
     const bool f32 = from == Lane::f32;
     switch (i.op) {
-      case PointOp::neg: return op(f32 ? VecUnary::neg : VecUnary::i32_neg, a);
-      case PointOp::abs: return op(f32 ? VecUnary::abs : VecUnary::i32_abs, a);
-      case PointOp::sqrt: return op(VecUnary::sqrt, a);
-      case PointOp::rsqrt: return op(VecBinary::div, splat(1), op(VecUnary::sqrt, a));
-      case PointOp::reciprocal: return op(VecBinary::div, splat(1), a);
-      case PointOp::exp: return math::exp(e_, a);
-      case PointOp::log: return math::log(e_, a);
-      case PointOp::log1p: return math::log1p(e_, a);
-      case PointOp::expm1: return math::expm1(e_, a);
-      case PointOp::erf: return math::erf(e_, a);
-      case PointOp::tanh: return math::tanh(e_, a);
-      case PointOp::sigmoid: return math::sigmoid(e_, a);
-      case PointOp::sin: return math::sin(e_, a);
-      case PointOp::cos: return math::cos(e_, a);
-      case PointOp::floor: return op(VecUnary::floor, a);
-      case PointOp::ceil: return op(VecUnary::ceil, a);
-      case PointOp::round: return op(VecUnary::round, a);
-      case PointOp::trunc: return op(VecUnary::trunc, a);
-      case PointOp::logical_not: return op(VecUnary::not_, a);
+      case PointOp::neg:
+        return op(f32 ? VecUnary::neg : VecUnary::i32_neg, a);
+      case PointOp::abs:
+        return op(f32 ? VecUnary::abs : VecUnary::i32_abs, a);
+      case PointOp::sqrt:
+        return op(VecUnary::sqrt, a);
+      case PointOp::rsqrt:
+        return op(VecBinary::div, splat(1), op(VecUnary::sqrt, a));
+      case PointOp::reciprocal:
+        return op(VecBinary::div, splat(1), a);
+      case PointOp::exp:
+        return math::exp(e_, a);
+      case PointOp::log:
+        return math::log(e_, a);
+      case PointOp::log1p:
+        return math::log1p(e_, a);
+      case PointOp::expm1:
+        return math::expm1(e_, a);
+      case PointOp::erf:
+        return math::erf(e_, a);
+      case PointOp::tanh:
+        return math::tanh(e_, a);
+      case PointOp::sigmoid:
+        return math::sigmoid(e_, a);
+      case PointOp::sin:
+        return math::sin(e_, a);
+      case PointOp::cos:
+        return math::cos(e_, a);
+      case PointOp::floor:
+        return op(VecUnary::floor, a);
+      case PointOp::ceil:
+        return op(VecUnary::ceil, a);
+      case PointOp::round:
+        return op(VecUnary::round, a);
+      case PointOp::trunc:
+        return op(VecUnary::trunc, a);
+      case PointOp::logical_not:
+        return op(VecUnary::not_, a);
       case PointOp::to_f32:
         if (from == Lane::mask) return op(VecBinary::and_, a, splat(1));
         return from == Lane::i32 ? op(VecUnary::i32_to_f32, a) : a;
@@ -135,6 +171,8 @@ class ExprEmitter {
 
 }  // namespace
 
-Vec emit_expr(Emitter& e, const Expr& expr, const std::vector<Vec>& inputs) { return ExprEmitter(e, expr, inputs).run(); }
+Vec emit_expr(Emitter& e, const Expr& expr, const std::vector<Vec>& inputs) {
+  return ExprEmitter(e, expr, inputs).run();
+}
 
 }  // namespace kiln

@@ -10,7 +10,9 @@ namespace {
 
 using Sizes = std::vector<int64_t>;
 
-int64_t product(const Sizes& s) { return std::accumulate(s.begin(), s.end(), int64_t{1}, std::multiplies<>()); }
+int64_t product(const Sizes& s) {
+  return std::accumulate(s.begin(), s.end(), int64_t{1}, std::multiplies<>());
+}
 
 /// Appends " name=value" fields; a spec's text is its identity, so every field goes in.
 class Text {
@@ -41,18 +43,38 @@ class Text {
 };
 
 std::string text(const ContractionSpec& s) {
-  return Text("contraction").field("b", s.batch).field("ab", s.a_batch).field("bb", s.b_batch).field("cb", s.c_batch)
-      .field("o", Sizes{s.oh, s.ow}).field("k", Sizes{s.kh, s.kw, s.k}).field("n", s.n).field("a", Sizes{s.a_row, s.a_col})
-      .field("at", Sizes{s.a_tap_row, s.a_tap_col}).field("c", Sizes{s.c_row, s.c_col}).epilogue(s.epilogue).take();
+  return Text("contraction")
+      .field("b", s.batch)
+      .field("ab", s.a_batch)
+      .field("bb", s.b_batch)
+      .field("cb", s.c_batch)
+      .field("o", Sizes{s.oh, s.ow})
+      .field("k", Sizes{s.kh, s.kw, s.k})
+      .field("n", s.n)
+      .field("a", Sizes{s.a_row, s.a_col})
+      .field("at", Sizes{s.a_tap_row, s.a_tap_col})
+      .field("c", Sizes{s.c_row, s.c_col})
+      .epilogue(s.epilogue)
+      .take();
 }
 std::string text(const PackSpec& s) {
-  return Text("pack").field("b", s.batch).field("sb", s.src_batch).field("db", s.dst_batch).field("k", Sizes{s.kh, s.kw, s.k, s.n})
-      .field("s", Sizes{s.src_kh, s.src_kw, s.src_k, s.src_n}).take();
+  return Text("pack")
+      .field("b", s.batch)
+      .field("sb", s.src_batch)
+      .field("db", s.dst_batch)
+      .field("k", Sizes{s.kh, s.kw, s.k, s.n})
+      .field("s", Sizes{s.src_kh, s.src_kw, s.src_k, s.src_n})
+      .take();
 }
 std::string text(const DepthwiseSpec& s) {
-  return Text("depthwise").field("b", s.batch).field("o", Sizes{s.oh, s.ow, s.c}).field("k", Sizes{s.kh, s.kw})
+  return Text("depthwise")
+      .field("b", s.batch)
+      .field("o", Sizes{s.oh, s.ow, s.c})
+      .field("k", Sizes{s.kh, s.kw})
       .field("i", Sizes{s.in_batch, s.in_row, s.in_col, s.in_tap_row, s.in_tap_col})
-      .field("c", Sizes{s.out_batch, s.out_row, s.out_col}).epilogue(s.epilogue).take();
+      .field("c", Sizes{s.out_batch, s.out_row, s.out_col})
+      .epilogue(s.epilogue)
+      .take();
 }
 std::string text(const MapSpec& s) {
   Text t("map");
@@ -61,25 +83,57 @@ std::string text(const MapSpec& s) {
   return t.take();
 }
 std::string text(const ReduceSpec& s) {
-  return Text("reduce").field("kind", static_cast<int64_t>(s.kind)).field("kept", s.kept).field("red", s.reduced).field("ik", s.in_kept)
-      .field("ir", s.in_reduced).field("ok", s.out_kept).type("t", s.dtype).type("to", s.out_dtype).epilogue(s.epilogue).take();
+  return Text("reduce")
+      .field("kind", static_cast<int64_t>(s.kind))
+      .field("kept", s.kept)
+      .field("red", s.reduced)
+      .field("ik", s.in_kept)
+      .field("ir", s.in_reduced)
+      .field("ok", s.out_kept)
+      .type("t", s.dtype)
+      .type("to", s.out_dtype)
+      .epilogue(s.epilogue)
+      .take();
 }
 std::string text(const NormSpec& s) {
   char eps[32];
   std::snprintf(eps, sizeof eps, "%.9g", static_cast<double>(s.eps));
-  return Text("norm").field("kind", static_cast<int64_t>(s.kind)).field("rows", s.rows).field("ir", s.in_rows).field("or", s.out_rows)
-      .field("cols", s.cols).raw("eps", eps).field("sc", Sizes{s.has_scale, s.has_shift}).epilogue(s.epilogue).take();
+  return Text("norm")
+      .field("kind", static_cast<int64_t>(s.kind))
+      .field("rows", s.rows)
+      .field("ir", s.in_rows)
+      .field("or", s.out_rows)
+      .field("cols", s.cols)
+      .raw("eps", eps)
+      .field("sc", Sizes{s.has_scale, s.has_shift})
+      .epilogue(s.epilogue)
+      .take();
 }
 std::string text(const WindowSpec& s) {
-  return Text("window").field("kind", static_cast<int64_t>(s.kind)).field("b", s.batch).field("i", Sizes{s.ih, s.iw})
-      .field("o", Sizes{s.oh, s.ow, s.c}).field("k", Sizes{s.kh, s.kw}).field("st", Sizes{s.stride_h, s.stride_w})
-      .field("di", Sizes{s.dilation_h, s.dilation_w}).field("p", Sizes{s.pad_top, s.pad_left})
-      .field("div", Sizes{s.divide_by_all, s.divisor}).field("si", Sizes{s.in_batch, s.in_row, s.in_col})
-      .field("so", Sizes{s.out_batch, s.out_row, s.out_col}).epilogue(s.epilogue).take();
+  return Text("window")
+      .field("kind", static_cast<int64_t>(s.kind))
+      .field("b", s.batch)
+      .field("i", Sizes{s.ih, s.iw})
+      .field("o", Sizes{s.oh, s.ow, s.c})
+      .field("k", Sizes{s.kh, s.kw})
+      .field("st", Sizes{s.stride_h, s.stride_w})
+      .field("di", Sizes{s.dilation_h, s.dilation_w})
+      .field("p", Sizes{s.pad_top, s.pad_left})
+      .field("div", Sizes{s.divide_by_all, s.divisor})
+      .field("si", Sizes{s.in_batch, s.in_row, s.in_col})
+      .field("so", Sizes{s.out_batch, s.out_row, s.out_col})
+      .epilogue(s.epilogue)
+      .take();
 }
 std::string text(const GatherSpec& s) {
-  return Text("gather").field("n", Sizes{s.outer, s.count, s.slice, s.rows}).field("st", Sizes{s.table_outer, s.table_row})
-      .field("so", Sizes{s.out_outer, s.out_row}).field("si", s.index_stride).type("t", s.dtype).type("ti", s.index_dtype).take();
+  return Text("gather")
+      .field("n", Sizes{s.outer, s.count, s.slice, s.rows})
+      .field("st", Sizes{s.table_outer, s.table_row})
+      .field("so", Sizes{s.out_outer, s.out_row})
+      .field("si", s.index_stride)
+      .type("t", s.dtype)
+      .type("ti", s.index_dtype)
+      .take();
 }
 
 double epilogue_work(const Epilogue& e) { return static_cast<double>(e.expr.insts.size()); }
@@ -88,10 +142,12 @@ struct Work {
   double flops, bytes;
 };
 Work work(const ContractionSpec& s) {
-  const double batch = static_cast<double>(s.batch[0] * s.batch[1]), m = static_cast<double>(s.oh * s.ow), n = static_cast<double>(s.n);
+  const double batch = static_cast<double>(s.batch[0] * s.batch[1]), m = static_cast<double>(s.oh * s.ow),
+               n = static_cast<double>(s.n);
   const double k = static_cast<double>(s.kh * s.kw * s.k);
   const double a = static_cast<double>(s.oh * s.ow * s.k);
-  return {2 * batch * m * n * k, 4 * batch * (a + k * n + m * n * static_cast<double>(1 + s.epilogue.operands.size() / 2))};
+  return {2 * batch * m * n * k,
+          4 * batch * (a + k * n + m * n * static_cast<double>(1 + s.epilogue.operands.size() / 2))};
 }
 Work work(const PackSpec& s) {
   const double n = static_cast<double>(s.batch[0] * s.batch[1] * s.kh * s.kw * s.k * s.n);
@@ -117,7 +173,8 @@ Work work(const NormSpec& s) {
 }
 Work work(const WindowSpec& s) {
   const double out = static_cast<double>(s.batch * s.oh * s.ow * s.c);
-  return {out * static_cast<double>(s.kh * s.kw), 4 * (out + static_cast<double>(s.batch * s.ih * s.iw * s.c))};
+  return {out * static_cast<double>(s.kh * s.kw),
+          4 * (out + static_cast<double>(s.batch * s.ih * s.iw * s.c))};
 }
 Work work(const GatherSpec& s) {
   return {0, 2.0 * static_cast<double>(s.outer * s.count * s.slice * size_of(s.dtype))};
@@ -143,7 +200,9 @@ int num_operands(const KernelSpec& spec) {
     size_t operator()(const DepthwiseSpec& s) { return 3 + s.epilogue.operands.size(); }
     size_t operator()(const MapSpec& s) { return 1 + s.inputs.size(); }
     size_t operator()(const ReduceSpec& s) { return 2 + s.epilogue.operands.size(); }
-    size_t operator()(const NormSpec& s) { return 2u + s.has_scale + s.has_shift + s.epilogue.operands.size(); }
+    size_t operator()(const NormSpec& s) {
+      return 2u + s.has_scale + s.has_shift + s.epilogue.operands.size();
+    }
     size_t operator()(const WindowSpec& s) { return 2 + s.epilogue.operands.size(); }
     size_t operator()(const GatherSpec&) { return 4; }
   };

@@ -76,9 +76,12 @@ TEST(KernelSpec, TextNamesEveryField) {
 
   WindowSpec window;
   int64_t WindowSpec::*const fields[] = {
-      &WindowSpec::batch, &WindowSpec::ih, &WindowSpec::iw, &WindowSpec::oh, &WindowSpec::ow, &WindowSpec::c, &WindowSpec::kh, &WindowSpec::kw,
-      &WindowSpec::stride_h, &WindowSpec::stride_w, &WindowSpec::dilation_h, &WindowSpec::dilation_w, &WindowSpec::pad_top, &WindowSpec::pad_left,
-      &WindowSpec::divisor, &WindowSpec::in_batch, &WindowSpec::in_row, &WindowSpec::in_col, &WindowSpec::out_batch, &WindowSpec::out_row, &WindowSpec::out_col};
+      &WindowSpec::batch,    &WindowSpec::ih,       &WindowSpec::iw,         &WindowSpec::oh,
+      &WindowSpec::ow,       &WindowSpec::c,        &WindowSpec::kh,         &WindowSpec::kw,
+      &WindowSpec::stride_h, &WindowSpec::stride_w, &WindowSpec::dilation_h, &WindowSpec::dilation_w,
+      &WindowSpec::pad_top,  &WindowSpec::pad_left, &WindowSpec::divisor,    &WindowSpec::in_batch,
+      &WindowSpec::in_row,   &WindowSpec::in_col,   &WindowSpec::out_batch,  &WindowSpec::out_row,
+      &WindowSpec::out_col};
   add(window);
   for (const auto field : fields) {
     WindowSpec s = window;

@@ -16,7 +16,8 @@ void check_random_box(const Target& target, Random& random) {
   MapSpec s;
   const int64_t rank = pick(random, 0, 5);
   const bool large = pick(random, 0, 9) == 0;
-  for (int64_t d = 0; d < rank; ++d) s.dims.push_back(pick(random, 1, rank == 1 ? 9000 : large && d < 2 ? 70 : 9));
+  for (int64_t d = 0; d < rank; ++d)
+    s.dims.push_back(pick(random, 1, rank == 1 ? 9000 : large && d < 2 ? 70 : 9));
   s.out.strides = random_strides(random, s.dims);
   for (int i = 0; i < 3; ++i) {
     StridedOperand o;
@@ -32,19 +33,22 @@ void check_random_box(const Target& target, Random& random) {
   std::vector<Guarded<float>> in;
   for (const StridedOperand& o : s.inputs) {
     in.emplace_back(extent(s.dims, o.strides));
-    for (int64_t i = 0; i < in.back().size(); ++i) in.back()[i] = static_cast<float>(pick(random, -1000, 1000)) / 8;  // exact products
+    for (int64_t i = 0; i < in.back().size(); ++i)
+      in.back()[i] = static_cast<float>(pick(random, -1000, 1000)) / 8;  // exact products
   }
   Kernel kernel(target, s);
   kernel.allow(out.data(), out.bytes());
   for (auto& i : in) kernel.allow(i.data(), i.bytes());
-  const Status status = kernel.run({out.data(), in[0].data(), in[1].data(), in[2].data()}, static_cast<int>(pick(random, 1, 3)));
+  const Status status = kernel.run({out.data(), in[0].data(), in[1].data(), in[2].data()},
+                                   static_cast<int>(pick(random, 1, 3)));
   ASSERT_TRUE(status.ok()) << status.error().message << " " << to_string(KernelSpec(s));
   std::vector<bool> written(static_cast<size_t>(out.size()));
   int wrong = 0;
   each_index(s.dims, [&](const Sizes& index) {
     const int64_t at = dot(index, s.out.strides);
     written[static_cast<size_t>(at)] = true;
-    const float expected = in[0][dot(index, s.inputs[0].strides)] * in[1][dot(index, s.inputs[1].strides)] + in[2][dot(index, s.inputs[2].strides)];
+    const float expected = in[0][dot(index, s.inputs[0].strides)] * in[1][dot(index, s.inputs[1].strides)] +
+                           in[2][dot(index, s.inputs[2].strides)];
     wrong += out[at] != expected;
   });
   EXPECT_EQ(wrong, 0) << to_string(KernelSpec(s)) << " on " << to_string(target);
@@ -76,16 +80,18 @@ void check_transpose(const Target& target, const Sizes& dims, const Sizes& in_st
   kernel.allow(out.data(), out.bytes());
   kernel.allow(in.data(), in.bytes());
   ASSERT_TRUE(kernel.run({out.data(), in.data()}, 2).ok());
-  each_index(dims, [&](const Sizes& index) { ASSERT_EQ(out[dot(index, s.out.strides)], static_cast<float>(dot(index, in_strides))); });
+  each_index(dims, [&](const Sizes& index) {
+    ASSERT_EQ(out[dot(index, s.out.strides)], static_cast<float>(dot(index, in_strides)));
+  });
   EXPECT_TRUE(out.intact());
 }
 
 TEST(Map, Transposes) {
   for (const Target& target : targets()) {
-    check_transpose(target, {33, 47, 3}, {47, 1, 33 * 47});     // planes to interleaved channels
-    check_transpose(target, {3, 33, 47}, {1, 47 * 3, 3});       // and back
-    check_transpose(target, {130, 96}, {1, 130});               // blocked
-    check_transpose(target, {75, 97}, {1, 75});                 // no divisor for a block
+    check_transpose(target, {33, 47, 3}, {47, 1, 33 * 47});          // planes to interleaved channels
+    check_transpose(target, {3, 33, 47}, {1, 47 * 3, 3});            // and back
+    check_transpose(target, {130, 96}, {1, 130});                    // blocked
+    check_transpose(target, {75, 97}, {1, 75});                      // no divisor for a block
     check_transpose(target, {2, 5, 24, 9}, {5 * 24 * 9, 9, 45, 1});  // heads
   }
 }
@@ -104,14 +110,17 @@ TEST(Map, NegativeStrides) {
     s.expr.binary(PointOp::add, 0, wide);
     Guarded<float> out(185), in(185);
     Guarded<uint8_t> bytes(185);
-    for (int64_t i = 0; i < 185; ++i) in[i] = static_cast<float>(1000 * i), bytes[i] = static_cast<uint8_t>(i);
+    for (int64_t i = 0; i < 185; ++i)
+      in[i] = static_cast<float>(1000 * i), bytes[i] = static_cast<uint8_t>(i);
     Kernel kernel(target, s);
     kernel.allow(out.data(), out.bytes());
     kernel.allow(in.data(), in.bytes());
     kernel.allow(bytes.data(), bytes.bytes());
     ASSERT_TRUE(kernel.run({out.data(), &in[184], &bytes[36]}).ok());
     for (int64_t r = 0; r < 5; ++r)
-      for (int64_t c = 0; c < 37; ++c) ASSERT_EQ(out[r * 37 + c], in[184 - r * 37 - c] + static_cast<float>(bytes[r * 37 + 36 - c])) << to_string(target);
+      for (int64_t c = 0; c < 37; ++c)
+        ASSERT_EQ(out[r * 37 + c], in[184 - r * 37 - c] + static_cast<float>(bytes[r * 37 + 36 - c]))
+            << to_string(target);
   }
 }
 
@@ -128,12 +137,15 @@ void check_cast(const Target& target, DType from, DType to, PointOp op, Lane lan
     if (op != PointOp::input) s.expr.unary(op, 0);
     Guarded<From> in(n * stride);
     Guarded<To> out(n * stride);
-    for (int64_t i = 0; i < in.size(); ++i) in[i] = static_cast<From>(from == DType::boolean ? i % 3 == 0 : (i - 11) * 3);
+    for (int64_t i = 0; i < in.size(); ++i)
+      in[i] = static_cast<From>(from == DType::boolean ? i % 3 == 0 : (i - 11) * 3);
     Kernel kernel(target, s);
     kernel.allow(out.data(), out.bytes());
     kernel.allow(in.data(), in.bytes());
     ASSERT_TRUE(kernel.run({out.data(), in.data()}).ok());
-    for (int64_t i = 0; i < n; ++i) EXPECT_EQ(out[i * stride], expected(in[i * stride])) << name_of(from) << " to " << name_of(to) << " " << i << " on " << to_string(target);
+    for (int64_t i = 0; i < n; ++i)
+      EXPECT_EQ(out[i * stride], expected(in[i * stride]))
+          << name_of(from) << " to " << name_of(to) << " " << i << " on " << to_string(target);
     EXPECT_TRUE(out.intact());
   }
 }
@@ -141,16 +153,26 @@ void check_cast(const Target& target, DType from, DType to, PointOp op, Lane lan
 TEST(Map, Casts) {
   for (const Target& t : targets()) {
     check_cast<float, float>(t, DType::f32, DType::f32, PointOp::input, Lane::f32, [](float x) { return x; });
-    check_cast<int64_t, float>(t, DType::i64, DType::f32, PointOp::to_f32, Lane::i32, [](int64_t x) { return static_cast<float>(x); });
-    check_cast<float, int64_t>(t, DType::f32, DType::i64, PointOp::to_i32, Lane::f32, [](float x) { return static_cast<int64_t>(x); });
-    check_cast<int32_t, int64_t>(t, DType::i32, DType::i64, PointOp::input, Lane::i32, [](int32_t x) { return static_cast<int64_t>(x); });
-    check_cast<uint8_t, float>(t, DType::u8, DType::f32, PointOp::to_f32, Lane::i32, [](uint8_t x) { return static_cast<float>(x); });
-    check_cast<int8_t, float>(t, DType::i8, DType::f32, PointOp::to_f32, Lane::i32, [](int8_t x) { return static_cast<float>(x); });
-    check_cast<int8_t, int8_t>(t, DType::i8, DType::i8, PointOp::abs, Lane::i32, [](int8_t x) { return static_cast<int8_t>(std::abs(x)); });
-    check_cast<bool, float>(t, DType::boolean, DType::f32, PointOp::to_f32, Lane::mask, [](bool x) { return x ? 1.0f : 0.0f; });
-    check_cast<float, bool>(t, DType::f32, DType::boolean, PointOp::to_mask, Lane::f32, [](float x) { return x != 0; });
-    check_cast<bool, bool>(t, DType::boolean, DType::boolean, PointOp::logical_not, Lane::mask, [](bool x) { return !x; });
-    check_cast<int64_t, bool>(t, DType::i64, DType::boolean, PointOp::to_mask, Lane::i32, [](int64_t x) { return x != 0; });
+    check_cast<int64_t, float>(t, DType::i64, DType::f32, PointOp::to_f32, Lane::i32,
+                               [](int64_t x) { return static_cast<float>(x); });
+    check_cast<float, int64_t>(t, DType::f32, DType::i64, PointOp::to_i32, Lane::f32,
+                               [](float x) { return static_cast<int64_t>(x); });
+    check_cast<int32_t, int64_t>(t, DType::i32, DType::i64, PointOp::input, Lane::i32,
+                                 [](int32_t x) { return static_cast<int64_t>(x); });
+    check_cast<uint8_t, float>(t, DType::u8, DType::f32, PointOp::to_f32, Lane::i32,
+                               [](uint8_t x) { return static_cast<float>(x); });
+    check_cast<int8_t, float>(t, DType::i8, DType::f32, PointOp::to_f32, Lane::i32,
+                              [](int8_t x) { return static_cast<float>(x); });
+    check_cast<int8_t, int8_t>(t, DType::i8, DType::i8, PointOp::abs, Lane::i32,
+                               [](int8_t x) { return static_cast<int8_t>(std::abs(x)); });
+    check_cast<bool, float>(t, DType::boolean, DType::f32, PointOp::to_f32, Lane::mask,
+                            [](bool x) { return x ? 1.0f : 0.0f; });
+    check_cast<float, bool>(t, DType::f32, DType::boolean, PointOp::to_mask, Lane::f32,
+                            [](float x) { return x != 0; });
+    check_cast<bool, bool>(t, DType::boolean, DType::boolean, PointOp::logical_not, Lane::mask,
+                           [](bool x) { return !x; });
+    check_cast<int64_t, bool>(t, DType::i64, DType::boolean, PointOp::to_mask, Lane::i32,
+                              [](int64_t x) { return x != 0; });
   }
 }
 
@@ -208,7 +230,8 @@ TEST(Map, GeluAgreesWithDouble) {
     Expr& e = s.expr;
     const uint16_t x = e.input(0);
     const uint16_t erf = e.unary(PointOp::erf, e.binary(PointOp::mul, x, e.constant(0.70710678f)));
-    e.binary(PointOp::mul, e.binary(PointOp::mul, x, e.constant(0.5f)), e.binary(PointOp::add, erf, e.constant(1)));
+    e.binary(PointOp::mul, e.binary(PointOp::mul, x, e.constant(0.5f)),
+             e.binary(PointOp::add, erf, e.constant(1)));
     Guarded<float> in(n), out(n);
     for (int64_t i = 0; i < n; ++i) in[i] = static_cast<float>(i - n / 2) / 400;
     Kernel kernel(target, s);

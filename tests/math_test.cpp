@@ -1,4 +1,7 @@
-// Elementary functions against double precision, over the whole range of floats and their special values, on every backend.
+// Elementary functions against double precision, over the whole range of floats and their special values, on
+// every backend.
+#include "jit/math.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -6,7 +9,6 @@
 #include <limits>
 #include <random>
 
-#include "jit/math.h"
 #include "tests/support/machine.h"
 
 namespace kiln {
@@ -18,7 +20,8 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 /// Emits `function` over arrays: f(out, a, b, vectors).
 class Elementwise {
  public:
-  Elementwise(const Target& target, FunctionRef<Vec(Emitter& e, Vec a, Vec b)> function) : width_(static_cast<size_t>(target.width)) {
+  Elementwise(const Target& target, FunctionRef<Vec(Emitter& e, Vec a, Vec b)> function)
+      : width_(static_cast<size_t>(target.width)) {
     auto loaded = testing::load(target, [&](Emitter& e) {
       e.begin_function("f", 4, true);
       const Int i = e.integer();
@@ -40,8 +43,8 @@ class Elementwise {
     a.resize(padded);
     b.resize(padded, T{1});
     std::vector<T> out(padded);
-    const Status s = machine_->call("f", {testing::address(out.data()), testing::address(a.data()), testing::address(b.data()),
-                                          static_cast<int64_t>(padded / width_)});
+    const Status s = machine_->call("f", {testing::address(out.data()), testing::address(a.data()),
+                                          testing::address(b.data()), static_cast<int64_t>(padded / width_)});
     EXPECT_TRUE(s.ok());
     out.resize(n);
     return out;
@@ -54,7 +57,8 @@ class Elementwise {
 
 /// Random floats of every exponent and sign, a dense sweep of [low, high], and the specials.
 std::vector<float> samples(float low, float high, int n) {
-  std::vector<float> x{0.0f, -0.0f, kInf, -kInf, kNan, 1e-45f, -1e-45f, 1.17549435e-38f, 3.4e38f, -3.4e38f, 1.0f, -1.0f, 0.5f, 2.0f, 88.72f, 88.73f};
+  std::vector<float> x{0.0f,    -0.0f,    kInf, -kInf, kNan, 1e-45f, -1e-45f, 1.17549435e-38f,
+                       3.4e38f, -3.4e38f, 1.0f, -1.0f, 0.5f, 2.0f,   88.72f,  88.73f};
   std::mt19937 random(7);
   for (int i = 0; i < n; ++i) {
     x.push_back(low + (high - low) * static_cast<float>(i) / static_cast<float>(n));
@@ -72,7 +76,7 @@ struct Function {
   const char* name;
   Vec (*emit)(Emitter&, Vec);
   double (*exact)(double);
-  float low, high;     ///< the dense sweep
+  float low, high;  ///< the dense sweep
   double relative, absolute;
   double limit = 1e300;  ///< |x| beyond this is not judged
 };
@@ -104,10 +108,12 @@ TEST(Math, UnaryAgainstDouble) {
         const double exact = f.exact(static_cast<double>(x[i]));
         const auto rounded = static_cast<float>(exact);
         if (std::isnan(rounded) || std::isinf(rounded)) {
-          EXPECT_TRUE(std::isnan(rounded) ? std::isnan(y[i]) : y[i] == rounded) << f.name << "(" << x[i] << ") = " << y[i] << " on " << to_string(target);
+          EXPECT_TRUE(std::isnan(rounded) ? std::isnan(y[i]) : y[i] == rounded)
+              << f.name << "(" << x[i] << ") = " << y[i] << " on " << to_string(target);
           continue;
         }
-        const double error = std::fabs(static_cast<double>(y[i]) - exact) / (f.absolute + f.relative * std::fabs(exact));
+        const double error =
+            std::fabs(static_cast<double>(y[i]) - exact) / (f.absolute + f.relative * std::fabs(exact));
         if (!(error <= worst)) worst = error, worst_x = x[i];
       }
       EXPECT_LE(worst, 1) << f.name << " at " << worst_x << " on " << to_string(target);
@@ -119,7 +125,8 @@ TEST(Math, ExpFlushedForSoftmax) {
   for (const Target& target : testing::targets()) {
     Elementwise run(target, [&](Emitter& e, Vec a, Vec) { return math::exp_flushed(e, a); });
     std::vector<float> x{0.0f, -0.0f, -kInf, kNan, -1e30f, -88.0f, -89.0f};
-    for (int i = 0; i < count_of(target); ++i) x.push_back(-100.0f * static_cast<float>(i) / static_cast<float>(count_of(target)));
+    for (int i = 0; i < count_of(target); ++i)
+      x.push_back(-100.0f * static_cast<float>(i) / static_cast<float>(count_of(target)));
     const std::vector<float> y = run(x, {});
     EXPECT_TRUE(std::isnan(y[3]));
     EXPECT_EQ(y[2], 0.0f);
@@ -127,7 +134,9 @@ TEST(Math, ExpFlushedForSoftmax) {
     EXPECT_EQ(y[6], 0.0f);
     for (size_t i = 0; i < x.size(); ++i)
       if (x[i] == x[i]) {
-        EXPECT_NEAR(y[i], std::exp(static_cast<double>(x[i])), 2e-7 * std::exp(static_cast<double>(x[i])) + 1.2e-38) << x[i];
+        EXPECT_NEAR(y[i], std::exp(static_cast<double>(x[i])),
+                    2e-7 * std::exp(static_cast<double>(x[i])) + 1.2e-38)
+            << x[i];
       }
   }
 }
@@ -136,9 +145,12 @@ TEST(Math, PowAndAtan2AndFmod) {
   for (const Target& target : testing::targets()) {
     std::mt19937 random(3);
     std::uniform_real_distribution<float> uniform(-6, 6);
-    std::vector<float> a{0, 0, -0.0f, -0.0f, 2, -2, -2, -2, 1, kInf, kInf, -kInf, -kInf, kNan, 1, 0, 5, -5, 3, 1e30f};
-    std::vector<float> b{0, -0.0f, 0, -0.0f, 3, 3, 2, 0.5f, kNan, 2, kInf, kInf, -kInf, 1, kNan, -1, kInf, kInf, -kInf, 1e-30f};
-    for (int i = 0; i < 4000; ++i) a.push_back(uniform(random)), b.push_back(i % 3 ? uniform(random) : std::round(uniform(random)));
+    std::vector<float> a{0,    0,     -0.0f, -0.0f, 2, -2, -2, -2, 1, kInf,
+                         kInf, -kInf, -kInf, kNan,  1, 0,  5,  -5, 3, 1e30f};
+    std::vector<float> b{0,    -0.0f, 0,     -0.0f, 3,    3,  2,    0.5f, kNan,  2,
+                         kInf, kInf,  -kInf, 1,     kNan, -1, kInf, kInf, -kInf, 1e-30f};
+    for (int i = 0; i < 4000; ++i)
+      a.push_back(uniform(random)), b.push_back(i % 3 ? uniform(random) : std::round(uniform(random)));
     Elementwise pow(target, [&](Emitter& e, Vec x, Vec y) { return math::pow(e, x, y); });
     Elementwise atan2(target, [&](Emitter& e, Vec y, Vec x) { return math::atan2(e, y, x); });
     Elementwise fmod(target, [&](Emitter& e, Vec x, Vec y) { return math::fmod(e, x, y); });
@@ -147,18 +159,23 @@ TEST(Math, PowAndAtan2AndFmod) {
       const auto rounded = static_cast<float>(exact);
       if (got == rounded) return;
       if (std::isnan(rounded) || std::isinf(rounded))
-        EXPECT_TRUE(std::isnan(rounded) && std::isnan(got)) << name << "(" << a[i] << ", " << b[i] << ") = " << got << " on " << to_string(target);
+        EXPECT_TRUE(std::isnan(rounded) && std::isnan(got))
+            << name << "(" << a[i] << ", " << b[i] << ") = " << got << " on " << to_string(target);
       else
-        EXPECT_NEAR(got, exact, tolerance) << name << "(" << a[i] << ", " << b[i] << ") on " << to_string(target);
+        EXPECT_NEAR(got, exact, tolerance)
+            << name << "(" << a[i] << ", " << b[i] << ") on " << to_string(target);
     };
     for (size_t i = 0; i < a.size(); ++i) {
       const double x = static_cast<double>(a[i]), y = static_cast<double>(b[i]);
       const double exact = std::pow(x, y);
-      if (x != 1e30f) judge("pow", i, p[i], exact, (3e-7 + 1e-6 * std::fabs(y * std::log(std::fabs(x) + 1e-30))) * std::fabs(exact));
+      if (x != 1e30f)
+        judge("pow", i, p[i], exact,
+              (3e-7 + 1e-6 * std::fabs(y * std::log(std::fabs(x) + 1e-30))) * std::fabs(exact));
       judge("atan2", i, t[i], std::atan2(x, y), 1e-6);
       // rounding of the product may move a quotient that is nearly whole by one divisor
       const double r = std::fmod(x, y);
-      const bool wrapped = !target.fma && std::fabs(std::fabs(static_cast<double>(m[i]) - r) - std::fabs(y)) < 1e-5;
+      const bool wrapped =
+          !target.fma && std::fabs(std::fabs(static_cast<double>(m[i]) - r) - std::fabs(y)) < 1e-5;
       if (x != 1e30f && !wrapped) judge("fmod", i, m[i], r, 1e-6 * std::fabs(x));
     }
   }
@@ -167,7 +184,8 @@ TEST(Math, PowAndAtan2AndFmod) {
 TEST(Math, IntegerDivision) {
   for (const Target& target : testing::targets()) {
     std::mt19937 random(5);
-    std::vector<int32_t> a{7, -7, 7, -7, 0, INT32_MAX, INT32_MAX, INT32_MIN + 1, 2000000000, 16777217}, b{2, 2, -2, -2, 5, 1, -1, 3, 7, 1};
+    std::vector<int32_t> a{7, -7, 7, -7, 0, INT32_MAX, INT32_MAX, INT32_MIN + 1, 2000000000, 16777217},
+        b{2, 2, -2, -2, 5, 1, -1, 3, 7, 1};
     for (int i = 0; i < 4000; ++i) {
       a.push_back(static_cast<int32_t>(random()) >> (random() % 31));
       b.push_back((static_cast<int32_t>(random()) >> (random() % 31)) | 1);

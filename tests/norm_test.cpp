@@ -1,4 +1,5 @@
-// Softmax and the norms against double precision: any number of columns, strided rows, scale, shift, epilogues, special values.
+// Softmax and the norms against double precision: any number of columns, strided rows, scale, shift,
+// epilogues, special values.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -19,9 +20,12 @@ std::vector<double> exact_row(const NormSpec& s, const float* x, const float* sc
   if (s.kind == NormKind::rms_norm) mean = 0;
   for (double v : y) squares += (v - mean) * (v - mean) / static_cast<double>(n), sum += std::exp(v - max);
   for (size_t i = 0; i < n; ++i) {
-    if (s.kind == NormKind::softmax) y[i] = std::exp(y[i] - max) / sum;
-    else if (s.kind == NormKind::log_softmax) y[i] = y[i] - max - std::log(sum);
-    else y[i] = (y[i] - mean) / std::sqrt(squares + static_cast<double>(s.eps));
+    if (s.kind == NormKind::softmax)
+      y[i] = std::exp(y[i] - max) / sum;
+    else if (s.kind == NormKind::log_softmax)
+      y[i] = y[i] - max - std::log(sum);
+    else
+      y[i] = (y[i] - mean) / std::sqrt(squares + static_cast<double>(s.eps));
     if (s.has_scale) y[i] *= static_cast<double>(scale[i]);
     if (s.has_shift) y[i] += static_cast<double>(shift[i]);
   }
@@ -56,7 +60,8 @@ void check_random(const Target& target, Random& random, NormKind kind) {
     s.epilogue.operands.push_back({DType::f32, residual_strides});
   }
   const auto extent_of = [&](const Sizes& rows) { return extent(s.rows, rows) + s.cols - 1; };
-  Guarded<float> in(extent_of(s.in_rows)), out(extent_of(s.out_rows)), scale(s.cols), shift(s.cols), other(extent(dims, residual_strides));
+  Guarded<float> in(extent_of(s.in_rows)), out(extent_of(s.out_rows)), scale(s.cols), shift(s.cols),
+      other(extent(dims, residual_strides));
   std::normal_distribution<float> normal(0.5f, 3);
   for (Guarded<float>* g : {&in, &scale, &shift, &other})
     for (int64_t i = 0; i < g->size(); ++i) (*g)[i] = normal(random);
@@ -69,15 +74,18 @@ void check_random(const Target& target, Random& random, NormKind kind) {
   const Status status = kernel.run(operands, static_cast<int>(pick(random, 1, 3)));
   ASSERT_TRUE(status.ok()) << status.error().message << " " << to_string(KernelSpec(s));
   each_index(s.rows, [&](const Sizes& row) {
-    const std::vector<double> expected = exact_row(s, in.data() + dot(row, s.in_rows), scale.data(), shift.data());
+    const std::vector<double> expected =
+        exact_row(s, in.data() + dot(row, s.in_rows), scale.data(), shift.data());
     for (int64_t c = 0; c < s.cols; ++c) {
       Sizes index = row;
       index.push_back(c);
       double want = expected[static_cast<size_t>(c)];
       if (residual) want += static_cast<double>(other[dot(index, residual_strides)]);
       // outputs are of the order of 10 here; softmax's at most 1
-      const double scale_of_result = kind == NormKind::softmax && !residual ? 1 : std::max(10.0, std::fabs(want));
-      ASSERT_NEAR(out[dot(row, s.out_rows) + c], want, 1e-6 * scale_of_result) << to_string(KernelSpec(s)) << " on " << to_string(target);
+      const double scale_of_result =
+          kind == NormKind::softmax && !residual ? 1 : std::max(10.0, std::fabs(want));
+      ASSERT_NEAR(out[dot(row, s.out_rows) + c], want, 1e-6 * scale_of_result)
+          << to_string(KernelSpec(s)) << " on " << to_string(target);
     }
   });
   EXPECT_TRUE(out.intact());
@@ -105,10 +113,13 @@ std::vector<float> softmax(const Target& target, NormKind kind, std::vector<floa
 TEST(Norm, SoftmaxSpecials) {
   for (const Target& target : targets()) {
     for (const size_t n : {1u, 3u, 7u, 16u, 37u}) {
-      for (float v : softmax(target, NormKind::softmax, std::vector<float>(n, -INFINITY))) EXPECT_TRUE(std::isnan(v));
+      for (float v : softmax(target, NormKind::softmax, std::vector<float>(n, -INFINITY)))
+        EXPECT_TRUE(std::isnan(v));
       std::vector<float> x(n, 1e4f);
-      for (float v : softmax(target, NormKind::softmax, x)) EXPECT_NEAR(v, 1.0 / static_cast<double>(n), 1e-7);
-      for (float v : softmax(target, NormKind::log_softmax, x)) EXPECT_NEAR(v, -std::log(static_cast<double>(n)), 1e-6);
+      for (float v : softmax(target, NormKind::softmax, x))
+        EXPECT_NEAR(v, 1.0 / static_cast<double>(n), 1e-7);
+      for (float v : softmax(target, NormKind::log_softmax, x))
+        EXPECT_NEAR(v, -std::log(static_cast<double>(n)), 1e-6);
       if (n == 1) continue;
       x[0] = -INFINITY;
       const std::vector<float> masked = softmax(target, NormKind::softmax, x);

@@ -62,7 +62,8 @@ void check_random(const Target& target, Random& random, WindowKind kind) {
     int64_t count = 0;
     for (int64_t i = 0; i < s.kh; ++i) {
       for (int64_t j = 0; j < s.kw; ++j) {
-        const int64_t y = o[1] * s.stride_h - s.pad_top + i * s.dilation_h, x = o[2] * s.stride_w - s.pad_left + j * s.dilation_w;
+        const int64_t y = o[1] * s.stride_h - s.pad_top + i * s.dilation_h,
+                      x = o[2] * s.stride_w - s.pad_left + j * s.dilation_w;
         if (y < 0 || y >= s.ih || x < 0 || x >= s.iw) continue;
         const auto v = static_cast<double>(in[o[0] * s.in_batch + y * s.in_row + x * s.in_col + o[3]]);
         max = std::isnan(v) || std::isnan(max) ? NAN : std::max(max, v);
@@ -71,7 +72,10 @@ void check_random(const Target& target, Random& random, WindowKind kind) {
       }
     }
     const int64_t divisor = s.divisor ? s.divisor : s.divide_by_all ? s.kh * s.kw : count;
-    double want = kind == WindowKind::max ? max : count ? sum / static_cast<double>(divisor) : s.divisor || s.divide_by_all ? 0 : NAN;
+    double want = kind == WindowKind::max        ? max
+                  : count                        ? sum / static_cast<double>(divisor)
+                  : s.divisor || s.divide_by_all ? 0
+                                                 : NAN;
     if (fused) want += static_cast<double>(shift[o[3]]);
     const float got = out[o[0] * s.out_batch + o[1] * s.out_row + o[2] * s.out_col + o[3]];
     const std::string where = to_string(KernelSpec(s)) + " on " + to_string(target);

@@ -50,39 +50,62 @@ struct Function {
 
 bool holds(Compare c, int64_t a, int64_t b) {
   switch (c) {
-    case Compare::eq: return a == b;
-    case Compare::ne: return a != b;
-    case Compare::lt: return a < b;
-    case Compare::le: return a <= b;
-    case Compare::gt: return a > b;
-    default: return a >= b;
+    case Compare::eq:
+      return a == b;
+    case Compare::ne:
+      return a != b;
+    case Compare::lt:
+      return a < b;
+    case Compare::le:
+      return a <= b;
+    case Compare::gt:
+      return a > b;
+    default:
+      return a >= b;
   }
 }
 bool holds(Compare c, float a, float b) {
   switch (c) {
-    case Compare::eq: return a == b;
-    case Compare::ne: return a != b;
-    case Compare::lt: return a < b;
-    case Compare::le: return a <= b;
-    case Compare::gt: return a > b;
-    default: return a >= b;
+    case Compare::eq:
+      return a == b;
+    case Compare::ne:
+      return a != b;
+    case Compare::lt:
+      return a < b;
+    case Compare::le:
+      return a <= b;
+    case Compare::gt:
+      return a > b;
+    default:
+      return a >= b;
   }
 }
 
 int64_t compute(IntOp op, int64_t a, int64_t b) {
   const auto ua = static_cast<uint64_t>(a), ub = static_cast<uint64_t>(b);
   switch (op) {
-    case IntOp::add: return static_cast<int64_t>(ua + ub);
-    case IntOp::sub: return static_cast<int64_t>(ua - ub);
-    case IntOp::mul: return static_cast<int64_t>(ua * ub);
-    case IntOp::div: return static_cast<int64_t>(ua / ub);
-    case IntOp::rem: return static_cast<int64_t>(ua % ub);
-    case IntOp::min: return a < b ? a : b;
-    case IntOp::max: return a > b ? a : b;
-    case IntOp::and_: return a & b;
-    case IntOp::or_: return a | b;
-    case IntOp::shl: return static_cast<int64_t>(ua << ub);
-    default: return static_cast<int64_t>(ua >> ub);
+    case IntOp::add:
+      return static_cast<int64_t>(ua + ub);
+    case IntOp::sub:
+      return static_cast<int64_t>(ua - ub);
+    case IntOp::mul:
+      return static_cast<int64_t>(ua * ub);
+    case IntOp::div:
+      return static_cast<int64_t>(ua / ub);
+    case IntOp::rem:
+      return static_cast<int64_t>(ua % ub);
+    case IntOp::min:
+      return a < b ? a : b;
+    case IntOp::max:
+      return a > b ? a : b;
+    case IntOp::and_:
+      return a & b;
+    case IntOp::or_:
+      return a | b;
+    case IntOp::shl:
+      return static_cast<int64_t>(ua << ub);
+    default:
+      return static_cast<int64_t>(ua >> ub);
   }
 }
 
@@ -96,18 +119,30 @@ uint32_t truncated(float x) {
 uint32_t compute(VecUnary op, uint32_t a) {
   const float x = as_float(a);
   switch (op) {
-    case VecUnary::neg: return a ^ 0x80000000u;
-    case VecUnary::abs: return a & 0x7fffffffu;
-    case VecUnary::sqrt: return bits_of(std::sqrt(x));
-    case VecUnary::floor: return bits_of(std::floor(x));
-    case VecUnary::ceil: return bits_of(std::ceil(x));
-    case VecUnary::round: return bits_of(std::nearbyint(x));
-    case VecUnary::trunc: return bits_of(std::trunc(x));
-    case VecUnary::not_: return ~a;
-    case VecUnary::i32_neg: return 0u - a;
-    case VecUnary::i32_abs: return a >> 31 ? 0u - a : a;
-    case VecUnary::f32_to_i32: return truncated(x);
-    default: return bits_of(static_cast<float>(static_cast<int32_t>(a)));
+    case VecUnary::neg:
+      return a ^ 0x80000000u;
+    case VecUnary::abs:
+      return a & 0x7fffffffu;
+    case VecUnary::sqrt:
+      return bits_of(std::sqrt(x));
+    case VecUnary::floor:
+      return bits_of(std::floor(x));
+    case VecUnary::ceil:
+      return bits_of(std::ceil(x));
+    case VecUnary::round:
+      return bits_of(std::nearbyint(x));
+    case VecUnary::trunc:
+      return bits_of(std::trunc(x));
+    case VecUnary::not_:
+      return ~a;
+    case VecUnary::i32_neg:
+      return 0u - a;
+    case VecUnary::i32_abs:
+      return a >> 31 ? 0u - a : a;
+    case VecUnary::f32_to_i32:
+      return truncated(x);
+    default:
+      return bits_of(static_cast<float>(static_cast<int32_t>(a)));
   }
 }
 
@@ -115,21 +150,36 @@ uint32_t compute(VecBinary op, uint32_t a, uint32_t b) {
   const float x = as_float(a), y = as_float(b);
   const auto i = static_cast<int32_t>(a), j = static_cast<int32_t>(b);
   switch (op) {
-    case VecBinary::add: return bits_of(x + y);
-    case VecBinary::sub: return bits_of(x - y);
-    case VecBinary::mul: return bits_of(x * y);
-    case VecBinary::div: return bits_of(x / y);
-    case VecBinary::min: return y < x ? b : a;
-    case VecBinary::max: return x < y ? b : a;
-    case VecBinary::i32_add: return a + b;
-    case VecBinary::i32_sub: return a - b;
-    case VecBinary::i32_mul: return a * b;
-    case VecBinary::i32_min: return i < j ? a : b;
-    case VecBinary::i32_max: return i > j ? a : b;
-    case VecBinary::and_: return a & b;
-    case VecBinary::or_: return a | b;
-    case VecBinary::xor_: return a ^ b;
-    default: return a & ~b;
+    case VecBinary::add:
+      return bits_of(x + y);
+    case VecBinary::sub:
+      return bits_of(x - y);
+    case VecBinary::mul:
+      return bits_of(x * y);
+    case VecBinary::div:
+      return bits_of(x / y);
+    case VecBinary::min:
+      return y < x ? b : a;
+    case VecBinary::max:
+      return x < y ? b : a;
+    case VecBinary::i32_add:
+      return a + b;
+    case VecBinary::i32_sub:
+      return a - b;
+    case VecBinary::i32_mul:
+      return a * b;
+    case VecBinary::i32_min:
+      return i < j ? a : b;
+    case VecBinary::i32_max:
+      return i > j ? a : b;
+    case VecBinary::and_:
+      return a & b;
+    case VecBinary::or_:
+      return a | b;
+    case VecBinary::xor_:
+      return a ^ b;
+    default:
+      return a & ~b;
   }
 }
 
@@ -141,18 +191,23 @@ uint32_t read_element(const char* at, DType type) {
       word = static_cast<uint8_t>(*at);
       if (type == DType::i8) word = static_cast<uint32_t>(static_cast<int32_t>(static_cast<int8_t>(*at)));
       return type == DType::boolean ? (word ? ~0u : 0u) : word;
-    default: std::memcpy(&word, at, 4); return word;
+    default:
+      std::memcpy(&word, at, 4);
+      return word;
   }
 }
 void write_element(char* at, DType type, uint32_t bits) {
   switch (size_of(type)) {
-    case 1: *at = static_cast<char>(type == DType::boolean ? bits & 1 : bits); return;
+    case 1:
+      *at = static_cast<char>(type == DType::boolean ? bits & 1 : bits);
+      return;
     case 8: {
       const int64_t wide = static_cast<int32_t>(bits);
       std::memcpy(at, &wide, 8);
       return;
     }
-    default: std::memcpy(at, &bits, 4);
+    default:
+      std::memcpy(at, &bits, 4);
   }
 }
 
@@ -209,7 +264,8 @@ class Reference final : public ReferenceEmitter {
   void store_int(Mem dst, Int src, DType type) override {
     put([=](Frame& f) {
       char* p = access(f, dst, size_of(type));
-      if (p) std::memcpy(p, &at(f, src), static_cast<size_t>(size_of(type)));  // little-endian, as every target
+      if (p)
+        std::memcpy(p, &at(f, src), static_cast<size_t>(size_of(type)));  // little-endian, as every target
     });
   }
 
@@ -223,7 +279,9 @@ class Reference final : public ReferenceEmitter {
   }
   void if_(Int a, Compare cmp, Arg b, FunctionRef<void()> then, FunctionRef<void()> otherwise) override {
     Block yes = block_of(then), no = block_of(otherwise);
-    put([yes = std::move(yes), no = std::move(no), a, cmp, b](Frame& f) { run(holds(cmp, at(f, a), value(f, b)) ? yes : no, f); });
+    put([yes = std::move(yes), no = std::move(no), a, cmp, b](Frame& f) {
+      run(holds(cmp, at(f, a), value(f, b)) ? yes : no, f);
+    });
   }
 
   Vec vec() override { return Vec{functions_.back().vecs++}; }
@@ -245,18 +303,21 @@ class Reference final : public ReferenceEmitter {
       const char* p = access(f, src, size_of(type) * lanes);
       if (!p) return;
       at(f, dst).fill(0);
-      for (int i = 0; i < lanes; ++i) at(f, dst)[static_cast<size_t>(i)] = read_element(p + i * size_of(type), type);
+      for (int i = 0; i < lanes; ++i)
+        at(f, dst)[static_cast<size_t>(i)] = read_element(p + i * size_of(type), type);
     });
   }
   void store(Mem dst, Vec src, DType type, int lanes) override {
     put([=](Frame& f) {
       char* p = access(f, dst, size_of(type) * lanes);
-      for (int i = 0; p && i < lanes; ++i) write_element(p + i * size_of(type), type, at(f, src)[static_cast<size_t>(i)]);
+      for (int i = 0; p && i < lanes; ++i)
+        write_element(p + i * size_of(type), type, at(f, src)[static_cast<size_t>(i)]);
     });
   }
   void load_lane(Vec dst, int lane, Mem src) override {
     put([=](Frame& f) {
-      if (const char* p = access(f, src, 4)) at(f, dst)[static_cast<size_t>(lane)] = read_element(p, DType::i32);
+      if (const char* p = access(f, src, 4))
+        at(f, dst)[static_cast<size_t>(lane)] = read_element(p, DType::i32);
     });
   }
   void store_lane(Mem dst, Vec src, int lane) override {
@@ -276,18 +337,23 @@ class Reference final : public ReferenceEmitter {
     each(dst, [=](const Frame& f, size_t i) { return at(f, a)[i] << bits; });
   }
   void shift_right(Vec dst, Vec a, int bits) override {
-    each(dst, [=](const Frame& f, size_t i) { return static_cast<uint32_t>(static_cast<int32_t>(at(f, a)[i]) >> bits); });
+    each(dst, [=](const Frame& f, size_t i) {
+      return static_cast<uint32_t>(static_cast<int32_t>(at(f, a)[i]) >> bits);
+    });
   }
   void compare(Vec dst, Lane lane, Compare cmp, Vec a, Vec b) override {
     each(dst, [=](const Frame& f, size_t i) {
       const uint32_t x = at(f, a)[i], y = at(f, b)[i];
-      const bool yes = lane == Lane::f32 ? holds(cmp, as_float(x), as_float(y))
-                                         : holds(cmp, int64_t{static_cast<int32_t>(x)}, int64_t{static_cast<int32_t>(y)});
+      const bool yes = lane == Lane::f32
+                           ? holds(cmp, as_float(x), as_float(y))
+                           : holds(cmp, int64_t{static_cast<int32_t>(x)}, int64_t{static_cast<int32_t>(y)});
       return yes ? ~0u : 0u;
     });
   }
   void select(Vec dst, Vec mask, Vec a, Vec b) override {
-    each(dst, [=](const Frame& f, size_t i) { return (at(f, mask)[i] & at(f, a)[i]) | (~at(f, mask)[i] & at(f, b)[i]); });
+    each(dst, [=](const Frame& f, size_t i) {
+      return (at(f, mask)[i] & at(f, a)[i]) | (~at(f, mask)[i] & at(f, b)[i]);
+    });
   }
   void rotate(Vec dst, Vec a, int lanes) override {
     const auto w = static_cast<size_t>(width());
@@ -296,7 +362,8 @@ class Reference final : public ReferenceEmitter {
 
   void atomic_add(Int old, Mem word, Arg v) override {
     put([=](Frame& f) {
-      if (auto* p = atomic(f, word)) at(f, old) = __atomic_fetch_add(p, static_cast<int32_t>(value(f, v)), __ATOMIC_SEQ_CST);
+      if (auto* p = atomic(f, word))
+        at(f, old) = __atomic_fetch_add(p, static_cast<int32_t>(value(f, v)), __ATOMIC_SEQ_CST);
     });
   }
   void atomic_load(Int dst, Mem word) override {
@@ -312,7 +379,8 @@ class Reference final : public ReferenceEmitter {
   void atomic_wait(Mem word, Int expected) override {
     put([=](Frame& f) {  // may wake spuriously: one turn for others is enough
       if (auto* p = atomic(f, word))
-        if (__atomic_load_n(p, __ATOMIC_SEQ_CST) == static_cast<int32_t>(at(f, expected))) std::this_thread::yield();
+        if (__atomic_load_n(p, __ATOMIC_SEQ_CST) == static_cast<int32_t>(at(f, expected)))
+          std::this_thread::yield();
     });
   }
   void atomic_notify(Mem) override {}
@@ -322,7 +390,8 @@ class Reference final : public ReferenceEmitter {
 
   Result<Module> finish() override {
     Module m;
-    for (size_t i = 0; i < functions_.size(); ++i) m.symbols.push_back({functions_[i].name, 0, 0, static_cast<bool>(exported_[i])});
+    for (size_t i = 0; i < functions_.size(); ++i)
+      m.symbols.push_back({functions_[i].name, 0, 0, static_cast<bool>(exported_[i])});
     return m;
   }
   Status call(const std::string& name, const std::vector<int64_t>& args) const override {
@@ -333,7 +402,9 @@ class Reference final : public ReferenceEmitter {
     }
     return Error{ErrorCode::internal, "no such function", name};
   }
-  void allow(const void* start, int64_t bytes) override { allowed_.push_back({static_cast<const char*>(start), bytes}); }
+  void allow(const void* start, int64_t bytes) override {
+    allowed_.push_back({static_cast<const char*>(start), bytes});
+  }
 
  private:
   const char* invoke(const Function& function, const std::vector<int64_t>& args) const {
@@ -398,6 +469,8 @@ class Reference final : public ReferenceEmitter {
 
 }  // namespace
 
-std::unique_ptr<ReferenceEmitter> make_reference_emitter(const Target& target) { return std::make_unique<Reference>(target); }
+std::unique_ptr<ReferenceEmitter> make_reference_emitter(const Target& target) {
+  return std::make_unique<Reference>(target);
+}
 
 }  // namespace kiln

@@ -1,4 +1,5 @@
-// Rows of a table by index: embeddings and index_select. No index reads outside the table, whatever the input holds.
+// Rows of a table by index: embeddings and index_select. No index reads outside the table, whatever the input
+// holds.
 #include "jit/epilogue.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
@@ -29,7 +30,8 @@ Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::stri
   e.end_function();
 
   const Func f = e.begin_function(name, 7);
-  const Int i = e.integer(), o = e.integer(), index = e.integer(), at = e.integer(), from = e.integer(), t = e.integer();
+  const Int i = e.integer(), o = e.integer(), index = e.integer(), at = e.integer(), from = e.integer(),
+            t = e.integer();
   for_units(e, [&](Int unit) {
     split(e, unit, s.count, i, o);
     e.op(IntOp::mul, at, i, s.index_stride * size_of(s.index_dtype));
@@ -40,7 +42,8 @@ Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::stri
       e.set(t, kStatusBadIndex);
       e.store_int({e.param(6), 0}, t, DType::i32);
     };
-    if (s.index_dtype == DType::i64) {  // addresses may be narrower: the high half must be the sign of the low one
+    if (s.index_dtype ==
+        DType::i64) {  // addresses may be narrower: the high half must be the sign of the low one
       e.load_int(t, {at, 4}, DType::i32);
       e.set(from, 0);
       e.if_(index, Compare::lt, 0, [&] { e.set(from, -1); });
@@ -63,7 +66,9 @@ Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::stri
   return f;
 }
 
-int64_t units(const KernelSpec& spec, const Schedule&, const Target&) { return spec_of(spec).outer * spec_of(spec).count; }
+int64_t units(const KernelSpec& spec, const Schedule&, const Target&) {
+  return spec_of(spec).outer * spec_of(spec).count;
+}
 int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
 bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }
 

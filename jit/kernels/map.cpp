@@ -15,7 +15,8 @@ constexpr int64_t kMaxBlock = 64, kMinBlock = 16;
 
 const MapSpec& spec_of(const KernelSpec& spec) { return *std::get_if<MapSpec>(&spec); }
 
-/// The box in the order of its loops, the vector dim last. The leading `unit_dims` dims are what units enumerate.
+/// The box in the order of its loops, the vector dim last. The leading `unit_dims` dims are what units
+/// enumerate.
 struct Box {
   std::vector<int64_t> dims;
   std::vector<std::vector<int64_t>> strides;  ///< out, inputs; elements
@@ -93,8 +94,8 @@ struct Box {
       if (contiguous) return move(d, dims.size() - 1);
     }
   }
-  /// An input that is contiguous along another dim than the output: walk that dim next to the vector dim, in blocks whose input lines
-  /// stay in cache until all of their elements are used.
+  /// An input that is contiguous along another dim than the output: walk that dim next to the vector dim, in
+  /// blocks whose input lines stay in cache until all of their elements are used.
   void block_transpose() {
     const size_t last = dims.size() - 1;
     for (size_t p = 1; p < strides.size(); ++p) {
@@ -125,7 +126,8 @@ struct Box {
 
 class MapEmitter {
  public:
-  MapEmitter(Emitter& emitter, const MapSpec& spec, std::string name) : e_(emitter), s_(spec), name_(std::move(name)), box_(spec) {
+  MapEmitter(Emitter& emitter, const MapSpec& spec, std::string name)
+      : e_(emitter), s_(spec), name_(std::move(name)), box_(spec) {
     types_.push_back(s_.out.dtype);
     for (const StridedOperand& o : s_.inputs) types_.push_back(o.dtype);
   }
@@ -156,7 +158,9 @@ class MapEmitter {
       const std::vector<Arg> args(pointers.begin(), pointers.end());
       if (!box_.rest) return e_.call(whole, args);
       e_.op(IntOp::rem, i, unit, box_.dims[box_.unit_dims - 1]);
-      e_.if_(i, Compare::lt, box_.dims[box_.unit_dims - 1] - 1, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
+      e_.if_(
+          i, Compare::lt, box_.dims[box_.unit_dims - 1] - 1, [&] { e_.call(whole, args); },
+          [&] { e_.call(last, args); });
     });
     e_.end_function();
     return f;
@@ -165,7 +169,8 @@ class MapEmitter {
  private:
   /// unit(out, inputs…): the dims that units do not enumerate, the first of them with `extent` elements.
   Func emit_unit(int64_t extent) {
-    const Func f = e_.begin_function(name_ + "_unit" + std::to_string(extent), static_cast<int>(types_.size()));
+    const Func f =
+        e_.begin_function(name_ + "_unit" + std::to_string(extent), static_cast<int>(types_.size()));
     std::vector<int64_t> dims(box_.dims.begin() + static_cast<long>(box_.unit_dims), box_.dims.end());
     dims[0] = extent;
     const int64_t run = dims.back();
@@ -176,7 +181,8 @@ class MapEmitter {
     for (size_t p = 0; p < types_.size(); ++p) {
       pointers.push_back(e_.param(static_cast<int>(p)));
       outer.emplace_back();
-      for (size_t d = 0; d < dims.size(); ++d) outer[p].push_back(box_.strides[p][box_.unit_dims + d] * size_of(types_[p]));
+      for (size_t d = 0; d < dims.size(); ++d)
+        outer[p].push_back(box_.strides[p][box_.unit_dims + d] * size_of(types_[p]));
       steps.push_back(box_.strides[p].back() * size_of(types_[p]));
     }
     const size_t size = s_.expr.insts.size();
@@ -187,7 +193,9 @@ class MapEmitter {
         if (steps[p] == 0) inputs[p - 1] = load_strided(e_, {pointers[p], 0}, types_[p], 0, e_.width());
       for_vectors(e_, run, unroll, pointers, steps, [&](int64_t element, int lanes) {
         for (size_t p = 1; p < types_.size(); ++p)
-          if (steps[p]) inputs[p - 1] = load_strided(e_, {pointers[p], element * steps[p]}, types_[p], box_.strides[p].back(), lanes);
+          if (steps[p])
+            inputs[p - 1] =
+                load_strided(e_, {pointers[p], element * steps[p]}, types_[p], box_.strides[p].back(), lanes);
         const Vec v = emit_expr(e_, s_.expr, inputs);
         store_strided(e_, {pointers[0], element * steps[0]}, v, types_[0], box_.strides[0].back(), lanes);
       });
@@ -206,7 +214,9 @@ class MapEmitter {
 int64_t units(const KernelSpec& spec, const Schedule&, const Target&) { return Box(spec_of(spec)).units(); }
 int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
 bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }
-Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string& name) { return MapEmitter(e, spec_of(spec), name).emit(); }
+Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string& name) {
+  return MapEmitter(e, spec_of(spec), name).emit();
+}
 
 }  // namespace
 

@@ -1,4 +1,5 @@
-// Softmax, log-softmax, layer norm and RMS norm on contiguous rows: passes over a row that stays in the first-level cache.
+// Softmax, log-softmax, layer norm and RMS norm on contiguous rows: passes over a row that stays in the
+// first-level cache.
 #include "jit/epilogue.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
@@ -15,7 +16,11 @@ const NormSpec& spec_of(const KernelSpec& spec) { return *std::get_if<NormSpec>(
 class NormEmitter {
  public:
   NormEmitter(Emitter& emitter, const NormSpec& spec, std::string name)
-      : e_(emitter), s_(spec), name_(std::move(name)), weights_(s_.has_scale + s_.has_shift), fused_(s_.epilogue.operands.size()),
+      : e_(emitter),
+        s_(spec),
+        name_(std::move(name)),
+        weights_(s_.has_scale + s_.has_shift),
+        fused_(s_.epilogue.operands.size()),
         out_type_(stored_type(s_.epilogue)) {}
 
   Func emit() {
@@ -56,12 +61,21 @@ class NormEmitter {
 
  private:
   Func emit_row() {
-    const Func f = e_.begin_function(name_ + "_row", static_cast<int>(2 + weights_ + static_cast<int>(fused_)));
+    const Func f =
+        e_.begin_function(name_ + "_row", static_cast<int>(2 + weights_ + static_cast<int>(fused_)));
     switch (s_.kind) {
-      case NormKind::softmax: softmax(); break;
-      case NormKind::log_softmax: log_softmax(); break;
-      case NormKind::layer_norm: layer_norm(); break;
-      case NormKind::rms_norm: rms_norm(); break;
+      case NormKind::softmax:
+        softmax();
+        break;
+      case NormKind::log_softmax:
+        log_softmax();
+        break;
+      case NormKind::layer_norm:
+        layer_norm();
+        break;
+      case NormKind::rms_norm:
+        rms_norm();
+        break;
     }
     e_.end_function();
     return f;
@@ -78,8 +92,8 @@ class NormEmitter {
     return r;
   }
 
-  /// Folds a row of the input into every lane of one register: accumulate(acc, x) for whole vectors, then `combine` across lanes. What is
-  /// left of a vector goes in one element at a time, each in every lane.
+  /// Folds a row of the input into every lane of one register: accumulate(acc, x) for whole vectors, then
+  /// `combine` across lanes. What is left of a vector goes in one element at a time, each in every lane.
   Vec fold(VecBinary combine, Vec start, int accumulators, FunctionRef<void(Vec acc, Vec x)> accumulate) {
     std::vector<Vec> acc;
     for (int i = 0; i < accumulators; ++i) e_.set(acc.emplace_back(e_.vec()), start);
@@ -120,7 +134,8 @@ class NormEmitter {
       Vec y = value(x);
       if (weights_) {
         Vec w[2];
-        for (int i = 0; i < weights_; ++i) e_.load(w[i] = e_.vec(), {e_.param(2 + i), at * kF}, DType::f32, lanes);
+        for (int i = 0; i < weights_; ++i)
+          e_.load(w[i] = e_.vec(), {e_.param(2 + i), at * kF}, DType::f32, lanes);
         const Vec r = e_.vec();
         if (weights_ == 2)
           e_.madd(r, y, w[0], w[1]);
@@ -139,11 +154,13 @@ class NormEmitter {
   Vec row_max() {
     const Vec first = e_.vec();
     e_.splat_load(first, {e_.param(1), 0});
-    return fold(VecBinary::max, first, kAccumulators, [&](Vec acc, Vec x) { e_.op(VecBinary::max, acc, acc, x); });
+    return fold(VecBinary::max, first, kAccumulators,
+                [&](Vec acc, Vec x) { e_.op(VecBinary::max, acc, acc, x); });
   }
   Vec exp_below(Vec x, Vec max) { return math::exp_flushed(e_, op(VecBinary::sub, x, max)); }
   Vec exp_sum(Vec max) {
-    return fold(VecBinary::add, splat(0), 2, [&](Vec acc, Vec x) { e_.op(VecBinary::add, acc, acc, exp_below(x, max)); });
+    return fold(VecBinary::add, splat(0), 2,
+                [&](Vec acc, Vec x) { e_.op(VecBinary::add, acc, acc, exp_below(x, max)); });
   }
   /// The same, and the exponentials themselves in the output.
   Vec exp_sum_stored(Vec max) {
@@ -181,7 +198,8 @@ class NormEmitter {
     write(e_.param(1), [&](Vec x) { return op(VecBinary::sub, op(VecBinary::sub, x, max), shift); });
   }
   Vec sum() {
-    return fold(VecBinary::add, splat(0), kAccumulators, [&](Vec acc, Vec x) { e_.op(VecBinary::add, acc, acc, x); });
+    return fold(VecBinary::add, splat(0), kAccumulators,
+                [&](Vec acc, Vec x) { e_.op(VecBinary::add, acc, acc, x); });
   }
   Vec square_sum(Vec mean) {
     return fold(VecBinary::add, splat(0), kAccumulators, [&](Vec acc, Vec x) {
@@ -220,7 +238,9 @@ int64_t units(const KernelSpec& spec, const Schedule&, const Target&) {
 }
 int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
 bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }
-Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string& name) { return NormEmitter(e, spec_of(spec), name).emit(); }
+Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string& name) {
+  return NormEmitter(e, spec_of(spec), name).emit();
+}
 
 }  // namespace
 

@@ -1,5 +1,6 @@
-// Reductions over any dims. Lanes run across a kept dim where one is contiguous (a channels-last average), else across a contiguous
-// reduced dim, else one element at a time. A NaN always reaches the result, as in PyTorch.
+// Reductions over any dims. Lanes run across a kept dim where one is contiguous (a channels-last average),
+// else across a contiguous reduced dim, else one element at a time. A NaN always reaches the result, as in
+// PyTorch.
 #include <algorithm>
 
 #include "jit/epilogue.h"
@@ -24,11 +25,13 @@ int64_t product(const Sizes& s) {
 
 bool is_arg(ReduceKind k) { return k == ReduceKind::argmax || k == ReduceKind::argmin; }
 
-/// Which dims lanes and units run over. Kept elements that are contiguous in the input form blocks of kAccumulators vectors.
+/// Which dims lanes and units run over. Kept elements that are contiguous in the input form blocks of
+/// kAccumulators vectors.
 struct Shape {
   size_t lane_dim = SIZE_MAX;  ///< the kept dim that lanes run across
   size_t row_dim = SIZE_MAX;   ///< else the reduced dim that they do
-  int64_t block = 1, blocks = 1, rest = 0;  ///< of lane_dim: elements of a block, how many, elements of the last if it is shorter
+  int64_t block = 1, blocks = 1,
+          rest = 0;  ///< of lane_dim: elements of a block, how many, elements of the last if it is shorter
 
   Shape(const ReduceSpec& s, const Target& target) {
     lane_dim = contiguous(s.kept, s.in_kept);
@@ -41,7 +44,9 @@ struct Shape {
     }
     const size_t d = contiguous(s.reduced, s.in_reduced);
     // indices of a row are counted up in lanes: the row must be all that is reduced
-    if (d != SIZE_MAX && is_arg(s.kind) && (s.reduced[d] != product(s.reduced) || s.reduced[d] < target.width)) return;
+    if (d != SIZE_MAX && is_arg(s.kind) &&
+        (s.reduced[d] != product(s.reduced) || s.reduced[d] < target.width))
+      return;
     row_dim = d;
   }
   static size_t contiguous(const Sizes& dims, const Sizes& strides) {
@@ -58,11 +63,16 @@ struct Shape {
 class ReduceEmitter {
  public:
   ReduceEmitter(Emitter& emitter, const ReduceSpec& spec, std::string name)
-      : e_(emitter), s_(spec), name_(std::move(name)), shape_(spec, emitter.target()), out_type_(stored_type(spec.epilogue, spec.out_dtype)),
+      : e_(emitter),
+        s_(spec),
+        name_(std::move(name)),
+        shape_(spec, emitter.target()),
+        out_type_(stored_type(spec.epilogue, spec.out_dtype)),
         lane_(spec.dtype == DType::f32 ? Lane::f32 : Lane::i32) {
     types_ = {out_type_, s_.dtype};
     strides_ = {s_.out_kept, s_.in_kept};
-    for (const FusedOperand& o : s_.epilogue.operands) types_.push_back(o.dtype), strides_.push_back(o.strides);
+    for (const FusedOperand& o : s_.epilogue.operands)
+      types_.push_back(o.dtype), strides_.push_back(o.strides);
   }
 
   Func emit() {
@@ -97,7 +107,8 @@ class ReduceEmitter {
       std::vector<Arg> args{e_.param(2)};
       args.insert(args.end(), p.begin(), p.end());
       if (!shape_.rest) return e_.call(whole, args);
-      e_.if_(block, Compare::lt, shape_.blocks - 1, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
+      e_.if_(
+          block, Compare::lt, shape_.blocks - 1, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
     });
     e_.end_function();
     return f;
@@ -110,23 +121,28 @@ class ReduceEmitter {
 
   /// unit(scratch, out, in, fused…): `run` neighbours in the lane dim, or one result.
   Func emit_unit(int64_t run) {
-    const Func f = e_.begin_function(name_ + "_unit" + std::to_string(run), static_cast<int>(1 + types_.size()));
+    const Func f =
+        e_.begin_function(name_ + "_unit" + std::to_string(run), static_cast<int>(1 + types_.size()));
     if (shape_.counts_lanes(s_)) {
       store(best_of_row(), 0, 1);
     } else if (shape_.row_dim != SIZE_MAX) {
       store(fold_row(), 0, 1);
     } else {
       std::vector<int> lanes;
-      for (int64_t at = 0; at < run; at += e_.width()) lanes.push_back(static_cast<int>(std::min<int64_t>(e_.width(), run - at)));
+      for (int64_t at = 0; at < run; at += e_.width())
+        lanes.push_back(static_cast<int>(std::min<int64_t>(e_.width(), run - at)));
       const std::vector<Vec> values = is_arg(s_.kind) ? best_of_lanes(lanes) : fold_lanes(lanes);
-      for (size_t i = 0; i < values.size(); ++i) store(values[i], static_cast<int64_t>(i) * e_.width(), lanes[i]);
+      for (size_t i = 0; i < values.size(); ++i)
+        store(values[i], static_cast<int64_t>(i) * e_.width(), lanes[i]);
     }
     e_.end_function();
     return f;
   }
 
   Int operand(size_t i) { return e_.param(static_cast<int>(1 + i)); }
-  int64_t lane_stride(size_t i) const { return shape_.lane_dim == SIZE_MAX ? 0 : strides_[i][shape_.lane_dim]; }
+  int64_t lane_stride(size_t i) const {
+    return shape_.lane_dim == SIZE_MAX ? 0 : strides_[i][shape_.lane_dim];
+  }
   Mem at(size_t i, int64_t element) { return {operand(i), element * lane_stride(i) * size_of(types_[i])}; }
 
   void store(Vec value, int64_t element, int lanes) {
@@ -137,7 +153,8 @@ class ReduceEmitter {
     }
     if (!s_.epilogue.empty()) {
       std::vector<Vec> inputs{value};
-      for (size_t i = 2; i < types_.size(); ++i) inputs.push_back(load_strided(e_, at(i, element), types_[i], lane_stride(i), lanes));
+      for (size_t i = 2; i < types_.size(); ++i)
+        inputs.push_back(load_strided(e_, at(i, element), types_[i], lane_stride(i), lanes));
       value = emit_expr(e_, s_.epilogue.expr, inputs);
     }
     store_strided(e_, at(0, element), value, out_type_, lanes == 1 ? 1 : lane_stride(0), lanes);
@@ -215,14 +232,16 @@ class ReduceEmitter {
     start_row(tail, in);
     nest(e_, outer, {in}, {reduced_bytes(shape_.row_dim)}, 0, [&] {
       size_t next = 0;
-      for_vectors(e_, s_.reduced[shape_.row_dim], kAccumulators, {in}, {size}, [&](int64_t element, int lanes) {
-        if (lanes == w) {
-          e_.load(x, {in, element * size}, s_.dtype, w);
-          combine(acc[next++ % acc.size()], x);
-        } else {  // single elements, in every lane: folded after the lanes are
-          for (int i = 0; i < lanes; ++i) combine(tail, load_strided(e_, {in, (element + i) * size}, s_.dtype, 0, w));
-        }
-      });
+      for_vectors(e_, s_.reduced[shape_.row_dim], kAccumulators, {in}, {size},
+                  [&](int64_t element, int lanes) {
+                    if (lanes == w) {
+                      e_.load(x, {in, element * size}, s_.dtype, w);
+                      combine(acc[next++ % acc.size()], x);
+                    } else {  // single elements, in every lane: folded after the lanes are
+                      for (int i = 0; i < lanes; ++i)
+                        combine(tail, load_strided(e_, {in, (element + i) * size}, s_.dtype, 0, w));
+                    }
+                  });
     });
     for (size_t i = 1; i < acc.size(); ++i) combine(acc[0], acc[i]);
     for (int distance = w / 2; distance >= 1; distance /= 2) {
@@ -285,7 +304,8 @@ class ReduceEmitter {
   Vec better(Vec x, Vec best) {
     const bool max = s_.kind == ReduceKind::argmax;
     if (lane_ == Lane::i32) return compare(lane_, max ? Compare::gt : Compare::lt, x, best);
-    return logic(VecBinary::andnot, compare(lane_, Compare::eq, best, best), compare(lane_, max ? Compare::le : Compare::ge, x, best));
+    return logic(VecBinary::andnot, compare(lane_, Compare::eq, best, best),
+                 compare(lane_, max ? Compare::le : Compare::ge, x, best));
   }
   void take(Best into, Best from, Vec mask) {
     e_.select(into.value, mask, from.value, into.value);
@@ -301,25 +321,36 @@ class ReduceEmitter {
   }
   void start(Vec acc) {
     switch (s_.kind) {
-      case ReduceKind::prod: return lane_ == Lane::f32 ? e_.splat(acc, 1) : e_.splat_i32(acc, 1);
-      case ReduceKind::all: return e_.splat_i32(acc, -1);
-      default: return e_.splat_i32(acc, 0);
+      case ReduceKind::prod:
+        return lane_ == Lane::f32 ? e_.splat(acc, 1) : e_.splat_i32(acc, 1);
+      case ReduceKind::all:
+        return e_.splat_i32(acc, -1);
+      default:
+        return e_.splat_i32(acc, 0);
     }
   }
   void combine(Vec acc, Vec x) {
     const bool f32 = lane_ == Lane::f32;
     switch (s_.kind) {
       case ReduceKind::sum:
-      case ReduceKind::mean: return e_.op(f32 ? VecBinary::add : VecBinary::i32_add, acc, acc, x);
-      case ReduceKind::prod: return e_.op(f32 ? VecBinary::mul : VecBinary::i32_mul, acc, acc, x);
-      case ReduceKind::max: return f32 ? extremum(VecBinary::max, acc, x) : e_.op(VecBinary::i32_max, acc, acc, x);
-      case ReduceKind::min: return f32 ? extremum(VecBinary::min, acc, x) : e_.op(VecBinary::i32_min, acc, acc, x);
-      case ReduceKind::any: return e_.op(VecBinary::or_, acc, acc, x);
-      default: return e_.op(VecBinary::and_, acc, acc, x);
+      case ReduceKind::mean:
+        return e_.op(f32 ? VecBinary::add : VecBinary::i32_add, acc, acc, x);
+      case ReduceKind::prod:
+        return e_.op(f32 ? VecBinary::mul : VecBinary::i32_mul, acc, acc, x);
+      case ReduceKind::max:
+        return f32 ? extremum(VecBinary::max, acc, x) : e_.op(VecBinary::i32_max, acc, acc, x);
+      case ReduceKind::min:
+        return f32 ? extremum(VecBinary::min, acc, x) : e_.op(VecBinary::i32_min, acc, acc, x);
+      case ReduceKind::any:
+        return e_.op(VecBinary::or_, acc, acc, x);
+      default:
+        return e_.op(VecBinary::and_, acc, acc, x);
     }
   }
   /// min and max keep a NaN in their first operand; one in the accumulator is kept by hand.
-  void extremum(VecBinary o, Vec acc, Vec x) { e_.select(acc, compare(Lane::f32, Compare::eq, acc, acc), logic(o, x, acc), acc); }
+  void extremum(VecBinary o, Vec acc, Vec x) {
+    e_.select(acc, compare(Lane::f32, Compare::eq, acc, acc), logic(o, x, acc), acc);
+  }
 
   Emitter& e_;
   ReduceSpec s_;
@@ -331,12 +362,16 @@ class ReduceEmitter {
   std::vector<Sizes> strides_;
 };
 
-int64_t units(const KernelSpec& spec, const Schedule&, const Target& target) { return Shape(spec_of(spec), target).units(spec_of(spec)); }
+int64_t units(const KernelSpec& spec, const Schedule&, const Target& target) {
+  return Shape(spec_of(spec), target).units(spec_of(spec));
+}
 int64_t scratch_bytes(const KernelSpec& spec, const Schedule&, const Target& target) {
   return Shape(spec_of(spec), target).counts_lanes(spec_of(spec)) ? 4 * target.width : 0;
 }
 bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }
-Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string& name) { return ReduceEmitter(e, spec_of(spec), name).emit(); }
+Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string& name) {
+  return ReduceEmitter(e, spec_of(spec), name).emit();
+}
 
 }  // namespace
 

@@ -15,7 +15,11 @@ const WindowSpec& spec_of(const KernelSpec& spec) { return *std::get_if<WindowSp
 class WindowEmitter {
  public:
   WindowEmitter(Emitter& emitter, const WindowSpec& spec, std::string name)
-      : e_(emitter), s_(spec), name_(std::move(name)), fused_(s_.epilogue.operands.size()), out_type_(stored_type(s_.epilogue)) {}
+      : e_(emitter),
+        s_(spec),
+        name_(std::move(name)),
+        fused_(s_.epilogue.operands.size()),
+        out_type_(stored_type(s_.epilogue)) {}
 
   /// Units are output rows.
   Func emit() {
@@ -51,7 +55,9 @@ class WindowEmitter {
         for (size_t i = 0; i < fused_; ++i) args.emplace_back(p[2 + i]);
         e_.op(IntOp::mul, taps, ny, nx);
         if (unrolled)
-          e_.if_(taps, Compare::eq, s_.kh * s_.kw, [&] { e_.call(inside, args); }, [&] { e_.call(clipped, args); });
+          e_.if_(
+              taps, Compare::eq, s_.kh * s_.kw, [&] { e_.call(inside, args); },
+              [&] { e_.call(clipped, args); });
         else
           e_.call(clipped, args);
         add(e_, p[0], p[0], s_.out_col * size_of(out_type_));
@@ -67,7 +73,8 @@ class WindowEmitter {
 
  private:
   /// The first tap inside the image (as a coordinate there) and how many there are.
-  void clip(Int out, int64_t stride, int64_t pad, int64_t dilation, int64_t taps, int64_t extent, Int first, Int count) {
+  void clip(Int out, int64_t stride, int64_t pad, int64_t dilation, int64_t taps, int64_t extent, Int first,
+            Int count) {
     const Int start = e_.integer(), lo = e_.integer();
     e_.op(IntOp::mul, start, out, stride);
     add(e_, start, start, -pad);
@@ -87,7 +94,8 @@ class WindowEmitter {
     e_.op(IntOp::max, first, first, 0);
   }
 
-  /// pixel(out, in, ny, nx, fused…): one output pixel, all channels. `inside`: the window has all of its taps.
+  /// pixel(out, in, ny, nx, fused…): one output pixel, all channels. `inside`: the window has all of its
+  /// taps.
   Func emit_pixel(bool inside) {
     const Func f = e_.begin_function(name_ + (inside ? "_inside" : "_clipped"), static_cast<int>(4 + fused_));
     const Int in = e_.param(1), ny = e_.param(2), nx = e_.param(3);
@@ -155,7 +163,8 @@ class WindowEmitter {
     });
     return finish(acc, nan);
   }
-  /// A maximum forgets a NaN: `nan` collects them as masks of ones, which read as NaN. `first`: acc has been loaded and nothing else.
+  /// A maximum forgets a NaN: `nan` collects them as masks of ones, which read as NaN. `first`: acc has been
+  /// loaded and nothing else.
   void combine(Vec acc, Vec x, Vec nan, Vec unordered, bool first) {
     if (s_.kind == WindowKind::average) {
       if (!first) e_.op(VecBinary::add, acc, acc, x);
@@ -179,10 +188,14 @@ class WindowEmitter {
   DType out_type_;
 };
 
-int64_t units(const KernelSpec& spec, const Schedule&, const Target&) { return spec_of(spec).batch * spec_of(spec).oh; }
+int64_t units(const KernelSpec& spec, const Schedule&, const Target&) {
+  return spec_of(spec).batch * spec_of(spec).oh;
+}
 int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
 bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }
-Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string& name) { return WindowEmitter(e, spec_of(spec), name).emit(); }
+Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string& name) {
+  return WindowEmitter(e, spec_of(spec), name).emit();
+}
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// Emitted code, run in this process: by the reference interpreter everywhere, and as real WebAssembly where the tests themselves are
-// WebAssembly under Node (over the same memory, so an address is an address).
+// Emitted code, run in this process: by the reference interpreter everywhere, and as real WebAssembly where
+// the tests themselves are WebAssembly under Node (over the same memory, so an address is an address).
 #pragma once
 
 #include <functional>
@@ -11,8 +11,8 @@
 
 namespace kiln::testing {
 
-/// What this process can run: reference interpreters of several widths with and without fused multiply-add, WebAssembly with and
-/// without relaxed SIMD.
+/// What this process can run: reference interpreters of several widths with and without fused multiply-add,
+/// WebAssembly with and without relaxed SIMD.
 std::vector<Target> targets();
 
 /// A module that can be called.

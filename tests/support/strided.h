@@ -14,7 +14,9 @@ namespace kiln::testing {
 using Sizes = std::vector<int64_t>;
 using Random = std::mt19937;
 
-inline int64_t pick(Random& random, int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random); }
+inline int64_t pick(Random& random, int64_t low, int64_t high) {
+  return std::uniform_int_distribution<int64_t>(low, high)(random);
+}
 
 /// Strides of a tensor whose dims lie in a random order, sometimes with gaps.
 inline Sizes random_strides(Random& random, const Sizes& dims, bool gaps = true) {
@@ -58,7 +60,8 @@ inline int64_t dot(const Sizes& a, const Sizes& b) {
 template <class T>
 class Guarded {
  public:
-  explicit Guarded(int64_t count) : count_(count), bytes_(static_cast<size_t>(count) * sizeof(T) + 2 * kGuard, kPattern) {}
+  explicit Guarded(int64_t count)
+      : count_(count), bytes_(static_cast<size_t>(count) * sizeof(T) + 2 * kGuard, kPattern) {}
   T* data() { return reinterpret_cast<T*>(bytes_.data() + kGuard); }
   T& operator[](int64_t i) { return data()[i]; }
   int64_t size() const { return count_; }
