@@ -336,9 +336,9 @@ class Inference {
       if (a->start[i] == 0 && a->step[i] == 1 && wanted_.shape[i] == x->shape[i]) continue;
       KILN_ASSIGN(const int64_t size, constant(x->shape[i], "size of a sliced dim"));
       KILN_ASSIGN(const int64_t count, constant(wanted_.shape[i], "size of a slice"));
-      if (a->start[i] < 0 || a->start[i] >= size || a->step[i] == 0 || std::abs(a->step[i]) > kMaxAttr) return fail("the slice starts outside its input");
-      int64_t last = 0;  // both factors are bounded: the product cannot overflow
-      if (count > kMaxElements / kMaxAttr * kMaxAttr || __builtin_mul_overflow(count - 1, a->step[i], &last) || last + a->start[i] < 0 || last + a->start[i] >= size)
+      if (a->start[i] < 0 || a->start[i] >= size || a->step[i] == 0 || a->step[i] > kMaxAttr || a->step[i] < -kMaxAttr) return fail("the slice starts outside its input");
+      int64_t last = 0;
+      if (__builtin_mul_overflow(count - 1, a->step[i], &last) || __builtin_add_overflow(last, a->start[i], &last) || last < 0 || last >= size)
         return fail("the slice reaches outside its input (size " + std::to_string(size) + ")");
     }
     return done(x->dtype, wanted_.shape);

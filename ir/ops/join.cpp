@@ -160,6 +160,7 @@ Status pad(Legalizer& l, const Node& node) {
 
 Status flip(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
+  if (l.b.rank(x) == 0) return l.set(node, x);
   KILN_ASSIGN(const std::vector<int64_t> axes, l.axes(l.integers(node, "dims"), l.b.rank(x)));
   for (int64_t axis : axes) {
     const int64_t size = l.b.shape(x)[static_cast<size_t>(axis)].value;
@@ -171,6 +172,7 @@ Status flip(Legalizer& l, const Node& node) {
 /// Each axis rotated: its tail in front of its head.
 Status roll(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
+  if (l.b.rank(x) == 0) return l.set(node, x);
   const std::vector<int64_t> shifts = l.integers(node, "shifts");
   KILN_ASSIGN(const std::vector<int64_t> axes, l.axes(l.integers(node, "dims"), l.b.rank(x)));
   if (axes.size() != shifts.size()) return l.unsupported(node, "one shift per dim is needed");

@@ -13,7 +13,8 @@ Result<Shape> wanted_shape(Legalizer& l, const Node& node, ValueId x, const char
   int64_t known = 1;
   int unknown = -1;
   for (int64_t size : l.integers(node, attr)) {
-    if (size < -1 || (size == -1 && unknown >= 0) || (size >= 0 && (size > kMaxElements || (known *= std::max<int64_t>(size, 1)) > kMaxElements)))
+    const bool too_large = size > 0 && (__builtin_mul_overflow(known, size, &known) || known > kMaxElements);
+    if (size < -1 || (size == -1 && unknown >= 0) || too_large)
       return misfit(node.source + ": sizes that make no shape");
     if (size == -1) unknown = static_cast<int>(shape.size());
     shape.push_back(Dim(size));

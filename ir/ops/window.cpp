@@ -28,10 +28,11 @@ Status finish(Legalizer& l, const Node& node, ValueId y, bool flat) {
 Status extend(const Node& node, PoolAttrs& a, const Shape& in) {
   for (size_t i = 0; i < 2; ++i) {
     constexpr int64_t kMax = 1 << 30;
-    const int64_t size = in[2 + i].value, reach = (a.kernel[i] - 1) * a.dilation[i] + 1;
+    const int64_t size = in[2 + i].value;
     if (a.stride[i] < 1 || a.kernel[i] < 1 || a.kernel[i] > kMax || a.dilation[i] < 1 || a.dilation[i] > kMax || a.stride[i] > kMax ||
         a.pad_begin[i] < 0 || a.pad_begin[i] > kMax || size > kMaxElements)
       return misfit(node.source + ": attributes out of range");
+    const int64_t reach = (a.kernel[i] - 1) * a.dilation[i] + 1;
     int64_t out = ceil_div(std::max<int64_t>(size + 2 * a.pad_begin[i] - reach, 0), a.stride[i]) + 1;
     if ((out - 1) * a.stride[i] >= size + a.pad_begin[i]) --out;
     a.pad_end[i] = std::max<int64_t>((out - 1) * a.stride[i] + reach - size - a.pad_begin[i], 0);
