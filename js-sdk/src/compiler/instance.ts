@@ -2,6 +2,7 @@
 import type * as Fs from 'node:fs/promises';
 import { asKilnError, KilnError, type KilnErrorCode } from '../shared/errors.js';
 import type { CompilerSource } from '../shared/messages.js';
+import { patiently } from '../shared/memory.js';
 import { isNode, nodeModule } from '../shared/node.js';
 
 interface Exports {
@@ -55,14 +56,14 @@ export class Compiler {
   static async create(source: CompilerSource): Promise<Compiler> {
     try {
       const module = await moduleOf(source);
-      const instance = await WebAssembly.instantiate(module, systemImports(module));
+      const instance = await patiently(() => WebAssembly.instantiate(module, systemImports(module)));
       const exports = instance.exports as unknown as Exports;
       exports._initialize?.();
       return new Compiler(exports);
     } catch (thrown) {
       const blocked = thrown instanceof WebAssembly.CompileError && /unsafe-eval|Content Security Policy/i.test(thrown.message);
       if (blocked) throw new KilnError('unsupported-environment', "the page's Content-Security-Policy forbids WebAssembly: add 'wasm-unsafe-eval' to script-src", { cause: thrown });
-      throw asKilnError(thrown, 'compile', 'the compiler could not be started');
+      throw asKilnError(thrown, thrown instanceof RangeError ? 'out-of-memory' : 'compile', 'the compiler could not be started');
     }
   }
 

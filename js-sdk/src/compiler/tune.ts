@@ -1,5 +1,5 @@
 import type { CompileSettings, ProgressEvent } from '../shared/messages.js';
-import { addressIn, createMemory, kBase } from '../shared/memory.js';
+import { addressIn, createMemory, kBase, patiently } from '../shared/memory.js';
 import type { Compiler } from './instance.js';
 import { clockStep, measure, sampleLength } from './measure.js';
 
@@ -20,7 +20,7 @@ export async function tune(compiler: Compiler, settings: CompileSettings, progre
     const batch = compiler.tuneNext(kBatch);
     if (!batch) break;
     const { bytes, candidates } = compiler.tuneDescribe();
-    if (!memory || memory.buffer.byteLength < kBase + bytes) memory = createMemory(kBase + bytes, settings);
+    if (!memory || memory.buffer.byteLength < kBase + bytes) memory = await patiently(() => createMemory(kBase + bytes, settings));
     const { instance } = await WebAssembly.instantiate(batch.module, { env: { memory } });
     const bench = instance.exports['bench'] as Bench;
     const runs = candidates.map(({ flops }, index) => ({

@@ -2,7 +2,7 @@
 import type { Channel } from '../shared/channel.js';
 import { asKilnError, KilnError } from '../shared/errors.js';
 import { parseManifest, type Manifest } from '../shared/manifest.js';
-import { kBase } from '../shared/memory.js';
+import { createMemory, kBase, patiently } from '../shared/memory.js';
 import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, ComputeCalls, LoadRequest, LoadResult, MainCalls } from '../shared/messages.js';
 import { Prefetcher } from './prefetch.js';
 import { Session } from './session.js';
@@ -82,7 +82,10 @@ async function readHead(stream: Prefetcher, compiler: Peers['compiler']): Promis
 async function createSession(compiled: CompileResult, manifest: Manifest, request: LoadRequest): Promise<Session> {
   try {
     const module = await WebAssembly.compile(compiled.module);
-    return new Session(module, manifest, request.compile.threads, { shared: request.compile.shared, memory64: compiled.memory64 });
+    const { threads, shared } = request.compile;
+    const { memory64 } = compiled;
+    const memory = await patiently(() => createMemory(kBase + manifest.memory.total, { shared, memory64 }));
+    return new Session(module, manifest, threads, memory, memory64);
   } catch (thrown) {
     throw asKilnError(thrown, 'compile', "the engine refuses the model's module");
   }

@@ -2,12 +2,11 @@
 import { describe, KilnError } from '../shared/errors.js';
 import { freePhases, type Manifest } from '../shared/manifest.js';
 import {
-  addressIn, createMemory, kBase, kControlCancel, kControlStatus, kHostFinished, kHostFirst, kHostGeneration, kHostLast, kStatusAborted,
-  kStatusBadIndex, type InitExport, type MemoryKind, type RunExport,
+  addressIn, kBase, kControlCancel, kControlStatus, kHostFinished, kHostFirst, kHostGeneration, kHostLast, kStatusAborted,
+  kStatusBadIndex, type InitExport, type RunExport,
 } from '../shared/memory.js';
 
 export class Session {
-  readonly memory: WebAssembly.Memory;
   readonly bytes: Uint8Array;
   readonly control: number;
   initMs = 0;
@@ -20,14 +19,14 @@ export class Session {
     readonly module: WebAssembly.Module,
     readonly manifest: Manifest,
     readonly threads: number,
-    kind: MemoryKind,
+    readonly memory: WebAssembly.Memory,
+    memory64: boolean,
   ) {
-    this.memory = createMemory(kBase + manifest.memory.total, kind);
-    this.bytes = new Uint8Array(this.memory.buffer);
+    this.bytes = new Uint8Array(memory.buffer);
     this.control = kBase + manifest.memory.control;
-    this.words_ = new Int32Array(this.memory.buffer, this.control);
-    this.address_ = addressIn(kind.memory64);
-    const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory } });
+    this.words_ = new Int32Array(memory.buffer, this.control);
+    this.address_ = addressIn(memory64);
+    const { exports } = new WebAssembly.Instance(module, { env: { memory } });
     this.run_ = exports['run'] as RunExport;
     this.init_ = exports['init'] as InitExport;
     for (const { address, base64 } of manifest.constants) this.bytes.set(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)), kBase + address);

@@ -35,6 +35,25 @@ export function createMemory(bytes: number, kind: MemoryKind): WebAssembly.Memor
   }
 }
 
+const kWaitsMs = [50, 100, 200, 400, 800];
+
+/**
+ * Tries again while the engine refuses memory: that of models which were disposed of a moment ago comes back only when their
+ * workers have ended, which a busy machine delays.
+ */
+export async function patiently<T>(create: () => T | Promise<T>): Promise<T> {
+  for (const wait of kWaitsMs) {
+    try {
+      return await create();
+    } catch (thrown) {
+      const refused = thrown instanceof RangeError || (thrown instanceof KilnError && thrown.code === 'out-of-memory');
+      if (!refused) throw thrown;
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
+  return create();
+}
+
 // Words of the control block (jit/program.h): byte offsets from its start.
 export const kControlStatus = 0;
 export const kControlCancel = 64;
