@@ -1,0 +1,67 @@
+"""The command line, in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MODEL = """
+import torch
+def make():
+    torch.manual_seed(1)
+    return torch.nn.Sequential(torch.nn.Linear(5, 3), torch.nn.ReLU()), (torch.ones(2, 5),)
+"""
+
+# Stands in for `kiln run`: checks what it is given and answers what PyTorch would, plus an offset.
+FAKE = """#!{python}
+import sys, pathlib, torch
+sys.path.insert(0, {folder!r})
+from tiny import make
+model, (x,) = make()
+assert sys.argv[1] == "run" and sys.argv[3] == "--output-dir" and sys.argv[5] == "--input", sys.argv
+name, file = sys.argv[6].split("=", 1)
+assert name == "input" and pathlib.Path(file).read_bytes() == x.numpy().tobytes(), name
+(pathlib.Path(sys.argv[4]) / "relu.bin").write_bytes((model(x) + {offset}).detach().numpy().tobytes())
+"""
+
+
+def call(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k != "KILN"} | {"COLUMNS": "160"}
+    return subprocess.run(
+        [sys.executable, "-m", "wasmkiln", *args],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli")
+    (path / "tiny.py").write_text(MODEL)
+    done = call(path, "export", "tiny:make", "m.kiln")
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_inspect(folder: Path) -> None:
+    done = call(folder, "inspect", "m.kiln")
+    assert done.returncode == 0, done.stderr
+    assert "aten.linear.default" in done.stdout
+    assert "float32[2x3]" in done.stdout
+
+
+@pytest.mark.parametrize(("offset", "code"), [(0, 0), (0.5, 1), ("float('nan')", 1)])
+def test_verify_compares_every_output(folder: Path, offset: object, code: int) -> None:
+    fake = folder / "kiln"
+    fake.write_text(FAKE.format(python=sys.executable, folder=str(folder), offset=offset))
+    fake.chmod(0o755)
+    done = call(folder, "verify", "m.kiln", "tiny:make", "--kiln", str(fake))
+    assert "relu" in done.stdout, done.stderr
+    assert done.returncode == code, done.stderr
