@@ -4,6 +4,23 @@
 
 namespace kiln {
 
+namespace {
+
+constexpr size_t kMaxMapDims = 6;
+
+/// The `run` innermost dims of `order` lie in `place` one behind the other.
+bool runs_along(const View& place, const Order& order, int run) {
+  int64_t stride = 1;
+  for (size_t i = order.size(); run-- > 0;) {
+    const auto d = static_cast<size_t>(order[--i]);
+    if (place.dims[d] != 1 && place.strides[d] != stride) return false;
+    stride *= place.dims[d];
+  }
+  return true;
+}
+
+}  // namespace
+
 Result<Plan> lower(const Graph& graph) { return Lowering(graph).run(); }
 
 std::string Lowering::label_of(const Node& node) {
@@ -31,6 +48,10 @@ Result<Plan> Lowering::run() {
   });
   segment_time_.resize(order.size());
   for (size_t t = 0; t < order.size(); ++t) segment_time_[static_cast<size_t>(order[t])] = static_cast<int>(t);
+  const auto reads = [&](ValueId id) {
+    if (id != kNoValue && graph.value(id).is_weight()) first_phase_ = std::min(first_phase_, segment_phase(graph.value(id).segment));
+  };
+  for (const Node& node : graph.nodes) std::for_each(node.inputs.begin(), node.inputs.end(), reads);
 
   plan_placements();
   for (ValueId id : graph.inputs) {
@@ -143,8 +164,7 @@ int Lowering::phase_of(const Node& node) {
   int phase = -1;
   for (ValueId id : node.inputs)
     if (id != kNoValue) phase = std::max(phase, view(id).phase);
-  if (phase < 0) phase = graph.segments.empty() ? kRunPhase : 0;
-  return phase;
+  return step_phase(phase);
 }
 
 void Fusion::then(const Expr& next, const std::vector<View>& extra) {
@@ -217,7 +237,7 @@ void Lowering::fill_border(const View& whole, const Sizes& begin, const Sizes& i
   }
 }
 
-View Lowering::destination(const Node& node, const Order& order, int phase) {
+View Lowering::destination(const Node& node, const Order& order, int phase, int run) {
   const ValueId id = node.outputs[0];
   const Placement& p = placements_[static_cast<size_t>(id)];
   const Sizes dims = out_dims(node);
@@ -227,13 +247,15 @@ View Lowering::destination(const Node& node, const Order& order, int phase) {
     if (whole.buffer < 0) whole = allocate(sizes_of(graph.value(p.concat).shape), out_dtype(node), order, phase);
     Sizes start(dims.size(), 0);
     start[static_cast<size_t>(p.axis)] = p.start;
-    at = sliced(whole, start, Sizes(dims.size(), 1), dims);
+    const View place = sliced(whole, start, Sizes(dims.size(), 1), dims);
+    if (runs_along(place, order, run)) return at = place;
   } else if (!p.halo.empty() && dims.size() == 4 && out_dtype(node) == DType::f32 && phase == kRunPhase) {
-    at = with_halo(dims, p.halo, phase);
-  } else {
-    at = allocate(dims, out_dtype(node), order, phase);
+    View inner;  // what with_halo makes has neighbouring channels and nothing else
+    inner.dims = dims;
+    inner.strides = {0, 1, 0, 0};
+    if (runs_along(inner, order, run)) return at = with_halo(dims, p.halo, phase);
   }
-  return at;
+  return at = allocate(dims, out_dtype(node), order, phase);
 }
 
 View Lowering::copied(const View& from, const Order& order, const Halo& halo) {
@@ -243,7 +265,7 @@ View Lowering::copied(const View& from, const Order& order, const Halo& halo) {
   if (!halo.empty()) key += "h" + std::to_string(halo.top) + "," + std::to_string(halo.left) + "," + std::to_string(halo.bottom) + "," + std::to_string(halo.right);
   const auto found = copies_.find(key);
   if (found != copies_.end()) return found->second;
-  const int phase = from.phase < 0 ? (graph.segments.empty() ? kRunPhase : 0) : from.phase;
+  const int phase = step_phase(from.phase);
   const View to = halo.empty() ? allocate(from.dims, from.dtype, order, phase) : with_halo(from.dims, halo, phase);
   const Lane lane = from.dtype == DType::f32 ? Lane::f32 : from.dtype == DType::boolean ? Lane::mask : Lane::i32;
   append_map(identity_expr(lane), to, {from}, "copy", phase);
@@ -253,6 +275,7 @@ View Lowering::copied(const View& from, const Order& order, const Halo& halo) {
 // -- steps -------------------------------------------------------------------------------------------------------------------
 
 int Lowering::append(KernelSpec spec, const std::vector<View>& operands, const std::string& label, int phase) {
+  if (product(operands[0].dims) == 0) return -1;  // nothing to write
   Pending p;
   p.step.spec = std::move(spec);
   p.step.label = label;
@@ -272,6 +295,24 @@ void Lowering::append_map(const Expr& expr, const View& out, const std::vector<V
   }
   box.sort();
   box.merge();
+  if (box.dims.size() > kMaxMapDims) {  // one map for each index of a dim
+    const auto shorter = [&](size_t a, size_t b) { return out.dims[a] < out.dims[b]; };
+    std::vector<size_t> dims;
+    for (size_t d = 0; d < out.dims.size(); ++d)
+      if (out.dims[d] > 1) dims.push_back(d);
+    const size_t d = *std::min_element(dims.begin(), dims.end(), shorter);
+    const auto at = [&](View v, int64_t i) {
+      v.offset += i * v.strides[d];
+      v.dims[d] = 1;
+      return v;
+    };
+    for (int64_t i = 0; i < out.dims[d]; ++i) {
+      std::vector<View> parts;
+      for (const View& in : inputs) parts.push_back(at(in, i));
+      append_map(expr, at(out, i), parts, label, phase);
+    }
+    return;
+  }
   MapSpec spec;
   spec.expr = expr;
   spec.dims = box.dims;
@@ -286,7 +327,7 @@ View Lowering::packed(const PackSpec& spec, const View& source, int64_t elements
   const std::string key = std::to_string(source.buffer) + "@" + std::to_string(source.offset) + " " + to_string(KernelSpec(spec)) + " for " + to_string(consumer);
   const auto found = packs_.find(key);
   if (found != packs_.end()) return found->second;
-  const int phase = source.phase < 0 ? (graph.segments.empty() ? kRunPhase : 0) : source.phase;
+  const int phase = step_phase(source.phase);
   const View to = allocate({elements}, DType::f32, {0}, phase);
   const int at = append(spec, {to, source}, "pack for " + label, phase);
   pending_[static_cast<size_t>(at)].pack_of = at + 1;  // the consumer is appended next

@@ -30,6 +30,7 @@ struct Epilogue {
 /// C[b0,b1,y,x,n] = epilogue(sum over kh,kw,k of A[b0,b1, y,x, kh,kw, k] * B[b0,b1, kh,kw,k, n]), f32.
 /// Matrix products and dense or grouped convolutions (channels last, zeros stored around the input) alike; a plain product
 /// has oh = 1, ow = M. A is contiguous over k, C over n. B is packed by a PackSpec kernel that shares this one's schedule.
+/// With both batches in use and oh > 1, a row of A, C and every epilogue operand must start at or after the previous row's last pixel.
 /// Operands: C, A, B, epilogue operands (strides over b0, b1, y, x, n).
 struct ContractionSpec {
   std::array<int64_t, 2> batch{1, 1};

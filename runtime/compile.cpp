@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-
 namespace kiln {
 namespace {
 
@@ -105,6 +104,9 @@ Result<Compiled> emit_model(const Planned& planned, const std::vector<Choice>& c
   int64_t scratch = 0;
   for (size_t i = 0; i < planned.specs.size(); ++i)
     scratch = std::max(scratch, family_of(planned.specs[i]).scratch_bytes(planned.specs[i], out.choices[i].schedule, options.target));
+  for (const auto& phase : planned.plan.init)
+    for (const PlanStep& step : phase)  // a pack, the one init step with another's schedule, has no scratch
+      scratch = std::max(scratch, family_of(step.spec).scratch_bytes(step.spec, prior(step.spec, options.target, options.device), options.target));
   out.memory = lay_out(planned.plan, scratch, options.threads);
   const int64_t limit = options.target.isa == Isa::wasm && !options.target.memory64 ? (int64_t{1} << 32) - (1 << 20) : int64_t{1} << 46;
   if (out.memory.total_bytes > limit)

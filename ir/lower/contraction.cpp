@@ -1,4 +1,6 @@
 // Convolutions and matrix products: views to ContractionSpec, PackSpec and DepthwiseSpec.
+#include <algorithm>
+
 #include "ir/lower/lowering.h"
 
 namespace kiln {
@@ -29,7 +31,8 @@ Status Lowering::lower_conv(const Node& node) {
   const Halo halo{a.pad_begin[0], a.pad_begin[1], a.pad_end[0], a.pad_end[1]};
   View x = input(node, 0);
   // Dims of size 1 may carry any stride; the channel's must be 1 for the kernels.
-  if (!is_contiguous_in(x, 1) || !x.halo.covers(halo)) x = copied(x, channels_last(), halo);
+  const bool transposed = x.strides[2] < (x.dims[3] - 1) * x.strides[3] && x.dims[2] > 1;
+  if (!is_contiguous_in(x, 1) || !x.halo.covers(halo) || transposed) x = copied(x, channels_last(), halo);
   const View w = input(node, 1);
   Fusion f = fusion(node);
   if (has(node, 2)) add_bias(f, input(node, 2), dims, 1);
@@ -40,7 +43,12 @@ Status Lowering::lower_conv(const Node& node) {
     View by_tap = permuted(w, {2, 3, 0, 1});  // [KH, KW, C, 1]
     taps = is_row_major(by_tap) ? by_tap : copied(by_tap, row_major(4));
   }
-  const View c = destination(node, channels_last(), kRunPhase);
+  const bool both_batches = dims[0] > 1 && groups > 1 && !depthwise;  // then rows must not overlap: see ContractionSpec
+  for (View& v : f.operands)
+    if (both_batches && !is_compact(v, channels_last())) v = copied(v, channels_last());
+  const View c = destination(node, channels_last(), kRunPhase, both_batches ? 3 : 1);
+  if (product(dims) == 0) return ok();
+  if (k * w.dims[2] * w.dims[3] == 0) return unsupported(node, "convolution over nothing");
   View from = x;
   from.offset -= halo.top * x.strides[2] + halo.left * x.strides[3];
 
@@ -90,14 +98,34 @@ Status Lowering::lower_matmul(const Node& node) {
   }
   const Fusion f = fusion(node);
   if (!is_contiguous_in(a, a.rank() - 1)) a = copied(a, row_major(a.rank()));
-  const View c = destination(node, row_major(static_cast<int>(out_dims(node).size())), kRunPhase);
+  const View c = destination(node, row_major(static_cast<int>(out_dims(node).size())), kRunPhase, 1);
   return product_of(a, b, c, f, label_of(node));
 }
 
 Status Lowering::product_of(const View& a, const View& b, const View& c, const Fusion& f, const std::string& label) {
+  if (product(c.dims) == 0) return ok();
+  if (a.dims.back() == 0) return Error{ErrorCode::unsupported_operator, "a matrix product over no elements", label};
+  if (append_product(a, b, c, f, label)) return ok();
+  // More loops than a contraction has: copies whose batches are one loop.
+  const auto straight = [&](const View& v, const Sizes& dims) { return copied(expanded(v, dims), row_major(static_cast<int>(dims.size()))); };
+  const auto matrix = [&](const View& v) {
+    Sizes dims = c.dims;
+    std::copy(v.dims.end() - 2, v.dims.end(), dims.end() - 2);
+    return straight(v, dims);
+  };
+  Fusion g = f;
+  for (View& v : g.operands) v = straight(v, c.dims);
+  const View to = is_row_major(c) ? c : allocate(c.dims, c.dtype, row_major(c.rank()), kRunPhase);
+  const bool batched = product(b.dims) != b.dims.back() * b.dims[b.dims.size() - 2];
+  if (!append_product(matrix(a), batched ? matrix(b) : b, to, g, label)) return Error{ErrorCode::internal, "a plain matrix product did not fit", label};
+  if (to.buffer != c.buffer) append_map(identity_expr(), c, {to}, "copy", kRunPhase);
+  return ok();
+}
+
+/// False, and nothing appended, if the loops over batches and rows are too many or a row would overlap the one before.
+bool Lowering::append_product(const View& a, const View& b, const View& c, const Fusion& f, const std::string& label) {
   const size_t lead = c.dims.size() - 2;
-  const int64_t m = c.dims[lead], n = c.dims[lead + 1], k = a.dims.back();
-  const Sizes batch(c.dims.begin(), c.dims.begin() + static_cast<long>(lead));
+  const int64_t n = c.dims[lead + 1], k = a.dims.back();
   const auto lead_strides = [&](const View& v) {
     Sizes s(lead, 0);
     const size_t own = v.dims.size() - 2;
@@ -125,13 +153,15 @@ Status Lowering::product_of(const View& a, const View& b, const View& c, const F
   box.merge();
   if (box.dims.empty()) box.add_loop(1, Sizes(3 + f.operands.size(), 0));
   // The two innermost loops may be rows of one product; loops outside them are batches.
-  while (box.dims.size() > 4) return Error{ErrorCode::unsupported_operator, "matrix product with more than two batch loops", label};
   ContractionSpec s;
   const size_t loops = box.dims.size(), last = loops - 1;
   const bool b_moves_last = box.strides[2][last] != 0;
   const bool two_rows = !b_moves_last && loops >= 2 && box.strides[2][last - 1] == 0 && loops > 1;
   const size_t rows = b_moves_last ? 0 : two_rows ? 2 : 1, batches = loops - rows;
-  if (batches > 2) return Error{ErrorCode::unsupported_operator, "matrix product with more than two batch loops", label};
+  if (batches > 2) return false;
+  for (const Sizes& by : box.strides)
+    if (rows == 2 && batches == 2 && by[last - 1] < (box.dims[last] - 1) * by[last])
+      return false;
   const auto loop = [&](size_t from_inside, size_t operand) { return box.strides[operand][loops - 1 - from_inside]; };
   if (rows >= 1) s.ow = box.dims[last], s.a_col = loop(0, 1), s.c_col = loop(0, 0);
   if (rows == 2) s.oh = box.dims[last - 1], s.a_row = loop(1, 1), s.c_row = loop(1, 0);
@@ -156,16 +186,15 @@ Status Lowering::product_of(const View& a, const View& b, const View& c, const F
   Box own;
   for (size_t i = 0; i < b_own.size(); ++i) own.add_loop(b_own[i], {packed_own[i] * elements, b.strides[i]});
   own.merge();
-  if (own.dims.size() > 2) return Error{ErrorCode::unsupported_operator, "matrix product with more than two batch loops", label};
+  if (own.dims.size() > 2) return false;
   for (size_t i = 0; i < own.dims.size(); ++i) {
     const size_t at = 2 - own.dims.size() + i;
     p.batch[at] = own.dims[i], p.dst_batch[at] = own.strides[0][i], p.src_batch[at] = own.strides[1][i];
   }
-  (void)m;
   std::vector<View> operands{c, a, packed(p, b, product(b_own) * elements, s, label)};
   operands.insert(operands.end(), f.operands.begin(), f.operands.end());
   append(s, operands, label);
-  return ok();
+  return true;
 }
 
 /// Scores, softmax, and the weighted sum; heads are views, and the result's heads stand side by side in a row.
@@ -214,7 +243,7 @@ Status Lowering::lower_attention(const Node& node) {
 
   Order heads_inside = row_major(static_cast<int>(rank));
   if (rank >= 3) std::swap(heads_inside[rank - 3], heads_inside[rank - 2]);
-  const View out = destination(node, heads_inside, kRunPhase);
+  const View out = destination(node, heads_inside, kRunPhase, 1);
   return product_of(scores, v, out, {}, label + " values");
 }
 

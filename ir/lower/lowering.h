@@ -41,8 +41,9 @@ class Lowering {
   // -- memory
   /// A new buffer that holds `dims` compactly in `order`.
   View allocate(const Sizes& dims, DType dtype, const Order& order, int phase);
-  /// Where a node's result goes: its place in a concatenation, a buffer with a halo, or a new compact one in `order`.
-  View destination(const Node& node, const Order& order, int phase);
+  /// Where a node's result goes: its place in a concatenation, a buffer with a halo, or a new compact one in `order`. A kernel that
+  /// writes `run` innermost dims of `order` as neighbours gets the compact one where a place cannot offer that; consumers then copy.
+  View destination(const Node& node, const Order& order, int phase, int run = 0);
   /// A copy of `from` in `order`, with stored zeros around it if `halo` asks for them.
   View copied(const View& from, const Order& order, const Halo& halo = {});
   View with_halo(const Sizes& dims, const Halo& halo, int phase);
@@ -75,6 +76,7 @@ class Lowering {
 
   /// C = A·B with a fused expression, on views [..., M, K], [..., K, N] → [..., M, N]; batch dims broadcast.
   Status product_of(const View& a, const View& b, const View& c, const Fusion& fusion, const std::string& label);
+  bool append_product(const View& a, const View& b, const View& c, const Fusion& fusion, const std::string& label);
   /// A packed B for a contraction that is appended next.
   View packed(const PackSpec& spec, const View& source, int64_t elements, const KernelSpec& consumer, const std::string& label);
   Error unsupported(const Node& node, const std::string& what) const;
@@ -91,6 +93,8 @@ class Lowering {
   void assign_spaces();
   void set_lifetimes();
   void set_barriers();
+  /// The phase of a step that reads `phase`: what needs constants alone runs with the first transfer, or, without one, in the inference.
+  int step_phase(int phase) const { return phase < 0 ? first_phase_ : phase; }
   int segment_phase(int segment) const { return segment_time_[static_cast<size_t>(segment)]; }
   int new_buffer(int64_t bytes, int phase);
   View source_view(ValueId id);
@@ -106,6 +110,7 @@ class Lowering {
   std::vector<Pending> pending_;
   std::vector<int> buffer_phase_;         // when each buffer's contents come up
   std::vector<int> segment_time_;         // segment → index among transfers
+  int first_phase_ = kRunPhase;           // of the first segment that anything reads
   std::map<int, int> segment_buffer_;
   std::map<std::string, View> packs_, copies_;
 };

@@ -4,11 +4,6 @@
 #include "ir/lower/lowering.h"
 
 namespace kiln {
-namespace {
-
-
-}  // namespace
-
 Status Lowering::lower_map(const Node& node) {
   const Sizes dims = out_dims(node);
   const int phase = phase_of(node);
@@ -53,6 +48,7 @@ Status Lowering::lower_reduce(const Node& node) {
   kept.merge();
   if (kept.dims.empty()) kept.add_loop(1, Sizes(2 + f.operands.size(), 0));
   if (reduced.dims.empty()) reduced.add_loop(1, {0});
+  if (product(reduced.dims) == 0) return unsupported(node, "reduction over no elements");
   s.kept = kept.dims, s.out_kept = kept.strides[0], s.in_kept = kept.strides[1];
   s.reduced = reduced.dims, s.in_reduced = reduced.strides[0];
   size_t operand = 2;
@@ -86,8 +82,11 @@ Status Lowering::lower_norm(const Node& node) {
   } else if (!is_contiguous_in(x, axis)) {
     x = copied(x, order);
   }
-  const Fusion f = fusion(node);
-  const View out = destination(node, order, phase);
+  Fusion f = fusion(node);
+  if (by_layer && rank - axis > 1)  // an epilogue's operand walks the normalised dims as one
+    for (View& v : f.operands)
+      if (!is_row_major(v)) v = copied(v, row_major(rank));
+  const View out = destination(node, order, phase, by_layer ? rank - axis : 1);
   NormSpec s;
   s.kind = a.kind;
   s.eps = static_cast<float>(a.eps);
@@ -114,15 +113,11 @@ Status Lowering::lower_norm(const Node& node) {
     operands.push_back(is_row_major(w) ? w : copied(w, row_major(w.rank())));
   }
   size_t operand = 2;
-  bool fits = true;
   s.epilogue = make_epilogue(f, [&](const View& v) {
     Sizes st = rows.strides[operand++];
     st.push_back(v.strides[static_cast<size_t>(by_layer ? rank - 1 : axis)]);
-    // With several normalised dims the operand must walk them as one.
-    if (by_layer && rank - axis > 1) fits = fits && is_row_major(v);
     return st;
   });
-  if (!fits) return unsupported(node, "layer norm over several dims with a broadcast fused operand");
   operands.insert(operands.end(), f.operands.begin(), f.operands.end());
   append(s, operands, label_of(node), phase);
   return ok();
@@ -134,7 +129,7 @@ Status Lowering::lower_pool(const Node& node) {
   View x = input(node, 0);
   if (!is_contiguous_in(x, 1)) x = copied(x, channels_last());
   const Fusion f = fusion(node);
-  const View out = destination(node, channels_last(), phase);
+  const View out = destination(node, channels_last(), phase, 1);
   WindowSpec s;
   s.kind = a.kind;
   s.batch = x.dims[0], s.c = x.dims[1], s.ih = x.dims[2], s.iw = x.dims[3], s.oh = out.dims[2], s.ow = out.dims[3];
@@ -157,8 +152,8 @@ Status Lowering::lower_gather(const Node& node) {
   View table = input(node, 0), index = input(node, 1);
   if (!is_row_major(table)) table = copied(table, row_major(table.rank()));
   if (!is_row_major(index)) index = copied(index, row_major(index.rank()));
-  const View out = destination(node, row_major(static_cast<int>(out_dims(node).size())), phase);
-  if (!is_row_major(out)) return unsupported(node, "gather into a part of a concatenation");
+  const int out_rank = static_cast<int>(out_dims(node).size());
+  const View out = destination(node, row_major(out_rank), phase, out_rank);
   GatherSpec s;
   s.dtype = table.dtype, s.index_dtype = index.dtype;
   s.rows = table.dims[axis];
@@ -209,7 +204,7 @@ Status Lowering::lower_concat(const Node& node) {
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     const View part = input(node, i);
     const View place = sliced(whole, start, Sizes(whole.dims.size(), 1), part.dims);
-    if (part.buffer != place.buffer) {
+    if (part.buffer != place.buffer || part.offset != place.offset || part.strides != place.strides) {
       const Lane lane = part.dtype == DType::f32 ? Lane::f32 : part.dtype == DType::boolean ? Lane::mask : Lane::i32;
       append_map(identity_expr(lane), place, {part}, label_of(node), phase);
     }

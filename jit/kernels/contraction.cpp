@@ -15,7 +15,19 @@ ContractionSpec flattened(const ContractionSpec& spec) {
   if (uniform) {
     s.ow *= s.oh;
     s.oh = 1;
+    return s;
   }
+  // A tile that wraps reaches its next row at a constant offset, which must not be negative: an operand that is broadcast over rows or
+  // transposed makes each row a batch of its own.
+  const auto ahead = [&](int64_t row, int64_t col) { return row >= (s.ow - 1) * col; };
+  bool wraps = ahead(s.a_row, s.a_col) && ahead(s.c_row, s.c_col);
+  for (const FusedOperand& o : s.epilogue.operands) wraps = wraps && ahead(o.strides[2], o.strides[3]);
+  const size_t free = s.batch[0] == 1 ? 0 : 1;
+  if (wraps || s.batch[free] != 1) return s;
+  s.batch[free] = s.oh;
+  s.a_batch[free] = s.a_row, s.b_batch[free] = 0, s.c_batch[free] = s.c_row;
+  for (FusedOperand& o : s.epilogue.operands) o.strides[free] = o.strides[2];
+  s.oh = 1;
   return s;
 }
 

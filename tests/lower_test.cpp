@@ -1,0 +1,281 @@
+// Plans against the definitions: random canonical graphs are lowered, emitted for the reference interpreter and run, with the steps
+// between two barriers in any order, over memory that is poisoned wherever nothing was written.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "ir/builder.h"
+#include "ir/passes/passes.h"
+#include "ir/plan.h"
+#include "jit/program.h"
+#include "tests/support/graph_interpreter.h"
+#include "tests/support/machine.h"
+#include "tuner/tuner.h"
+
+namespace kiln::testing {
+namespace {
+
+using Random = std::mt19937;
+
+std::vector<uint8_t> bytes_of(const Array& a) { return write_constant(a.data, a.dtype); }
+
+/// One model in memory, on the scalar reference backend.
+class Model {
+ public:
+  Model(const Plan& plan, Random& random) : plan_(plan) {
+    arena_ = kControlBytes + round_up(plan.weights_bytes, 64);
+    const int64_t scratch = arena_ + round_up(std::max(plan.arena_bytes, plan.staging_bytes), 64);
+    constexpr int64_t kScratch = 1 << 20;
+    memory_.assign(static_cast<size_t>(scratch + kScratch + 64), 0);
+    base_ = round_up(address(memory_.data()), 64);
+    program_.scratch = scratch;
+    program_.scratch_stride = kScratch;
+    for (const PlanStep& step : plan.steps) program_.steps.push_back(convert(step));
+    for (size_t i = 0; i < program_.steps.size();) {  // any order between barriers
+      size_t end = i + 1;
+      while (end < program_.steps.size() && !program_.steps[end].barrier_before) ++end;
+      const auto first = program_.steps.begin() + static_cast<std::ptrdiff_t>(i), last = program_.steps.begin() + static_cast<std::ptrdiff_t>(end);
+      const bool barrier = first->barrier_before;
+      first->barrier_before = false;
+      std::shuffle(first, last, random);
+      program_.steps[i].barrier_before = barrier;
+      i = end;
+    }
+    for (const auto& phase : plan.init) {
+      program_.init.emplace_back();
+      for (const PlanStep& step : phase) program_.init.back().push_back(convert(step));
+    }
+    auto machine = load(reference_target(4), [&](Emitter& e) { status_ = emit_program(e, program_); });
+    if (!machine.ok()) status_ = machine.error();
+    if (status_.ok()) machine_ = std::move(*machine);
+  }
+
+  Result<std::vector<Array>> run(const Bindings& bindings) {
+    KILN_TRY(status_);
+    poison(kControlBytes, program_.scratch);
+    for (const Plan::Inline& c : plan_.constants) write(c.dst, c.bytes);
+    for (const Transfer& t : plan_.transfers) {
+      write(t.dst, bytes_of(bindings.weights.at(t.segment)));
+      if (t.phase >= 0) KILN_TRY(machine_->call("init", {base_, t.phase}));
+    }
+    poison(arena_, program_.scratch);  // nothing of the load may be needed any more
+    for (size_t i = 0; i < plan_.inputs.size(); ++i) write(plan_.inputs[i].at, bytes_of(bindings.inputs[i]));
+    KILN_TRY(machine_->call("run", {base_, 0, 1, 0, static_cast<int64_t>(plan_.steps.size())}));
+    std::vector<Array> outputs;
+    for (const Port& port : plan_.outputs) {
+      Value v;
+      v.dtype = port.dtype;
+      v.shape.assign(port.shape.begin(), port.shape.end());
+      const int64_t size = element_count(v.shape) * size_of(port.dtype);
+      const auto* from = reinterpret_cast<const uint8_t*>(base_ + place(port.at));
+      v.data.assign(from, from + size);
+      outputs.push_back({port.dtype, port.shape, read_constant(v)});
+    }
+    return outputs;
+  }
+
+ private:
+  int64_t place(const Operand& o) const {
+    if (o.buffer == Operand::kStatusWord) return kControlStatus;
+    const Buffer& b = plan_.buffers[static_cast<size_t>(o.buffer)];
+    EXPECT_EQ(b.offset % 64, 0);
+    return (b.space == Space::weights ? kControlBytes : arena_) + b.offset + o.offset;
+  }
+  ProgramStep convert(const PlanStep& step) {
+    const KernelSpec& owner = step.schedule_of < 0 ? step.spec : plan_.steps[static_cast<size_t>(step.schedule_of)].spec;
+    program_.kernels.push_back({step.spec, prior(owner, reference_target(4), {})});
+    ProgramStep out;
+    out.kernel = static_cast<int>(program_.kernels.size()) - 1;
+    for (const Operand& o : step.operands) out.operands.push_back(place(o));
+    out.barrier_before = step.barrier_before;
+    return out;
+  }
+  void write(const Operand& at, const std::vector<uint8_t>& bytes) {
+    if (!bytes.empty()) std::memcpy(reinterpret_cast<void*>(base_ + place(at)), bytes.data(), bytes.size());
+  }
+  void poison(int64_t begin, int64_t end) { std::memset(reinterpret_cast<void*>(base_ + begin), 0xff, static_cast<size_t>(end - begin)); }
+
+  const Plan& plan_;
+  Program program_;
+  std::vector<char> memory_;
+  int64_t base_ = 0, arena_ = 0;
+  std::unique_ptr<Machine> machine_;
+  Status status_ = ok();
+};
+
+/// The plan's outputs against the graph's: float32 sums of up to a few hundred products of numbers of order one to ten stand against
+/// double precision, so 1e-4 of the largest output; integers and booleans exactly (they are small).
+void check(const Graph& graph, uint32_t seed) {
+  const Bindings bindings = random_bindings(graph, seed);
+  const auto expected = interpret(graph, bindings);
+  ASSERT_TRUE(expected.ok()) << expected.error().message;
+  const auto plan = lower(graph);
+  ASSERT_TRUE(plan.ok()) << plan.error().message << " " << plan.error().where << "\n" << to_string(graph);
+  EXPECT_GE(plan->arena_bytes, plan->arena_lower_bound);
+  Random random(seed);
+  for (int round = 0; round < 2; ++round) {
+    Model model(*plan, random);
+    const auto got = model.run(bindings);
+    ASSERT_TRUE(got.ok()) << got.error().message << ", seed " << seed << "\n" << to_string(graph) << to_string(*plan);
+    ASSERT_EQ(got->size(), expected->size());
+    for (size_t i = 0; i < got->size(); ++i) {
+      double scale = 1;
+      for (double v : (*expected)[i].data)
+        if (std::isfinite(v)) scale = std::max(scale, std::fabs(v));
+      ASSERT_LE(max_difference({(*got)[i]}, {(*expected)[i]}), 1e-4 * scale)
+          << "output " << i << ", seed " << seed << "\n" << to_string(graph) << to_string(*plan);
+    }
+  }
+}
+
+/// Grows graphs at random; a node that does not fit its operands is simply not built.
+class Grower {
+ public:
+  explicit Grower(uint32_t seed) : random_(seed) {}
+
+  Graph grow(int nodes) {
+    add_input({pick(1, 2), pick(1, 7), pick(1, 9), pick(1, 9)});
+    for (int i = 0; i < nodes * 3 && static_cast<int>(graph_.nodes.size()) < nodes; ++i) step();
+    for (size_t i = 0; i < 2; ++i) graph_.outputs.push_back(any());
+    graph_.outputs.push_back(values_.back());
+    return std::move(graph_);
+  }
+
+ private:
+  int64_t pick(int64_t low, int64_t high) { return low + static_cast<int64_t>(random_() % static_cast<uint32_t>(high - low + 1)); }
+  ValueId any() { return values_[values_.size() - 1 - static_cast<size_t>(pick(0, std::min<int64_t>(5, static_cast<int64_t>(values_.size()) - 1)))]; }
+  void add_input(const std::vector<int64_t>& dims) {
+    const ValueId id = graph_.add_value("x" + std::to_string(graph_.inputs.size()), DType::f32, Shape(dims.begin(), dims.end()));
+    graph_.inputs.push_back(id);
+    values_.push_back(id);
+  }
+  ValueId weight(const std::vector<int64_t>& dims) {
+    const ValueId id = graph_.add_value("w", DType::f32, Shape(dims.begin(), dims.end()));
+    Segment s;
+    s.offset = graph_.weights_bytes;
+    s.size = element_count(graph_.value(id).shape) * 4;
+    graph_.weights_bytes += round_up(s.size, 64);
+    graph_.value(id).segment = static_cast<int>(graph_.segments.size());
+    graph_.segments.push_back(s);
+    return id;
+  }
+  void keep(const Result<ValueId>& id) {
+    if (id.ok() && element_count(graph_.value(*id).shape) < 20000) values_.push_back(*id);
+  }
+  int64_t dim(ValueId id, size_t i) { return graph_.value(id).shape[i].value; }
+
+  void step() {
+    const ValueId x = any();
+    const auto rank = static_cast<int64_t>(graph_.value(x).shape.size());
+    const int64_t axis = rank > 0 ? pick(0, rank - 1) : 0;
+    switch (pick(0, 13)) {
+      case 0: case 1: return conv(x);
+      case 2: {
+        PoolAttrs a;
+        a.kind = pick(0, 1) ? WindowKind::max : WindowKind::average;
+        for (size_t i = 0; i < 2; ++i) a.kernel[i] = pick(1, 3), a.stride[i] = pick(1, 2), a.pad_begin[i] = a.pad_end[i] = a.kernel[i] / 2;
+        return keep(build_.pool(x, a));
+      }
+      case 3: case 4: {
+        Fx f;
+        const Expr e = pick(0, 1) ? f.finish(f.in(0) * 0.5 + f.in(1)) : f.finish(f.bin(PointOp::max, f.in(0), f.in(1)) - 0.25);
+        const ValueId other = pick(0, 2) || rank == 0 ? any() : weight({dim(x, static_cast<size_t>(rank) - 1)});
+        return keep(build_.map(e, {x, other}, DType::f32));
+      }
+      case 5: case 6: return keep(build_.concat(pick(0, 1) ? std::vector<ValueId>{x, any()} : std::vector<ValueId>{any(), x, any()}, axis));
+      case 7: {
+        if (rank == 0) return;
+        const int64_t size = dim(x, static_cast<size_t>(axis)), start = pick(0, size - 1), step = pick(1, 2);
+        return keep(build_.slice_axis(x, axis, start, ceil_div(size - start, step), step));
+      }
+      case 8: {
+        std::vector<int64_t> axes;
+        for (int64_t i = 0; i < rank; ++i) axes.push_back(i);
+        std::shuffle(axes.begin(), axes.end(), random_);
+        return keep(build_.permute(x, axes));
+      }
+      case 9: {
+        if (rank == 0) return;
+        PadAttrs a;
+        for (int64_t i = 0; i < rank; ++i) a.before.push_back(pick(0, 1)), a.after.push_back(pick(0, 1));
+        a.value = 0.5f;
+        return keep(build_.pad(x, a));
+      }
+      case 10: {
+        ReduceAttrs a;
+        a.kind = pick(0, 1) ? ReduceKind::mean : ReduceKind::max;
+        a.axes = {axis};
+        a.keepdim = pick(0, 2) > 0;
+        return rank > 0 ? keep(build_.reduce(x, a)) : void();
+      }
+      case 11: {
+        if (rank == 0) return;
+        if (pick(0, 1)) return keep(build_.softmax(x, axis));
+        NormAttrs a;
+        a.kind = NormKind::layer_norm, a.eps = 1e-3, a.axis = axis;
+        std::vector<int64_t> tail;
+        for (int64_t i = axis; i < rank; ++i) tail.push_back(dim(x, static_cast<size_t>(i)));
+        return keep(build_.layer_norm(x, weight(tail), pick(0, 1) ? weight(tail) : kNoValue, a));
+      }
+      case 12: return matmul(x, rank);
+      default: {  // all dims from `axis` on in one
+        Shape shape(graph_.value(x).shape.begin(), graph_.value(x).shape.begin() + axis);
+        shape.emplace_back(element_count(Shape(graph_.value(x).shape.begin() + axis, graph_.value(x).shape.end())));
+        if (pick(0, 1)) shape.emplace_back(1), shape.emplace_back(1);
+        return keep(build_.reshape(x, shape));
+      }
+    }
+  }
+  void conv(ValueId x) {
+    if (graph_.value(x).shape.size() != 4) return;
+    const int64_t c = dim(x, 1), form = pick(0, 3);
+    ConvAttrs a;
+    a.groups = form == 0 ? c : form == 1 && c % 2 == 0 ? 2 : 1;
+    const int64_t o = form == 0 ? c : a.groups * pick(1, 9), kh = pick(1, 3), kw = pick(1, 3);
+    a.stride = {pick(1, 2), pick(1, 2)};
+    a.dilation = {pick(1, 2), 1};
+    a.pad_begin = {pick(0, 2), pick(0, 1)};
+    a.pad_end = {pick(0, 2), pick(0, 2)};
+    const ValueId w = weight({o, c / a.groups, kh, kw});
+    keep(build_.conv(x, w, pick(0, 1) ? weight({o}) : kNoValue, a));
+  }
+  void matmul(ValueId x, int64_t rank) {
+    if (rank < 2) return;
+    const int64_t k = dim(x, static_cast<size_t>(rank) - 1), n = pick(1, 20);
+    const bool transposed = pick(0, 1);
+    if (pick(0, 2)) return keep(build_.matmul(x, transposed ? weight({n, k}) : weight({k, n}), transposed));
+    if (rank > 3) {  // attention of a value to itself, its dims in any layout
+      AttentionAttrs a;
+      a.scale = 0.3, a.causal = pick(0, 1);
+      return keep(build_.attention(x, x, x, kNoValue, a));
+    }
+    keep(build_.matmul(x, x, true));
+  }
+
+  Graph graph_;
+  Builder build_{graph_};
+  std::vector<ValueId> values_;
+  Random random_;
+};
+
+TEST(Lower, RandomGraphsComputeWhatTheyMean) {
+  for (uint32_t seed = 1; seed <= 150; ++seed) {
+    check(Grower(seed).grow(3 + static_cast<int>(seed % 9)), seed);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(Lower, FusedGraphsToo) {
+  for (uint32_t seed = 1001; seed <= 1100; ++seed) {
+    auto fused = fuse(Grower(seed).grow(4 + static_cast<int>(seed % 9)));
+    ASSERT_TRUE(fused.ok());
+    check(*fused, seed);
+    if (HasFatalFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace kiln::testing
