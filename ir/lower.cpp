@@ -47,9 +47,11 @@ Result<Plan> Lowering::run() {
     return graph.segments[static_cast<size_t>(a)].offset < graph.segments[static_cast<size_t>(b)].offset;
   });
   segment_time_.resize(order.size());
-  for (size_t t = 0; t < order.size(); ++t) segment_time_[static_cast<size_t>(order[t])] = static_cast<int>(t);
+  for (size_t t = 0; t < order.size(); ++t)
+    segment_time_[static_cast<size_t>(order[t])] = static_cast<int>(t);
   const auto reads = [&](ValueId id) {
-    if (id != kNoValue && graph.value(id).is_weight()) first_phase_ = std::min(first_phase_, segment_phase(graph.value(id).segment));
+    if (id != kNoValue && graph.value(id).is_weight())
+      first_phase_ = std::min(first_phase_, segment_phase(graph.value(id).segment));
   };
   for (const Node& node : graph.nodes) std::for_each(node.inputs.begin(), node.inputs.end(), reads);
 
@@ -75,19 +77,31 @@ Result<Plan> Lowering::run() {
 
 Status Lowering::lower_node(const Node& node) {
   switch (node.op) {
-    case Op::conv: return lower_conv(node);
-    case Op::matmul: return lower_matmul(node);
-    case Op::attention: return lower_attention(node);
-    case Op::map: return lower_map(node);
-    case Op::reduce: return lower_reduce(node);
+    case Op::conv:
+      return lower_conv(node);
+    case Op::matmul:
+      return lower_matmul(node);
+    case Op::attention:
+      return lower_attention(node);
+    case Op::map:
+      return lower_map(node);
+    case Op::reduce:
+      return lower_reduce(node);
     case Op::softmax:
-    case Op::layer_norm: return lower_norm(node);
-    case Op::pool: return lower_pool(node);
-    case Op::gather: return lower_gather(node);
-    case Op::concat: return lower_concat(node);
-    case Op::pad: return lower_pad(node);
-    case Op::source: return unsupported(node, "operator was not legalized");
-    default: return lower_view(node);
+    case Op::layer_norm:
+      return lower_norm(node);
+    case Op::pool:
+      return lower_pool(node);
+    case Op::gather:
+      return lower_gather(node);
+    case Op::concat:
+      return lower_concat(node);
+    case Op::pad:
+      return lower_pad(node);
+    case Op::source:
+      return unsupported(node, "operator was not legalized");
+    default:
+      return lower_view(node);
   }
 }
 
@@ -96,7 +110,8 @@ void Lowering::plan_placements() {
   placements_.resize(graph.values.size());
   std::vector<bool> computed(graph.values.size());
   for (const Node& node : graph.nodes) {
-    const bool writes = node.op != Op::reshape && node.op != Op::permute && node.op != Op::expand && node.op != Op::slice;
+    const bool writes =
+        node.op != Op::reshape && node.op != Op::permute && node.op != Op::expand && node.op != Op::slice;
     for (ValueId id : node.outputs)
       if (id != kNoValue) computed[static_cast<size_t>(id)] = writes;
     if (const auto* a = std::get_if<ConvAttrs>(&node.attrs)) {
@@ -122,7 +137,8 @@ void Lowering::plan_placements() {
   }
 }
 
-// -- values ------------------------------------------------------------------------------------------------------------------
+// -- values
+// ------------------------------------------------------------------------------------------------------------------
 
 View Lowering::source_view(ValueId id) {
   const Value& v = graph.value(id);
@@ -134,7 +150,9 @@ View Lowering::source_view(ValueId id) {
   view.strides = compact_strides(dims, row_major(static_cast<int>(dims.size())));
   view.phase = segment_phase(v.segment);
   const auto found = segment_buffer_.find(v.segment);
-  view.buffer = found != segment_buffer_.end() ? found->second : new_buffer(graph.segments[static_cast<size_t>(v.segment)].size, view.phase);
+  view.buffer = found != segment_buffer_.end()
+                    ? found->second
+                    : new_buffer(graph.segments[static_cast<size_t>(v.segment)].size, view.phase);
   segment_buffer_[v.segment] = view.buffer;
   return view;
 }
@@ -155,11 +173,13 @@ Fusion Lowering::fusion(const Node& node) {
   Fusion f;
   f.expr = node.epilogue;
   if (node.epilogue.empty()) return f;
-  for (size_t i = core_inputs(node); i < node.inputs.size(); ++i) f.operands.push_back(expanded(view(node.inputs[i]), out_dims(node)));
+  for (size_t i = core_inputs(node); i < node.inputs.size(); ++i)
+    f.operands.push_back(expanded(view(node.inputs[i]), out_dims(node)));
   return f;
 }
 
-/// A node runs at load when everything it reads is there by then; contractions always run in the inference (their schedules are tuned).
+/// A node runs at load when everything it reads is there by then; contractions always run in the inference
+/// (their schedules are tuned).
 int Lowering::phase_of(const Node& node) {
   int phase = -1;
   for (ValueId id : node.inputs)
@@ -187,7 +207,8 @@ Epilogue make_epilogue(const Fusion& fusion, FunctionRef<Sizes(const View&)> pic
   return e;
 }
 
-// -- memory ------------------------------------------------------------------------------------------------------------------
+// -- memory
+// ------------------------------------------------------------------------------------------------------------------
 
 int Lowering::new_buffer(int64_t bytes, int phase) {
   Buffer b;
@@ -208,7 +229,9 @@ View Lowering::allocate(const Sizes& dims, DType dtype, const Order& order, int 
 }
 
 View Lowering::with_halo(const Sizes& dims, const Halo& halo, int phase) {
-  View whole = allocate({dims[0], dims[1], dims[2] + halo.top + halo.bottom, dims[3] + halo.left + halo.right}, DType::f32, channels_last(), phase);
+  View whole =
+      allocate({dims[0], dims[1], dims[2] + halo.top + halo.bottom, dims[3] + halo.left + halo.right},
+               DType::f32, channels_last(), phase);
   fill_border(whole, {0, 0, halo.top, halo.left}, dims, 0, phase);
   View inside = whole;
   inside.offset = halo.top * whole.strides[2] + halo.left * whole.strides[3];
@@ -217,12 +240,16 @@ View Lowering::with_halo(const Sizes& dims, const Halo& halo, int phase) {
   return inside;
 }
 
-void Lowering::fill_border(const View& whole, const Sizes& begin, const Sizes& inner, float value, int phase) {
+void Lowering::fill_border(const View& whole, const Sizes& begin, const Sizes& inner, float value,
+                           int phase) {
   Expr expr;
-  expr.constant(value, whole.dtype == DType::f32 ? Lane::f32 : whole.dtype == DType::boolean ? Lane::mask : Lane::i32);
+  expr.constant(value, whole.dtype == DType::f32       ? Lane::f32
+                       : whole.dtype == DType::boolean ? Lane::mask
+                                                       : Lane::i32);
   const Sizes ones(whole.dims.size(), 1);
   Sizes start(whole.dims.size(), 0), size = whole.dims;
-  for (size_t d = 0; d < whole.dims.size(); ++d) {  // before and after along d, inside along the dims done already
+  for (size_t d = 0; d < whole.dims.size();
+       ++d) {  // before and after along d, inside along the dims done already
     const int64_t after = whole.dims[d] - begin[d] - inner[d];
     const auto strip = [&](int64_t at, int64_t count) {
       if (count <= 0) return;
@@ -244,7 +271,8 @@ View Lowering::destination(const Node& node, const Order& order, int phase, int 
   View& at = views_[static_cast<size_t>(id)];
   if (p.concat != kNoValue && phase == kRunPhase) {
     View& whole = concat_views_[static_cast<size_t>(p.concat)];
-    if (whole.buffer < 0) whole = allocate(sizes_of(graph.value(p.concat).shape), out_dtype(node), order, phase);
+    if (whole.buffer < 0)
+      whole = allocate(sizes_of(graph.value(p.concat).shape), out_dtype(node), order, phase);
     Sizes start(dims.size(), 0);
     start[static_cast<size_t>(p.axis)] = p.start;
     const View place = sliced(whole, start, Sizes(dims.size(), 1), dims);
@@ -261,20 +289,28 @@ View Lowering::destination(const Node& node, const Order& order, int phase, int 
 View Lowering::copied(const View& from, const Order& order, const Halo& halo) {
   std::string key = std::to_string(from.buffer) + "@" + std::to_string(from.offset) + ":";
   for (size_t i = 0; i < from.dims.size(); ++i)
-    key += std::to_string(from.dims[i]) + "*" + std::to_string(from.strides[i]) + "o" + std::to_string(order[i]) + ",";
-  if (!halo.empty()) key += "h" + std::to_string(halo.top) + "," + std::to_string(halo.left) + "," + std::to_string(halo.bottom) + "," + std::to_string(halo.right);
+    key += std::to_string(from.dims[i]) + "*" + std::to_string(from.strides[i]) + "o" +
+           std::to_string(order[i]) + ",";
+  if (!halo.empty())
+    key += "h" + std::to_string(halo.top) + "," + std::to_string(halo.left) + "," +
+           std::to_string(halo.bottom) + "," + std::to_string(halo.right);
   const auto found = copies_.find(key);
   if (found != copies_.end()) return found->second;
   const int phase = step_phase(from.phase);
-  const View to = halo.empty() ? allocate(from.dims, from.dtype, order, phase) : with_halo(from.dims, halo, phase);
-  const Lane lane = from.dtype == DType::f32 ? Lane::f32 : from.dtype == DType::boolean ? Lane::mask : Lane::i32;
+  const View to =
+      halo.empty() ? allocate(from.dims, from.dtype, order, phase) : with_halo(from.dims, halo, phase);
+  const Lane lane = from.dtype == DType::f32       ? Lane::f32
+                    : from.dtype == DType::boolean ? Lane::mask
+                                                   : Lane::i32;
   append_map(identity_expr(lane), to, {from}, "copy", phase);
   return copies_[key] = to;
 }
 
-// -- steps -------------------------------------------------------------------------------------------------------------------
+// -- steps
+// -------------------------------------------------------------------------------------------------------------------
 
-int Lowering::append(KernelSpec spec, const std::vector<View>& operands, const std::string& label, int phase) {
+int Lowering::append(KernelSpec spec, const std::vector<View>& operands, const std::string& label,
+                     int phase) {
   if (product(operands[0].dims) == 0) return -1;  // nothing to write
   Pending p;
   p.step.spec = std::move(spec);
@@ -285,7 +321,8 @@ int Lowering::append(KernelSpec spec, const std::vector<View>& operands, const s
   return static_cast<int>(pending_.size()) - 1;
 }
 
-void Lowering::append_map(const Expr& expr, const View& out, const std::vector<View>& inputs, const std::string& label, int phase) {
+void Lowering::append_map(const Expr& expr, const View& out, const std::vector<View>& inputs,
+                          const std::string& label, int phase) {
   Box box;
   box.strides.resize(inputs.size() + 1);
   for (size_t d = 0; d < out.dims.size(); ++d) {
@@ -323,8 +360,10 @@ void Lowering::append_map(const Expr& expr, const View& out, const std::vector<V
   append(std::move(spec), operands, label, phase);
 }
 
-View Lowering::packed(const PackSpec& spec, const View& source, int64_t elements, const KernelSpec& consumer, const std::string& label) {
-  const std::string key = std::to_string(source.buffer) + "@" + std::to_string(source.offset) + " " + to_string(KernelSpec(spec)) + " for " + to_string(consumer);
+View Lowering::packed(const PackSpec& spec, const View& source, int64_t elements, const KernelSpec& consumer,
+                      const std::string& label) {
+  const std::string key = std::to_string(source.buffer) + "@" + std::to_string(source.offset) + " " +
+                          to_string(KernelSpec(spec)) + " for " + to_string(consumer);
   const auto found = packs_.find(key);
   if (found != packs_.end()) return found->second;
   const int phase = step_phase(source.phase);
@@ -334,17 +373,22 @@ View Lowering::packed(const PackSpec& spec, const View& source, int64_t elements
   return packs_[key] = to;
 }
 
-// -- after the last node -----------------------------------------------------------------------------------------------------
+// -- after the last node
+// -----------------------------------------------------------------------------------------------------
 
 void Lowering::finish_outputs() {
   for (ValueId id : graph.outputs) {
     const Value& value = graph.value(id);
     View v = view(id);
-    const bool own = std::none_of(plan.inputs.begin(), plan.inputs.end(), [&](const Port& p) { return p.at.buffer == v.buffer; });
-    const bool repeated = std::any_of(plan.outputs.begin(), plan.outputs.end(), [&](const Port& p) { return p.at.buffer == v.buffer; });
+    const bool own = std::none_of(plan.inputs.begin(), plan.inputs.end(),
+                                  [&](const Port& p) { return p.at.buffer == v.buffer; });
+    const bool repeated = std::any_of(plan.outputs.begin(), plan.outputs.end(),
+                                      [&](const Port& p) { return p.at.buffer == v.buffer; });
     if (!own || repeated || v.phase != kRunPhase || !is_row_major(v)) {
       const View to = allocate(v.dims, v.dtype, row_major(v.rank()), kRunPhase);
-      const Lane lane = v.dtype == DType::f32 ? Lane::f32 : v.dtype == DType::boolean ? Lane::mask : Lane::i32;
+      const Lane lane = v.dtype == DType::f32       ? Lane::f32
+                        : v.dtype == DType::boolean ? Lane::mask
+                                                    : Lane::i32;
       append_map(identity_expr(lane), to, {v}, "output " + value.name, kRunPhase);
       v = to;
     }
@@ -380,9 +424,14 @@ void Lowering::number_phases() {
     if (found == segment_buffer_.end()) continue;  // nothing reads it
     const Segment& segment = graph.segments[s];
     const auto phase = dense.find(segment_phase(static_cast<int>(s)));
-    plan.transfers.push_back({static_cast<int>(s), segment.offset, segment.size, {found->second, 0}, phase == dense.end() ? -1 : phase->second});
+    plan.transfers.push_back({static_cast<int>(s),
+                              segment.offset,
+                              segment.size,
+                              {found->second, 0},
+                              phase == dense.end() ? -1 : phase->second});
   }
-  std::sort(plan.transfers.begin(), plan.transfers.end(), [](const Transfer& a, const Transfer& b) { return a.file_offset < b.file_offset; });
+  std::sort(plan.transfers.begin(), plan.transfers.end(),
+            [](const Transfer& a, const Transfer& b) { return a.file_offset < b.file_offset; });
 }
 
 void Lowering::assign_spaces() {
@@ -391,7 +440,9 @@ void Lowering::assign_spaces() {
     for (const Operand& o : step.operands)
       if (o.buffer >= 0) run_reads[static_cast<size_t>(o.buffer)] = true;
   for (size_t i = 0; i < plan.buffers.size(); ++i)
-    plan.buffers[i].space = buffer_phase_[i] == kRunPhase ? Space::arena : run_reads[i] || buffer_phase_[i] < 0 ? Space::weights : Space::staging;
+    plan.buffers[i].space = buffer_phase_[i] == kRunPhase          ? Space::arena
+                            : run_reads[i] || buffer_phase_[i] < 0 ? Space::weights
+                                                                   : Space::staging;
 }
 
 void Lowering::set_lifetimes() {
@@ -406,20 +457,24 @@ void Lowering::set_lifetimes() {
   for (const Port& p : plan.inputs) touch(p.at.buffer, 0);
   for (size_t i = 0; i < plan.steps.size(); ++i)
     for (const Operand& o : plan.steps[i].operands)
-      if (o.buffer >= 0 && plan.buffers[static_cast<size_t>(o.buffer)].space == Space::arena) touch(o.buffer, static_cast<int>(i));
+      if (o.buffer >= 0 && plan.buffers[static_cast<size_t>(o.buffer)].space == Space::arena)
+        touch(o.buffer, static_cast<int>(i));
   for (const Port& p : plan.outputs) touch(p.at.buffer, static_cast<int>(plan.steps.size()));
   for (size_t t = 0; t < plan.transfers.size(); ++t) {
     const Transfer& transfer = plan.transfers[t];
-    if (plan.buffers[static_cast<size_t>(transfer.dst.buffer)].space == Space::staging) touch(transfer.dst.buffer, static_cast<int>(t));
+    if (plan.buffers[static_cast<size_t>(transfer.dst.buffer)].space == Space::staging)
+      touch(transfer.dst.buffer, static_cast<int>(t));
     if (transfer.phase < 0) continue;
     for (const PlanStep& step : plan.init[static_cast<size_t>(transfer.phase)])
       for (const Operand& o : step.operands)
-        if (o.buffer >= 0 && plan.buffers[static_cast<size_t>(o.buffer)].space == Space::staging) touch(o.buffer, static_cast<int>(t));
+        if (o.buffer >= 0 && plan.buffers[static_cast<size_t>(o.buffer)].space == Space::staging)
+          touch(o.buffer, static_cast<int>(t));
   }
 }
 
-/// A barrier stands where a step touches memory that a step since the last barrier has touched, unless both only read, or both write parts
-/// of one buffer (a halo and its inside, the parts of a concatenation: never the same bytes).
+/// A barrier stands where a step touches memory that a step since the last barrier has touched, unless both
+/// only read, or both write parts of one buffer (a halo and its inside, the parts of a concatenation: never
+/// the same bytes).
 void Lowering::set_barriers() {
   struct Access {
     int buffer;
@@ -429,7 +484,8 @@ void Lowering::set_barriers() {
   const auto overlap = [&](int a, int b) {
     if (a == b) return true;
     const Buffer &x = plan.buffers[static_cast<size_t>(a)], &y = plan.buffers[static_cast<size_t>(b)];
-    return x.space == Space::arena && y.space == Space::arena && x.offset < y.offset + y.bytes && y.offset < x.offset + x.bytes;
+    return x.space == Space::arena && y.space == Space::arena && x.offset < y.offset + y.bytes &&
+           y.offset < x.offset + x.bytes;
   };
   for (PlanStep& step : plan.steps) {
     std::vector<Access> mine;
@@ -437,7 +493,9 @@ void Lowering::set_barriers() {
       if (step.operands[i].buffer >= 0) mine.push_back({step.operands[i].buffer, i == 0});
     for (const Access& m : mine)
       for (const Access& o : open)
-        if ((m.write || o.write) && !(m.buffer == o.buffer && m.write && o.write) && overlap(m.buffer, o.buffer)) step.barrier_before = true;
+        if ((m.write || o.write) && !(m.buffer == o.buffer && m.write && o.write) &&
+            overlap(m.buffer, o.buffer))
+          step.barrier_before = true;
     if (step.barrier_before) open.clear();
     open.insert(open.end(), mine.begin(), mine.end());
   }

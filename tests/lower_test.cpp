@@ -1,5 +1,6 @@
-// Plans against the definitions: random canonical graphs are lowered, emitted for the reference interpreter and run, with the steps
-// between two barriers in any order, over memory that is poisoned wherever nothing was written.
+// Plans against the definitions: random canonical graphs are lowered, emitted for the reference interpreter
+// and run, with the steps between two barriers in any order, over memory that is poisoned wherever nothing
+// was written.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -37,7 +38,8 @@ class Model {
     for (size_t i = 0; i < program_.steps.size();) {  // any order between barriers
       size_t end = i + 1;
       while (end < program_.steps.size() && !program_.steps[end].barrier_before) ++end;
-      const auto first = program_.steps.begin() + static_cast<std::ptrdiff_t>(i), last = program_.steps.begin() + static_cast<std::ptrdiff_t>(end);
+      const auto first = program_.steps.begin() + static_cast<std::ptrdiff_t>(i),
+                 last = program_.steps.begin() + static_cast<std::ptrdiff_t>(end);
       const bool barrier = first->barrier_before;
       first->barrier_before = false;
       std::shuffle(first, last, random);
@@ -85,7 +87,8 @@ class Model {
     return (b.space == Space::weights ? kControlBytes : arena_) + b.offset + o.offset;
   }
   ProgramStep convert(const PlanStep& step) {
-    const KernelSpec& owner = step.schedule_of < 0 ? step.spec : plan_.steps[static_cast<size_t>(step.schedule_of)].spec;
+    const KernelSpec& owner =
+        step.schedule_of < 0 ? step.spec : plan_.steps[static_cast<size_t>(step.schedule_of)].spec;
     program_.kernels.push_back({step.spec, prior(owner, reference_target(4), {})});
     ProgramStep out;
     out.kernel = static_cast<int>(program_.kernels.size()) - 1;
@@ -96,7 +99,9 @@ class Model {
   void write(const Operand& at, const std::vector<uint8_t>& bytes) {
     if (!bytes.empty()) std::memcpy(reinterpret_cast<void*>(base_ + place(at)), bytes.data(), bytes.size());
   }
-  void poison(int64_t begin, int64_t end) { std::memset(reinterpret_cast<void*>(base_ + begin), 0xff, static_cast<size_t>(end - begin)); }
+  void poison(int64_t begin, int64_t end) {
+    std::memset(reinterpret_cast<void*>(base_ + begin), 0xff, static_cast<size_t>(end - begin));
+  }
 
   const Plan& plan_;
   Program program_;
@@ -106,8 +111,9 @@ class Model {
   Status status_ = ok();
 };
 
-/// The plan's outputs against the graph's: float32 sums of up to a few hundred products of numbers of order one to ten stand against
-/// double precision, so 1e-4 of the largest output; integers and booleans exactly (they are small).
+/// The plan's outputs against the graph's: float32 sums of up to a few hundred products of numbers of order
+/// one to ten stand against double precision, so 1e-4 of the largest output; integers and booleans exactly
+/// (they are small).
 void check(const Graph& graph, uint32_t seed) {
   const Bindings bindings = random_bindings(graph, seed);
   const auto expected = interpret(graph, bindings);
@@ -119,14 +125,16 @@ void check(const Graph& graph, uint32_t seed) {
   for (int round = 0; round < 2; ++round) {
     Model model(*plan, random);
     const auto got = model.run(bindings);
-    ASSERT_TRUE(got.ok()) << got.error().message << ", seed " << seed << "\n" << to_string(graph) << to_string(*plan);
+    ASSERT_TRUE(got.ok()) << got.error().message << ", seed " << seed << "\n"
+                          << to_string(graph) << to_string(*plan);
     ASSERT_EQ(got->size(), expected->size());
     for (size_t i = 0; i < got->size(); ++i) {
       double scale = 1;
       for (double v : (*expected)[i].data)
         if (std::isfinite(v)) scale = std::max(scale, std::fabs(v));
       ASSERT_LE(max_difference({(*got)[i]}, {(*expected)[i]}), 1e-4 * scale)
-          << "output " << i << ", seed " << seed << "\n" << to_string(graph) << to_string(*plan);
+          << "output " << i << ", seed " << seed << "\n"
+          << to_string(graph) << to_string(*plan);
     }
   }
 }
@@ -145,10 +153,17 @@ class Grower {
   }
 
  private:
-  int64_t pick(int64_t low, int64_t high) { return low + static_cast<int64_t>(random_() % static_cast<uint32_t>(high - low + 1)); }
-  ValueId any() { return values_[values_.size() - 1 - static_cast<size_t>(pick(0, std::min<int64_t>(5, static_cast<int64_t>(values_.size()) - 1)))]; }
+  int64_t pick(int64_t low, int64_t high) {
+    return low + static_cast<int64_t>(random_() % static_cast<uint32_t>(high - low + 1));
+  }
+  ValueId any() {
+    return values_[values_.size() - 1 -
+                   static_cast<size_t>(
+                       pick(0, std::min<int64_t>(5, static_cast<int64_t>(values_.size()) - 1)))];
+  }
   void add_input(const std::vector<int64_t>& dims) {
-    const ValueId id = graph_.add_value("x" + std::to_string(graph_.inputs.size()), DType::f32, Shape(dims.begin(), dims.end()));
+    const ValueId id = graph_.add_value("x" + std::to_string(graph_.inputs.size()), DType::f32,
+                                        Shape(dims.begin(), dims.end()));
     graph_.inputs.push_back(id);
     values_.push_back(id);
   }
@@ -172,20 +187,29 @@ class Grower {
     const auto rank = static_cast<int64_t>(graph_.value(x).shape.size());
     const int64_t axis = rank > 0 ? pick(0, rank - 1) : 0;
     switch (pick(0, 13)) {
-      case 0: case 1: return conv(x);
+      case 0:
+      case 1:
+        return conv(x);
       case 2: {
         PoolAttrs a;
         a.kind = pick(0, 1) ? WindowKind::max : WindowKind::average;
-        for (size_t i = 0; i < 2; ++i) a.kernel[i] = pick(1, 3), a.stride[i] = pick(1, 2), a.pad_begin[i] = a.pad_end[i] = a.kernel[i] / 2;
+        for (size_t i = 0; i < 2; ++i)
+          a.kernel[i] = pick(1, 3), a.stride[i] = pick(1, 2), a.pad_begin[i] = a.pad_end[i] = a.kernel[i] / 2;
         return keep(build_.pool(x, a));
       }
-      case 3: case 4: {
+      case 3:
+      case 4: {
         Fx f;
-        const Expr e = pick(0, 1) ? f.finish(f.in(0) * 0.5 + f.in(1)) : f.finish(f.bin(PointOp::max, f.in(0), f.in(1)) - 0.25);
-        const ValueId other = pick(0, 2) || rank == 0 ? any() : weight({dim(x, static_cast<size_t>(rank) - 1)});
+        const Expr e = pick(0, 1) ? f.finish(f.in(0) * 0.5 + f.in(1))
+                                  : f.finish(f.bin(PointOp::max, f.in(0), f.in(1)) - 0.25);
+        const ValueId other =
+            pick(0, 2) || rank == 0 ? any() : weight({dim(x, static_cast<size_t>(rank) - 1)});
         return keep(build_.map(e, {x, other}, DType::f32));
       }
-      case 5: case 6: return keep(build_.concat(pick(0, 1) ? std::vector<ValueId>{x, any()} : std::vector<ValueId>{any(), x, any()}, axis));
+      case 5:
+      case 6:
+        return keep(build_.concat(
+            pick(0, 1) ? std::vector<ValueId>{x, any()} : std::vector<ValueId>{any(), x, any()}, axis));
       case 7: {
         if (rank == 0) return;
         const int64_t size = dim(x, static_cast<size_t>(axis)), start = pick(0, size - 1), step = pick(1, 2);
@@ -220,10 +244,12 @@ class Grower {
         for (int64_t i = axis; i < rank; ++i) tail.push_back(dim(x, static_cast<size_t>(i)));
         return keep(build_.layer_norm(x, weight(tail), pick(0, 1) ? weight(tail) : kNoValue, a));
       }
-      case 12: return matmul(x, rank);
+      case 12:
+        return matmul(x, rank);
       default: {  // all dims from `axis` on in one
         Shape shape(graph_.value(x).shape.begin(), graph_.value(x).shape.begin() + axis);
-        shape.emplace_back(element_count(Shape(graph_.value(x).shape.begin() + axis, graph_.value(x).shape.end())));
+        shape.emplace_back(
+            element_count(Shape(graph_.value(x).shape.begin() + axis, graph_.value(x).shape.end())));
         if (pick(0, 1)) shape.emplace_back(1), shape.emplace_back(1);
         return keep(build_.reshape(x, shape));
       }

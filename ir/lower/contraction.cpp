@@ -7,7 +7,9 @@ namespace kiln {
 namespace {
 
 /// Strides of a fused operand [N,O,H,W] over a contraction's (b0 = image, b1 = group, y, x, n).
-Sizes conv_strides(const View& v, int64_t group) { return {v.strides[0], group * v.strides[1], v.strides[2], v.strides[3], v.strides[1]}; }
+Sizes conv_strides(const View& v, int64_t group) {
+  return {v.strides[0], group * v.strides[1], v.strides[2], v.strides[3], v.strides[1]};
+}
 
 /// What is added to every output channel.
 void add_bias(Fusion& fusion, const View& bias, const Sizes& dims, size_t channel_dim) {
@@ -43,7 +45,8 @@ Status Lowering::lower_conv(const Node& node) {
     View by_tap = permuted(w, {2, 3, 0, 1});  // [KH, KW, C, 1]
     taps = is_row_major(by_tap) ? by_tap : copied(by_tap, row_major(4));
   }
-  const bool both_batches = dims[0] > 1 && groups > 1 && !depthwise;  // then rows must not overlap: see ContractionSpec
+  const bool both_batches =
+      dims[0] > 1 && groups > 1 && !depthwise;  // then rows must not overlap: see ContractionSpec
   for (View& v : f.operands)
     if (both_batches && !is_compact(v, channels_last())) v = copied(v, channels_last());
   const View c = destination(node, channels_last(), kRunPhase, both_batches ? 3 : 1);
@@ -58,7 +61,9 @@ Status Lowering::lower_conv(const Node& node) {
     s.in_batch = x.strides[0], s.in_row = a.stride[0] * x.strides[2], s.in_col = a.stride[1] * x.strides[3];
     s.in_tap_row = a.dilation[0] * x.strides[2], s.in_tap_col = a.dilation[1] * x.strides[3];
     s.out_batch = c.strides[0], s.out_row = c.strides[2], s.out_col = c.strides[3];
-    s.epilogue = make_epilogue(f, [](const View& v) { return Sizes{v.strides[0], v.strides[2], v.strides[3], v.strides[1]}; });
+    s.epilogue = make_epilogue(f, [](const View& v) {
+      return Sizes{v.strides[0], v.strides[2], v.strides[3], v.strides[1]};
+    });
     std::vector<View> operands{c, from, taps};
     operands.insert(operands.end(), f.operands.begin(), f.operands.end());
     append(s, operands, label_of(node));
@@ -102,12 +107,16 @@ Status Lowering::lower_matmul(const Node& node) {
   return product_of(a, b, c, f, label_of(node));
 }
 
-Status Lowering::product_of(const View& a, const View& b, const View& c, const Fusion& f, const std::string& label) {
+Status Lowering::product_of(const View& a, const View& b, const View& c, const Fusion& f,
+                            const std::string& label) {
   if (product(c.dims) == 0) return ok();
-  if (a.dims.back() == 0) return Error{ErrorCode::unsupported_operator, "a matrix product over no elements", label};
+  if (a.dims.back() == 0)
+    return Error{ErrorCode::unsupported_operator, "a matrix product over no elements", label};
   if (append_product(a, b, c, f, label)) return ok();
   // More loops than a contraction has: copies whose batches are one loop.
-  const auto straight = [&](const View& v, const Sizes& dims) { return copied(expanded(v, dims), row_major(static_cast<int>(dims.size()))); };
+  const auto straight = [&](const View& v, const Sizes& dims) {
+    return copied(expanded(v, dims), row_major(static_cast<int>(dims.size())));
+  };
   const auto matrix = [&](const View& v) {
     Sizes dims = c.dims;
     std::copy(v.dims.end() - 2, v.dims.end(), dims.end() - 2);
@@ -117,13 +126,16 @@ Status Lowering::product_of(const View& a, const View& b, const View& c, const F
   for (View& v : g.operands) v = straight(v, c.dims);
   const View to = is_row_major(c) ? c : allocate(c.dims, c.dtype, row_major(c.rank()), kRunPhase);
   const bool batched = product(b.dims) != b.dims.back() * b.dims[b.dims.size() - 2];
-  if (!append_product(matrix(a), batched ? matrix(b) : b, to, g, label)) return Error{ErrorCode::internal, "a plain matrix product did not fit", label};
+  if (!append_product(matrix(a), batched ? matrix(b) : b, to, g, label))
+    return Error{ErrorCode::internal, "a plain matrix product did not fit", label};
   if (to.buffer != c.buffer) append_map(identity_expr(), c, {to}, "copy", kRunPhase);
   return ok();
 }
 
-/// False, and nothing appended, if the loops over batches and rows are too many or a row would overlap the one before.
-bool Lowering::append_product(const View& a, const View& b, const View& c, const Fusion& f, const std::string& label) {
+/// False, and nothing appended, if the loops over batches and rows are too many or a row would overlap the
+/// one before.
+bool Lowering::append_product(const View& a, const View& b, const View& c, const Fusion& f,
+                              const std::string& label) {
   const size_t lead = c.dims.size() - 2;
   const int64_t n = c.dims[lead + 1], k = a.dims.back();
   const auto lead_strides = [&](const View& v) {
@@ -160,9 +172,10 @@ bool Lowering::append_product(const View& a, const View& b, const View& c, const
   const size_t rows = b_moves_last ? 0 : two_rows ? 2 : 1, batches = loops - rows;
   if (batches > 2) return false;
   for (const Sizes& by : box.strides)
-    if (rows == 2 && batches == 2 && by[last - 1] < (box.dims[last] - 1) * by[last])
-      return false;
-  const auto loop = [&](size_t from_inside, size_t operand) { return box.strides[operand][loops - 1 - from_inside]; };
+    if (rows == 2 && batches == 2 && by[last - 1] < (box.dims[last] - 1) * by[last]) return false;
+  const auto loop = [&](size_t from_inside, size_t operand) {
+    return box.strides[operand][loops - 1 - from_inside];
+  };
   if (rows >= 1) s.ow = box.dims[last], s.a_col = loop(0, 1), s.c_col = loop(0, 0);
   if (rows == 2) s.oh = box.dims[last - 1], s.a_row = loop(1, 1), s.c_row = loop(1, 0);
   for (size_t i = 0; i < batches; ++i) {
@@ -197,7 +210,8 @@ bool Lowering::append_product(const View& a, const View& b, const View& c, const
   return true;
 }
 
-/// Scores, softmax, and the weighted sum; heads are views, and the result's heads stand side by side in a row.
+/// Scores, softmax, and the weighted sum; heads are views, and the result's heads stand side by side in a
+/// row.
 Status Lowering::lower_attention(const Node& node) {
   const AttentionAttrs& a = *std::get_if<AttentionAttrs>(&node.attrs);
   View q = input(node, 0), k = input(node, 1);
@@ -216,7 +230,8 @@ Status Lowering::lower_attention(const Node& node) {
   const auto apply_mask = [&](const View& mask) {
     const bool boolean = mask.dtype == DType::boolean;
     const uint16_t m = scaled.input(static_cast<int>(masks.size()) + 1, boolean ? Lane::mask : Lane::f32);
-    value = boolean ? scaled.select(m, value, scaled.constant(-__builtin_inff())) : scaled.binary(PointOp::add, value, m);
+    value = boolean ? scaled.select(m, value, scaled.constant(-__builtin_inff()))
+                    : scaled.binary(PointOp::add, value, m);
     masks.push_back(expanded(mask, score_dims));
   };
   if (has(node, 3)) apply_mask(input(node, 3));

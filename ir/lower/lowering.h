@@ -11,7 +11,8 @@
 
 namespace kiln {
 
-/// An expression still on views: operand 0 is the accumulator, operand i ≥ 1 is operands[i-1], broadcast to the output's dims.
+/// An expression still on views: operand 0 is the accumulator, operand i ≥ 1 is operands[i-1], broadcast to
+/// the output's dims.
 struct Fusion {
   Expr expr;
   std::vector<View> operands;
@@ -31,7 +32,9 @@ class Lowering {
   // -- values
   const View& view(ValueId id);
   bool has(const Node& node, size_t i) const { return i < core_inputs(node) && node.inputs[i] != kNoValue; }
-  size_t core_inputs(const Node& node) const { return node.epilogue.empty() ? node.inputs.size() : static_cast<size_t>(node.epilogue_begin); }
+  size_t core_inputs(const Node& node) const {
+    return node.epilogue.empty() ? node.inputs.size() : static_cast<size_t>(node.epilogue_begin);
+  }
   const View& input(const Node& node, size_t i) { return view(node.inputs[i]); }
   Sizes out_dims(const Node& node) const { return sizes_of(graph.value(node.outputs[0]).shape); }
   DType out_dtype(const Node& node) const { return graph.value(node.outputs[0]).dtype; }
@@ -41,8 +44,9 @@ class Lowering {
   // -- memory
   /// A new buffer that holds `dims` compactly in `order`.
   View allocate(const Sizes& dims, DType dtype, const Order& order, int phase);
-  /// Where a node's result goes: its place in a concatenation, a buffer with a halo, or a new compact one in `order`. A kernel that
-  /// writes `run` innermost dims of `order` as neighbours gets the compact one where a place cannot offer that; consumers then copy.
+  /// Where a node's result goes: its place in a concatenation, a buffer with a halo, or a new compact one in
+  /// `order`. A kernel that writes `run` innermost dims of `order` as neighbours gets the compact one where a
+  /// place cannot offer that; consumers then copy.
   View destination(const Node& node, const Order& order, int phase, int run = 0);
   /// A copy of `from` in `order`, with stored zeros around it if `halo` asks for them.
   View copied(const View& from, const Order& order, const Halo& halo = {});
@@ -58,8 +62,10 @@ class Lowering {
     int pack_of = -1;  ///< a pack: index (in the pending list) of the consumer
   };
   /// Appends a step; operands[0] is written. Returns its index.
-  int append(KernelSpec spec, const std::vector<View>& operands, const std::string& label, int phase = kRunPhase);
-  void append_map(const Expr& expr, const View& out, const std::vector<View>& inputs, const std::string& label, int phase);
+  int append(KernelSpec spec, const std::vector<View>& operands, const std::string& label,
+             int phase = kRunPhase);
+  void append_map(const Expr& expr, const View& out, const std::vector<View>& inputs,
+                  const std::string& label, int phase);
 
   // -- families (one file each)
   Status lower_conv(const Node& node);
@@ -75,10 +81,13 @@ class Lowering {
   Status lower_pad(const Node& node);
 
   /// C = A·B with a fused expression, on views [..., M, K], [..., K, N] → [..., M, N]; batch dims broadcast.
-  Status product_of(const View& a, const View& b, const View& c, const Fusion& fusion, const std::string& label);
-  bool append_product(const View& a, const View& b, const View& c, const Fusion& fusion, const std::string& label);
+  Status product_of(const View& a, const View& b, const View& c, const Fusion& fusion,
+                    const std::string& label);
+  bool append_product(const View& a, const View& b, const View& c, const Fusion& fusion,
+                      const std::string& label);
   /// A packed B for a contraction that is appended next.
-  View packed(const PackSpec& spec, const View& source, int64_t elements, const KernelSpec& consumer, const std::string& label);
+  View packed(const PackSpec& spec, const View& source, int64_t elements, const KernelSpec& consumer,
+              const std::string& label);
   Error unsupported(const Node& node, const std::string& what) const;
   static std::string label_of(const Node& node);
 
@@ -93,7 +102,8 @@ class Lowering {
   void assign_spaces();
   void set_lifetimes();
   void set_barriers();
-  /// The phase of a step that reads `phase`: what needs constants alone runs with the first transfer, or, without one, in the inference.
+  /// The phase of a step that reads `phase`: what needs constants alone runs with the first transfer, or,
+  /// without one, in the inference.
   int step_phase(int phase) const { return phase < 0 ? first_phase_ : phase; }
   int segment_phase(int segment) const { return segment_time_[static_cast<size_t>(segment)]; }
   int new_buffer(int64_t bytes, int phase);
@@ -105,12 +115,12 @@ class Lowering {
     int64_t axis = 0, start = 0;
   };
   std::vector<Placement> placements_;
-  std::vector<View> views_;               // by value; buffer < 0: not made yet
-  std::vector<View> concat_views_;        // of concatenations some part of which was placed
+  std::vector<View> views_;         // by value; buffer < 0: not made yet
+  std::vector<View> concat_views_;  // of concatenations some part of which was placed
   std::vector<Pending> pending_;
-  std::vector<int> buffer_phase_;         // when each buffer's contents come up
-  std::vector<int> segment_time_;         // segment → index among transfers
-  int first_phase_ = kRunPhase;           // of the first segment that anything reads
+  std::vector<int> buffer_phase_;  // when each buffer's contents come up
+  std::vector<int> segment_time_;  // segment → index among transfers
+  int first_phase_ = kRunPhase;    // of the first segment that anything reads
   std::map<int, int> segment_buffer_;
   std::map<std::string, View> packs_, copies_;
 };

@@ -6,7 +6,8 @@
 namespace kiln {
 
 Halo larger(const Halo& a, const Halo& b) {
-  return {std::max(a.top, b.top), std::max(a.left, b.left), std::max(a.bottom, b.bottom), std::max(a.right, b.right)};
+  return {std::max(a.top, b.top), std::max(a.left, b.left), std::max(a.bottom, b.bottom),
+          std::max(a.right, b.right)};
 }
 
 Sizes sizes_of(const Shape& shape) {
@@ -15,7 +16,9 @@ Sizes sizes_of(const Shape& shape) {
   return sizes;
 }
 
-int64_t product(const Sizes& sizes) { return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>()); }
+int64_t product(const Sizes& sizes) {
+  return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
+}
 
 Order row_major(int rank) {
   Order order(static_cast<size_t>(rank));
@@ -54,7 +57,8 @@ Order order_of(const View& view) {
 
 bool same_order(const Sizes& dims, const Order& a, const Order& b) {
   const auto moving = [&](Order o) {
-    o.erase(std::remove_if(o.begin(), o.end(), [&](int d) { return dims[static_cast<size_t>(d)] == 1; }), o.end());
+    o.erase(std::remove_if(o.begin(), o.end(), [&](int d) { return dims[static_cast<size_t>(d)] == 1; }),
+            o.end());
     return o;
   };
   return moving(a) == moving(b);
@@ -143,7 +147,9 @@ void Box::add_loop(int64_t size, const Sizes& operand_strides) {
 void Box::sort() {
   if (strides.empty()) return;
   Order order = row_major(static_cast<int>(dims.size()));
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return strides[0][static_cast<size_t>(a)] > strides[0][static_cast<size_t>(b)]; });
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+    return strides[0][static_cast<size_t>(a)] > strides[0][static_cast<size_t>(b)];
+  });
   const auto reorder = [&](Sizes& sizes) {
     const Sizes old = sizes;
     for (size_t i = 0; i < order.size(); ++i) sizes[i] = old[static_cast<size_t>(order[i])];
