@@ -95,14 +95,15 @@ class Reader {
       int64_t count = 1;
       bool symbolic = false;
       for (size_t d = 0; d < size_or_zero(v->dims()); ++d) {
-        fb::Dim dim;  // a copy: FlatBuffers' verifier does not check that the structs of a vector are aligned
-        std::memcpy(&dim, v->dims()->Data() + d * sizeof dim, sizeof dim);
-        if (dim.value() < 0 || dim.value() > kMaxElements) return bad("a dim is out of range", where);
-        if (dim.symbol() < -1 || dim.symbol() >= static_cast<int64_t>(g_.symbols.size())) return bad("unknown symbol", where);
-        if (dim.value() != 0 && count > kMaxElements / dim.value()) return bad("too many elements", where);
-        count *= dim.value();
-        symbolic = symbolic || dim.symbol() >= 0;
-        out.shape.push_back(dim.symbol() < 0 ? Dim(dim.value()) : Dim::make_symbol(dim.symbol(), dim.value()));
+        fb::Dim aligned;  // FlatBuffers' verifier does not check that the structs of a vector are
+        std::memcpy(&aligned, v->dims()->Data() + d * sizeof aligned, sizeof aligned);
+        const fb::Dim* dim = &aligned;
+        if (dim->value() < 0 || dim->value() > kMaxElements) return bad("a dim is out of range", where);
+        if (dim->symbol() < -1 || dim->symbol() >= static_cast<int64_t>(g_.symbols.size())) return bad("unknown symbol", where);
+        if (dim->value() != 0 && count > kMaxElements / dim->value()) return bad("too many elements", where);
+        count *= dim->value();
+        symbolic = symbolic || dim->symbol() >= 0;
+        out.shape.push_back(dim->symbol() < 0 ? Dim(dim->value()) : Dim::make_symbol(dim->symbol(), dim->value()));
       }
       const int64_t bytes = count * size_of(out.dtype);
       out.segment = v->segment();
