@@ -26,9 +26,10 @@ ONNX_TOLERANCE = 1e-4  # of the output's largest magnitude: float32 sums in anot
 
 
 def source_digest() -> str:
-    """Changes whenever the zoo or PyTorch does."""
+    """Changes whenever the zoo, the exporter or PyTorch does."""
     digest = hashlib.sha256(torch.__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    root = Path(__file__).resolve().parent.parent
+    for path in sorted([*root.glob("zoo/*.py"), *root.glob("py-sdk/wasmkiln/*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
