@@ -92,7 +92,7 @@ class Reader {
       if (v->dtype() > fb::DType::MAX) return bad("unknown element type", where);
       out.dtype = static_cast<DType>(v->dtype());
       if (size_or_zero(v->dims()) > kMaxRank) return bad("too many dims", where);
-      int64_t count = 1;
+      int64_t count = 1, span = 1;  // a zero hides what its neighbours' strides come to
       bool symbolic = false;
       for (size_t d = 0; d < size_or_zero(v->dims()); ++d) {
         fb::Dim aligned;  // FlatBuffers' verifier does not check that the structs of a vector are
@@ -100,7 +100,9 @@ class Reader {
         const fb::Dim* dim = &aligned;
         if (dim->value() < 0 || dim->value() > kMaxElements) return bad("a dim is out of range", where);
         if (dim->symbol() < -1 || dim->symbol() >= static_cast<int64_t>(g_.symbols.size())) return bad("unknown symbol", where);
-        if (dim->value() != 0 && count > kMaxElements / dim->value()) return bad("too many elements", where);
+        const int64_t extent = dim->value() > 1 ? dim->value() : 1;
+        if (span > kMaxElements / extent) return bad("too many elements", where);
+        span *= extent;
         count *= dim->value();
         symbolic = symbolic || dim->symbol() >= 0;
         out.shape.push_back(dim->symbol() < 0 ? Dim(dim->value()) : Dim::make_symbol(dim->symbol(), dim->value()));

@@ -116,6 +116,7 @@ TEST(Format, RefusesWhatDoesNotFit) {
       {"no outputs", [](fb::ModelT& m) { m.outputs.clear(); }},
       {"negative dim", [](fb::ModelT& m) { m.values[0]->dims[0] = fb::Dim(-1, -1); }},
       {"dims overflow", [](fb::ModelT& m) { m.values[0]->dims = {fb::Dim(1ll << 40, -1), fb::Dim(1ll << 40, -1)}; }},
+      {"dims overflow beside a zero", [](fb::ModelT& m) { m.values[0]->dims = {fb::Dim(0, -1), fb::Dim(1ll << 40, -1), fb::Dim(1ll << 40, -1)}; }},
       {"too many dims", [](fb::ModelT& m) { m.values[0]->dims.assign(9, fb::Dim(1, -1)); }},
       {"unknown symbol", [](fb::ModelT& m) { m.values[0]->dims[0] = fb::Dim(2, 0); }},
       {"two of one name", [](fb::ModelT& m) { m.values[3]->name = "x"; }},
