@@ -1,4 +1,4 @@
-"""Times a native peer: `native.py ort-native|torch MODEL THREADS ROUNDS` prints the milliseconds of each round as JSON."""
+"""Times a native peer: `native.py ort-native|torch MODEL THREADS ROUNDS` prints the ms of each round as JSON."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+
 import zoo
 
 MODELS = Path(__file__).resolve().parent.parent / "build/deps/models"

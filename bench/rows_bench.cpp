@@ -13,8 +13,7 @@ namespace {
 
 double now_us() {
   using namespace std::chrono;
-  return static_cast<double>(duration_cast<nanoseconds>(steady_clock::now().time_since_epoch()).count()) /
-         1e3;
+  return static_cast<double>(duration_cast<nanoseconds>(steady_clock::now().time_since_epoch()).count()) / 1e3;
 }
 
 /// Warms up until the engine's best tier has the code, then the least of 15 samples of about a millisecond.
@@ -49,12 +48,12 @@ NormSpec norm(NormKind kind, int64_t rows, int64_t cols, bool affine) {
   return s;
 }
 
-MapSpec map(std::vector<int64_t> dims, std::vector<int64_t> out, std::vector<std::vector<int64_t>> inputs,
+MapSpec map(std::vector<int64_t> dims, std::vector<int64_t> out, const std::vector<std::vector<int64_t>>& inputs,
             Expr expr) {
   MapSpec s;
   s.dims = std::move(dims);
   s.out.strides = std::move(out);
-  for (auto& strides : inputs) s.inputs.push_back({DType::f32, strides});
+  for (const auto& strides : inputs) s.inputs.push_back({DType::f32, strides});
   s.expr = std::move(expr);
   return s;
 }
@@ -63,8 +62,7 @@ Expr gelu() {
   Expr e;
   const uint16_t x = e.input(0);
   const uint16_t erf = e.unary(PointOp::erf, e.binary(PointOp::mul, x, e.constant(0.70710678f)));
-  e.binary(PointOp::mul, e.binary(PointOp::mul, x, e.constant(0.5f)),
-           e.binary(PointOp::add, erf, e.constant(1)));
+  e.binary(PointOp::mul, e.binary(PointOp::mul, x, e.constant(0.5f)), e.binary(PointOp::add, erf, e.constant(1)));
   return e;
 }
 
@@ -119,8 +117,8 @@ std::vector<Case> cases() {
       {"add 128x768", map({128 * 768}, {1}, {{1}, {1}}, sum()), 128 * 768},
       {"bias 128x768", map({128, 768}, {768, 1}, {{768, 1}, {0, 1}}, sum()), 128 * 768},
       {"transpose 768x128", map({128, 768}, {768, 1}, {{1, 128}}, identity_expr()), 128 * 768},
-      {"image 3x224x224 to channels last",
-       map({224, 224, 3}, {226 * 3, 3, 1}, {{224, 1, 224 * 224}}, identity_expr()), 224 * 224 * 3},
+      {"image 3x224x224 to channels last", map({224, 224, 3}, {226 * 3, 3, 1}, {{224, 1, 224 * 224}}, identity_expr()),
+       224 * 224 * 3},
       {"mean 7x7x2048", pool, 49 * 2048},
       {"row sums 1024x384", rows, 1024 * 384},
       {"argmax 1024x384", top, 1024 * 384},
@@ -132,16 +130,15 @@ void run(const Target& target) {
   std::printf("%s\n", to_string(target).c_str());
   std::vector<std::vector<float>> buffers(4, std::vector<float>(1 << 20));
   for (size_t b = 0; b < buffers.size(); ++b)
-    for (size_t i = 0; i < buffers[b].size(); ++i)
-      buffers[b][i] = static_cast<float>((i * 7919 + b) % 2003) / 250 - 4;
+    for (size_t i = 0; i < buffers[b].size(); ++i) buffers[b][i] = static_cast<float>((i * 7919 + b) % 2003) / 250 - 4;
   for (Case& c : cases()) {
     testing::Kernel kernel(target, c.spec);
     std::vector<void*> operands;
     for (int i = 0; i < num_operands(c.spec); ++i) operands.push_back(buffers[static_cast<size_t>(i)].data());
     bool good = true;
     const double us = best_us([&] { good &= kernel.run(operands).ok(); });
-    std::printf("  %-40s %8.3f ns/element %10.1f us%s\n", c.name, us * 1e3 / static_cast<double>(c.elements),
-                us, good ? "" : "  FAILED");
+    std::printf("  %-40s %8.3f ns/element %10.1f us%s\n", c.name, us * 1e3 / static_cast<double>(c.elements), us,
+                good ? "" : "  FAILED");
   }
 }
 
@@ -150,6 +147,5 @@ void run(const Target& target) {
 
 int main(int argc, char** argv) {
   for (const kiln::Target& target : kiln::testing::targets())
-    if (target.isa != kiln::Isa::reference || (argc > 1 && !std::strcmp(argv[1], "--reference")))
-      kiln::run(target);
+    if (target.isa != kiln::Isa::reference || (argc > 1 && !std::strcmp(argv[1], "--reference"))) kiln::run(target);
 }

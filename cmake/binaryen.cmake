@@ -1,5 +1,4 @@
 # Binaryen 120, the dozen of its sources that a JIT needs: IR builder and binary writer. See docs/dependencies.md.
-# The archive is kept under build/deps, so that a clean build directory does not compile it again.
 set(BINARYEN_DIR ${KILN_DEPS}/binaryen)
 execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/fetch_binaryen.sh ${BINARYEN_DIR} COMMAND_ERROR_IS_FATAL ANY)
 

@@ -16,11 +16,13 @@ constexpr int64_t kSegmentAlign = 64;
 constexpr int64_t kMaxHeadBytes = int64_t{256} << 20;
 
 /// Where the head ends and the weights begin, from the first 16 bytes of a file. Error: not a .kiln file.
-struct HeadLayout { int64_t head_bytes = 0, weights_begin = 0; };
+struct HeadLayout {
+  int64_t head_bytes = 0, weights_begin = 0;
+};
 Result<HeadLayout> read_head_layout(const uint8_t* bytes, int64_t size);
 
-/// Verifies (FlatBuffers verifier, then every index, offset, size and dim product) and builds the graph from the head alone.
-/// `file_bytes`: the size of the whole file when it is known, else -1.
+/// Verifies (FlatBuffers verifier, then every index, offset, size and dim product) and builds the graph from the head
+/// alone. `file_bytes`: the size of the whole file when it is known, else -1.
 Result<Graph> read_kiln(const uint8_t* head, int64_t size, int64_t file_bytes = -1);
 
 }  // namespace kiln

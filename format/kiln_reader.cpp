@@ -8,14 +8,16 @@
 namespace kiln {
 namespace {
 
-/// A tensor's elements and every partial product of its dims stay below this, so that strides and byte offsets cannot overflow.
+/// A tensor's elements and every partial product of its dims stay below this, so that strides and byte offsets cannot
+/// overflow.
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 constexpr size_t kMaxRank = 8;
 constexpr size_t kMaxNodes = 1 << 20;
 constexpr int64_t kMaxInline = 1 << 20;
 
 Error bad(std::string message, std::string where = "") {
-  return {ErrorCode::bad_file, "this .kiln file is damaged or was not made by wasmkiln: " + std::move(message), std::move(where)};
+  return {ErrorCode::bad_file, "this .kiln file is damaged or was not made by wasmkiln: " + std::move(message),
+          std::move(where)};
 }
 
 template <class V>
@@ -26,7 +28,8 @@ std::string text_or_empty(const flatbuffers::String* s) { return s ? s->str() : 
 
 class Reader {
  public:
-  Reader(const fb::Model& model, int64_t head_weights_begin, int64_t file_bytes) : m_(model), weights_begin_(head_weights_begin), file_bytes_(file_bytes) {}
+  Reader(const fb::Model& model, int64_t head_weights_begin, int64_t file_bytes)
+      : m_(model), weights_begin_(head_weights_begin), file_bytes_(file_bytes) {}
 
   Result<Graph> run() {
     KILN_TRY(version());
@@ -42,9 +45,15 @@ class Reader {
  private:
   Status version() {
     if (m_.version() > kFormatVersion)
-      return Error{ErrorCode::unsupported_version, "this file is of format version " + std::to_string(m_.version()) + ", newer than this runtime's " + std::to_string(kFormatVersion) + ": upgrade wasmkiln", ""};
+      return Error{ErrorCode::unsupported_version,
+                   "this file is of format version " + std::to_string(m_.version()) + ", newer than this runtime's " +
+                       std::to_string(kFormatVersion) + ": upgrade wasmkiln",
+                   ""};
     for (size_t i = 0; i < size_or_zero(m_.features()); ++i)
-      return Error{ErrorCode::unsupported_version, "this file needs the feature '" + m_.features()->Get(static_cast<unsigned>(i))->str() + "', which this runtime does not have: upgrade wasmkiln", ""};
+      return Error{ErrorCode::unsupported_version,
+                   "this file needs the feature '" + m_.features()->Get(static_cast<unsigned>(i))->str() +
+                       "', which this runtime does not have: upgrade wasmkiln",
+                   ""};
     if (m_.version() == 0) return bad("no version");
     return ok();
   }
@@ -62,7 +71,8 @@ class Reader {
     const uint64_t limit = uint64_t{1} << 46;
     if (m_.weights_bytes() > limit) return bad("weights are too large");
     g_.weights_bytes = static_cast<int64_t>(m_.weights_bytes());
-    if (file_bytes_ >= 0 && weights_begin_ + g_.weights_bytes > file_bytes_) return bad("the file is truncated: its weights end before they should");
+    if (file_bytes_ >= 0 && weights_begin_ + g_.weights_bytes > file_bytes_)
+      return bad("the file is truncated: its weights end before they should");
     int64_t end = 0;
     for (size_t i = 0; i < size_or_zero(m_.segments()); ++i) {
       const fb::Segment* s = m_.segments()->Get(static_cast<unsigned>(i));
@@ -75,8 +85,10 @@ class Reader {
       if (out.offset < end) return bad("segments overlap or are out of order", where);
       end = out.offset + out.size;
       if (end > g_.weights_bytes) return bad("segment beyond the weights", where);
-      if (size_or_zero(s->sha256()) == out.sha256.size()) std::memcpy(out.sha256.data(), s->sha256()->data(), out.sha256.size());
-      else if (size_or_zero(s->sha256()) != 0) return bad("hash of the wrong length", where);
+      if (size_or_zero(s->sha256()) == out.sha256.size())
+        std::memcpy(out.sha256.data(), s->sha256()->data(), out.sha256.size());
+      else if (size_or_zero(s->sha256()) != 0)
+        return bad("hash of the wrong length", where);
       g_.segments.push_back(out);
     }
     return ok();
@@ -99,7 +111,8 @@ class Reader {
         std::memcpy(&aligned, v->dims()->Data() + d * sizeof aligned, sizeof aligned);
         const fb::Dim* dim = &aligned;
         if (dim->value() < 0 || dim->value() > kMaxElements) return bad("a dim is out of range", where);
-        if (dim->symbol() < -1 || dim->symbol() >= static_cast<int64_t>(g_.symbols.size())) return bad("unknown symbol", where);
+        if (dim->symbol() < -1 || dim->symbol() >= static_cast<int64_t>(g_.symbols.size()))
+          return bad("unknown symbol", where);
         const int64_t extent = dim->value() > 1 ? dim->value() : 1;
         if (span > kMaxElements / extent) return bad("too many elements", where);
         span *= extent;
@@ -109,11 +122,13 @@ class Reader {
       }
       const int64_t bytes = count * size_of(out.dtype);
       out.segment = v->segment();
-      if (out.segment < -1 || out.segment >= static_cast<int64_t>(g_.segments.size())) return bad("unknown segment", where);
+      if (out.segment < -1 || out.segment >= static_cast<int64_t>(g_.segments.size()))
+        return bad("unknown segment", where);
       const auto data = static_cast<int64_t>(size_or_zero(v->data()));
       if (out.segment >= 0 && data) return bad("both a weight and a constant", where);
       if ((out.segment >= 0 || data) && symbolic) return bad("stored data of symbolic shape", where);
-      if (out.segment >= 0 && g_.segments[static_cast<size_t>(out.segment)].size != bytes) return bad("its segment has another size", where);
+      if (out.segment >= 0 && g_.segments[static_cast<size_t>(out.segment)].size != bytes)
+        return bad("its segment has another size", where);
       if (data && (data != bytes || data > kMaxInline)) return bad("its data has another size", where);
       if (data) out.data.assign(v->data()->begin(), v->data()->end());
       if (out.segment >= 0 && bytes == 0) return bad("an empty weight", where);
@@ -123,7 +138,8 @@ class Reader {
     for (size_t i = 0; i < g_.values.size(); ++i) defined_[i] = g_.values[i].is_weight() || g_.values[i].is_constant();
     for (size_t i = 0; i < size_or_zero(m_.inputs()); ++i) {
       const int id = m_.inputs()->Get(static_cast<unsigned>(i));
-      if (!is_value(id) || defined_[static_cast<size_t>(id)]) return bad("input " + std::to_string(i) + " is not a free value");
+      if (!is_value(id) || defined_[static_cast<size_t>(id)])
+        return bad("input " + std::to_string(i) + " is not a free value");
       defined_[static_cast<size_t>(id)] = true;
       g_.inputs.push_back(id);
     }
@@ -142,7 +158,8 @@ class Reader {
       out.where = text_or_empty(n->where());
       for (size_t i = 0; i < size_or_zero(n->inputs()); ++i) {
         const int id = n->inputs()->Get(static_cast<unsigned>(i));
-        if (id != kNoValue && (!is_value(id) || !defined_[static_cast<size_t>(id)])) return bad("an operand is not computed before it is read", where);
+        if (id != kNoValue && (!is_value(id) || !defined_[static_cast<size_t>(id)]))
+          return bad("an operand is not computed before it is read", where);
         out.inputs.push_back(id);
       }
       for (size_t i = 0; i < size_or_zero(n->outputs()); ++i) {
@@ -153,7 +170,8 @@ class Reader {
         }
         out.outputs.push_back(id);
       }
-      for (size_t i = 0; i < size_or_zero(n->attrs()); ++i) KILN_TRY(attr(*n->attrs()->Get(static_cast<unsigned>(i)), out, where));
+      for (size_t i = 0; i < size_or_zero(n->attrs()); ++i)
+        KILN_TRY(attr(*n->attrs()->Get(static_cast<unsigned>(i)), out, where));
       g_.nodes.push_back(std::move(out));
     }
     return ok();
@@ -163,11 +181,20 @@ class Reader {
     SourceAttr out;
     out.name = a.name()->str();
     switch (a.kind()) {
-      case fb::AttrKind::none: break;
-      case fb::AttrKind::integer: out.value = a.i(); break;
-      case fb::AttrKind::real: out.value = a.f(); break;
-      case fb::AttrKind::boolean: out.value = a.i() != 0; break;
-      case fb::AttrKind::text: out.value = text_or_empty(a.s()); break;
+      case fb::AttrKind::none:
+        break;
+      case fb::AttrKind::integer:
+        out.value = a.i();
+        break;
+      case fb::AttrKind::real:
+        out.value = a.f();
+        break;
+      case fb::AttrKind::boolean:
+        out.value = a.i() != 0;
+        break;
+      case fb::AttrKind::text:
+        out.value = text_or_empty(a.s());
+        break;
       case fb::AttrKind::integers: {
         std::vector<int64_t> v;
         if (a.ints()) v.assign(a.ints()->begin(), a.ints()->end());
@@ -180,7 +207,8 @@ class Reader {
         out.value = std::move(v);
         break;
       }
-      default: return bad("unknown kind of attribute '" + out.name + "'", where);
+      default:
+        return bad("unknown kind of attribute '" + out.name + "'", where);
     }
     node.source_attrs.push_back(std::move(out));
     return ok();
@@ -190,7 +218,8 @@ class Reader {
     if (size_or_zero(m_.outputs()) == 0) return bad("no outputs");
     for (size_t i = 0; i < size_or_zero(m_.outputs()); ++i) {
       const int id = m_.outputs()->Get(static_cast<unsigned>(i));
-      if (!is_value(id) || !defined_[static_cast<size_t>(id)]) return bad("output " + std::to_string(i) + " is never computed");
+      if (!is_value(id) || !defined_[static_cast<size_t>(id)])
+        return bad("output " + std::to_string(i) + " is never computed");
       g_.outputs.push_back(id);
     }
     return ok();
@@ -211,7 +240,8 @@ Result<HeadLayout> read_head_layout(const uint8_t* bytes, int64_t size) {
   std::memcpy(&prefix, bytes, 4);
   HeadLayout out;
   out.head_bytes = int64_t{prefix} + 4;
-  if (out.head_bytes < 16 || out.head_bytes > kMaxHeadBytes) return bad("its head cannot be " + std::to_string(out.head_bytes) + " bytes long");
+  if (out.head_bytes < 16 || out.head_bytes > kMaxHeadBytes)
+    return bad("its head cannot be " + std::to_string(out.head_bytes) + " bytes long");
   out.weights_begin = round_up(out.head_bytes, kSegmentAlign);
   return out;
 }

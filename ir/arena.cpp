@@ -28,9 +28,10 @@ int64_t place(std::vector<Buffer>& buffers, const std::vector<int>& order) {
     }
     b.offset = best >= 0 ? best : top;
     end = std::max(end, b.offset + size);
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), b.offset,
-                                   [&](int64_t offset, int j) { return offset < buffers[static_cast<size_t>(j)].offset; }),
-                  i);
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), b.offset,
+                         [&](int64_t offset, int j) { return offset < buffers[static_cast<size_t>(j)].offset; }),
+        i);
   }
   return end;
 }
@@ -66,7 +67,9 @@ int64_t plan_arena(std::vector<Buffer>& buffers, Space space, int64_t* lower_bou
   }
   const auto by = [&](auto key) {
     std::vector<int> order = members;
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return key(buffers[static_cast<size_t>(a)]) > key(buffers[static_cast<size_t>(b)]); });
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+      return key(buffers[static_cast<size_t>(a)]) > key(buffers[static_cast<size_t>(b)]);
+    });
     return order;
   };
   const std::vector<int> orders[] = {

@@ -24,7 +24,7 @@ Result<ValueId> Builder::append(Node node, const TensorType& wanted) {
   return out;
 }
 
-Result<ValueId> Builder::simple(Op op, std::vector<ValueId> inputs, OpAttrs attrs, TensorType wanted) {
+Result<ValueId> Builder::simple(Op op, std::vector<ValueId> inputs, OpAttrs attrs, const TensorType& wanted) {
   Node node;
   node.op = op;
   node.inputs = std::move(inputs);
@@ -32,9 +32,13 @@ Result<ValueId> Builder::simple(Op op, std::vector<ValueId> inputs, OpAttrs attr
   return append(std::move(node), wanted);
 }
 
-Result<ValueId> Builder::conv(ValueId x, ValueId w, ValueId bias, const ConvAttrs& attrs) { return simple(Op::conv, {x, w, bias}, attrs); }
+Result<ValueId> Builder::conv(ValueId x, ValueId w, ValueId bias, const ConvAttrs& attrs) {
+  return simple(Op::conv, {x, w, bias}, attrs);
+}
 
-Result<ValueId> Builder::matmul(ValueId a, ValueId b, bool transpose_b) { return simple(Op::matmul, {a, b}, MatmulAttrs{transpose_b}); }
+Result<ValueId> Builder::matmul(ValueId a, ValueId b, bool transpose_b) {
+  return simple(Op::matmul, {a, b}, MatmulAttrs{transpose_b});
+}
 
 Result<ValueId> Builder::map(Expr expr, std::vector<ValueId> inputs, DType dtype) {
   Node node;
@@ -62,7 +66,9 @@ Result<ValueId> Builder::attention(ValueId q, ValueId k, ValueId v, ValueId mask
 }
 
 Result<ValueId> Builder::pool(ValueId x, const PoolAttrs& attrs) { return simple(Op::pool, {x}, attrs); }
-Result<ValueId> Builder::gather(ValueId table, ValueId index, int64_t axis) { return simple(Op::gather, {table, index}, AxisAttrs{axis}); }
+Result<ValueId> Builder::gather(ValueId table, ValueId index, int64_t axis) {
+  return simple(Op::gather, {table, index}, AxisAttrs{axis});
+}
 
 Result<ValueId> Builder::concat(std::vector<ValueId> parts, int64_t axis) {
   if (parts.size() == 1) return parts[0];
@@ -146,8 +152,12 @@ void write_as(const std::vector<double>& numbers, std::vector<uint8_t>& out) {
     if constexpr (std::is_same_v<T, float>) {
       t = static_cast<float>(d);
     } else {
-      const double low = static_cast<double>(std::numeric_limits<T>::min()), high = static_cast<double>(std::numeric_limits<T>::max());
-      t = d != d ? T{0} : d <= low ? std::numeric_limits<T>::min() : d >= high ? std::numeric_limits<T>::max() : static_cast<T>(d);
+      const double low = static_cast<double>(std::numeric_limits<T>::min()),
+                   high = static_cast<double>(std::numeric_limits<T>::max());
+      t = d != d      ? T{0}
+          : d <= low  ? std::numeric_limits<T>::min()
+          : d >= high ? std::numeric_limits<T>::max()
+                      : static_cast<T>(d);
     }
     const auto* bytes = reinterpret_cast<const uint8_t*>(&t);
     out.insert(out.end(), bytes, bytes + sizeof t);
@@ -159,16 +169,27 @@ void write_as(const std::vector<double>& numbers, std::vector<uint8_t>& out) {
 std::vector<double> read_constant(const Value& value) {
   std::vector<double> out;
   switch (value.dtype) {
-    case DType::f32: read_as<float>(value, out); break;
-    case DType::i32: read_as<int32_t>(value, out); break;
-    case DType::i64: read_as<int64_t>(value, out); break;
-    case DType::i8: read_as<int8_t>(value, out); break;
-    case DType::u8: read_as<uint8_t>(value, out); break;
+    case DType::f32:
+      read_as<float>(value, out);
+      break;
+    case DType::i32:
+      read_as<int32_t>(value, out);
+      break;
+    case DType::i64:
+      read_as<int64_t>(value, out);
+      break;
+    case DType::i8:
+      read_as<int8_t>(value, out);
+      break;
+    case DType::u8:
+      read_as<uint8_t>(value, out);
+      break;
     case DType::boolean:
       for (uint8_t byte : value.data) out.push_back(byte ? 1 : 0);
       break;
     case DType::f16:
-    case DType::bf16: break;
+    case DType::bf16:
+      break;
   }
   return out;
 }
@@ -176,16 +197,27 @@ std::vector<double> read_constant(const Value& value) {
 std::vector<uint8_t> write_constant(const std::vector<double>& numbers, DType dtype) {
   std::vector<uint8_t> out;
   switch (dtype) {
-    case DType::f32: write_as<float>(numbers, out); break;
-    case DType::i32: write_as<int32_t>(numbers, out); break;
-    case DType::i64: write_as<int64_t>(numbers, out); break;
-    case DType::i8: write_as<int8_t>(numbers, out); break;
-    case DType::u8: write_as<uint8_t>(numbers, out); break;
+    case DType::f32:
+      write_as<float>(numbers, out);
+      break;
+    case DType::i32:
+      write_as<int32_t>(numbers, out);
+      break;
+    case DType::i64:
+      write_as<int64_t>(numbers, out);
+      break;
+    case DType::i8:
+      write_as<int8_t>(numbers, out);
+      break;
+    case DType::u8:
+      write_as<uint8_t>(numbers, out);
+      break;
     case DType::boolean:
       for (double d : numbers) out.push_back(d != 0 ? 1 : 0);
       break;
     case DType::f16:
-    case DType::bf16: break;
+    case DType::bf16:
+      break;
   }
   return out;
 }

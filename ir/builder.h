@@ -13,11 +13,12 @@ class Builder {
  public:
   explicit Builder(Graph& g) : graph(g) {}
 
-  /// Where the nodes appended from now on come from (operator and line of the user's code, kept for errors and profiles).
+  /// Where the nodes appended from now on come from (operator and line of the user's code, kept for errors and
+  /// profiles).
   void set_origin(const Node& node) { source_ = node.source, where_ = node.where; }
 
-  /// Appends `node` with its inputs, attributes and expressions filled in; `wanted` as in infer(). The result with an epilogue has
-  /// wanted.dtype. Returns the output's value.
+  /// Appends `node` with its inputs, attributes and expressions filled in; `wanted` as in infer(). The result with an
+  /// epilogue has wanted.dtype. Returns the output's value.
   Result<ValueId> append(Node node, const TensorType& wanted);
 
   Result<ValueId> conv(ValueId x, ValueId w, ValueId bias, const ConvAttrs& attrs);
@@ -54,7 +55,7 @@ class Builder {
   Graph& graph;
 
  private:
-  Result<ValueId> simple(Op op, std::vector<ValueId> inputs, OpAttrs attrs, TensorType wanted = {});
+  Result<ValueId> simple(Op op, std::vector<ValueId> inputs, OpAttrs attrs, const TensorType& wanted = {});
   std::string source_, where_;
 };
 

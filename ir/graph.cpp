@@ -25,21 +25,26 @@ std::string number(double v) {
 struct AttrPrinter {
   std::string operator()(const std::monostate&) const { return ""; }
   std::string operator()(const ConvAttrs& a) const {
-    return " stride=" + join(a.stride) + " pad=" + join(a.pad_begin) + join(a.pad_end) + " dilation=" + join(a.dilation) +
-           " groups=" + std::to_string(a.groups);
+    return " stride=" + join(a.stride) + " pad=" + join(a.pad_begin) + join(a.pad_end) +
+           " dilation=" + join(a.dilation) + " groups=" + std::to_string(a.groups);
   }
   std::string operator()(const MatmulAttrs& a) const { return a.transpose_b ? " transpose_b" : ""; }
   std::string operator()(const ReduceAttrs& a) const {
-    return std::string(" ") + kReduceNames[static_cast<int>(a.kind)] + " axes=" + join(a.axes) + (a.keepdim ? " keepdim" : "");
+    return std::string(" ") + kReduceNames[static_cast<int>(a.kind)] + " axes=" + join(a.axes) +
+           (a.keepdim ? " keepdim" : "");
   }
   std::string operator()(const NormAttrs& a) const {
-    return std::string(" ") + kNormNames[static_cast<int>(a.kind)] + " axis=" + std::to_string(a.axis) + " eps=" + number(a.eps);
+    return std::string(" ") + kNormNames[static_cast<int>(a.kind)] + " axis=" + std::to_string(a.axis) +
+           " eps=" + number(a.eps);
   }
-  std::string operator()(const AttentionAttrs& a) const { return " scale=" + number(a.scale) + (a.causal ? " causal" : ""); }
+  std::string operator()(const AttentionAttrs& a) const {
+    return " scale=" + number(a.scale) + (a.causal ? " causal" : "");
+  }
   std::string operator()(const PoolAttrs& a) const {
-    return std::string(a.kind == WindowKind::max ? " max" : " average") + " kernel=" + join(a.kernel) + " stride=" + join(a.stride) +
-           " pad=" + join(a.pad_begin) + join(a.pad_end) + " dilation=" + join(a.dilation) +
-           (a.count_include_pad ? " count_include_pad" : "") + (a.divisor ? " divisor=" + std::to_string(a.divisor) : "");
+    return std::string(a.kind == WindowKind::max ? " max" : " average") + " kernel=" + join(a.kernel) +
+           " stride=" + join(a.stride) + " pad=" + join(a.pad_begin) + join(a.pad_end) +
+           " dilation=" + join(a.dilation) + (a.count_include_pad ? " count_include_pad" : "") +
+           (a.divisor ? " divisor=" + std::to_string(a.divisor) : "");
   }
   std::string operator()(const AxisAttrs& a) const { return " axis=" + std::to_string(a.axis); }
   std::string operator()(const PermuteAttrs& a) const { return " axes=" + join(a.axes); }
@@ -61,8 +66,9 @@ std::string describe(const Graph& graph, ValueId id) {
 }  // namespace
 
 const char* name_of(Op op) {
-  static const char* const kNames[] = {"source", "conv",   "matmul",  "map",     "reduce", "softmax", "layer_norm", "attention",
-                                       "pool",   "gather", "reshape", "permute", "expand", "slice",   "concat",     "pad"};
+  static const char* const kNames[] = {"source",     "conv",      "matmul", "map",    "reduce",  "softmax",
+                                       "layer_norm", "attention", "pool",   "gather", "reshape", "permute",
+                                       "expand",     "slice",     "concat", "pad"};
   return kNames[static_cast<int>(op)];
 }
 
@@ -103,7 +109,8 @@ std::string to_string(const Graph& graph) {
     for (size_t i = 0; i < node.inputs.size(); ++i) text += (i ? ", " : "") + describe(graph, node.inputs[i]);
     text += ")" + std::visit(AttrPrinter{}, node.attrs);
     if (!node.expr.empty()) text += " {" + to_string(node.expr) + "}";
-    if (!node.epilogue.empty()) text += " epilogue@" + std::to_string(node.epilogue_begin) + " {" + to_string(node.epilogue) + "}";
+    if (!node.epilogue.empty())
+      text += " epilogue@" + std::to_string(node.epilogue_begin) + " {" + to_string(node.epilogue) + "}";
     if (node.op != Op::source && !node.source.empty()) text += "  // " + node.source;
     text += "\n";
   }

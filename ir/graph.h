@@ -1,5 +1,6 @@
-// The model as values and nodes. Two vocabularies, one type: a reader fills it with the front end's operators (Op::source, the name
-// and generic attributes kept); the legalize pass rewrites those into the closed set below, and every later pass sees only that.
+// The model as values and nodes. Two vocabularies, one type: a reader fills it with the front end's operators
+// (Op::source, the name and generic attributes kept); the legalize pass rewrites those into the closed set below, and
+// every later pass sees only that.
 #pragma once
 
 #include <array>
@@ -19,15 +20,22 @@ namespace kiln {
 /// A constant, or a symbol (index into Graph::symbols).
 struct Dim {
   Dim(int64_t size = 0) : value(size) {}
-  static Dim make_symbol(int index, int64_t example) { Dim d(example); d.symbol = index; return d; }
+  static Dim make_symbol(int index, int64_t example) {
+    Dim d(example);
+    d.symbol = index;
+    return d;
+  }
   bool is_constant() const { return symbol < 0; }
   bool operator==(const Dim& o) const { return symbol == o.symbol && (symbol >= 0 || value == o.value); }
-  int64_t value;    ///< of a symbol: the example's size
+  int64_t value;  ///< of a symbol: the example's size
   int symbol = -1;
 };
 using Shape = std::vector<Dim>;
 
-struct Symbol { std::string name; int64_t min = 1, max = 0; };
+struct Symbol {
+  std::string name;
+  int64_t min = 1, max = 0;
+};
 
 using ValueId = int32_t;
 constexpr ValueId kNoValue = -1;
@@ -43,45 +51,73 @@ struct Value {
 };
 
 /// Where a weight lies in the file, from the start of the weights.
-struct Segment { int64_t offset = 0, size = 0; std::array<uint8_t, 32> sha256{}; };
+struct Segment {
+  int64_t offset = 0, size = 0;
+  std::array<uint8_t, 32> sha256{};
+};
 
 enum class Op : uint8_t {
-  source,     ///< still in the front end's words: Node::source, Node::attrs
-  conv,       ///< x [N,C,H,W], w [O,C/g,KH,KW], bias? — ConvAttrs (1-d convolutions arrive as H = 1)
-  matmul,     ///< a [...,M,K], b [...,K,N] (or [...,N,K] with transpose_b), batch dims broadcast — MatmulAttrs
-  map,        ///< any inputs, broadcast — Node::expr, operand i = inputs[i]
-  reduce,     ///< x — ReduceAttrs
-  softmax,    ///< x — NormAttrs (axis; log)
-  layer_norm, ///< x, scale?, shift? over the last dims — NormAttrs
-  attention,  ///< q [...,L,E], k [...,S,E], v [...,S,Ev], mask? (added, or boolean) — AttentionAttrs
-  pool,       ///< x [N,C,H,W] — PoolAttrs
-  gather,     ///< table, index — GatherAttrs (axis)
-  reshape,    ///< x, to the output's shape
-  permute,    ///< x — axes
-  expand,     ///< x, to the output's shape
-  slice,      ///< x — SliceAttrs
-  concat,     ///< xs — axis
-  pad,        ///< x — PadAttrs
+  source,      ///< still in the front end's words: Node::source, Node::attrs
+  conv,        ///< x [N,C,H,W], w [O,C/g,KH,KW], bias? — ConvAttrs (1-d convolutions arrive as H = 1)
+  matmul,      ///< a [...,M,K], b [...,K,N] (or [...,N,K] with transpose_b), batch dims broadcast — MatmulAttrs
+  map,         ///< any inputs, broadcast — Node::expr, operand i = inputs[i]
+  reduce,      ///< x — ReduceAttrs
+  softmax,     ///< x — NormAttrs (axis; log)
+  layer_norm,  ///< x, scale?, shift? over the last dims — NormAttrs
+  attention,   ///< q [...,L,E], k [...,S,E], v [...,S,Ev], mask? (added, or boolean) — AttentionAttrs
+  pool,        ///< x [N,C,H,W] — PoolAttrs
+  gather,      ///< table, index — GatherAttrs (axis)
+  reshape,     ///< x, to the output's shape
+  permute,     ///< x — axes
+  expand,      ///< x, to the output's shape
+  slice,       ///< x — SliceAttrs
+  concat,      ///< xs — axis
+  pad,         ///< x — PadAttrs
 };
 const char* name_of(Op op);
 
-struct ConvAttrs { std::array<int64_t, 2> stride{1, 1}, pad_begin{0, 0}, pad_end{0, 0}, dilation{1, 1}; int64_t groups = 1; };
-struct MatmulAttrs { bool transpose_b = false; };
-struct ReduceAttrs { ReduceKind kind = ReduceKind::sum; std::vector<int64_t> axes; bool keepdim = false; };
-struct NormAttrs { NormKind kind = NormKind::softmax; int64_t axis = -1; double eps = 0; };  ///< layer_norm: first normalised axis
-struct AttentionAttrs { double scale = 1; bool causal = false; };
+struct ConvAttrs {
+  std::array<int64_t, 2> stride{1, 1}, pad_begin{0, 0}, pad_end{0, 0}, dilation{1, 1};
+  int64_t groups = 1;
+};
+struct MatmulAttrs {
+  bool transpose_b = false;
+};
+struct ReduceAttrs {
+  ReduceKind kind = ReduceKind::sum;
+  std::vector<int64_t> axes;
+  bool keepdim = false;
+};
+struct NormAttrs {
+  NormKind kind = NormKind::softmax;
+  int64_t axis = -1;
+  double eps = 0;
+};  ///< layer_norm: first normalised axis
+struct AttentionAttrs {
+  double scale = 1;
+  bool causal = false;
+};
 struct PoolAttrs {
   WindowKind kind = WindowKind::max;
   std::array<int64_t, 2> kernel{1, 1}, stride{1, 1}, pad_begin{0, 0}, pad_end{0, 0}, dilation{1, 1};
   bool count_include_pad = true;
   int64_t divisor = 0;
 };
-struct AxisAttrs { int64_t axis = 0; };                                             // gather, concat
-struct PermuteAttrs { std::vector<int64_t> axes; };                                 // out dim i = in dim axes[i]
-struct SliceAttrs { std::vector<int64_t> start, step; };                            // per axis; sizes are the output's shape
-struct PadAttrs { std::vector<int64_t> before, after; float value = 0; };           // per axis
-using OpAttrs = std::variant<std::monostate, ConvAttrs, MatmulAttrs, ReduceAttrs, NormAttrs, AttentionAttrs, PoolAttrs, AxisAttrs,
-                             PermuteAttrs, SliceAttrs, PadAttrs>;
+struct AxisAttrs {
+  int64_t axis = 0;
+};  // gather, concat
+struct PermuteAttrs {
+  std::vector<int64_t> axes;
+};  // out dim i = in dim axes[i]
+struct SliceAttrs {
+  std::vector<int64_t> start, step;
+};  // per axis; sizes are the output's shape
+struct PadAttrs {
+  std::vector<int64_t> before, after;
+  float value = 0;
+};  // per axis
+using OpAttrs = std::variant<std::monostate, ConvAttrs, MatmulAttrs, ReduceAttrs, NormAttrs, AttentionAttrs, PoolAttrs,
+                             AxisAttrs, PermuteAttrs, SliceAttrs, PadAttrs>;
 
 /// An attribute as a front end gave it.
 struct SourceAttr {
@@ -91,16 +127,16 @@ struct SourceAttr {
 
 struct Node {
   Op op = Op::source;
-  std::vector<ValueId> inputs;   ///< kNoValue where an optional one is absent
+  std::vector<ValueId> inputs;  ///< kNoValue where an optional one is absent
   std::vector<ValueId> outputs;
   OpAttrs attrs;
-  Expr expr;                     ///< Op::map
+  Expr expr;  ///< Op::map
   /// Pointwise expression on the node's result, fused by ir/passes/fuse: operand 0 is the result, operand i ≥ 1 is
   /// inputs[epilogue_begin + i - 1], broadcast against the output. Empty: none.
   Expr epilogue;
   int epilogue_begin = 0;
-  std::string source;            ///< the front end's operator, kept for errors and profiles ("aten.relu.default")
-  std::string where;             ///< line of the user's code
+  std::string source;  ///< the front end's operator, kept for errors and profiles ("aten.relu.default")
+  std::string where;   ///< line of the user's code
   std::vector<SourceAttr> source_attrs;
 };
 

@@ -10,9 +10,12 @@ Lane lane_of(DType dtype) {
   switch (dtype) {
     case DType::f32:
     case DType::f16:
-    case DType::bf16: return Lane::f32;
-    case DType::boolean: return Lane::mask;
-    default: return Lane::i32;
+    case DType::bf16:
+      return Lane::f32;
+    case DType::boolean:
+      return Lane::mask;
+    default:
+      return Lane::i32;
   }
 }
 
@@ -23,7 +26,8 @@ constexpr int64_t kMaxAttr = int64_t{1} << 30;
 
 class Inference {
  public:
-  Inference(const Graph& graph, const Node& node, const TensorType& wanted) : graph_(graph), node_(node), wanted_(wanted) {}
+  Inference(const Graph& graph, const Node& node, const TensorType& wanted)
+      : graph_(graph), node_(node), wanted_(wanted) {}
 
   Result<TensorType> run() {
     for (size_t i = 0; i < node_.inputs.size(); ++i) {
@@ -31,22 +35,38 @@ class Inference {
       if (id < kNoValue || id >= static_cast<ValueId>(graph_.values.size())) return fail("operand out of range");
     }
     switch (node_.op) {
-      case Op::source: return fail("not a canonical operation");
-      case Op::conv: return conv();
-      case Op::matmul: return matmul();
-      case Op::map: return map();
-      case Op::reduce: return reduce();
-      case Op::softmax: return softmax();
-      case Op::layer_norm: return layer_norm();
-      case Op::attention: return attention();
-      case Op::pool: return pool();
-      case Op::gather: return gather();
-      case Op::reshape: return reshape();
-      case Op::permute: return permute();
-      case Op::expand: return expand();
-      case Op::slice: return slice();
-      case Op::concat: return concat();
-      case Op::pad: return pad();
+      case Op::source:
+        return fail("not a canonical operation");
+      case Op::conv:
+        return conv();
+      case Op::matmul:
+        return matmul();
+      case Op::map:
+        return map();
+      case Op::reduce:
+        return reduce();
+      case Op::softmax:
+        return softmax();
+      case Op::layer_norm:
+        return layer_norm();
+      case Op::attention:
+        return attention();
+      case Op::pool:
+        return pool();
+      case Op::gather:
+        return gather();
+      case Op::reshape:
+        return reshape();
+      case Op::permute:
+        return permute();
+      case Op::expand:
+        return expand();
+      case Op::slice:
+        return slice();
+      case Op::concat:
+        return concat();
+      case Op::pad:
+        return pad();
     }
     return fail("unknown operation");
   }
@@ -71,7 +91,8 @@ class Inference {
 
   Result<const Value*> need_float(size_t i, const char* what) const {
     KILN_ASSIGN(const Value* v, need(i, what));
-    if (v->dtype != DType::f32) return fail(std::string("the ") + what + " is " + name_of(v->dtype) + ", only float32 is supported");
+    if (v->dtype != DType::f32)
+      return fail(std::string("the ") + what + " is " + name_of(v->dtype) + ", only float32 is supported");
     return v;
   }
 
@@ -93,26 +114,32 @@ class Inference {
   }
 
   Result<TensorType> done(DType dtype, Shape shape) const {
-    if (shape.size() > kMaxRank) return fail("the result has " + std::to_string(shape.size()) + " dims, at most 8 are supported");
+    if (shape.size() > kMaxRank)
+      return fail("the result has " + std::to_string(shape.size()) + " dims, at most 8 are supported");
     int64_t count = 1;
     for (const Dim& d : shape) {
       if (d.value < 0) return fail("the result has a negative size: " + to_string(shape));
-      if (d.value == 0) return fail("the result has no elements (shape " + to_string(shape) + "), which is not supported");
-      if (__builtin_mul_overflow(count, d.value, &count) || count > kMaxElements) return fail("the result is too large: " + to_string(shape));
+      if (d.value == 0)
+        return fail("the result has no elements (shape " + to_string(shape) + "), which is not supported");
+      if (__builtin_mul_overflow(count, d.value, &count) || count > kMaxElements)
+        return fail("the result is too large: " + to_string(shape));
     }
     return TensorType{dtype, std::move(shape)};
   }
 
   /// Output size along one spatial dim.
-  Result<Dim> window(const Dim& in, int64_t kernel, int64_t stride, int64_t before, int64_t after, int64_t dilation) const {
+  Result<Dim> window(const Dim& in, int64_t kernel, int64_t stride, int64_t before, int64_t after,
+                     int64_t dilation) const {
     if (kernel < 1 || kernel > kMaxAttr || stride < 1 || stride > kMaxAttr || dilation < 1 || dilation > kMaxAttr)
       return fail("kernel, stride and dilation must be positive and below 2^30");
-    if (before < 0 || after < 0 || before > kMaxAttr || after > kMaxAttr) return fail("padding must be between 0 and 2^30");
+    if (before < 0 || after < 0 || before > kMaxAttr || after > kMaxAttr)
+      return fail("padding must be between 0 and 2^30");
     if (kernel == 1 && stride == 1 && before == 0 && after == 0) return in;
     KILN_ASSIGN(const int64_t size, constant(in, "size of a convolved or pooled dim"));
     const int64_t room = size + before + after - ((kernel - 1) * dilation + 1);
-    if (room < 0) return fail("the kernel (" + std::to_string(kernel) + ", dilation " + std::to_string(dilation) +
-                              ") is larger than the padded input (" + std::to_string(size + before + after) + ")");
+    if (room < 0)
+      return fail("the kernel (" + std::to_string(kernel) + ", dilation " + std::to_string(dilation) +
+                  ") is larger than the padded input (" + std::to_string(size + before + after) + ")");
     return Dim(room / stride + 1);
   }
 
@@ -120,19 +147,23 @@ class Inference {
     KILN_ASSIGN(const ConvAttrs* a, attrs<ConvAttrs>());
     KILN_ASSIGN(const Value* x, need_float(0, "input"));
     KILN_ASSIGN(const Value* w, need_float(1, "weight"));
-    if (x->shape.size() != 4 || w->shape.size() != 4) return fail("input and weight must have 4 dims, got " + to_string(x->shape) + " and " + to_string(w->shape));
+    if (x->shape.size() != 4 || w->shape.size() != 4)
+      return fail("input and weight must have 4 dims, got " + to_string(x->shape) + " and " + to_string(w->shape));
     KILN_ASSIGN(const int64_t channels, constant(x->shape[1], "number of channels"));
     for (const Dim& d : w->shape) KILN_TRY(constant(d, "shape of the weight"));
     const int64_t o = w->shape[0].value;
     if (a->groups < 1 || channels % a->groups || o % a->groups || w->shape[1].value != channels / a->groups)
-      return fail("weight " + to_string(w->shape) + " does not fit " + std::to_string(channels) + " channels in " + std::to_string(a->groups) + " groups");
+      return fail("weight " + to_string(w->shape) + " does not fit " + std::to_string(channels) + " channels in " +
+                  std::to_string(a->groups) + " groups");
     if (operand(2)) {
       KILN_ASSIGN(const Value* bias, need_float(2, "bias"));
-      if (bias->shape != Shape{o}) return fail("the bias has shape " + to_string(bias->shape) + ", expected " + std::to_string(o));
+      if (bias->shape != Shape{o})
+        return fail("the bias has shape " + to_string(bias->shape) + ", expected " + std::to_string(o));
     }
     Shape out{x->shape[0], w->shape[0]};
     for (size_t i = 0; i < 2; ++i) {
-      KILN_ASSIGN(const Dim d, window(x->shape[2 + i], w->shape[2 + i].value, a->stride[i], a->pad_begin[i], a->pad_end[i], a->dilation[i]));
+      KILN_ASSIGN(const Dim d, window(x->shape[2 + i], w->shape[2 + i].value, a->stride[i], a->pad_begin[i],
+                                      a->pad_end[i], a->dilation[i]));
       out.push_back(d);
     }
     return done(DType::f32, std::move(out));
@@ -145,8 +176,10 @@ class Inference {
     if (a->divisor < 0) return fail("the divisor must not be negative");
     Shape out{x->shape[0], x->shape[1]};
     for (size_t i = 0; i < 2; ++i) {
-      KILN_ASSIGN(const Dim d, window(x->shape[2 + i], a->kernel[i], a->stride[i], a->pad_begin[i], a->pad_end[i], a->dilation[i]));
-      if (std::max(a->pad_begin[i], a->pad_end[i]) >= (a->kernel[i] - 1) * a->dilation[i] + 1) return fail("the padding leaves a window without an input");
+      KILN_ASSIGN(const Dim d,
+                  window(x->shape[2 + i], a->kernel[i], a->stride[i], a->pad_begin[i], a->pad_end[i], a->dilation[i]));
+      if (std::max(a->pad_begin[i], a->pad_end[i]) >= (a->kernel[i] - 1) * a->dilation[i] + 1)
+        return fail("the padding leaves a window without an input");
       out.push_back(d);
     }
     return done(DType::f32, std::move(out));
@@ -157,9 +190,12 @@ class Inference {
     KILN_ASSIGN(const Value* a, need_float(0, "left operand"));
     KILN_ASSIGN(const Value* b, need_float(1, "right operand"));
     const Shape &sa = a->shape, &sb = b->shape;
-    if (sa.size() < 2 || sb.size() < 2) return fail("operands must have at least 2 dims, got " + to_string(sa) + " and " + to_string(sb));
+    if (sa.size() < 2 || sb.size() < 2)
+      return fail("operands must have at least 2 dims, got " + to_string(sa) + " and " + to_string(sb));
     const Dim kb = sb[sb.size() - (attr->transpose_b ? 1 : 2)], n = sb[sb.size() - (attr->transpose_b ? 2 : 1)];
-    if (!(sa.back() == kb)) return fail("inner sizes differ: " + to_string(sa) + " by " + to_string(sb) + (attr->transpose_b ? " transposed" : ""));
+    if (!(sa.back() == kb))
+      return fail("inner sizes differ: " + to_string(sa) + " by " + to_string(sb) +
+                  (attr->transpose_b ? " transposed" : ""));
     const Shape batch_a(sa.begin(), sa.end() - 2), batch_b(sb.begin(), sb.end() - 2);
     KILN_ASSIGN(Shape out, broadcast(graph_, {&batch_a, &batch_b}));
     out.push_back(sa[sa.size() - 2]);
@@ -179,20 +215,23 @@ class Inference {
   }
 
  public:
-  /// Instructions well formed; operands read in the lane of their dtype; result in the lane of `out`. For an epilogue (`first` > 0)
-  /// operand 0 is the node's own result.
+  /// Instructions well formed; operands read in the lane of their dtype; result in the lane of `out`. For an epilogue
+  /// (`first` > 0) operand 0 is the node's own result.
   Status check_expr(const Expr& e, int first, DType own, DType out) const {
     if (e.empty()) return fail("empty expression");
     for (size_t i = 0; i < e.insts.size(); ++i) {
       const PointInst& inst = e.insts[i];
       const int n = arity(inst.op);
-      if ((n > 0 && inst.a >= i) || (n > 1 && inst.b >= i) || (n > 2 && inst.c >= i)) return fail("an expression reads ahead");
+      if ((n > 0 && inst.a >= i) || (n > 1 && inst.b >= i) || (n > 2 && inst.c >= i))
+        return fail("an expression reads ahead");
       if (inst.op != PointOp::input) continue;
       const bool is_own = first > 0 && inst.a == 0;
       const size_t at = first > 0 ? static_cast<size_t>(first) + inst.a - 1 : inst.a;
-      if (!is_own && (at >= node_.inputs.size() || node_.inputs[at] == kNoValue)) return fail("an expression reads a missing operand");
+      if (!is_own && (at >= node_.inputs.size() || node_.inputs[at] == kNoValue))
+        return fail("an expression reads a missing operand");
       const DType dtype = is_own ? own : graph_.value(node_.inputs[at]).dtype;
-      if (lane_of(dtype) != inst.lane) return fail(std::string("an expression reads a ") + name_of(dtype) + " operand as another kind");
+      if (lane_of(dtype) != inst.lane)
+        return fail(std::string("an expression reads a ") + name_of(dtype) + " operand as another kind");
     }
     if (e.lane() != lane_of(out)) return fail(std::string("an expression does not compute ") + name_of(out));
     return ok();
@@ -202,7 +241,8 @@ class Inference {
   Result<std::vector<bool>> axis_set(const std::vector<int64_t>& axes, size_t rank) const {
     std::vector<bool> set(rank, false);
     for (int64_t axis : axes) {
-      if (axis < 0 || axis >= static_cast<int64_t>(rank)) return fail("axis " + std::to_string(axis) + " is out of range for " + std::to_string(rank) + " dims");
+      if (axis < 0 || axis >= static_cast<int64_t>(rank))
+        return fail("axis " + std::to_string(axis) + " is out of range for " + std::to_string(rank) + " dims");
       if (set[static_cast<size_t>(axis)]) return fail("axis " + std::to_string(axis) + " appears twice");
       set[static_cast<size_t>(axis)] = true;
     }
@@ -224,14 +264,18 @@ class Inference {
         if (x->dtype != DType::f32) return fail("mean takes float32");
         break;
       case ReduceKind::argmax:
-      case ReduceKind::argmin: out = DType::i64; [[fallthrough]];
+      case ReduceKind::argmin:
+        out = DType::i64;
+        [[fallthrough]];
       default:
         if (!number) return fail(std::string("cannot reduce ") + name_of(x->dtype));
     }
     Shape shape;
     for (size_t i = 0; i < reduced.size(); ++i) {
-      if (!reduced[i]) shape.push_back(x->shape[i]);
-      else if (a->keepdim) shape.push_back(1);
+      if (!reduced[i])
+        shape.push_back(x->shape[i]);
+      else if (a->keepdim)
+        shape.push_back(1);
     }
     return done(out, std::move(shape));
   }
@@ -253,7 +297,8 @@ class Inference {
     for (size_t i = 1; i < 3; ++i) {
       if (!operand(i)) continue;
       KILN_ASSIGN(const Value* v, need_float(i, i == 1 ? "scale" : "shift"));
-      if (v->shape != normalised) return fail("scale and shift must have shape " + to_string(normalised) + ", got " + to_string(v->shape));
+      if (v->shape != normalised)
+        return fail("scale and shift must have shape " + to_string(normalised) + ", got " + to_string(v->shape));
     }
     if (!(a->eps >= 0)) return fail("eps must not be negative");
     return done(DType::f32, x->shape);
@@ -267,16 +312,20 @@ class Inference {
     for (const Value* t : {q, k, v})
       if (t->shape.size() < 2) return fail("query, key and value must have at least 2 dims");
     const auto at = [](const Value* t, size_t from_end) { return t->shape[t->shape.size() - from_end]; };
-    if (!(at(q, 1) == at(k, 1))) return fail("query and key differ in their last size: " + to_string(q->shape) + " and " + to_string(k->shape));
-    if (!(at(k, 2) == at(v, 2))) return fail("key and value differ in length: " + to_string(k->shape) + " and " + to_string(v->shape));
+    if (!(at(q, 1) == at(k, 1)))
+      return fail("query and key differ in their last size: " + to_string(q->shape) + " and " + to_string(k->shape));
+    if (!(at(k, 2) == at(v, 2)))
+      return fail("key and value differ in length: " + to_string(k->shape) + " and " + to_string(v->shape));
     const auto batch = [](const Value* t) { return Shape(t->shape.begin(), t->shape.end() - 2); };
     const Shape bq = batch(q), bk = batch(k), bv = batch(v);
     KILN_ASSIGN(Shape out, broadcast(graph_, {&bq, &bk, &bv}));
     Shape scores = out;
     scores.insert(scores.end(), {at(q, 2), at(k, 2)});
     if (const Value* mask = operand(3)) {
-      if (mask->dtype != DType::f32 && mask->dtype != DType::boolean) return fail(std::string("the mask is ") + name_of(mask->dtype) + ", expected float32 or bool");
-      if (!broadcasts_to(mask->shape, scores)) return fail("the mask " + to_string(mask->shape) + " does not broadcast to the scores " + to_string(scores));
+      if (mask->dtype != DType::f32 && mask->dtype != DType::boolean)
+        return fail(std::string("the mask is ") + name_of(mask->dtype) + ", expected float32 or bool");
+      if (!broadcasts_to(mask->shape, scores))
+        return fail("the mask " + to_string(mask->shape) + " does not broadcast to the scores " + to_string(scores));
     }
     KILN_TRY(done(DType::f32, std::move(scores)));
     out.insert(out.end(), {at(q, 2), at(v, 1)});
@@ -287,7 +336,8 @@ class Inference {
     KILN_ASSIGN(const AxisAttrs* a, attrs<AxisAttrs>());
     KILN_ASSIGN(const Value* table, need(0, "table"));
     KILN_ASSIGN(const Value* index, need(1, "index"));
-    if (index->dtype != DType::i32 && index->dtype != DType::i64) return fail(std::string("the index is ") + name_of(index->dtype) + ", expected an integer");
+    if (index->dtype != DType::i32 && index->dtype != DType::i64)
+      return fail(std::string("the index is ") + name_of(index->dtype) + ", expected an integer");
     KILN_TRY(axis_set({a->axis}, table->shape.size()));
     Shape out(table->shape.begin(), table->shape.begin() + a->axis);
     out.insert(out.end(), index->shape.begin(), index->shape.end());
@@ -313,7 +363,8 @@ class Inference {
   Result<TensorType> permute() const {
     KILN_ASSIGN(const PermuteAttrs* a, attrs<PermuteAttrs>());
     KILN_ASSIGN(const Value* x, need(0, "input"));
-    if (a->axes.size() != x->shape.size()) return fail(std::to_string(a->axes.size()) + " axes for " + std::to_string(x->shape.size()) + " dims");
+    if (a->axes.size() != x->shape.size())
+      return fail(std::to_string(a->axes.size()) + " axes for " + std::to_string(x->shape.size()) + " dims");
     KILN_TRY(axis_set(a->axes, x->shape.size()));
     Shape out;
     for (int64_t axis : a->axes) out.push_back(x->shape[static_cast<size_t>(axis)]);
@@ -322,7 +373,8 @@ class Inference {
 
   Result<TensorType> expand() const {
     KILN_ASSIGN(const Value* x, need(0, "input"));
-    if (!broadcasts_to(x->shape, wanted_.shape)) return fail("cannot expand " + to_string(x->shape) + " to " + to_string(wanted_.shape));
+    if (!broadcasts_to(x->shape, wanted_.shape))
+      return fail("cannot expand " + to_string(x->shape) + " to " + to_string(wanted_.shape));
     return done(x->dtype, wanted_.shape);
   }
 
@@ -330,15 +382,18 @@ class Inference {
     KILN_ASSIGN(const SliceAttrs* a, attrs<SliceAttrs>());
     KILN_ASSIGN(const Value* x, need(0, "input"));
     const size_t rank = x->shape.size();
-    if (a->start.size() != rank || a->step.size() != rank || wanted_.shape.size() != rank) return fail("one start and step per dim is needed");
+    if (a->start.size() != rank || a->step.size() != rank || wanted_.shape.size() != rank)
+      return fail("one start and step per dim is needed");
     KILN_TRY(done(x->dtype, wanted_.shape));
     for (size_t i = 0; i < rank; ++i) {
       if (a->start[i] == 0 && a->step[i] == 1 && wanted_.shape[i] == x->shape[i]) continue;
       KILN_ASSIGN(const int64_t size, constant(x->shape[i], "size of a sliced dim"));
       KILN_ASSIGN(const int64_t count, constant(wanted_.shape[i], "size of a slice"));
-      if (a->start[i] < 0 || a->start[i] >= size || a->step[i] == 0 || a->step[i] > kMaxAttr || a->step[i] < -kMaxAttr) return fail("the slice starts outside its input");
+      if (a->start[i] < 0 || a->start[i] >= size || a->step[i] == 0 || a->step[i] > kMaxAttr || a->step[i] < -kMaxAttr)
+        return fail("the slice starts outside its input");
       int64_t last = 0;
-      if (__builtin_mul_overflow(count - 1, a->step[i], &last) || __builtin_add_overflow(last, a->start[i], &last) || last < 0 || last >= size)
+      if (__builtin_mul_overflow(count - 1, a->step[i], &last) || __builtin_add_overflow(last, a->start[i], &last) ||
+          last < 0 || last >= size)
         return fail("the slice reaches outside its input (size " + std::to_string(size) + ")");
     }
     return done(x->dtype, wanted_.shape);
@@ -354,7 +409,8 @@ class Inference {
       KILN_ASSIGN(const Value* x, need(i, "part"));
       if (x->dtype != first->dtype) return fail("parts of different types");
       Shape like = x->shape;
-      if (like.size() != out.size()) return fail("parts " + to_string(first->shape) + " and " + to_string(x->shape) + " do not fit");
+      if (like.size() != out.size())
+        return fail("parts " + to_string(first->shape) + " and " + to_string(x->shape) + " do not fit");
       KILN_ASSIGN(const int64_t so_far, constant(out[axis], "size of a concatenated dim"));
       KILN_ASSIGN(const int64_t more, constant(like[axis], "size of a concatenated dim"));
       like[axis] = out[axis];
@@ -368,10 +424,12 @@ class Inference {
   Result<TensorType> pad() const {
     KILN_ASSIGN(const PadAttrs* a, attrs<PadAttrs>());
     KILN_ASSIGN(const Value* x, need(0, "input"));
-    if (a->before.size() != x->shape.size() || a->after.size() != x->shape.size()) return fail("one padding per dim is needed");
+    if (a->before.size() != x->shape.size() || a->after.size() != x->shape.size())
+      return fail("one padding per dim is needed");
     Shape out = x->shape;
     for (size_t i = 0; i < out.size(); ++i) {
-      if (a->before[i] < 0 || a->after[i] < 0 || a->before[i] > kMaxAttr || a->after[i] > kMaxAttr) return fail("padding must be between 0 and 2^30");
+      if (a->before[i] < 0 || a->after[i] < 0 || a->before[i] > kMaxAttr || a->after[i] > kMaxAttr)
+        return fail("padding must be between 0 and 2^30");
       if (a->before[i] == 0 && a->after[i] == 0) continue;
       KILN_ASSIGN(const int64_t size, constant(out[i], "size of a padded dim"));
       if (size > kMaxElements) return fail("the result is too large");
@@ -387,18 +445,22 @@ class Inference {
 
 Status verify_node(const Graph& graph, const Node& node, std::vector<bool>& ready) {
   for (ValueId id : node.inputs)
-    if (id != kNoValue && (id < 0 || id >= static_cast<ValueId>(graph.values.size()) || !ready[static_cast<size_t>(id)]))
+    if (id != kNoValue &&
+        (id < 0 || id >= static_cast<ValueId>(graph.values.size()) || !ready[static_cast<size_t>(id)]))
       return misfit("a value is read before it is computed");
   if (node.outputs.size() != 1) return misfit("a canonical node has one output");
   const Value& out = graph.value(node.outputs[0]);
   if (node.op == Op::map && !node.epilogue.empty()) return misfit("a map with an epilogue");
   KILN_ASSIGN(const TensorType type, infer(graph, node, {out.dtype, out.shape}));
-  if (type.shape != out.shape) return misfit(std::string(name_of(node.op)) + ": has shape " + to_string(out.shape) + ", should have " + to_string(type.shape));
+  if (type.shape != out.shape)
+    return misfit(std::string(name_of(node.op)) + ": has shape " + to_string(out.shape) + ", should have " +
+                  to_string(type.shape));
   if (!node.epilogue.empty()) {
     const Inference check(graph, node, {out.dtype, out.shape});
     KILN_TRY(check.check_expr(node.epilogue, node.epilogue_begin, type.dtype, out.dtype));
     for (size_t i = static_cast<size_t>(node.epilogue_begin); i < node.inputs.size(); ++i)
-      if (!broadcasts_to(graph.value(node.inputs[i]).shape, out.shape)) return misfit("an epilogue operand does not broadcast to the result");
+      if (!broadcasts_to(graph.value(node.inputs[i]).shape, out.shape))
+        return misfit("an epilogue operand does not broadcast to the result");
   } else if (type.dtype != out.dtype) {
     return misfit(std::string(name_of(node.op)) + ": is " + name_of(out.dtype) + ", should be " + name_of(type.dtype));
   }
@@ -408,7 +470,9 @@ Status verify_node(const Graph& graph, const Node& node, std::vector<bool>& read
 
 }  // namespace
 
-Result<TensorType> infer(const Graph& graph, const Node& node, const TensorType& wanted) { return Inference(graph, node, wanted).run(); }
+Result<TensorType> infer(const Graph& graph, const Node& node, const TensorType& wanted) {
+  return Inference(graph, node, wanted).run();
+}
 
 Result<Shape> broadcast(const Graph& graph, const std::vector<const Shape*>& shapes) {
   size_t rank = 0;
@@ -422,7 +486,8 @@ Result<Shape> broadcast(const Graph& graph, const std::vector<const Shape*>& sha
       if (!(to == Dim(1))) {
         for (const Dim& d : {from, to})
           if (!d.is_constant() && static_cast<size_t>(d.symbol) < graph.symbols.size())
-            return misfit("the symbol '" + graph.symbols[static_cast<size_t>(d.symbol)].name + "' meets another size in " + to_string(*s));
+            return misfit("the symbol '" + graph.symbols[static_cast<size_t>(d.symbol)].name +
+                          "' meets another size in " + to_string(*s));
         return misfit("shapes do not broadcast: " + to_string(*s) + " with " + to_string(out));
       }
       to = from;
@@ -442,14 +507,16 @@ bool broadcasts_to(const Shape& from, const Shape& to) {
 
 Status verify(const Graph& graph) {
   std::vector<bool> ready(graph.values.size(), false);
-  for (size_t i = 0; i < graph.values.size(); ++i) ready[i] = graph.values[i].is_weight() || graph.values[i].is_constant();
+  for (size_t i = 0; i < graph.values.size(); ++i)
+    ready[i] = graph.values[i].is_weight() || graph.values[i].is_constant();
   for (ValueId id : graph.inputs) ready[static_cast<size_t>(id)] = true;
   for (const Node& node : graph.nodes) {
     Status status = verify_node(graph, node, ready);
     if (!status.ok()) return Error{ErrorCode::internal, status.error().message, node.source + " " + node.where};
   }
   for (ValueId id : graph.outputs)
-    if (!ready[static_cast<size_t>(id)]) return Error{ErrorCode::internal, "an output is never computed", graph.value(id).name};
+    if (!ready[static_cast<size_t>(id)])
+      return Error{ErrorCode::internal, "an output is never computed", graph.value(id).name};
   return ok();
 }
 

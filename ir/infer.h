@@ -16,9 +16,10 @@ struct TensorType {
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 constexpr size_t kMaxRank = 8;
 
-/// The type of a canonical node's result before its epilogue. `wanted` says what the operands leave open: the shape of a reshape, expand
-/// or slice, the dtype of a map. Any operand of any rank and any attribute may come in; what does not fit is an error that says why.
-/// A symbolic dim is kept where it passes through unchanged; arithmetic on one is an error that names it.
+/// The type of a canonical node's result before its epilogue. `wanted` says what the operands leave open: the shape of
+/// a reshape, expand or slice, the dtype of a map. Any operand of any rank and any attribute may come in; what does not
+/// fit is an error that says why. A symbolic dim is kept where it passes through unchanged; arithmetic on one is an
+/// error that names it.
 Result<TensorType> infer(const Graph& graph, const Node& node, const TensorType& wanted);
 
 /// The shape that operands of these shapes broadcast to.

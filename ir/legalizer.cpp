@@ -5,7 +5,10 @@
 namespace kiln {
 
 Legalizer::Legalizer(const Graph& source_graph, Graph& out)
-    : b(out), source(source_graph), mapped_(source_graph.values.size(), kNoValue), reads_(source_graph.values.size(), 0) {
+    : b(out),
+      source(source_graph),
+      mapped_(source_graph.values.size(), kNoValue),
+      reads_(source_graph.values.size(), 0) {
   out.name = source.name;
   out.symbols = source.symbols;
   out.segments = source.segments;
@@ -33,7 +36,8 @@ Status Legalizer::legalize(const Node& node) {
     for (const Node& producer : source.nodes) {
       const auto at = std::find(producer.outputs.begin(), producer.outputs.end(), id);
       if (at != producer.outputs.end())
-        return unsupported(producer, "output " + std::to_string(at - producer.outputs.begin()) + " is read, but cannot be computed here");
+        return unsupported(producer, "output " + std::to_string(at - producer.outputs.begin()) +
+                                         " is read, but cannot be computed here");
     }
     return misfit("an operand of " + node.source + " is never computed");
   }
@@ -73,7 +77,9 @@ Result<ValueId> Legalizer::tensor_or_number(const Node& node, size_t i, const ch
 }
 
 /// Outputs that nobody reads may have no value.
-bool Legalizer::stated(const Node& node, size_t index) const { return index < node.outputs.size() && node.outputs[index] != kNoValue; }
+bool Legalizer::stated(const Node& node, size_t index) const {
+  return index < node.outputs.size() && node.outputs[index] != kNoValue;
+}
 
 Status Legalizer::set(const Node& node, ValueId value, size_t index) {
   if (!stated(node, index)) return ok();
@@ -81,8 +87,8 @@ Status Legalizer::set(const Node& node, ValueId value, size_t index) {
   const Value& said = source.value(at);
   const Value& is = b.value(value);
   if (said.shape != is.shape || said.dtype != is.dtype)
-    return misfit(node.source + ": the file gives its output as " + name_of(said.dtype) + "[" + to_string(said.shape) + "], but it computes " +
-                  name_of(is.dtype) + "[" + to_string(is.shape) + "]");
+    return misfit(node.source + ": the file gives its output as " + name_of(said.dtype) + "[" + to_string(said.shape) +
+                  "], but it computes " + name_of(is.dtype) + "[" + to_string(is.shape) + "]");
   mapped_[static_cast<size_t>(at)] = value;
   return ok();
 }
@@ -169,7 +175,8 @@ std::array<int64_t, 2> Legalizer::pair(const Node& node, std::string_view name, 
 
 Result<int64_t> Legalizer::axis(int64_t value, int64_t rank) const {
   const int64_t n = std::max<int64_t>(rank, 1);
-  if (value < -n || value >= n) return misfit("axis " + std::to_string(value) + " is out of range for " + std::to_string(rank) + " dims");
+  if (value < -n || value >= n)
+    return misfit("axis " + std::to_string(value) + " is out of range for " + std::to_string(rank) + " dims");
   return value < 0 ? value + n : value;
 }
 
@@ -196,7 +203,8 @@ DType common_dtype(const Builder& b, const std::vector<ValueId>& operands) {
       const Value& v = b.value(id);
       if (v.shape.empty() != scalars) continue;
       const int c = category(v.dtype);
-      const bool wider = c == best && size_of(v.dtype) > size_of(result) && (!scalars || b.value(operands[0]).shape.empty());
+      const bool wider =
+          c == best && size_of(v.dtype) > size_of(result) && (!scalars || b.value(operands[0]).shape.empty());
       if (c > best || wider) best = c, result = v.dtype;
     }
   }

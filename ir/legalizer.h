@@ -1,4 +1,5 @@
-// What a row of the operator table works with: the source node's operands in the new graph, its attributes, and builders.
+// What a row of the operator table works with: the source node's operands in the new graph, its attributes, and
+// builders.
 #pragma once
 
 #include <optional>
@@ -11,8 +12,8 @@
 
 namespace kiln {
 
-/// Attribute getters take the fallback when the attribute is absent (or None). One of the wrong kind is remembered and fails the node after
-/// its row returns, so rows read attributes without checking each.
+/// Attribute getters take the fallback when the attribute is absent (or None). One of the wrong kind is remembered and
+/// fails the node after its row returns, so rows read attributes without checking each.
 class Legalizer {
  public:
   Legalizer(const Graph& source_graph, Graph& out);

@@ -47,8 +47,7 @@ Result<Plan> Lowering::run() {
     return graph.segments[static_cast<size_t>(a)].offset < graph.segments[static_cast<size_t>(b)].offset;
   });
   segment_time_.resize(order.size());
-  for (size_t t = 0; t < order.size(); ++t)
-    segment_time_[static_cast<size_t>(order[t])] = static_cast<int>(t);
+  for (size_t t = 0; t < order.size(); ++t) segment_time_[static_cast<size_t>(order[t])] = static_cast<int>(t);
   const auto reads = [&](ValueId id) {
     if (id != kNoValue && graph.value(id).is_weight())
       first_phase_ = std::min(first_phase_, segment_phase(graph.value(id).segment));
@@ -229,9 +228,8 @@ View Lowering::allocate(const Sizes& dims, DType dtype, const Order& order, int 
 }
 
 View Lowering::with_halo(const Sizes& dims, const Halo& halo, int phase) {
-  View whole =
-      allocate({dims[0], dims[1], dims[2] + halo.top + halo.bottom, dims[3] + halo.left + halo.right},
-               DType::f32, channels_last(), phase);
+  View whole = allocate({dims[0], dims[1], dims[2] + halo.top + halo.bottom, dims[3] + halo.left + halo.right},
+                        DType::f32, channels_last(), phase);
   fill_border(whole, {0, 0, halo.top, halo.left}, dims, 0, phase);
   View inside = whole;
   inside.offset = halo.top * whole.strides[2] + halo.left * whole.strides[3];
@@ -240,16 +238,12 @@ View Lowering::with_halo(const Sizes& dims, const Halo& halo, int phase) {
   return inside;
 }
 
-void Lowering::fill_border(const View& whole, const Sizes& begin, const Sizes& inner, float value,
-                           int phase) {
+void Lowering::fill_border(const View& whole, const Sizes& begin, const Sizes& inner, float value, int phase) {
   Expr expr;
-  expr.constant(value, whole.dtype == DType::f32       ? Lane::f32
-                       : whole.dtype == DType::boolean ? Lane::mask
-                                                       : Lane::i32);
+  expr.constant(value, whole.dtype == DType::f32 ? Lane::f32 : whole.dtype == DType::boolean ? Lane::mask : Lane::i32);
   const Sizes ones(whole.dims.size(), 1);
   Sizes start(whole.dims.size(), 0), size = whole.dims;
-  for (size_t d = 0; d < whole.dims.size();
-       ++d) {  // before and after along d, inside along the dims done already
+  for (size_t d = 0; d < whole.dims.size(); ++d) {  // before and after along d, inside along the dims done already
     const int64_t after = whole.dims[d] - begin[d] - inner[d];
     const auto strip = [&](int64_t at, int64_t count) {
       if (count <= 0) return;
@@ -271,8 +265,7 @@ View Lowering::destination(const Node& node, const Order& order, int phase, int 
   View& at = views_[static_cast<size_t>(id)];
   if (p.concat != kNoValue && phase == kRunPhase) {
     View& whole = concat_views_[static_cast<size_t>(p.concat)];
-    if (whole.buffer < 0)
-      whole = allocate(sizes_of(graph.value(p.concat).shape), out_dtype(node), order, phase);
+    if (whole.buffer < 0) whole = allocate(sizes_of(graph.value(p.concat).shape), out_dtype(node), order, phase);
     Sizes start(dims.size(), 0);
     start[static_cast<size_t>(p.axis)] = p.start;
     const View place = sliced(whole, start, Sizes(dims.size(), 1), dims);
@@ -289,19 +282,15 @@ View Lowering::destination(const Node& node, const Order& order, int phase, int 
 View Lowering::copied(const View& from, const Order& order, const Halo& halo) {
   std::string key = std::to_string(from.buffer) + "@" + std::to_string(from.offset) + ":";
   for (size_t i = 0; i < from.dims.size(); ++i)
-    key += std::to_string(from.dims[i]) + "*" + std::to_string(from.strides[i]) + "o" +
-           std::to_string(order[i]) + ",";
+    key += std::to_string(from.dims[i]) + "*" + std::to_string(from.strides[i]) + "o" + std::to_string(order[i]) + ",";
   if (!halo.empty())
-    key += "h" + std::to_string(halo.top) + "," + std::to_string(halo.left) + "," +
-           std::to_string(halo.bottom) + "," + std::to_string(halo.right);
+    key += "h" + std::to_string(halo.top) + "," + std::to_string(halo.left) + "," + std::to_string(halo.bottom) + "," +
+           std::to_string(halo.right);
   const auto found = copies_.find(key);
   if (found != copies_.end()) return found->second;
   const int phase = step_phase(from.phase);
-  const View to =
-      halo.empty() ? allocate(from.dims, from.dtype, order, phase) : with_halo(from.dims, halo, phase);
-  const Lane lane = from.dtype == DType::f32       ? Lane::f32
-                    : from.dtype == DType::boolean ? Lane::mask
-                                                   : Lane::i32;
+  const View to = halo.empty() ? allocate(from.dims, from.dtype, order, phase) : with_halo(from.dims, halo, phase);
+  const Lane lane = from.dtype == DType::f32 ? Lane::f32 : from.dtype == DType::boolean ? Lane::mask : Lane::i32;
   append_map(identity_expr(lane), to, {from}, "copy", phase);
   return copies_[key] = to;
 }
@@ -309,8 +298,7 @@ View Lowering::copied(const View& from, const Order& order, const Halo& halo) {
 // -- steps
 // -------------------------------------------------------------------------------------------------------------------
 
-int Lowering::append(KernelSpec spec, const std::vector<View>& operands, const std::string& label,
-                     int phase) {
+int Lowering::append(KernelSpec spec, const std::vector<View>& operands, const std::string& label, int phase) {
   if (product(operands[0].dims) == 0) return -1;  // nothing to write
   Pending p;
   p.step.spec = std::move(spec);
@@ -321,8 +309,8 @@ int Lowering::append(KernelSpec spec, const std::vector<View>& operands, const s
   return static_cast<int>(pending_.size()) - 1;
 }
 
-void Lowering::append_map(const Expr& expr, const View& out, const std::vector<View>& inputs,
-                          const std::string& label, int phase) {
+void Lowering::append_map(const Expr& expr, const View& out, const std::vector<View>& inputs, const std::string& label,
+                          int phase) {
   Box box;
   box.strides.resize(inputs.size() + 1);
   for (size_t d = 0; d < out.dims.size(); ++d) {
@@ -380,15 +368,13 @@ void Lowering::finish_outputs() {
   for (ValueId id : graph.outputs) {
     const Value& value = graph.value(id);
     View v = view(id);
-    const bool own = std::none_of(plan.inputs.begin(), plan.inputs.end(),
-                                  [&](const Port& p) { return p.at.buffer == v.buffer; });
-    const bool repeated = std::any_of(plan.outputs.begin(), plan.outputs.end(),
-                                      [&](const Port& p) { return p.at.buffer == v.buffer; });
+    const bool own =
+        std::none_of(plan.inputs.begin(), plan.inputs.end(), [&](const Port& p) { return p.at.buffer == v.buffer; });
+    const bool repeated =
+        std::any_of(plan.outputs.begin(), plan.outputs.end(), [&](const Port& p) { return p.at.buffer == v.buffer; });
     if (!own || repeated || v.phase != kRunPhase || !is_row_major(v)) {
       const View to = allocate(v.dims, v.dtype, row_major(v.rank()), kRunPhase);
-      const Lane lane = v.dtype == DType::f32       ? Lane::f32
-                        : v.dtype == DType::boolean ? Lane::mask
-                                                    : Lane::i32;
+      const Lane lane = v.dtype == DType::f32 ? Lane::f32 : v.dtype == DType::boolean ? Lane::mask : Lane::i32;
       append_map(identity_expr(lane), to, {v}, "output " + value.name, kRunPhase);
       v = to;
     }
@@ -493,8 +479,7 @@ void Lowering::set_barriers() {
       if (step.operands[i].buffer >= 0) mine.push_back({step.operands[i].buffer, i == 0});
     for (const Access& m : mine)
       for (const Access& o : open)
-        if ((m.write || o.write) && !(m.buffer == o.buffer && m.write && o.write) &&
-            overlap(m.buffer, o.buffer))
+        if ((m.write || o.write) && !(m.buffer == o.buffer && m.write && o.write) && overlap(m.buffer, o.buffer))
           step.barrier_before = true;
     if (step.barrier_before) open.clear();
     open.insert(open.end(), mine.begin(), mine.end());

@@ -1,4 +1,5 @@
-// The table of front-end operators. A row says how one is rewritten into the closed set of ir/graph.h; shapes are inferred there.
+// The table of front-end operators. A row says how one is rewritten into the closed set of ir/graph.h; shapes are
+// inferred there.
 #pragma once
 
 #include <map>
@@ -10,8 +11,8 @@
 
 namespace kiln {
 
-/// What a row's function works with: the source node, its operands already legalized, and builders that append to the new graph.
-/// (Builders for each Op infer the output's shape and dtype; see ir/builder.h.)
+/// What a row's function works with: the source node, its operands already legalized, and builders that append to the
+/// new graph. (Builders for each Op infer the output's shape and dtype; see ir/builder.h.)
 class Legalizer;
 
 struct OpRow {

@@ -9,10 +9,12 @@
 namespace kiln {
 
 struct OptimizeOptions {
-  std::map<std::string, int64_t> dims;  ///< symbol name → size; every symbol must be bound (error bad_option names the missing ones)
+  std::map<std::string, int64_t>
+      dims;  ///< symbol name → size; every symbol must be bound (error bad_option names the missing ones)
 };
 
-/// bind symbols → legalize → fold constants → canonicalise (conv + batch norm, reshape/permute, attention) → fuse pointwise → drop dead.
+/// bind symbols → legalize → fold constants → canonicalise (conv + batch norm, reshape/permute, attention) → fuse
+/// pointwise → drop dead.
 Result<Graph> optimize(Graph graph, const OptimizeOptions& options);
 
 /// All unsupported operators of a graph in one error (node, operator, shapes, line), or ok.

@@ -19,8 +19,9 @@ std::string text_of(const Plan& plan, const PlanStep& step) {
 }  // namespace
 
 std::string to_string(const Plan& plan) {
-  std::string text = "weights " + std::to_string(plan.weights_bytes) + " arena " + std::to_string(plan.arena_bytes) + " (bound " +
-                     std::to_string(plan.arena_lower_bound) + ") staging " + std::to_string(plan.staging_bytes) + "\n";
+  std::string text = "weights " + std::to_string(plan.weights_bytes) + " arena " + std::to_string(plan.arena_bytes) +
+                     " (bound " + std::to_string(plan.arena_lower_bound) + ") staging " +
+                     std::to_string(plan.staging_bytes) + "\n";
   for (size_t phase = 0; phase < plan.init.size(); ++phase) {
     text += "init " + std::to_string(phase) + "\n";
     for (const PlanStep& step : plan.init[phase]) text += text_of(plan, step);

@@ -1,4 +1,5 @@
-// Steps in execution order over buffers with addresses: what is left of a model when everything but the kernels' code is decided.
+// Steps in execution order over buffers with addresses: what is left of a model when everything but the kernels' code
+// is decided.
 #pragma once
 
 #include <string>
@@ -18,13 +19,13 @@ enum class Space : uint8_t {
 struct Buffer {
   Space space = Space::arena;
   int64_t bytes = 0;
-  int64_t offset = 0;         ///< from the start of its space, 64-byte aligned (set by plan_arena)
-  int first = 0, last = 0;    ///< arena: steps; staging: load times (segment indices)
+  int64_t offset = 0;       ///< from the start of its space, 64-byte aligned (set by plan_arena)
+  int first = 0, last = 0;  ///< arena: steps; staging: load times (segment indices)
 };
 
 struct Operand {
   int buffer = -1;
-  int64_t offset = 0;  ///< bytes
+  int64_t offset = 0;                     ///< bytes
   static constexpr int kStatusWord = -2;  ///< as `buffer`: the status word of the control block
 };
 
@@ -34,10 +35,11 @@ struct PlanStep {
   /// Whose schedule applies: -1 its own; else, for a pack, the consumer (index into Plan::steps).
   int schedule_of = -1;
   bool barrier_before = false;
-  std::string label;              ///< "conv aten.convolution resnet/encoder/stage0 …" for profiles
+  std::string label;  ///< "conv aten.convolution resnet/encoder/stage0 …" for profiles
 };
 
-/// Bytes [file_offset, file_offset + size) of the weights go to `dst` when they arrive; then init phase `phase` (if any) may run.
+/// Bytes [file_offset, file_offset + size) of the weights go to `dst` when they arrive; then init phase `phase` (if
+/// any) may run.
 struct Transfer {
   int segment = 0;
   int64_t file_offset = 0, size = 0;
@@ -45,23 +47,31 @@ struct Transfer {
   int phase = -1;
 };
 
-struct Port { std::string name; DType dtype = DType::f32; std::vector<int64_t> shape; Operand at; };
+struct Port {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<int64_t> shape;
+  Operand at;
+};
 
 struct Plan {
   std::vector<Buffer> buffers;
   std::vector<PlanStep> steps;
   std::vector<std::vector<PlanStep>> init;  ///< by phase: constants folded, weights repacked, once, single-threaded
   std::vector<Transfer> transfers;          ///< in file order
-  struct Inline { Operand dst; std::vector<uint8_t> bytes; };
-  std::vector<Inline> constants;            ///< small constants, written before anything else
-  std::vector<Port> inputs, outputs;        ///< contiguous row-major in memory
+  struct Inline {
+    Operand dst;
+    std::vector<uint8_t> bytes;
+  };
+  std::vector<Inline> constants;      ///< small constants, written before anything else
+  std::vector<Port> inputs, outputs;  ///< contiguous row-major in memory
   int64_t weights_bytes = 0, arena_bytes = 0, staging_bytes = 0;
-  int64_t arena_lower_bound = 0;            ///< largest sum of live arena buffers at any step
+  int64_t arena_lower_bound = 0;  ///< largest sum of live arena buffers at any step
 };
 
-/// Graph (optimized) → Plan. Values become strided views of buffers: permute, reshape, expand, slice and concat cost nothing where the
-/// strides allow; convolutions read zero-padded buffers that their producers write into directly. Whatever depends on weights
-/// alone becomes init steps.
+/// Graph (optimized) → Plan. Values become strided views of buffers: permute, reshape, expand, slice and concat cost
+/// nothing where the strides allow; convolutions read zero-padded buffers that their producers write into directly.
+/// Whatever depends on weights alone becomes init steps.
 Result<Plan> lower(const Graph& graph);
 
 /// Assigns offsets to the buffers of one space so that buffers alive at once do not overlap; returns the size.

@@ -1,5 +1,6 @@
-// The one instruction set that kernels are written in: typed operations on virtual registers, structured control flow, functions.
-// A register is mutable and belongs to the function in which it was made. A kernel never knows which backend it talks to.
+// The one instruction set that kernels are written in: typed operations on virtual registers, structured control flow,
+// functions. A register is mutable and belongs to the function in which it was made. A kernel never knows which backend
+// it talks to.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +17,15 @@
 
 namespace kiln {
 
-struct Int { int id = -1; };   ///< address-wide integer register (32-bit in wasm, 64-bit natively and with memory64)
-struct Vec { int id = -1; };   ///< vector register: Target::width lanes of 32 bits
-struct Func { int id = -1; };
+struct Int {
+  int id = -1;
+};  ///< address-wide integer register (32-bit in wasm, 64-bit natively and with memory64)
+struct Vec {
+  int id = -1;
+};  ///< vector register: Target::width lanes of 32 bits
+struct Func {
+  int id = -1;
+};
 
 /// An integer operand: a register or an immediate.
 struct Arg {
@@ -36,14 +43,51 @@ struct Mem {
   int64_t offset = 0;
 };
 
-enum class IntOp : uint8_t { add, sub, mul, div, rem, min, max, and_, or_, shl, shr };  // unsigned div/rem/shr, signed min/max
-enum class Compare : uint8_t { eq, ne, lt, le, gt, ge };                                // signed
+enum class IntOp : uint8_t {
+  add,
+  sub,
+  mul,
+  div,
+  rem,
+  min,
+  max,
+  and_,
+  or_,
+  shl,
+  shr
+};                                                        // unsigned div/rem/shr, signed min/max
+enum class Compare : uint8_t { eq, ne, lt, le, gt, ge };  // signed
 
-enum class VecUnary : uint8_t { neg, abs, sqrt, floor, ceil, round, trunc, not_, i32_neg, i32_abs, f32_to_i32, i32_to_f32 };
+enum class VecUnary : uint8_t {
+  neg,
+  abs,
+  sqrt,
+  floor,
+  ceil,
+  round,
+  trunc,
+  not_,
+  i32_neg,
+  i32_abs,
+  f32_to_i32,
+  i32_to_f32
+};
 enum class VecBinary : uint8_t {
-  add, sub, mul, div, min, max,        // f32; min is b < a ? b : a, max is a < b ? b : a: a NaN in a stays, one in b does not
-  i32_add, i32_sub, i32_mul, i32_min, i32_max,
-  and_, or_, xor_, andnot,             // andnot: a & ~b
+  add,
+  sub,
+  mul,
+  div,
+  min,
+  max,  // f32; min is b < a ? b : a, max is a < b ? b : a: a NaN in a stays, one in b does not
+  i32_add,
+  i32_sub,
+  i32_mul,
+  i32_min,
+  i32_max,
+  and_,
+  or_,
+  xor_,
+  andnot,  // andnot: a & ~b
 };
 
 class Emitter {
@@ -52,8 +96,10 @@ class Emitter {
   const Target& target() const { return target_; }
   int width() const { return target_.width; }
 
-  // -- functions ---------------------------------------------------------------------------------------------------------
-  /// Opens a function of `params` integer parameters and no result; they are the registers param(0)…. Functions do not nest.
+  // -- functions
+  // ---------------------------------------------------------------------------------------------------------
+  /// Opens a function of `params` integer parameters and no result; they are the registers param(0)…. Functions do not
+  /// nest.
   virtual Func begin_function(const std::string& name, int params, bool exported = false) = 0;
   virtual void end_function() = 0;
   virtual Int param(int index) = 0;
@@ -61,30 +107,36 @@ class Emitter {
   virtual void call(Func function, const std::vector<Arg>& args) = 0;
   virtual void return_() = 0;
 
-  // -- integers ----------------------------------------------------------------------------------------------------------
+  // -- integers
+  // ----------------------------------------------------------------------------------------------------------
   virtual Int integer() = 0;
   virtual void set(Int dst, Arg src) = 0;
   virtual void op(IntOp op, Int dst, Arg a, Arg b) = 0;
-  virtual void load_int(Int dst, Mem src, DType type) = 0;   ///< i32, i64 (low bits when addresses are narrower), u8, boolean
+  virtual void load_int(Int dst, Mem src,
+                        DType type) = 0;  ///< i32, i64 (low bits when addresses are narrower), u8, boolean
   virtual void store_int(Mem dst, Int src, DType type) = 0;  ///< i32, i64 (sign-extended), u8
 
-  // -- control -----------------------------------------------------------------------------------------------------------
+  // -- control
+  // -----------------------------------------------------------------------------------------------------------
   /// do body while (a cmp b); both are evaluated after the body.
   virtual void do_while(FunctionRef<void()> body, Int a, Compare cmp, Arg b) = 0;
   virtual void if_(Int a, Compare cmp, Arg b, FunctionRef<void()> then, FunctionRef<void()> otherwise) = 0;
-  void if_(Int a, Compare cmp, Arg b, FunctionRef<void()> then) { if_(a, cmp, b, then, [] {}); }
+  void if_(Int a, Compare cmp, Arg b, FunctionRef<void()> then) {
+    if_(a, cmp, b, then, [] {});
+  }
   /// for (i = begin; i < end; i += step) body. No test before the first round where begin and end are immediates.
   void for_range(Int i, Arg begin, Arg end, Arg step, FunctionRef<void()> body);
 
-  // -- vectors -----------------------------------------------------------------------------------------------------------
+  // -- vectors
+  // -----------------------------------------------------------------------------------------------------------
   virtual Vec vec() = 0;
   virtual void set(Vec dst, Vec src) = 0;
   virtual void splat(Vec dst, float value) = 0;
   virtual void splat_i32(Vec dst, int32_t value) = 0;
-  virtual void splat_int(Vec dst, Int src) = 0;                   ///< low 32 bits into every lane
-  virtual void splat_load(Vec dst, Mem src) = 0;                  ///< one 32-bit element into every lane
-  /// `lanes` (1…width) consecutive elements; the other lanes become 0. Integers are widened or truncated to i32 lanes, u8/i8 too;
-  /// booleans become masks. Never touches memory beyond the last element.
+  virtual void splat_int(Vec dst, Int src) = 0;   ///< low 32 bits into every lane
+  virtual void splat_load(Vec dst, Mem src) = 0;  ///< one 32-bit element into every lane
+  /// `lanes` (1…width) consecutive elements; the other lanes become 0. Integers are widened or truncated to i32 lanes,
+  /// u8/i8 too; booleans become masks. Never touches memory beyond the last element.
   virtual void load(Vec dst, Mem src, DType type, int lanes) = 0;
   virtual void store(Mem dst, Vec src, DType type, int lanes) = 0;
   void load(Vec dst, Mem src) { load(dst, src, DType::f32, width()); }
@@ -97,12 +149,13 @@ class Emitter {
   virtual void madd(Vec dst, Vec a, Vec b, Vec c) = 0;   ///< dst = a·b + c, rounded once or twice as the target does
   virtual void nmadd(Vec dst, Vec a, Vec b, Vec c) = 0;  ///< dst = c − a·b
   virtual void shift_left(Vec dst, Vec a, int bits) = 0;
-  virtual void shift_right(Vec dst, Vec a, int bits) = 0;  ///< arithmetic
+  virtual void shift_right(Vec dst, Vec a, int bits) = 0;                   ///< arithmetic
   virtual void compare(Vec dst, Lane lane, Compare cmp, Vec a, Vec b) = 0;  ///< f32: false on NaN except ne
   virtual void select(Vec dst, Vec mask, Vec a, Vec b) = 0;                 ///< mask ? a : b
   virtual void rotate(Vec dst, Vec a, int lanes) = 0;  ///< dst[i] = a[(i + lanes) mod width], for horizontal reductions
 
-  // -- atomics on 32-bit words (only where target().threads) ---------------------------------------------------------------
+  // -- atomics on 32-bit words (only where target().threads)
+  // ---------------------------------------------------------------
   virtual void atomic_add(Int old, Mem word, Arg value) = 0;
   virtual void atomic_load(Int dst, Mem word) = 0;
   virtual void atomic_store(Mem word, Arg value) = 0;
@@ -122,12 +175,17 @@ void horizontal(Emitter& e, VecBinary op, Vec v, Vec scratch);
 
 /// A finished module: bytes to instantiate, or code pages to call.
 struct Module {
-  std::vector<uint8_t> bytes;               ///< wasm binary, or machine code
-  struct Symbol { std::string name; uint64_t offset, size; bool exported; };
-  std::vector<Symbol> symbols;              ///< functions in order of emission (offsets within `bytes`; wasm: size only)
+  std::vector<uint8_t> bytes;  ///< wasm binary, or machine code
+  struct Symbol {
+    std::string name;
+    uint64_t offset, size;
+    bool exported;
+  };
+  std::vector<Symbol> symbols;  ///< functions in order of emission (offsets within `bytes`; wasm: size only)
 };
 
-/// An emitter that also ends in a Module. Backends: make_wasm_emitter (jit/backends/wasm.h), make_native_emitter, make_reference_emitter.
+/// An emitter that also ends in a Module. Backends: make_wasm_emitter (jit/backends/wasm.h), make_native_emitter,
+/// make_reference_emitter.
 class ModuleEmitter : public Emitter {
  public:
   using Emitter::Emitter;

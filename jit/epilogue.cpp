@@ -67,9 +67,12 @@ Vec apply_epilogue(Emitter& e, const Epilogue& epilogue, Vec acc, int lanes, Fun
 DType stored_type(const Epilogue& epilogue, DType plain) {
   if (epilogue.empty()) return plain;
   switch (epilogue.expr.lane()) {
-    case Lane::f32: return DType::f32;
-    case Lane::i32: return DType::i32;
-    default: return DType::boolean;
+    case Lane::f32:
+      return DType::f32;
+    case Lane::i32:
+      return DType::i32;
+    default:
+      return DType::boolean;
   }
 }
 

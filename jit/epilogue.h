@@ -12,8 +12,8 @@ Vec load_strided(Emitter& e, Mem at, DType type, int64_t stride, int lanes);
 /// The reverse; `stride` is not 0.
 void store_strided(Emitter& e, Mem at, Vec v, DType type, int64_t stride, int lanes);
 
-/// The value to store for `acc`: `operand(i)` says where element 0 of fused operand i lies for this vector; its innermost stride is
-/// that of the spec.
+/// The value to store for `acc`: `operand(i)` says where element 0 of fused operand i lies for this vector; its
+/// innermost stride is that of the spec.
 Vec apply_epilogue(Emitter& e, const Epilogue& epilogue, Vec acc, int lanes, FunctionRef<Mem(int operand)> operand);
 
 /// The dtype in memory of a result: f32 without an epilogue, else by the expression's lane.

@@ -38,11 +38,10 @@ int arity(PointOp op) {
 
 const char* name_of(PointOp op) {
   constexpr const char* kNames[] = {
-      "in",    "c",     "add", "sub",    "mul",     "min",    "max",        "div",   "pow",
-      "atan2", "fmod",  "neg", "abs",    "sqrt",    "rsqrt",  "reciprocal", "exp",   "log",
-      "log1p", "expm1", "erf", "tanh",   "sigmoid", "sin",    "cos",        "floor", "ceil",
-      "round", "trunc", "eq",  "ne",     "lt",      "le",     "gt",         "ge",    "and",
-      "or",    "xor",   "not", "select", "to_f32",  "to_i32", "to_mask"};
+      "in",      "c",   "add",  "sub",   "mul",        "min",   "max",    "div",    "pow",    "atan2",  "fmod",
+      "neg",     "abs", "sqrt", "rsqrt", "reciprocal", "exp",   "log",    "log1p",  "expm1",  "erf",    "tanh",
+      "sigmoid", "sin", "cos",  "floor", "ceil",       "round", "trunc",  "eq",     "ne",     "lt",     "le",
+      "gt",      "ge",  "and",  "or",    "xor",        "not",   "select", "to_f32", "to_i32", "to_mask"};
   return kNames[static_cast<int>(op)];
 }
 
@@ -86,12 +85,8 @@ Lane result_lane(PointOp op, Lane operand) {
 uint16_t Expr::input(int operand, Lane lane) {
   return append(*this, {PointOp::input, lane, static_cast<uint16_t>(operand), 0, 0, 0});
 }
-uint16_t Expr::constant(float value, Lane lane) {
-  return append(*this, {PointOp::constant, lane, 0, 0, 0, value});
-}
-uint16_t Expr::unary(PointOp op, uint16_t a) {
-  return append(*this, {op, result_lane(op, insts[a].lane), a, 0, 0, 0});
-}
+uint16_t Expr::constant(float value, Lane lane) { return append(*this, {PointOp::constant, lane, 0, 0, 0, value}); }
+uint16_t Expr::unary(PointOp op, uint16_t a) { return append(*this, {op, result_lane(op, insts[a].lane), a, 0, 0, 0}); }
 uint16_t Expr::binary(PointOp op, uint16_t a, uint16_t b) {
   return append(*this, {op, result_lane(op, insts[a].lane), a, b, 0, 0});
 }
@@ -150,11 +145,7 @@ std::string to_string(const Expr& expr) {
       text += buffer;
     } else {
       const int n = arity(i.op);
-      std::snprintf(buffer, sizeof buffer,
-                    n == 1   ? "(%d)"
-                    : n == 2 ? "(%d,%d)"
-                             : "(%d,%d,%d)",
-                    i.a, i.b, i.c);
+      std::snprintf(buffer, sizeof buffer, n == 1 ? "(%d)" : n == 2 ? "(%d,%d)" : "(%d,%d,%d)", i.a, i.b, i.c);
       text += buffer;
     }
   }

@@ -9,23 +9,54 @@
 
 namespace kiln {
 
-/// Lanes are 32 bits wide whatever the tensor in memory: f32, i32 (narrower and 64-bit integers are widened or truncated on
-/// load), or a mask (all ones or all zeros; a boolean in memory).
+/// Lanes are 32 bits wide whatever the tensor in memory: f32, i32 (narrower and 64-bit integers are widened or
+/// truncated on load), or a mask (all ones or all zeros; a boolean in memory).
 enum class Lane : uint8_t { f32, i32, mask };
 
 enum class PointOp : uint8_t {
   input,     ///< operand number `a`; `lane` says how it is read
   constant,  ///< `value` (i32 and mask lanes: its integer value)
   // f32 × f32 → f32, and i32 × i32 → i32 for the first six
-  add, sub, mul, min, max, div,
-  pow, atan2, fmod,  // fmod: sign of the dividend, as C
+  add,
+  sub,
+  mul,
+  min,
+  max,
+  div,
+  pow,
+  atan2,
+  fmod,  // fmod: sign of the dividend, as C
   // f32 → f32 (neg, abs also i32)
-  neg, abs, sqrt, rsqrt, reciprocal, exp, log, log1p, expm1, erf, tanh, sigmoid, sin, cos,
-  floor, ceil, round, trunc,  // round: half to even
+  neg,
+  abs,
+  sqrt,
+  rsqrt,
+  reciprocal,
+  exp,
+  log,
+  log1p,
+  expm1,
+  erf,
+  tanh,
+  sigmoid,
+  sin,
+  cos,
+  floor,
+  ceil,
+  round,
+  trunc,  // round: half to even
   // comparisons, f32 or i32 → mask
-  eq, ne, lt, le, gt, ge,
+  eq,
+  ne,
+  lt,
+  le,
+  gt,
+  ge,
   // mask × mask → mask (and, or, xor also i32)
-  logical_and, logical_or, logical_xor, logical_not,
+  logical_and,
+  logical_or,
+  logical_xor,
+  logical_not,
   select,   ///< a (mask) ? b : c
   to_f32,   ///< from i32, or from mask as 0/1
   to_i32,   ///< from f32 by truncation, or from mask as 0/1
@@ -34,12 +65,13 @@ enum class PointOp : uint8_t {
 
 struct PointInst {
   PointOp op = PointOp::input;
-  Lane lane = Lane::f32;        ///< of the result
-  uint16_t a = 0, b = 0, c = 0; ///< earlier instructions (for `input`: the operand number)
+  Lane lane = Lane::f32;         ///< of the result
+  uint16_t a = 0, b = 0, c = 0;  ///< earlier instructions (for `input`: the operand number)
   float value = 0;
 
   bool operator==(const PointInst& o) const {
-    return op == o.op && lane == o.lane && a == o.a && b == o.b && c == o.c && std::memcmp(&value, &o.value, sizeof value) == 0;
+    return op == o.op && lane == o.lane && a == o.a && b == o.b && c == o.c &&
+           std::memcmp(&value, &o.value, sizeof value) == 0;
   }
 };
 

@@ -8,8 +8,8 @@
 
 namespace kiln {
 
-/// Emits `expr` with inputs[i] as operand i; the inputs stay as they are. Returns the register of the result (an input's own register for
-/// the identity).
+/// Emits `expr` with inputs[i] as operand i; the inputs stay as they are. Returns the register of the result (an
+/// input's own register for the identity).
 Vec emit_expr(Emitter& e, const Expr& expr, const std::vector<Vec>& inputs);
 
 }  // namespace kiln

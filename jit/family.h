@@ -7,8 +7,8 @@
 
 namespace kiln {
 
-/// Emitted entries take (begin, end, scratch, operand addresses…): the half-open range of work units of one thread, that thread's
-/// scratch memory, then the operands in the order that the spec documents.
+/// Emitted entries take (begin, end, scratch, operand addresses…): the half-open range of work units of one thread,
+/// that thread's scratch memory, then the operands in the order that the spec documents.
 struct Family {
   const char* name;
   /// Independent units of work that may be split over threads.

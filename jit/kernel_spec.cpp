@@ -10,9 +10,7 @@ namespace {
 
 using Sizes = std::vector<int64_t>;
 
-int64_t product(const Sizes& s) {
-  return std::accumulate(s.begin(), s.end(), int64_t{1}, std::multiplies<>());
-}
+int64_t product(const Sizes& s) { return std::accumulate(s.begin(), s.end(), int64_t{1}, std::multiplies<>()); }
 
 /// Appends " name=value" fields; a spec's text is its identity, so every field goes in.
 class Text {
@@ -146,8 +144,8 @@ Work work(const ContractionSpec& s) {
                n = static_cast<double>(s.n);
   const double k = static_cast<double>(s.kh * s.kw * s.k);
   const double a = static_cast<double>(s.oh * s.ow * s.k);
-  return {2 * batch * m * n * k,
-          4 * batch * (a + k * n + m * n * static_cast<double>(1 + s.epilogue.operands.size() / 2))};
+  const size_t operands = s.epilogue.operands.size() / 2;
+  return {2 * batch * m * n * k, 4 * batch * (a + k * n + m * n * static_cast<double>(1 + operands))};
 }
 Work work(const PackSpec& s) {
   const double n = static_cast<double>(s.batch[0] * s.batch[1] * s.kh * s.kw * s.k * s.n);
@@ -173,8 +171,7 @@ Work work(const NormSpec& s) {
 }
 Work work(const WindowSpec& s) {
   const double out = static_cast<double>(s.batch * s.oh * s.ow * s.c);
-  return {out * static_cast<double>(s.kh * s.kw),
-          4 * (out + static_cast<double>(s.batch * s.ih * s.iw * s.c))};
+  return {out * static_cast<double>(s.kh * s.kw), 4 * (out + static_cast<double>(s.batch * s.ih * s.iw * s.c))};
 }
 Work work(const GatherSpec& s) {
   return {0, 2.0 * static_cast<double>(s.outer * s.count * s.slice * size_of(s.dtype))};
@@ -200,9 +197,7 @@ int num_operands(const KernelSpec& spec) {
     size_t operator()(const DepthwiseSpec& s) { return 3 + s.epilogue.operands.size(); }
     size_t operator()(const MapSpec& s) { return 1 + s.inputs.size(); }
     size_t operator()(const ReduceSpec& s) { return 2 + s.epilogue.operands.size(); }
-    size_t operator()(const NormSpec& s) {
-      return 2u + s.has_scale + s.has_shift + s.epilogue.operands.size();
-    }
+    size_t operator()(const NormSpec& s) { return 2u + s.has_scale + s.has_shift + s.epilogue.operands.size(); }
     size_t operator()(const WindowSpec& s) { return 2 + s.epilogue.operands.size(); }
     size_t operator()(const GatherSpec&) { return 4; }
   };

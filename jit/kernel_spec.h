@@ -1,6 +1,7 @@
 // What a kernel computes: family, shapes, types, layouts, fused expressions. A frozen value, compared by its text.
-// All strides and sizes are in elements. An operand's base address is given at each call; every stride is relative to it, so a
-// slice, a transpose, a channel range of a concatenation or the inside of a zero-padded buffer are ordinary operands.
+// All strides and sizes are in elements. An operand's base address is given at each call; every stride is relative to
+// it, so a slice, a transpose, a channel range of a concatenation or the inside of a zero-padded buffer are ordinary
+// operands.
 #pragma once
 
 #include <array>
@@ -13,8 +14,8 @@
 
 namespace kiln {
 
-/// An operand of a fused expression, indexed like the output of the kernel it is fused into: element strides (0 = broadcast) over
-/// the output's dims from outermost to innermost, in the order that the family documents.
+/// An operand of a fused expression, indexed like the output of the kernel it is fused into: element strides (0 =
+/// broadcast) over the output's dims from outermost to innermost, in the order that the family documents.
 struct FusedOperand {
   DType dtype = DType::f32;
   std::vector<int64_t> strides;
@@ -28,10 +29,10 @@ struct Epilogue {
 };
 
 /// C[b0,b1,y,x,n] = epilogue(sum over kh,kw,k of A[b0,b1, y,x, kh,kw, k] * B[b0,b1, kh,kw,k, n]), f32.
-/// Matrix products and dense or grouped convolutions (channels last, zeros stored around the input) alike; a plain product
-/// has oh = 1, ow = M. A is contiguous over k, C over n. B is packed by a PackSpec kernel that shares this one's schedule.
-/// With both batches in use and oh > 1, a row of A, C and every epilogue operand must start at or after the previous row's last pixel.
-/// Operands: C, A, B, epilogue operands (strides over b0, b1, y, x, n).
+/// Matrix products and dense or grouped convolutions (channels last, zeros stored around the input) alike; a plain
+/// product has oh = 1, ow = M. A is contiguous over k, C over n. B is packed by a PackSpec kernel that shares this
+/// one's schedule. With both batches in use and oh > 1, a row of A, C and every epilogue operand must start at or after
+/// the previous row's last pixel. Operands: C, A, B, epilogue operands (strides over b0, b1, y, x, n).
 struct ContractionSpec {
   std::array<int64_t, 2> batch{1, 1};
   std::array<int64_t, 2> a_batch{0, 0}, b_batch{0, 0}, c_batch{0, 0};  ///< strides; b_batch in elements of packed B
@@ -44,13 +45,14 @@ struct ContractionSpec {
   Epilogue epilogue;
 };
 
-/// Elements of one packed B: whole panels, the last one padded with zeros to a multiple of the widest vector of any target.
+/// Elements of one packed B: whole panels, the last one padded with zeros to a multiple of the widest vector of any
+/// target.
 constexpr int64_t kPackAlign = 16;
 constexpr int64_t packed_size(int64_t taps_times_k, int64_t n) { return taps_times_k * round_up(n, kPackAlign); }
 
-/// Packs B for a contraction: for each batch, panels of the schedule's NR columns, each [kh][kw][k][NR]; a narrower last panel
-/// (n mod NR, rounded up to kPackAlign at most) keeps the same order. dst element of (kh,kw,k,n) comes from the strides.
-/// Operands: packed B, source.
+/// Packs B for a contraction: for each batch, panels of the schedule's NR columns, each [kh][kw][k][NR]; a narrower
+/// last panel (n mod NR, rounded up to kPackAlign at most) keeps the same order. dst element of (kh,kw,k,n) comes from
+/// the strides. Operands: packed B, source.
 struct PackSpec {
   std::array<int64_t, 2> batch{1, 1};
   std::array<int64_t, 2> src_batch{0, 0}, dst_batch{0, 0};
@@ -58,8 +60,8 @@ struct PackSpec {
   int64_t src_kh = 0, src_kw = 0, src_k = 0, src_n = 0;
 };
 
-/// out[b,y,x,c] = epilogue(sum over kh,kw of in[b, y,x, kh,kw, c] * w[kh,kw,c]), f32, channels last, zeros stored around the input.
-/// Operands: out, in, w ([kh][kw][c] contiguous), epilogue operands (strides over b, y, x, c).
+/// out[b,y,x,c] = epilogue(sum over kh,kw of in[b, y,x, kh,kw, c] * w[kh,kw,c]), f32, channels last, zeros stored
+/// around the input. Operands: out, in, w ([kh][kw][c] contiguous), epilogue operands (strides over b, y, x, c).
 struct DepthwiseSpec {
   int64_t batch = 1, oh = 1, ow = 1, c = 1, kh = 1, kw = 1;
   int64_t in_batch = 0, in_row = 0, in_col = 0, in_tap_row = 0, in_tap_col = 0;
@@ -73,8 +75,9 @@ struct StridedOperand {
   std::vector<int64_t> strides;
 };
 
-/// out[i] = expr(in0[i], in1[i], …) over an N-dimensional box (dims outermost first, merged where strides allow, at most 6).
-/// A transpose, a concatenation's part, a fill or a cast is a map with a trivial expression. Operands: out, inputs.
+/// out[i] = expr(in0[i], in1[i], …) over an N-dimensional box (dims outermost first, merged where strides allow, at
+/// most 6). A transpose, a concatenation's part, a fill or a cast is a map with a trivial expression. Operands: out,
+/// inputs.
 struct MapSpec {
   std::vector<int64_t> dims;
   StridedOperand out;
@@ -97,8 +100,8 @@ struct ReduceSpec {
 
 enum class NormKind : uint8_t { softmax, log_softmax, layer_norm, rms_norm };
 
-/// Row operations: out[r, :] = epilogue(norm(in[r, :])) with `cols` contiguous elements in each row, rows over up to four dims.
-/// Operands: out, in, [scale of `cols`], [shift of `cols`], epilogue operands (strides over rows…, cols).
+/// Row operations: out[r, :] = epilogue(norm(in[r, :])) with `cols` contiguous elements in each row, rows over up to
+/// four dims. Operands: out, in, [scale of `cols`], [shift of `cols`], epilogue operands (strides over rows…, cols).
 struct NormSpec {
   NormKind kind = NormKind::softmax;
   std::vector<int64_t> rows, in_rows, out_rows;  ///< sizes and strides
@@ -110,8 +113,8 @@ struct NormSpec {
 
 enum class WindowKind : uint8_t { max, average };
 
-/// Pooling, channels last: out[b,y,x,c] = epilogue(max or mean over the part of the window inside the input). Operands: out, in,
-/// epilogue operands (strides over b, y, x, c).
+/// Pooling, channels last: out[b,y,x,c] = epilogue(max or mean over the part of the window inside the input). Operands:
+/// out, in, epilogue operands (strides over b, y, x, c).
 struct WindowSpec {
   WindowKind kind = WindowKind::max;
   int64_t batch = 1, ih = 1, iw = 1, oh = 1, ow = 1, c = 1, kh = 1, kw = 1;
@@ -122,8 +125,9 @@ struct WindowSpec {
   Epilogue epilogue;
 };
 
-/// out[o, i, :] = table[o, index[i], :], slices of `slice` contiguous elements of any dtype. A negative index counts from the end; one
-/// that is out of range sets the status word to kStatusBadIndex and reads row 0. Operands: out, table, index (i32 or i64), status.
+/// out[o, i, :] = table[o, index[i], :], slices of `slice` contiguous elements of any dtype. A negative index counts
+/// from the end; one that is out of range sets the status word to kStatusBadIndex and reads row 0. Operands: out,
+/// table, index (i32 or i64), status.
 struct GatherSpec {
   int64_t outer = 1, count = 1, slice = 1, rows = 1;
   int64_t table_outer = 0, table_row = 0, out_outer = 0, out_row = 0;
@@ -131,7 +135,8 @@ struct GatherSpec {
   DType dtype = DType::f32, index_dtype = DType::i64;
 };
 
-using KernelSpec = std::variant<ContractionSpec, PackSpec, DepthwiseSpec, MapSpec, ReduceSpec, NormSpec, WindowSpec, GatherSpec>;
+using KernelSpec =
+    std::variant<ContractionSpec, PackSpec, DepthwiseSpec, MapSpec, ReduceSpec, NormSpec, WindowSpec, GatherSpec>;
 
 /// "contraction", "pack", …
 const char* family_name(const KernelSpec& spec);

@@ -90,8 +90,8 @@ constexpr int32_t kMagicBits = 0x4b400000;
 /// exp(x − n·ln 2), |x − n·ln 2| ≤ ln 2 / 2.
 Vec exp_reduced(const Calc& c, Vec x, Vec n) {
   const Vec r = c.nmadd(n, c.k(-2.12194440e-4f), c.nmadd(n, c.k(0.693359375f), x));
-  const Vec p = c.polynomial(r, {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f,
-                                 1.6666665459e-1f, 5.0000001201e-1f});
+  const Vec p = c.polynomial(
+      r, {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f});
   return c.madd(p, c.mul(r, r), c.add(r, c.k(1)));
 }
 
@@ -110,8 +110,7 @@ Vec exp(Emitter& e, Vec x0) {
   const Vec half = c.shr(i, 1);
   const Vec rest = c.op(VecBinary::i32_sub, i, half);
   const Vec bias = c.ki(127);
-  const Vec s1 = c.shl(c.op(VecBinary::i32_add, half, bias), 23),
-            s2 = c.shl(c.op(VecBinary::i32_add, rest, bias), 23);
+  const Vec s1 = c.shl(c.op(VecBinary::i32_add, half, bias), 23), s2 = c.shl(c.op(VecBinary::i32_add, rest, bias), 23);
   return c.mul(c.mul(y, s1), s2);
 }
 
@@ -145,9 +144,8 @@ Vec log(Emitter& e, Vec x0) {
   n = c.select(low, c.sub(n, c.k(1)), n);
   m = c.sub(c.select(low, c.add(m, m), m), c.k(1));
   const Vec z = c.mul(m, m);
-  Vec y = c.polynomial(
-      m, {7.0376836292e-2f, -1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f, 1.4249322787e-1f,
-          -1.6668057665e-1f, 2.0000714765e-1f, -2.4999993993e-1f, 3.3333331174e-1f});
+  Vec y = c.polynomial(m, {7.0376836292e-2f, -1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f, 1.4249322787e-1f,
+                           -1.6668057665e-1f, 2.0000714765e-1f, -2.4999993993e-1f, 3.3333331174e-1f});
   y = c.mul(c.mul(y, m), z);
   y = c.madd(n, c.k(-2.12194440e-4f), y);
   y = c.nmadd(z, c.k(0.5f), y);
@@ -170,9 +168,9 @@ Vec erf(Emitter& e, Vec x0) {
   const Calc c(e);
   const Vec x = c.max(c.min(x0, c.k(4)), c.k(-4));
   const Vec z = c.mul(x, x);
-  const Vec p = c.polynomial(
-      z, {-2.72614225801306e-10f, 2.77068142495902e-08f, -2.10102402082508e-06f, -5.69250639462346e-05f,
-          -7.34990630326855e-04f, -2.95459980854025e-03f, -1.60960333262415e-02f});
+  const Vec p =
+      c.polynomial(z, {-2.72614225801306e-10f, 2.77068142495902e-08f, -2.10102402082508e-06f, -5.69250639462346e-05f,
+                       -7.34990630326855e-04f, -2.95459980854025e-03f, -1.60960333262415e-02f});
   const Vec q = c.polynomial(z, {-1.45660718464996e-05f, -2.13374055278905e-04f, -1.68282697438203e-03f,
                                  -7.37332916720468e-03f, -1.42647390514189e-02f});
   return c.div(c.mul(p, x), q);
@@ -182,11 +180,11 @@ Vec tanh(Emitter& e, Vec x0) {
   const Calc c(e);
   const Vec x = c.max(c.min(x0, c.k(7.90531110763549805f)), c.k(-7.90531110763549805f));
   const Vec z = c.mul(x, x);
-  const Vec p = c.polynomial(
-      z, {-2.76076847742355e-16f, 2.00018790482477e-13f, -8.60467152213735e-11f, 5.12229709037114e-08f,
-          1.48572235717979e-05f, 6.37261928875436e-04f, 4.89352455891786e-03f});
-  const Vec q = c.polynomial(
-      z, {1.19825839466702e-06f, 1.18534705686654e-04f, 2.26843463243900e-03f, 4.89352518554385e-03f});
+  const Vec p =
+      c.polynomial(z, {-2.76076847742355e-16f, 2.00018790482477e-13f, -8.60467152213735e-11f, 5.12229709037114e-08f,
+                       1.48572235717979e-05f, 6.37261928875436e-04f, 4.89352455891786e-03f});
+  const Vec q =
+      c.polynomial(z, {1.19825839466702e-06f, 1.18534705686654e-04f, 2.26843463243900e-03f, 4.89352518554385e-03f});
   const Vec small = c.cmp(Compare::lt, c.op(VecUnary::abs, x0), c.k(0.0004f));
   return c.select(small, x0, c.div(c.mul(p, x), q));
 }
@@ -221,11 +219,10 @@ Vec sine(Emitter& e, Vec x, int quadrant) {
   r = c.nmadd(n, c.k(7.549789948768648e-8f), r);
   const Vec q = c.op(VecBinary::i32_add, c.op(VecUnary::f32_to_i32, n), c.ki(quadrant));
   const Vec z = c.mul(r, r);
-  const Vec s =
-      c.madd(c.mul(c.polynomial(z, {-1.9515295891e-4f, 8.3321608736e-3f, -1.6666654611e-1f}), z), r, r);
-  const Vec k = c.madd(
-      c.mul(z, z), c.polynomial(z, {2.443315711809948e-5f, -1.388731625493765e-3f, 4.166664568298827e-2f}),
-      c.nmadd(z, c.k(0.5f), c.k(1)));
+  const Vec s = c.madd(c.mul(c.polynomial(z, {-1.9515295891e-4f, 8.3321608736e-3f, -1.6666654611e-1f}), z), r, r);
+  const Vec k =
+      c.madd(c.mul(z, z), c.polynomial(z, {2.443315711809948e-5f, -1.388731625493765e-3f, 4.166664568298827e-2f}),
+             c.nmadd(z, c.k(0.5f), c.k(1)));
   const Vec odd = c.shr(c.shl(q, 31), 31);
   const Vec value = c.select(odd, k, s);
   const Vec sign = c.shl(c.op(VecBinary::and_, q, c.ki(2)), 30);
@@ -248,8 +245,7 @@ Vec atan2(Emitter& e, Vec y, Vec x) {
   const Vec upper = c.cmp(Compare::gt, t, c.k(0.414213562373095f));
   const Vec u = c.select(upper, c.div(c.sub(t, one), c.add(t, one)), t);
   const Vec z = c.mul(u, u);
-  const Vec p =
-      c.polynomial(z, {8.05374449538e-2f, -1.38776856032e-1f, 1.99777106478e-1f, -3.33329491539e-1f});
+  const Vec p = c.polynomial(z, {8.05374449538e-2f, -1.38776856032e-1f, 1.99777106478e-1f, -3.33329491539e-1f});
   Vec r = c.madd(c.mul(p, z), u, u);
   r = c.add(r, c.op(VecBinary::and_, upper, c.k(0.785398163397448f)));
   r = c.select(c.cmp(Compare::gt, ay, ax), c.sub(c.k(1.57079632679490f), r), r);
@@ -289,8 +285,7 @@ Vec divide_i32(Emitter& e, Vec a, Vec b) {
   };
   // one too far: the rest has the other sign than a; one too short: |rest| ≥ |b|. Masks are -1.
   const Vec zero = c.ki(0), step = c.op(VecBinary::or_, c.shr(c.op(VecBinary::xor_, a, b), 31), c.ki(1));
-  const Vec far =
-      c.op(VecBinary::and_, icmp(Compare::ne, rest, zero), c.shr(c.op(VecBinary::xor_, rest, a), 31));
+  const Vec far = c.op(VecBinary::and_, icmp(Compare::ne, rest, zero), c.shr(c.op(VecBinary::xor_, rest, a), 31));
   const Vec near = icmp(Compare::ge, c.op(VecUnary::i32_abs, rest), c.op(VecUnary::i32_abs, b));
   q = c.op(VecBinary::i32_sub, q, c.op(VecBinary::and_, far, step));
   return c.op(VecBinary::i32_add, q, c.op(VecBinary::andnot, c.op(VecBinary::and_, near, step), far));

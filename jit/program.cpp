@@ -21,7 +21,8 @@ class ProgramEmitter {
       const Program::Kernel& k = p_.kernels[i];
       const Family& family = family_of(k.spec);
       if (!family.feasible(k.spec, k.schedule, e_.target()))
-        return Error{ErrorCode::internal, "schedule '" + to_string(k.schedule) + "' does not fit this target", to_string(k.spec)};
+        return Error{ErrorCode::internal, "schedule '" + to_string(k.schedule) + "' does not fit this target",
+                     to_string(k.spec)};
       entries_.push_back(family.emit(e_, k.spec, k.schedule, "k" + std::to_string(i) + "_" + family.name));
     }
     if (e_.target().threads) barrier_ = emit_barrier();
@@ -34,7 +35,8 @@ class ProgramEmitter {
   /// barrier(base, threads): returns when all threads have come. The last one to come turns the generation.
   Func emit_barrier() {
     const Func f = e_.begin_function("barrier", 2);
-    const Int control = e_.integer(), threads = e_.param(1), generation = e_.integer(), now = e_.integer(), arrived = e_.integer(), spins = e_.integer();
+    const Int control = e_.integer(), threads = e_.param(1), generation = e_.integer(), now = e_.integer(),
+              arrived = e_.integer(), spins = e_.integer();
     add(e_, control, e_.param(0), p_.control);
     const Mem count{control, kControlBarrierCount}, turn{control, kControlBarrierGeneration};
     e_.if_(threads, Compare::gt, 1, [&] {
@@ -143,7 +145,8 @@ class ProgramEmitter {
     for (size_t phase = 0; phase < p_.init.size(); ++phase) {
       phases.emplace_back();
       for (size_t i = 0; i < p_.init[phase].size(); i += kChunk)
-        phases.back().push_back(emit_chunk(p_.init[phase], i, "init" + std::to_string(phase) + "_" + std::to_string(i), true));
+        phases.back().push_back(
+            emit_chunk(p_.init[phase], i, "init" + std::to_string(phase) + "_" + std::to_string(i), true));
     }
     e_.begin_function("init", 2, true);
     const Int one = e_.integer(), zero = e_.integer();
@@ -159,7 +162,8 @@ class ProgramEmitter {
 
   void emit_run() {
     std::vector<Func> chunks;
-    for (size_t i = 0; i < p_.steps.size(); i += kChunk) chunks.push_back(emit_chunk(p_.steps, i, "steps" + std::to_string(i), false));
+    for (size_t i = 0; i < p_.steps.size(); i += kChunk)
+      chunks.push_back(emit_chunk(p_.steps, i, "steps" + std::to_string(i), false));
     e_.begin_function("run", 5, true);
     const Int base = e_.param(0), threads = e_.param(2), status = e_.integer(), control = e_.integer();
     add(e_, control, base, p_.control);

@@ -16,11 +16,11 @@ enum class LoopOrder : uint8_t { rows_outer, panels_outer };
 struct Schedule {
   Algorithm algorithm = Algorithm::direct;
   LoopOrder order = LoopOrder::rows_outer;
-  uint8_t mr = 0;       ///< contraction: rows (output pixels) of a tile
-  uint8_t nv = 0;       ///< contraction: vectors per row of a tile (NR = nv × vector width)
-  uint8_t unroll = 0;   ///< of the innermost loop
+  uint8_t mr = 0;                  ///< contraction: rows (output pixels) of a tile
+  uint8_t nv = 0;                  ///< contraction: vectors per row of a tile (NR = nv × vector width)
+  uint8_t unroll = 0;              ///< of the innermost loop
   uint8_t tile_h = 0, tile_w = 0;  ///< depthwise: output rows × columns of a tile
-  uint16_t mc = 0;      ///< contraction: rows of an M block (a multiple of mr); 0 = all
+  uint16_t mc = 0;                 ///< contraction: rows of an M block (a multiple of mr); 0 = all
 
   bool operator==(const Schedule& o) const;
   bool operator!=(const Schedule& o) const { return !(*this == o); }

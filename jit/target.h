@@ -10,12 +10,12 @@ enum class Isa : uint8_t { wasm, avx2, avx512, neon, reference };
 
 struct Target {
   Isa isa = Isa::reference;
-  int width = 4;             ///< f32 lanes of a vector
-  int vector_registers = 16; ///< that a tile may use
-  bool fma = true;           ///< multiply-add in one instruction (wasm: relaxed SIMD)
-  bool threads = false;      ///< shared memory, atomics
-  bool memory64 = false;     ///< wasm: 64-bit addresses
-  int64_t base = 0;          ///< wasm: unused; see Program
+  int width = 4;              ///< f32 lanes of a vector
+  int vector_registers = 16;  ///< that a tile may use
+  bool fma = true;            ///< multiply-add in one instruction (wasm: relaxed SIMD)
+  bool threads = false;       ///< shared memory, atomics
+  bool memory64 = false;      ///< wasm: 64-bit addresses
+  int64_t base = 0;           ///< wasm: unused; see Program
 };
 
 Target wasm_target(bool relaxed_simd, bool shared_memory, bool memory64 = false);

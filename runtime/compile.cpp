@@ -35,14 +35,19 @@ class KernelTable {
   std::map<std::string, int> index_;
 };
 
-Program make_program(const Planned& planned, const std::vector<Choice>& choices, const MemoryMap& memory, const CompileOptions& options) {
+Program make_program(const Planned& planned, const std::vector<Choice>& choices, const MemoryMap& memory,
+                     const CompileOptions& options) {
   const Plan& plan = planned.plan;
   Program program;
   KernelTable kernels(program);
-  const auto schedule_of_step = [&](int step) { return choices[static_cast<size_t>(planned.step_spec[static_cast<size_t>(step)])].schedule; };
+  const auto schedule_of_step = [&](int step) {
+    return choices[static_cast<size_t>(planned.step_spec[static_cast<size_t>(step)])].schedule;
+  };
   const auto convert = [&](const PlanStep& step, int own) {
     ProgramStep out;
-    const Schedule schedule = step.schedule_of >= 0 ? schedule_of_step(step.schedule_of) : own >= 0 ? schedule_of_step(own) : prior(step.spec, options.target, options.device);
+    const Schedule schedule = step.schedule_of >= 0 ? schedule_of_step(step.schedule_of)
+                              : own >= 0            ? schedule_of_step(own)
+                                                    : prior(step.spec, options.target, options.device);
     out.kernel = kernels.index(step.spec, schedule);
     for (const Operand& o : step.operands) out.operands.push_back(memory.address(plan, o));
     out.barrier_before = step.barrier_before;
@@ -63,7 +68,8 @@ std::string schedules_text(const Planned& planned, const std::vector<Choice>& ch
   constexpr const char* kOrigin[] = {"prior", "wisdom", "measured"};
   std::string text;
   for (size_t i = 0; i < choices.size(); ++i)
-    text += to_string(planned.specs[i]) + "\n    " + to_string(choices[i].schedule) + "  (" + kOrigin[static_cast<int>(choices[i].origin)] + ")\n";
+    text += to_string(planned.specs[i]) + "\n    " + to_string(choices[i].schedule) + "  (" +
+            kOrigin[static_cast<int>(choices[i].origin)] + ")\n";
   return text;
 }
 
@@ -97,23 +103,32 @@ Result<Planned> plan_model(Graph graph, const CompileOptions& options) {
 Result<Compiled> emit_model(const Planned& planned, const std::vector<Choice>& choices, const CompileOptions& options) {
   Compiled out;
   for (size_t i = 0; i < planned.specs.size(); ++i) {
-    const bool usable = i < choices.size() && family_of(planned.specs[i]).feasible(planned.specs[i], choices[i].schedule, options.target);
-    out.choices.push_back(usable ? choices[i] : Choice{prior(planned.specs[i], options.target, options.device), Origin::prior, 0});
+    const bool usable = i < choices.size() &&
+                        family_of(planned.specs[i]).feasible(planned.specs[i], choices[i].schedule, options.target);
+    out.choices.push_back(usable ? choices[i]
+                                 : Choice{prior(planned.specs[i], options.target, options.device), Origin::prior, 0});
   }
   if (options.dump) options.dump("schedule", schedules_text(planned, out.choices));
   int64_t scratch = 0;
   for (size_t i = 0; i < planned.specs.size(); ++i)
-    scratch = std::max(scratch, family_of(planned.specs[i]).scratch_bytes(planned.specs[i], out.choices[i].schedule, options.target));
+    scratch = std::max(
+        scratch, family_of(planned.specs[i]).scratch_bytes(planned.specs[i], out.choices[i].schedule, options.target));
   for (const auto& phase : planned.plan.init)
     for (const PlanStep& step : phase)  // a pack, the one init step with another's schedule, has no scratch
-      scratch = std::max(scratch, family_of(step.spec).scratch_bytes(step.spec, prior(step.spec, options.target, options.device), options.target));
+      scratch = std::max(scratch, family_of(step.spec).scratch_bytes(
+                                      step.spec, prior(step.spec, options.target, options.device), options.target));
   out.memory = lay_out(planned.plan, scratch, options.threads);
-  const int64_t limit = options.target.isa == Isa::wasm && !options.target.memory64 ? (int64_t{1} << 32) - (1 << 20) : int64_t{1} << 46;
+  const int64_t limit =
+      options.target.isa == Isa::wasm && !options.target.memory64 ? (int64_t{1} << 32) - (1 << 20) : int64_t{1} << 46;
   if (out.memory.total_bytes > limit)
-    return Error{ErrorCode::out_of_memory, "the model needs " + std::to_string(out.memory.total_bytes >> 20) + " MB, more than this memory can address", ""};
+    return Error{
+        ErrorCode::out_of_memory,
+        "the model needs " + std::to_string(out.memory.total_bytes >> 20) + " MB, more than this memory can address",
+        ""};
   out.program = make_program(planned, out.choices, out.memory, options);
   std::unique_ptr<ModuleEmitter> emitter = make_emitter(options.target);
-  if (!emitter) return Error{ErrorCode::bad_option, "this build has no code generator for " + to_string(options.target), ""};
+  if (!emitter)
+    return Error{ErrorCode::bad_option, "this build has no code generator for " + to_string(options.target), ""};
   KILN_TRY(emit_program(*emitter, out.program));
   KILN_ASSIGN(out.module, emitter->finish());
   return out;

@@ -21,7 +21,8 @@ struct CompileOptions {
   std::function<void(const char* stage, const std::string& text)> dump;  ///< called after every stage when set
 };
 
-/// Where everything lies in the model's memory, relative to its base: control block, weights, arena (and staging), scratch.
+/// Where everything lies in the model's memory, relative to its base: control block, weights, arena (and staging),
+/// scratch.
 struct MemoryMap {
   int64_t control = 0, weights = 0, arena = 0, scratch = 0, scratch_stride = 0, total_bytes = 0;
   int64_t address(const Plan& plan, const Operand& operand) const;
@@ -31,15 +32,15 @@ struct MemoryMap {
 struct Planned {
   Graph graph;
   Plan plan;
-  std::vector<KernelSpec> specs;   ///< distinct specs of plan steps, the tuner's work list
-  std::vector<int> step_spec;      ///< step → index into specs
+  std::vector<KernelSpec> specs;  ///< distinct specs of plan steps, the tuner's work list
+  std::vector<int> step_spec;     ///< step → index into specs
 };
 Result<Planned> plan_model(Graph graph, const CompileOptions& options);
 
 struct Compiled {
   Program program;
   MemoryMap memory;
-  std::vector<Choice> choices;     ///< per spec of Planned::specs
+  std::vector<Choice> choices;  ///< per spec of Planned::specs
   Module module;
 };
 /// The backend for a target; null when this build has none.

@@ -45,7 +45,9 @@ Status set_option(std::string_view key, std::string_view value, CompileOptions& 
   char* end = nullptr;
   const long long number = std::strtoll(text.c_str(), &end, 10);
   const bool is_number = !text.empty() && *end == 0 && number >= 0;
-  const auto bad = [&] { return Error{ErrorCode::bad_option, "option " + std::string(key) + " cannot be '" + text + "'", ""}; };
+  const auto bad = [&] {
+    return Error{ErrorCode::bad_option, "option " + std::string(key) + " cannot be '" + text + "'", ""};
+  };
   if (key == "device") {
     o.device.id = text;
     return ok();
@@ -83,7 +85,8 @@ Result<CompileOptions> parse_options(std::string_view text) {
     text.remove_prefix(std::min(line_end + 1, text.size()));
     if (line.empty()) continue;
     const size_t equals = line.find('=');
-    if (equals == std::string_view::npos) return Error{ErrorCode::bad_option, "options are key=value lines", std::string(line)};
+    if (equals == std::string_view::npos)
+      return Error{ErrorCode::bad_option, "options are key=value lines", std::string(line)};
     KILN_TRY(set_option(line.substr(0, equals), line.substr(equals + 1), o, o.target));
   }
   return o;
@@ -92,8 +95,11 @@ Result<CompileOptions> parse_options(std::string_view text) {
 json port_json(const Port& p) {
   int64_t bytes = size_of(p.dtype);
   for (int64_t d : p.shape) bytes *= d;
-  return {{"name", p.name}, {"dtype", name_of(p.dtype)}, {"shape", p.shape},
-          {"address", state->compiled.memory.address(state->planned.plan, p.at)}, {"bytes", bytes}};
+  return {{"name", p.name},
+          {"dtype", name_of(p.dtype)},
+          {"shape", p.shape},
+          {"address", state->compiled.memory.address(state->planned.plan, p.at)},
+          {"bytes", bytes}};
 }
 
 std::string base64(const std::vector<uint8_t>& bytes) {
@@ -120,20 +126,36 @@ json manifest() {
   const Plan& plan = state->planned.plan;
   const MemoryMap& m = state->compiled.memory;
   json out;
-  out["memory"] = {{"control", m.control}, {"weights", m.weights}, {"arena", m.arena}, {"scratch", m.scratch}, {"scratchStride", m.scratch_stride}, {"total", m.total_bytes}};
+  out["memory"] = {{"control", m.control},
+                   {"weights", m.weights},
+                   {"arena", m.arena},
+                   {"scratch", m.scratch},
+                   {"scratchStride", m.scratch_stride},
+                   {"total", m.total_bytes}};
   out["inputs"] = out["outputs"] = out["transfers"] = out["constants"] = out["steps"] = out["kernels"] = json::array();
   for (const Port& p : plan.inputs) out["inputs"].push_back(port_json(p));
   for (const Port& p : plan.outputs) out["outputs"].push_back(port_json(p));
   for (const Transfer& t : plan.transfers)
-    out["transfers"].push_back({{"segment", t.segment}, {"offset", t.file_offset}, {"size", t.size}, {"address", m.address(plan, t.dst)}, {"phase", t.phase},
+    out["transfers"].push_back({{"segment", t.segment},
+                                {"offset", t.file_offset},
+                                {"size", t.size},
+                                {"address", m.address(plan, t.dst)},
+                                {"phase", t.phase},
                                 {"sha256", hex(state->planned.graph.segments[static_cast<size_t>(t.segment)].sha256)}});
-  for (const Plan::Inline& c : plan.constants) out["constants"].push_back({{"address", m.address(plan, c.dst)}, {"base64", base64(c.bytes)}});
+  for (const Plan::Inline& c : plan.constants)
+    out["constants"].push_back({{"address", m.address(plan, c.dst)}, {"base64", base64(c.bytes)}});
   for (size_t i = 0; i < plan.steps.size(); ++i)
-    out["steps"].push_back({{"label", plan.steps[i].label}, {"kernel", state->planned.step_spec[i]}, {"flops", flops_of(plan.steps[i].spec)},
-                            {"bytes", bytes_of(plan.steps[i].spec)}, {"barrier", plan.steps[i].barrier_before}});
+    out["steps"].push_back({{"label", plan.steps[i].label},
+                            {"kernel", state->planned.step_spec[i]},
+                            {"flops", flops_of(plan.steps[i].spec)},
+                            {"bytes", bytes_of(plan.steps[i].spec)},
+                            {"barrier", plan.steps[i].barrier_before}});
   for (size_t i = 0; i < state->compiled.choices.size(); ++i) {
     const Choice& c = state->compiled.choices[i];
-    out["kernels"].push_back({{"spec", to_string(state->planned.specs[i])}, {"schedule", to_string(c.schedule)}, {"origin", origin_name(c.origin)}, {"ns", c.nanoseconds}});
+    out["kernels"].push_back({{"spec", to_string(state->planned.specs[i])},
+                              {"schedule", to_string(c.schedule)},
+                              {"origin", origin_name(c.origin)},
+                              {"ns", c.nanoseconds}});
   }
   out["initPhases"] = plan.init.size();
   return out;
@@ -148,7 +170,8 @@ std::vector<Choice> choices() {
     Choice choice{prior(spec, state->options.target, state->options.device), Origin::prior, 0};
     if (const auto known = state->wisdom.find(scope, spec)) choice = *known;
     for (size_t s = 0; s < state->specs.size(); ++s)
-      if (to_string(state->specs[s]) == to_string(spec) && state->search->best(static_cast<int>(s)).origin == Origin::measured)
+      if (to_string(state->specs[s]) == to_string(spec) &&
+          state->search->best(static_cast<int>(s)).origin == Origin::measured)
         choice = state->search->best(static_cast<int>(s));
     if (choice.origin == Origin::measured) state->learned.put(scope, spec, choice);
     out.push_back(choice);
@@ -160,7 +183,8 @@ std::vector<Choice> choices() {
 void start_search() {
   const std::string scope = Wisdom::scope(state->options.target, state->options.device);
   for (const KernelSpec& spec : state->planned.specs)
-    if (!state->wisdom.find(scope, spec) && candidates(spec, state->options.target).size() > 1) state->specs.push_back(spec);
+    if (!state->wisdom.find(scope, spec) && candidates(spec, state->options.target).size() > 1)
+      state->specs.push_back(spec);
   state->search = std::make_unique<Search>(state->specs, state->options.target, state->options.device);
 }
 
@@ -193,9 +217,15 @@ int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const c
   state->planned = std::move(*planned);
   const Plan& plan = state->planned.plan;
   json ports = json::array(), results = json::array();
-  for (const Port& p : plan.inputs) ports.push_back({{"name", p.name}, {"dtype", name_of(p.dtype)}, {"shape", p.shape}});
-  for (const Port& p : plan.outputs) results.push_back({{"name", p.name}, {"dtype", name_of(p.dtype)}, {"shape", p.shape}});
-  return answer(json{{"inputs", ports}, {"outputs", results}, {"weightsBytes", plan.weights_bytes}, {"arenaBytes", plan.arena_bytes}, {"kernels", state->planned.specs.size()}});
+  for (const Port& p : plan.inputs)
+    ports.push_back({{"name", p.name}, {"dtype", name_of(p.dtype)}, {"shape", p.shape}});
+  for (const Port& p : plan.outputs)
+    results.push_back({{"name", p.name}, {"dtype", name_of(p.dtype)}, {"shape", p.shape}});
+  return answer(json{{"inputs", ports},
+                     {"outputs", results},
+                     {"weightsBytes", plan.weights_bytes},
+                     {"arenaBytes", plan.arena_bytes},
+                     {"kernels", state->planned.specs.size()}});
 }
 
 int32_t kiln_wisdom(const char* text, uint32_t size) {

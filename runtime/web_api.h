@@ -1,19 +1,23 @@
-// What a page's JavaScript calls: the compiler as one small WebAssembly instance, one model at a time, thrown away after use.
-// Strings and bytes go in through kiln_alloc'ed memory and come out through kiln_result_*(). A call that fails returns a negative
-// number and leaves {"code","message","where"} as the result.
+// What a page's JavaScript calls: the compiler as one small WebAssembly instance, one model at a time, thrown away
+// after use. Strings and bytes go in through kiln_alloc'ed memory and come out through kiln_result_*(). A call that
+// fails returns a negative number and leaves {"code","message","where"} as the result.
 //
 //   1. kiln_head_layout(bytes ≥ 16, n)     → result JSON {"headBytes","weightsBegin"}
 //   2. kiln_open(head, n, fileBytes, options, m)   options: "key=value" lines:
 //        threads, shared, relaxedSimd, memory64 (0/1), device, l1, l2, dim.<symbol>
-//                                          → result JSON: the outline {"inputs","outputs","weightsBytes","arenaBytes","kernels":n}
+//                                          → result JSON: the outline
+//                                          {"inputs","outputs","weightsBytes","arenaBytes","kernels":n}
 //   3. kiln_wisdom(json, n)                any number of times
 //   4. kiln_tune_next(max)                 → 0: nothing (left) to measure; k > 0: result = a module with exports
-//        bench(base, index, repeats), k candidates; kiln_tune_describe() → JSON {"bytes","candidates":[{"spec","schedule","flops"}]}
+//        bench(base, index, repeats), k candidates; kiln_tune_describe() → JSON
+//        {"bytes","candidates":[{"spec","schedule","flops"}]}
 //      kiln_tune_report(index, ns)
-//   5. kiln_emit()                         → result = the model's module; kiln_manifest() → result JSON, see docs/architecture.md:
-//        {"memory":{control,weights,arena,scratch,scratchStride,total}, "inputs"/"outputs":[{name,dtype,shape,address,bytes}],
-//         "transfers":[{segment,offset,size,address,phase,sha256}], "constants":[{address,base64}], "steps":[{label,kernel,flops,bytes,barrier}],
-//         "kernels":[{spec,schedule,origin,ns}], "initPhases":n}
+//   5. kiln_emit()                         → result = the model's module; kiln_manifest() → result JSON, see
+//   docs/architecture.md:
+//        {"memory":{control,weights,arena,scratch,scratchStride,total},
+//        "inputs"/"outputs":[{name,dtype,shape,address,bytes}],
+//         "transfers":[{segment,offset,size,address,phase,sha256}], "constants":[{address,base64}],
+//         "steps":[{label,kernel,flops,bytes,barrier}], "kernels":[{spec,schedule,origin,ns}], "initPhases":n}
 //   6. kiln_wisdom_export()                → result JSON: what was measured here
 //   7. kiln_dump(stage)                    → result text: graph | plan | schedule
 #pragma once

@@ -10,11 +10,15 @@ enum class DType : uint8_t { f32, f16, bf16, i8, u8, i32, i64, boolean };
 constexpr int64_t size_of(DType t) {
   switch (t) {
     case DType::f32:
-    case DType::i32: return 4;
+    case DType::i32:
+      return 4;
     case DType::f16:
-    case DType::bf16: return 2;
-    case DType::i64: return 8;
-    default: return 1;
+    case DType::bf16:
+      return 2;
+    case DType::i64:
+      return 8;
+    default:
+      return 1;
   }
 }
 

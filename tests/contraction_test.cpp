@@ -1,9 +1,10 @@
 // Packed products and convolutions of odd sizes, on every machine, against plain loops in double precision.
+#include "jit/kernels/contraction.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "jit/kernels/contraction.h"
 #include "tests/support/machine.h"
 #include "tests/support/strided.h"
 #include "tuner/tuner.h"
@@ -20,7 +21,9 @@ struct Problem {
 };
 
 Problem random_problem(Random& random) {
-  const auto one_of = [&](std::initializer_list<int64_t> list) { return list.begin()[pick(random, 0, static_cast<int64_t>(list.size()) - 1)]; };
+  const auto one_of = [&](std::initializer_list<int64_t> list) {
+    return list.begin()[pick(random, 0, static_cast<int64_t>(list.size()) - 1)];
+  };
   Problem p;
   p.groups = one_of({1, 1, 1, 2, 3});
   p.oh = one_of({1, 1, 2, 5, 7});
@@ -40,8 +43,10 @@ void fill(Guarded<float>& values, Random& random) {
 }
 
 void check(const Target& target, const Problem& p, Schedule schedule, Random& random) {
-  const int64_t ih = (p.oh - 1) * p.stride + (p.kh - 1) * p.dilation + 1, iw = (p.ow - 1) * p.stride + (p.kw - 1) * p.dilation + 1;
-  const int64_t channels = p.groups * p.k + 1, outs = p.groups * p.n + 2, depth = p.kh * p.kw * p.k;  // a part of wider rows
+  const int64_t ih = (p.oh - 1) * p.stride + (p.kh - 1) * p.dilation + 1,
+                iw = (p.ow - 1) * p.stride + (p.kw - 1) * p.dilation + 1;
+  const int64_t channels = p.groups * p.k + 1, outs = p.groups * p.n + 2,
+                depth = p.kh * p.kw * p.k;  // a part of wider rows
   ContractionSpec s;
   s.batch = {1, p.groups};
   s.a_batch = {0, p.k}, s.b_batch = {0, packed_size(depth, p.n)}, s.c_batch = {0, p.n};
@@ -60,7 +65,8 @@ void check(const Target& target, const Problem& p, Schedule schedule, Random& ra
   pack.kh = p.kh, pack.kw = p.kw, pack.k = p.k, pack.n = p.n;
   pack.src_kh = p.kw, pack.src_kw = 1, pack.src_k = p.kh * p.kw, pack.src_n = depth;
 
-  Guarded<float> a(ih * iw * channels), w(p.groups * p.n * depth), b(p.groups * packed_size(depth, p.n)), c(p.oh * p.ow * outs);
+  Guarded<float> a(ih * iw * channels), w(p.groups * p.n * depth), b(p.groups * packed_size(depth, p.n)),
+      c(p.oh * p.ow * outs);
   Guarded<float> bias(p.groups * p.n), residual(p.oh * p.ow * outs);
   for (auto* v : {&a, &w, &bias, &residual}) fill(*v, random);
   Kernel packer(target, pack, schedule), kernel(target, s, schedule);
@@ -82,14 +88,16 @@ void check(const Target& target, const Problem& p, Schedule schedule, Random& ra
           for (int64_t i = 0; i < p.kh; ++i)
             for (int64_t j = 0; j < p.kw; ++j)
               for (int64_t k = 0; k < p.k; ++k)
-                sum += double{a[((y * p.stride + i * p.dilation) * iw + x * p.stride + j * p.dilation) * channels + g * p.k + k]} *
+                sum += double{a[((y * p.stride + i * p.dilation) * iw + x * p.stride + j * p.dilation) * channels +
+                                g * p.k + k]} *
                        double{w[(((g * p.n + n) * p.k + k) * p.kh + i) * p.kw + j]};
           const int64_t at = (y * p.ow + x) * outs + g * p.n + n;
           if (p.bias_and_residual) sum = std::max(0.0, sum + double{bias[g * p.n + n]} + double{residual[at]});
           worst = std::max(worst, std::abs(sum - double{c[at]}));
         }
   // Operands are below 1.6: each of the depth products rounds a sum of at most 2.5·depth.
-  EXPECT_LE(worst, 1.2e-7 * 2.5 * static_cast<double>(depth * depth + 4)) << to_string(KernelSpec(s)) << " | " << to_string(schedule) << " on " << to_string(target);
+  EXPECT_LE(worst, 1.2e-7 * 2.5 * static_cast<double>(depth * depth + 4))
+      << to_string(KernelSpec(s)) << " | " << to_string(schedule) << " on " << to_string(target);
   EXPECT_TRUE(b.intact() && c.intact());
   for (int64_t i = 0; i < c.size(); ++i)
     if (i % outs >= p.groups * p.n) {
@@ -154,8 +162,10 @@ void check_depthwise(const Target& target, Random& random, const Schedule& sched
   const int64_t stride = pick(random, 1, 2), dilation = pick(random, 1, 2);
   s.batch = pick(random, 1, 2), s.oh = pick(random, 1, 6), s.ow = pick(random, 1, 9), s.c = pick(random, 1, 21);
   s.kh = pick(random, 1, 3), s.kw = pick(random, 1, 4);
-  const int64_t ih = (s.oh - 1) * stride + (s.kh - 1) * dilation + 1, iw = (s.ow - 1) * stride + (s.kw - 1) * dilation + 1;
-  s.in_batch = ih * iw * s.c, s.in_row = stride * iw * s.c, s.in_col = stride * s.c, s.in_tap_row = dilation * iw * s.c, s.in_tap_col = dilation * s.c;
+  const int64_t ih = (s.oh - 1) * stride + (s.kh - 1) * dilation + 1,
+                iw = (s.ow - 1) * stride + (s.kw - 1) * dilation + 1;
+  s.in_batch = ih * iw * s.c, s.in_row = stride * iw * s.c, s.in_col = stride * s.c, s.in_tap_row = dilation * iw * s.c,
+  s.in_tap_col = dilation * s.c;
   s.out_col = s.c, s.out_row = s.ow * s.c, s.out_batch = s.oh * s.ow * s.c;
   Expr& e = s.epilogue.expr;
   e.binary(PointOp::add, e.input(0), e.input(1));
@@ -174,11 +184,15 @@ void check_depthwise(const Target& target, Random& random, const Schedule& sched
           double sum = double{bias[c]};
           for (int64_t i = 0; i < s.kh; ++i)
             for (int64_t j = 0; j < s.kw; ++j)
-              sum += double{in[b * s.in_batch + ((y * stride + i * dilation) * iw + x * stride + j * dilation) * s.c + c]} * double{w[(i * s.kw + j) * s.c + c]};
+              sum +=
+                  double{
+                      in[b * s.in_batch + ((y * stride + i * dilation) * iw + x * stride + j * dilation) * s.c + c]} *
+                  double{w[(i * s.kw + j) * s.c + c]};
           worst = std::max(worst, std::abs(sum - double{out[((b * s.oh + y) * s.ow + x) * s.c + c]}));
         }
   // At most 12 products below 2.5 each.
-  EXPECT_LE(worst, 1.2e-7 * 12 * 32) << to_string(KernelSpec(s)) << " | " << to_string(schedule) << " on " << to_string(target);
+  EXPECT_LE(worst, 1.2e-7 * 12 * 32) << to_string(KernelSpec(s)) << " | " << to_string(schedule) << " on "
+                                     << to_string(target);
   EXPECT_TRUE(out.intact());
 }
 

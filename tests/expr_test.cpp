@@ -75,13 +75,13 @@ TEST(KernelSpec, TextNamesEveryField) {
   norm_with([](NormSpec& s) { s.epilogue = {identity_expr(), {{DType::f32, {1, 2, 0}}}}; });
 
   WindowSpec window;
-  int64_t WindowSpec::*const fields[] = {
-      &WindowSpec::batch,    &WindowSpec::ih,       &WindowSpec::iw,         &WindowSpec::oh,
-      &WindowSpec::ow,       &WindowSpec::c,        &WindowSpec::kh,         &WindowSpec::kw,
-      &WindowSpec::stride_h, &WindowSpec::stride_w, &WindowSpec::dilation_h, &WindowSpec::dilation_w,
-      &WindowSpec::pad_top,  &WindowSpec::pad_left, &WindowSpec::divisor,    &WindowSpec::in_batch,
-      &WindowSpec::in_row,   &WindowSpec::in_col,   &WindowSpec::out_batch,  &WindowSpec::out_row,
-      &WindowSpec::out_col};
+  int64_t WindowSpec::*const fields[] = {&WindowSpec::batch,     &WindowSpec::ih,         &WindowSpec::iw,
+                                         &WindowSpec::oh,        &WindowSpec::ow,         &WindowSpec::c,
+                                         &WindowSpec::kh,        &WindowSpec::kw,         &WindowSpec::stride_h,
+                                         &WindowSpec::stride_w,  &WindowSpec::dilation_h, &WindowSpec::dilation_w,
+                                         &WindowSpec::pad_top,   &WindowSpec::pad_left,   &WindowSpec::divisor,
+                                         &WindowSpec::in_batch,  &WindowSpec::in_row,     &WindowSpec::in_col,
+                                         &WindowSpec::out_batch, &WindowSpec::out_row,    &WindowSpec::out_col};
   add(window);
   for (const auto field : fields) {
     WindowSpec s = window;

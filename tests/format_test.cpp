@@ -14,7 +14,7 @@ fb::ModelT small_model() {
   fb::ModelT m;
   m.version = kFormatVersion;
   m.op_names = {"aten.relu.default", "aten.add.Tensor"};
-  const auto value = [&](const char* name, std::vector<int64_t> dims, int segment) {
+  const auto value = [&](const char* name, const std::vector<int64_t>& dims, int segment) {
     auto v = std::make_unique<fb::ValueT>();
     v->name = name;
     for (int64_t d : dims) v->dims.emplace_back(d, -1);
@@ -115,8 +115,14 @@ TEST(Format, RefusesWhatDoesNotFit) {
       {"output never computed", [](fb::ModelT& m) { m.nodes.pop_back(); }},
       {"no outputs", [](fb::ModelT& m) { m.outputs.clear(); }},
       {"negative dim", [](fb::ModelT& m) { m.values[0]->dims[0] = fb::Dim(-1, -1); }},
-      {"dims overflow", [](fb::ModelT& m) { m.values[0]->dims = {fb::Dim(1ll << 40, -1), fb::Dim(1ll << 40, -1)}; }},
-      {"dims overflow beside a zero", [](fb::ModelT& m) { m.values[0]->dims = {fb::Dim(0, -1), fb::Dim(1ll << 40, -1), fb::Dim(1ll << 40, -1)}; }},
+      {"dims overflow",
+       [](fb::ModelT& m) {
+         m.values[0]->dims = {fb::Dim(1ll << 40, -1), fb::Dim(1ll << 40, -1)};
+       }},
+      {"dims overflow beside a zero",
+       [](fb::ModelT& m) {
+         m.values[0]->dims = {fb::Dim(0, -1), fb::Dim(1ll << 40, -1), fb::Dim(1ll << 40, -1)};
+       }},
       {"too many dims", [](fb::ModelT& m) { m.values[0]->dims.assign(9, fb::Dim(1, -1)); }},
       {"unknown symbol", [](fb::ModelT& m) { m.values[0]->dims[0] = fb::Dim(2, 0); }},
       {"two of one name", [](fb::ModelT& m) { m.values[3]->name = "x"; }},
@@ -125,8 +131,14 @@ TEST(Format, RefusesWhatDoesNotFit) {
       {"segment not aligned", [](fb::ModelT& m) { m.segments[0]->offset = 4; }},
       {"segment offset overflows", [](fb::ModelT& m) { m.segments[0]->offset = ~0ull - 63; }},
       {"unknown segment", [](fb::ModelT& m) { m.values[1]->segment = 1; }},
-      {"hash of another length", [](fb::ModelT& m) { m.segments[0]->sha256 = {1, 2, 3}; }},
-      {"data of another size", [](fb::ModelT& m) { m.values[0]->data = {1, 2, 3}; }},
+      {"hash of another length",
+       [](fb::ModelT& m) {
+         m.segments[0]->sha256 = {1, 2, 3};
+       }},
+      {"data of another size",
+       [](fb::ModelT& m) {
+         m.values[0]->data = {1, 2, 3};
+       }},
   };
   for (const Spoiled& c : cases) {
     fb::ModelT model = small_model();

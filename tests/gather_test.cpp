@@ -33,13 +33,12 @@ void check_random(const Target& target, Random& random, DType dtype, DType index
   for (int64_t i = 0; i < index.size(); ++i) {
     index[i] = static_cast<Index>(pick(random, -s.rows, s.rows - 1));
     if (pick(random, 0, 15)) continue;
-    const Index bad[] = {
-        static_cast<Index>(s.rows),
-        static_cast<Index>(-s.rows - 1),
-        std::numeric_limits<Index>::max(),
-        std::numeric_limits<Index>::min(),
-        static_cast<Index>(sizeof(Index) == 8 ? (int64_t{1} << 32) : s.rows),
-        static_cast<Index>(sizeof(Index) == 8 ? (int64_t{-3} * (int64_t{1} << 32)) : -s.rows - 2)};
+    const Index bad[] = {static_cast<Index>(s.rows),
+                         static_cast<Index>(-s.rows - 1),
+                         std::numeric_limits<Index>::max(),
+                         std::numeric_limits<Index>::min(),
+                         static_cast<Index>(sizeof(Index) == 8 ? (int64_t{1} << 32) : s.rows),
+                         static_cast<Index>(sizeof(Index) == 8 ? (int64_t{-3} * (int64_t{1} << 32)) : -s.rows - 2)};
     index[i] = bad[pick(random, 0, 5)];
     hostile |= i % s.index_stride == 0;
   }
@@ -50,8 +49,8 @@ void check_random(const Target& target, Random& random, DType dtype, DType index
   kernel.allow(out.data(), out.bytes());
   kernel.allow(index.data(), index.bytes());
   kernel.allow(status_word.data(), 4);
-  const Status status = kernel.run({out.data(), table.data(), index.data(), status_word.data()},
-                                   static_cast<int>(pick(random, 1, 3)));
+  const Status status =
+      kernel.run({out.data(), table.data(), index.data(), status_word.data()}, static_cast<int>(pick(random, 1, 3)));
   ASSERT_TRUE(status.ok()) << status.error().message << " " << to_string(KernelSpec(s));
   EXPECT_EQ(status_word[0], hostile ? kStatusBadIndex : kStatusOk);
   for (int64_t o = 0; o < s.outer; ++o) {

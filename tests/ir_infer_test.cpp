@@ -12,7 +12,9 @@ namespace {
 class Infer : public ::testing::Test {
  protected:
   ValueId f(const Ints& shape, DType dtype = DType::f32) { return graph.add_value("x", dtype, shape_of(shape)); }
-  std::string shape(const Result<ValueId>& r) { return r.ok() ? to_string(graph.value(*r).shape) : "error: " + r.error().message; }
+  std::string shape(const Result<ValueId>& r) {
+    return r.ok() ? to_string(graph.value(*r).shape) : "error: " + r.error().message;
+  }
   static bool fails(const Result<ValueId>& r, const char* what) {
     if (r.ok()) return false;
     EXPECT_NE(r.error().message.find(what), std::string::npos) << r.error().message;
@@ -70,7 +72,8 @@ TEST_F(Infer, ReductionsAndNorms) {
 }
 
 TEST_F(Infer, AttentionAndGather) {
-  EXPECT_EQ(shape(b.attention(f({2, 4, 3, 8}), f({2, 4, 5, 8}), f({2, 4, 5, 6}), f({1, 5}, DType::boolean), {})), "2x4x3x6");
+  EXPECT_EQ(shape(b.attention(f({2, 4, 3, 8}), f({2, 4, 5, 8}), f({2, 4, 5, 6}), f({1, 5}, DType::boolean), {})),
+            "2x4x3x6");
   EXPECT_TRUE(fails(b.attention(f({3, 8}), f({5, 7}), f({5, 6}), kNoValue, {}), "last size"));
   EXPECT_TRUE(fails(b.attention(f({3, 8}), f({5, 8}), f({4, 6}), kNoValue, {}), "length"));
   EXPECT_TRUE(fails(b.attention(f({3, 8}), f({5, 8}), f({5, 6}), f({2, 5}), {}), "mask"));
@@ -142,7 +145,7 @@ TEST(BindSymbols, NamesWhatIsMissingUnknownOrOutOfRange) {
   const ValueId y = s.op("aten.relu.default", {x}, {1, 1});
   s.graph.value(y).shape = s.graph.value(x).shape;
   s.output(y, "y");
-  const auto message = [&](std::map<std::string, int64_t> dims) {
+  const auto message = [&](const std::map<std::string, int64_t>& dims) {
     const auto g = bind_symbols(s.graph, dims);
     if (g.ok()) return std::string();
     EXPECT_EQ(g.error().code, ErrorCode::bad_option);

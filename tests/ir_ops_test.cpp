@@ -61,15 +61,16 @@ TEST(OpTable, RowsAreUniqueAndSorted) {
   EXPECT_NE(op_table_text().find("  aten.relu.default\n"), std::string::npos);
 }
 
-#ifndef __EMSCRIPTEN__  // reads the source tree
+#ifndef __EMSCRIPTEN__  // reads the source tree, in which CTest runs
 TEST(OpTable, TheExportersListIsTheTable) {
-  const std::string here = __FILE__;
-  std::ifstream file(here.substr(0, here.rfind("tests/")) + "py-sdk/wasmkiln/opset.txt");
-  ASSERT_TRUE(file.good());
+  std::ifstream file("py-sdk/wasmkiln/opset.txt");
+  ASSERT_TRUE(file.good()) << "run from the root of the source tree";
   std::set<std::string, std::less<>> listed;
   for (std::string name; file >> name;) listed.insert(name);
-  for (const OpRow& row : op_table()) EXPECT_TRUE(listed.count(row.name)) << row.name << " is missing in py-sdk/wasmkiln/opset.txt";
-  EXPECT_EQ(listed.size(), op_table().size()) << "py-sdk/wasmkiln/opset.txt lists operators that the table does not have";
+  for (const OpRow& row : op_table())
+    EXPECT_TRUE(listed.count(row.name)) << row.name << " is missing in py-sdk/wasmkiln/opset.txt";
+  EXPECT_EQ(listed.size(), op_table().size())
+      << "py-sdk/wasmkiln/opset.txt lists operators that the table does not have";
 }
 #endif
 
@@ -86,18 +87,27 @@ TEST(PointwiseOps, UnaryFormulas) {
   const UnaryCase cases[] = {
       {"aten.relu.default", {}, [](double x) { return std::max(x, 0.0); }},
       {"aten.relu6.default", {}, [&](double x) { return clip(x, 0, 6); }},
-      {"aten.gelu.default", {{"approximate", std::string("none")}}, [](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }},
-      {"aten.gelu.default", {{"approximate", std::string("tanh")}},
+      {"aten.gelu.default",
+       {{"approximate", std::string("none")}},
+       [](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }},
+      {"aten.gelu.default",
+       {{"approximate", std::string("tanh")}},
        [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }},
       {"aten.silu.default", {}, [&](double x) { return x * sigmoid(x); }},
       {"aten.hardswish.default", {}, [&](double x) { return x * clip(x + 3, 0, 6) / 6; }},
       {"aten.hardsigmoid.default", {}, [&](double x) { return clip(x + 3, 0, 6) / 6; }},
       {"aten.hardtanh.default", {{"min_val", -0.5}, {"max_val", 0.25}}, [&](double x) { return clip(x, -0.5, 0.25); }},
-      {"aten.clamp.default", {{"min", int64_t{0}}, {"max", std::monostate{}}}, [](double x) { return std::max(x, 0.0); }},
+      {"aten.clamp.default",
+       {{"min", int64_t{0}}, {"max", std::monostate{}}},
+       [](double x) { return std::max(x, 0.0); }},
       {"aten.leaky_relu.default", {{"negative_slope", 0.2}}, [](double x) { return x > 0 ? x : 0.2 * x; }},
       {"aten.elu.default", {{"alpha", 1.5}}, [](double x) { return x > 0 ? x : 1.5 * std::expm1(x); }},
-      {"aten.selu.default", {}, [](double x) { return 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * std::expm1(x)); }},
-      {"aten.celu.default", {{"alpha", 2.0}}, [](double x) { return std::max(x, 0.0) + std::min(0.0, 2 * std::expm1(x / 2)); }},
+      {"aten.selu.default",
+       {},
+       [](double x) { return 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * std::expm1(x)); }},
+      {"aten.celu.default",
+       {{"alpha", 2.0}},
+       [](double x) { return std::max(x, 0.0) + std::min(0.0, 2 * std::expm1(x / 2)); }},
       {"aten.softplus.default", {{"beta", 2.0}}, [](double x) { return std::log1p(std::exp(2 * x)) / 2; }},
       {"aten.mish.default", {}, [&](double x) { return x * std::tanh(softplus(x)); }},
       {"aten.log_sigmoid.default", {}, [&](double x) { return std::log(sigmoid(x)); }},
@@ -136,7 +146,9 @@ TEST(PointwiseOps, PromotionFollowsPyTorch) {
   s.output(s.op("aten.where.ScalarOther", {b, f}, {2, 3}, {{"other", -1.5}}));
   s.output(s.op("aten.masked_fill.Scalar", {f, b}, {2, 3}, {{"value", 9.0}}));
   s.output(s.op("aten.rsub.Scalar", {f}, {2, 3}, {{"other", 1.0}, {"alpha", 2.0}}));
-  s.output(s.op("aten.bitwise_and.Tensor", {b, s.op("aten.lt.Tensor", {i, s.number(2, DType::i64)}, {3}, {}, DType::boolean)}, {2, 3}, {}, DType::boolean));
+  s.output(s.op("aten.bitwise_and.Tensor",
+                {b, s.op("aten.lt.Tensor", {i, s.number(2, DType::i64)}, {3}, {}, DType::boolean)}, {2, 3}, {},
+                DType::boolean));
   const Evaluation r = run(s);
   ASSERT_EQ(r.outputs.size(), 10u);
   const auto &fd = r.bindings.inputs[0].data, &id = r.bindings.inputs[1].data, &bd = r.bindings.inputs[2].data;
@@ -160,7 +172,8 @@ TEST(PointwiseOps, PromotionFollowsPyTorch) {
 TEST(LayoutOps, SlicesCountFromTheEnd) {
   SourceGraph s;
   const ValueId x = s.input({4, 7});
-  s.output(s.op("aten.slice.Tensor", {x}, {4, 3}, {{"dim", int64_t{-1}}, {"start", int64_t{-6}}, {"end", int64_t{-1}}, {"step", int64_t{2}}}));
+  s.output(s.op("aten.slice.Tensor", {x}, {4, 3},
+                {{"dim", int64_t{-1}}, {"start", int64_t{-6}}, {"end", int64_t{-1}}, {"step", int64_t{2}}}));
   s.output(s.op("aten.select.int", {x}, {7}, {{"dim", int64_t{0}}, {"index", int64_t{-1}}}));
   s.output(s.op("aten.flip.default", {x}, {4, 7}, {{"dims", Ints{1}}}));
   s.output(s.op("aten.constant_pad_nd.default", {x}, {5, 6}, {{"pad", Ints{-2, 1, 0, 1}}, {"value", 3.0}}));
@@ -186,7 +199,8 @@ TEST(LayoutOps, SlicesCountFromTheEnd) {
 TEST(LayoutOps, SplitsComputeOnlyWhatIsRead) {
   SourceGraph s;
   const ValueId x = s.input({5, 4});
-  const auto parts = s.ops("aten.split.Tensor", {x}, {{2, 4}, {2, 4}, {1, 4}}, {{"split_size", int64_t{2}}, {"dim", int64_t{0}}});
+  const auto parts =
+      s.ops("aten.split.Tensor", {x}, {{2, 4}, {2, 4}, {1, 4}}, {{"split_size", int64_t{2}}, {"dim", int64_t{0}}});
   s.output(s.op("aten.cat.default", {parts[2], parts[0]}, {3, 4}, {{"dim", int64_t{-2}}}));
   const auto graph = legalize(s.graph);
   ASSERT_TRUE(graph.ok()) << graph.error().message;
@@ -203,8 +217,12 @@ TEST(ContractionOps, TransposedConvolutionScatters) {
   SourceGraph s;
   const ValueId x = s.input({1, groups * ci, h, w}), weight = s.weight({groups * ci, co, k, k});
   s.output(s.op("aten.convolution.default", {x, weight, kNoValue}, {1, groups * co, oh, ow},
-                {{"stride", Ints{stride, stride}}, {"padding", Ints{pad, pad}}, {"dilation", Ints{1, 1}}, {"transposed", true},
-                 {"output_padding", Ints{extra, extra}}, {"groups", groups}}));
+                {{"stride", Ints{stride, stride}},
+                 {"padding", Ints{pad, pad}},
+                 {"dilation", Ints{1, 1}},
+                 {"transposed", true},
+                 {"output_padding", Ints{extra, extra}},
+                 {"groups", groups}}));
   const Evaluation r = run(s);
   ASSERT_EQ(r.outputs.size(), 1u);
   std::vector<double> expected(static_cast<size_t>(groups * co * oh * ow), 0);
@@ -231,7 +249,8 @@ TEST(ContractionOps, VectorsAndScaledSums) {
   s.output(s.op("aten.addmm.default", {c, a, b}, {3, 5}, {{"beta", 0.5}, {"alpha", int64_t{2}}}));
   const Evaluation r = run(s);
   ASSERT_EQ(r.outputs.size(), 3u);
-  const auto &A = r.bindings.inputs[0].data, &V = r.bindings.inputs[1].data, &B = r.bindings.inputs[2].data, &C = r.bindings.inputs[3].data;
+  const auto &A = r.bindings.inputs[0].data, &V = r.bindings.inputs[1].data, &B = r.bindings.inputs[2].data,
+             &C = r.bindings.inputs[3].data;
   double dot = 0, mv = 0, mm = 0;
   for (size_t k = 0; k < 4; ++k) dot += V[k] * V[k], mv += A[8 + k] * V[k], mm += A[4 + k] * B[k * 5 + 3];
   EXPECT_NEAR(r.outputs[0].data[2], mv, 1e-12);
@@ -241,44 +260,57 @@ TEST(ContractionOps, VectorsAndScaledSums) {
 
 TEST(GatherOps, IndexingWithSeveralTensors) {
   SourceGraph s;
-  const ValueId x = s.input({4, 4, 5}), i = s.input({2, 1}, DType::i64), j = s.input({3}, DType::i64), g = s.input({4, 2, 5}, DType::i64);
+  const ValueId x = s.input({4, 4, 5}), i = s.input({2, 1}, DType::i64), j = s.input({3}, DType::i64),
+                g = s.input({4, 2, 5}, DType::i64);
   s.output(s.op("aten.index.Tensor", {x, i, j}, {2, 3, 5}));
   s.output(s.op("aten.index.Tensor", {x, j, kNoValue, i}, {2, 3, 4}));
   s.output(s.op("aten.gather.default", {x, g}, {4, 2, 5}, {{"dim", int64_t{1}}}));
   s.output(s.op("aten.index_select.default", {x, j}, {4, 3, 5}, {{"dim", int64_t{1}}}));
   const Evaluation r = run(s);
   ASSERT_EQ(r.outputs.size(), 4u);
-  const auto at = [&](int64_t a, int64_t b, int64_t c) { return r.bindings.inputs[0].data[static_cast<size_t>((a * 4 + b) * 5 + c)]; };
-  const auto whole = [&](int input, int64_t n) { return static_cast<int64_t>(r.bindings.inputs[static_cast<size_t>(input)].data[static_cast<size_t>(n)]); };
+  const auto at = [&](int64_t a, int64_t b, int64_t c) {
+    return r.bindings.inputs[0].data[static_cast<size_t>((a * 4 + b) * 5 + c)];
+  };
+  const auto whole = [&](int input, int64_t n) {
+    return static_cast<int64_t>(r.bindings.inputs[static_cast<size_t>(input)].data[static_cast<size_t>(n)]);
+  };
   for (int64_t p = 0; p < 2; ++p)
     for (int64_t q = 0; q < 3; ++q) {
-      for (int64_t c = 0; c < 5; ++c) EXPECT_EQ(r.outputs[0].data[static_cast<size_t>((p * 3 + q) * 5 + c)], at(whole(1, p), whole(2, q), c));
-      for (int64_t c = 0; c < 4; ++c) EXPECT_EQ(r.outputs[1].data[static_cast<size_t>((p * 3 + q) * 4 + c)], at(whole(2, q), c, whole(1, p)));
+      for (int64_t c = 0; c < 5; ++c)
+        EXPECT_EQ(r.outputs[0].data[static_cast<size_t>((p * 3 + q) * 5 + c)], at(whole(1, p), whole(2, q), c));
+      for (int64_t c = 0; c < 4; ++c)
+        EXPECT_EQ(r.outputs[1].data[static_cast<size_t>((p * 3 + q) * 4 + c)], at(whole(2, q), c, whole(1, p)));
     }
   for (int64_t n = 0; n < 40; ++n) EXPECT_EQ(r.outputs[2].data[static_cast<size_t>(n)], at(n / 10, whole(3, n), n % 5));
-  for (int64_t n = 0; n < 60; ++n) EXPECT_EQ(r.outputs[3].data[static_cast<size_t>(n)], at(n / 15, whole(2, n / 5 % 3), n % 5));
+  for (int64_t n = 0; n < 60; ++n)
+    EXPECT_EQ(r.outputs[3].data[static_cast<size_t>(n)], at(n / 15, whole(2, n / 5 % 3), n % 5));
 }
 
 TEST(NormOps, BatchGroupAndVariance) {
   SourceGraph s;
   const ValueId x = s.input({2, 6, 3, 5});
-  const ValueId gamma = s.weight({6}, "gamma"), beta = s.weight({6}, "beta"), mean = s.weight({6}, "mean"), var = s.weight({6}, "var");
-  s.output(s.ops("aten._native_batch_norm_legit_no_training.default", {x, gamma, beta, mean, var}, {{2, 6, 3, 5}, {0}, {0}},
-                 {{"momentum", 0.1}, {"eps", 1e-3}})[0]);
-  s.output(s.op("aten.group_norm.default", {x, gamma, kNoValue}, {2, 6, 3, 5}, {{"num_groups", int64_t{3}}, {"eps", 1e-5}}));
-  s.output(s.op("aten.var.correction", {x}, {2, 6}, {{"dim", Ints{2, 3}}, {"correction", int64_t{1}}, {"keepdim", false}}));
+  const ValueId gamma = s.weight({6}, "gamma"), beta = s.weight({6}, "beta"), mean = s.weight({6}, "mean"),
+                var = s.weight({6}, "var");
+  s.output(s.ops("aten._native_batch_norm_legit_no_training.default", {x, gamma, beta, mean, var},
+                 {{2, 6, 3, 5}, {0}, {0}}, {{"momentum", 0.1}, {"eps", 1e-3}})[0]);
+  s.output(
+      s.op("aten.group_norm.default", {x, gamma, kNoValue}, {2, 6, 3, 5}, {{"num_groups", int64_t{3}}, {"eps", 1e-5}}));
+  s.output(
+      s.op("aten.var.correction", {x}, {2, 6}, {{"dim", Ints{2, 3}}, {"correction", int64_t{1}}, {"keepdim", false}}));
   const Evaluation r = run(s);
   ASSERT_EQ(r.outputs.size(), 3u);
   const auto& xd = r.bindings.inputs[0].data;
   const auto w = [&](int segment, int64_t c) { return r.bindings.weights.at(segment).data[static_cast<size_t>(c)]; };
   for (int64_t n = 0; n < 180; ++n) {
     const int64_t c = n / 15 % 6;
-    EXPECT_NEAR(r.outputs[0].data[static_cast<size_t>(n)], (xd[static_cast<size_t>(n)] - w(2, c)) / std::sqrt(w(3, c) + 1e-3) * w(0, c) + w(1, c), 1e-6);
+    EXPECT_NEAR(r.outputs[0].data[static_cast<size_t>(n)],
+                (xd[static_cast<size_t>(n)] - w(2, c)) / std::sqrt(w(3, c) + 1e-3) * w(0, c) + w(1, c), 1e-6);
     double sum = 0, squares = 0;
     const int64_t group = n / 30 * 30;
     for (int64_t k = 0; k < 30; ++k) sum += xd[static_cast<size_t>(group + k)] / 30;
     for (int64_t k = 0; k < 30; ++k) squares += std::pow(xd[static_cast<size_t>(group + k)] - sum, 2) / 30;
-    EXPECT_NEAR(r.outputs[1].data[static_cast<size_t>(n)], (xd[static_cast<size_t>(n)] - sum) / std::sqrt(squares + 1e-5) * w(0, c), 1e-6);
+    EXPECT_NEAR(r.outputs[1].data[static_cast<size_t>(n)],
+                (xd[static_cast<size_t>(n)] - sum) / std::sqrt(squares + 1e-5) * w(0, c), 1e-6);
   }
   double m = 0, v = 0;
   for (size_t k = 0; k < 15; ++k) m += xd[15 + k] / 15;
@@ -289,15 +321,18 @@ TEST(NormOps, BatchGroupAndVariance) {
 TEST(WindowOps, CeilModeAndAdaptive) {
   SourceGraph s;
   const ValueId x = s.input({1, 2, 6, 5});
-  s.output(s.op("aten.max_pool2d.default", {x}, {1, 2, 3, 2}, {{"kernel_size", Ints{3, 3}}, {"stride", Ints{2, 2}}, {"ceil_mode", true}}));
-  s.output(s.op("aten.avg_pool2d.default", {x}, {1, 2, 3, 3}, {{"kernel_size", Ints{2}}, {"stride", Ints{}}, {"ceil_mode", true}}));
+  s.output(s.op("aten.max_pool2d.default", {x}, {1, 2, 3, 2},
+                {{"kernel_size", Ints{3, 3}}, {"stride", Ints{2, 2}}, {"ceil_mode", true}}));
+  s.output(s.op("aten.avg_pool2d.default", {x}, {1, 2, 3, 3},
+                {{"kernel_size", Ints{2}}, {"stride", Ints{}}, {"ceil_mode", true}}));
   s.output(s.op("aten.adaptive_avg_pool2d.default", {x}, {1, 2, 3, 5}, {{"output_size", Ints{3, 5}}}));
   const Evaluation r = run(s);
   ASSERT_EQ(r.outputs.size(), 3u);
   const auto& d = r.bindings.inputs[0].data;
-  EXPECT_EQ(r.outputs[0].data[4], *std::max_element(d.begin() + 20, d.begin() + 23) > *std::max_element(d.begin() + 25, d.begin() + 28)
-                                      ? *std::max_element(d.begin() + 20, d.begin() + 23)
-                                      : *std::max_element(d.begin() + 25, d.begin() + 28));
+  EXPECT_EQ(r.outputs[0].data[4],
+            *std::max_element(d.begin() + 20, d.begin() + 23) > *std::max_element(d.begin() + 25, d.begin() + 28)
+                ? *std::max_element(d.begin() + 20, d.begin() + 23)
+                : *std::max_element(d.begin() + 25, d.begin() + 28));
   EXPECT_NEAR(r.outputs[1].data[2], (d[4] + d[9]) / 2, 1e-12);  // a column over the end does not count
   EXPECT_NEAR(r.outputs[2].data[1], (d[1] + d[6]) / 2, 1e-12);
 }
@@ -305,7 +340,8 @@ TEST(WindowOps, CeilModeAndAdaptive) {
 TEST(AttentionOps, GroupedHeadsAndMasks) {
   SourceGraph s;
   const ValueId q = s.input({1, 4, 3, 8}), k = s.input({1, 2, 5, 8}), v = s.input({1, 2, 5, 6}), mask = s.input({3, 5});
-  s.output(s.op("aten.scaled_dot_product_attention.default", {q, k, v, mask}, {1, 4, 3, 6}, {{"scale", std::monostate{}}, {"enable_gqa", true}}));
+  s.output(s.op("aten.scaled_dot_product_attention.default", {q, k, v, mask}, {1, 4, 3, 6},
+                {{"scale", std::monostate{}}, {"enable_gqa", true}}));
   const Evaluation r = run(s);
   ASSERT_EQ(r.outputs.size(), 1u);
   const auto& in = r.bindings.inputs;
@@ -313,7 +349,9 @@ TEST(AttentionOps, GroupedHeadsAndMasks) {
   double sum = 0, mixed = 0;
   for (int64_t j = 0; j < 5; ++j) {
     double dot = 0;
-    for (int64_t e = 0; e < 8; ++e) dot += in[0].data[static_cast<size_t>((head * 3 + row) * 8 + e)] * in[1].data[static_cast<size_t>((5 + j) * 8 + e)];
+    for (int64_t e = 0; e < 8; ++e)
+      dot +=
+          in[0].data[static_cast<size_t>((head * 3 + row) * 8 + e)] * in[1].data[static_cast<size_t>((5 + j) * 8 + e)];
     const double p = std::exp(dot / std::sqrt(8.0) + in[3].data[static_cast<size_t>(row * 5 + j)]);
     sum += p, mixed += p * in[2].data[static_cast<size_t>((5 + j) * 6 + 4)];
   }
@@ -322,9 +360,11 @@ TEST(AttentionOps, GroupedHeadsAndMasks) {
 
 TEST(CreateOps, RampsFillsAndTriangles) {
   SourceGraph s;
-  s.output(s.op("aten.arange.start_step", {}, {4}, {{"start", int64_t{3}}, {"end", int64_t{-4}}, {"step", int64_t{-2}}}, DType::i64));
+  s.output(s.op("aten.arange.start_step", {}, {4}, {{"start", int64_t{3}}, {"end", int64_t{-4}}, {"step", int64_t{-2}}},
+                DType::i64));
   s.output(s.op("aten.full.default", {}, {2, 3}, {{"size", Ints{2, 3}}, {"fill_value", true}}, DType::boolean));
-  s.output(s.op("aten.tril.default", {s.op("aten.ones.default", {}, {3, 4}, {{"size", Ints{3, 4}}})}, {3, 4}, {{"diagonal", int64_t{1}}}));
+  s.output(s.op("aten.tril.default", {s.op("aten.ones.default", {}, {3, 4}, {{"size", Ints{3, 4}}})}, {3, 4},
+                {{"diagonal", int64_t{1}}}));
   const Evaluation r = run(s);
   ASSERT_EQ(r.outputs.size(), 3u);
   EXPECT_EQ(r.outputs[0].data, (std::vector<double>{3, 1, -1, -3}));
@@ -339,8 +379,9 @@ TEST(Unsupported, OneErrorListsEveryNode) {
   const ValueId x = s.input({2, 3});
   const ValueId a = s.op("aten.made_up.default", {x, kNoValue}, {2, 3});
   const ValueId b = s.op("aten.relu.default", {a}, {2, 3});
-  const ValueId c = s.op("aten.avg_pool2d.default", {s.input({1, 1, 5, 5})}, {1, 1, 3, 3},
-                         {{"kernel_size", Ints{2, 2}}, {"padding", Ints{1, 1}}, {"stride", Ints{2, 2}}, {"ceil_mode", true}});
+  const ValueId c =
+      s.op("aten.avg_pool2d.default", {s.input({1, 1, 5, 5})}, {1, 1, 3, 3},
+           {{"kernel_size", Ints{2, 2}}, {"padding", Ints{1, 1}}, {"stride", Ints{2, 2}}, {"ceil_mode", true}});
   s.output(s.op("aten.other.default", {b, c}, {1}));
   s.output(c);
   const auto graph = legalize(s.graph);
@@ -355,7 +396,8 @@ TEST(Unsupported, OneErrorListsEveryNode) {
 
 TEST(Unsupported, AReadOutputThatIsNotComputedIsNamed) {
   SourceGraph s;
-  const auto out = s.ops("aten.max_pool2d_with_indices.default", {s.input({1, 1, 4, 4})}, {{1, 1, 2, 2}, {1, 1, 2, 2}}, {{"kernel_size", Ints{2, 2}}});
+  const auto out = s.ops("aten.max_pool2d_with_indices.default", {s.input({1, 1, 4, 4})}, {{1, 1, 2, 2}, {1, 1, 2, 2}},
+                         {{"kernel_size", Ints{2, 2}}});
   s.output(out[0]);
   EXPECT_EQ(error_of(s), "");
   s.output(s.op("aten.add.Tensor", {out[1], out[1]}, {1, 1, 2, 2}));
@@ -369,29 +411,104 @@ TEST(Hostile, ContradictionsAreErrors) {
     const std::string message = error_of(s);
     EXPECT_NE(message.find(what), std::string::npos) << "got: " << message;
   };
-  expect([](SourceGraph& s) { s.output(s.op("aten.relu.default", {s.input({2})}, {3})); }, "the file gives its output as");
+  expect([](SourceGraph& s) { s.output(s.op("aten.relu.default", {s.input({2})}, {3})); },
+         "the file gives its output as");
   expect([](SourceGraph& s) { s.output(s.op("aten.relu.default", {}, {3})); }, "operand 0 is missing");
-  expect([](SourceGraph& s) { s.output(s.op("aten.linear.default", {s.input({2, 3}), s.input({4, 5}), kNoValue}, {2, 4})); }, "inner sizes differ");
-  expect([](SourceGraph& s) { s.output(s.op("aten.permute.default", {s.input({2, 3})}, {3, 2}, {{"dims", Ints{0, 0}}})); }, "appears twice");
-  expect([](SourceGraph& s) { s.output(s.op("aten.view.default", {s.input({2, 3})}, {7}, {{"size", Ints{7}}})); }, "cannot view 2x3 as 7");
-  expect([](SourceGraph& s) { s.output(s.op("aten.gelu.default", {s.input({2})}, {2}, {{"approximate", int64_t{3}}})); }, "should be a string");
-  expect([](SourceGraph& s) { s.input({int64_t{1} << 40, int64_t{1} << 40}); s.output(s.op("aten.ones.default", {}, {1})); }, "impossible shape");
-  expect([](SourceGraph& s) { s.output(s.op("aten.expand.default", {s.input({1})}, {int64_t{1} << 50}, {{"size", Ints{int64_t{1} << 50}}})); }, "too large");
+  expect(
+      [](SourceGraph& s) {
+        s.output(s.op("aten.linear.default", {s.input({2, 3}), s.input({4, 5}), kNoValue}, {2, 4}));
+      },
+      "inner sizes differ");
+  expect(
+      [](SourceGraph& s) {
+        s.output(s.op("aten.permute.default", {s.input({2, 3})}, {3, 2}, {{"dims", Ints{0, 0}}}));
+      },
+      "appears twice");
+  expect(
+      [](SourceGraph& s) {
+        s.output(s.op("aten.view.default", {s.input({2, 3})}, {7}, {{"size", Ints{7}}}));
+      },
+      "cannot view 2x3 as 7");
+  expect(
+      [](SourceGraph& s) {
+        s.output(s.op("aten.gelu.default", {s.input({2})}, {2}, {{"approximate", int64_t{3}}}));
+      },
+      "should be a string");
+  expect(
+      [](SourceGraph& s) {
+        s.input({int64_t{1} << 40, int64_t{1} << 40});
+        s.output(s.op("aten.ones.default", {}, {1}));
+      },
+      "impossible shape");
+  expect(
+      [](SourceGraph& s) {
+        s.output(s.op("aten.expand.default", {s.input({1})}, {int64_t{1} << 50}, {{"size", Ints{int64_t{1} << 50}}}));
+      },
+      "too large");
 }
 
-/// Random nodes of every operator: absurd attributes, wrong ranks and types. Anything but an answer is a failure (run it under ASan, too).
+/// Random nodes of every operator: absurd attributes, wrong ranks and types. Anything but an answer is a failure (run
+/// it under ASan, too).
 TEST(Hostile, RandomNodesNeverCrash) {
   std::mt19937_64 random(11);
   const auto pick = [&](auto n) { return static_cast<int64_t>(random() % static_cast<uint64_t>(n)); };
-  const Ints numbers{0, 1, 2, 3, -1, -2, 5, 7, 64, 65535, int64_t{1} << 31, -(int64_t{1} << 31), int64_t{1} << 62, INT64_MAX, INT64_MIN};
-  const char* names[] = {"dim", "dims", "size", "start", "end", "step", "stride", "padding", "dilation", "groups", "kernel_size", "output_size", "index",
-                         "pad", "value", "alpha", "other", "keepdim", "ceil_mode", "transposed", "output_padding", "exponent", "normalized_shape",
-                         "split_size", "split_sizes", "chunks", "repeats", "shifts", "upscale_factor", "downscale_factor", "num_groups", "diagonal",
-                         "fill_value", "scale", "is_causal", "enable_gqa", "eps", "correction", "ord", "length", "dim0", "dim1", "start_dim", "end_dim",
-                         "divisor_override", "self", "min", "max", "approximate", "rounding_mode"};
+  const Ints numbers{
+      0,         1,        2, 3, -1, -2, 5, 7, 64, 65535, int64_t{1} << 31, -(int64_t{1} << 31), int64_t{1} << 62,
+      INT64_MAX, INT64_MIN};
+  const char* names[] = {"dim",
+                         "dims",
+                         "size",
+                         "start",
+                         "end",
+                         "step",
+                         "stride",
+                         "padding",
+                         "dilation",
+                         "groups",
+                         "kernel_size",
+                         "output_size",
+                         "index",
+                         "pad",
+                         "value",
+                         "alpha",
+                         "other",
+                         "keepdim",
+                         "ceil_mode",
+                         "transposed",
+                         "output_padding",
+                         "exponent",
+                         "normalized_shape",
+                         "split_size",
+                         "split_sizes",
+                         "chunks",
+                         "repeats",
+                         "shifts",
+                         "upscale_factor",
+                         "downscale_factor",
+                         "num_groups",
+                         "diagonal",
+                         "fill_value",
+                         "scale",
+                         "is_causal",
+                         "enable_gqa",
+                         "eps",
+                         "correction",
+                         "ord",
+                         "length",
+                         "dim0",
+                         "dim1",
+                         "start_dim",
+                         "end_dim",
+                         "divisor_override",
+                         "self",
+                         "min",
+                         "max",
+                         "approximate",
+                         "rounding_mode"};
   const auto shape = [&] {
     Ints s;
-    for (int64_t rank = pick(6); rank > 0; --rank) s.push_back(pick(20) == 0 ? int64_t{1} << (10 + pick(20)) : 1 + pick(6));
+    for (int64_t rank = pick(6); rank > 0; --rank)
+      s.push_back(pick(20) == 0 ? int64_t{1} << (10 + pick(20)) : 1 + pick(6));
     return s;
   };
   int accepted = 0;
@@ -410,20 +527,32 @@ TEST(Hostile, RandomNodesNeverCrash) {
         if (pick(3) == 0) continue;
         SourceAttr attr{name, std::monostate{}};
         switch (pick(6)) {
-          case 0: attr.value = numbers[static_cast<size_t>(pick(numbers.size()))]; break;
-          case 1: attr.value = pick(4); break;
-          case 2: attr.value = static_cast<double>(pick(9)) - 4.5; break;
-          case 3: attr.value = pick(2) == 0; break;
-          case 4: attr.value = std::string("floor"); break;
+          case 0:
+            attr.value = numbers[static_cast<size_t>(pick(numbers.size()))];
+            break;
+          case 1:
+            attr.value = pick(4);
+            break;
+          case 2:
+            attr.value = static_cast<double>(pick(9)) - 4.5;
+            break;
+          case 3:
+            attr.value = pick(2) == 0;
+            break;
+          case 4:
+            attr.value = std::string("floor");
+            break;
           default: {
             Ints list;
-            for (int64_t n = pick(5); n > 0; --n) list.push_back(pick(3) ? pick(4) : numbers[static_cast<size_t>(pick(numbers.size()))]);
+            for (int64_t n = pick(5); n > 0; --n)
+              list.push_back(pick(3) ? pick(4) : numbers[static_cast<size_t>(pick(numbers.size()))]);
             attr.value = list;
           }
         }
         attrs.push_back(attr);
       }
-      const auto out = s.ops(std::string(row.name), inputs, {pick(2) ? common : shape(), shape()}, attrs, static_cast<DType>(pick(4) ? 0 : pick(8)));
+      const auto out = s.ops(std::string(row.name), inputs, {pick(2) ? common : shape(), shape()}, attrs,
+                             static_cast<DType>(pick(4) ? 0 : pick(8)));
       s.output(out[0]);
       accepted += optimize(s.graph, {}).ok();
     }

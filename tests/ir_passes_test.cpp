@@ -13,11 +13,13 @@ namespace kiln::testing {
 namespace {
 
 int count(const Graph& graph, Op op) {
-  return static_cast<int>(std::count_if(graph.nodes.begin(), graph.nodes.end(), [&](const Node& n) { return n.op == op; }));
+  return static_cast<int>(
+      std::count_if(graph.nodes.begin(), graph.nodes.end(), [&](const Node& n) { return n.op == op; }));
 }
 
-/// The passes after legalize, with their invariants checked after each, and the same numbers before and after. Constants are folded
-/// in float32 and expressions keep float32 constants, while the interpreter computes in double: 1e-5 of numbers of order one.
+/// The passes after legalize, with their invariants checked after each, and the same numbers before and after.
+/// Constants are folded in float32 and expressions keep float32 constants, while the interpreter computes in double:
+/// 1e-5 of numbers of order one.
 Graph optimized(Graph graph, double tolerance = 1e-5) {
   const Bindings bindings = random_bindings(graph, 3);
   const auto before = interpret(graph, bindings);
@@ -59,9 +61,10 @@ TEST(BatchNorm, GoesIntoTheConvolution) {
     SourceGraph s;
     const ValueId x = s.input({1, 4, 7, 5}), w = s.weight({6, 2, 3, 3}), b = bias ? s.weight({6}, "b") : kNoValue;
     const ValueId y = s.op("aten.convolution.default", {x, w, b}, {1, 6, 5, 3}, {{"groups", int64_t{2}}});
-    const ValueId z = s.ops("aten._native_batch_norm_legit_no_training.default",
-                            {y, s.weight({6}, "gamma"), s.weight({6}, "beta"), s.weight({6}, "mean"), s.weight({6}, "var")},
-                            {{1, 6, 5, 3}, {0}, {0}}, {{"eps", 1e-3}})[0];
+    const ValueId z =
+        s.ops("aten._native_batch_norm_legit_no_training.default",
+              {y, s.weight({6}, "gamma"), s.weight({6}, "beta"), s.weight({6}, "mean"), s.weight({6}, "var")},
+              {{1, 6, 5, 3}, {0}, {0}}, {{"eps", 1e-3}})[0];
     s.output(s.op("aten.relu.default", {z}, {1, 6, 5, 3}), "y");
     const Graph g = optimized(s);
     ASSERT_EQ(count(g, Op::conv), 1);
@@ -87,9 +90,12 @@ TEST(BatchNorm, StaysWhenTheConvolutionIsReadTwice) {
 TEST(Padding, MovesIntoWindows) {
   SourceGraph s;
   const ValueId x = s.input({1, 2, 6, 7});
-  const ValueId p = s.op("aten.constant_pad_nd.default", {x}, {1, 2, 9, 8}, {{"pad", Ints{0, 1, 1, 2}}, {"value", 0.0}});
-  s.output(s.op("aten.convolution.default", {p, s.weight({4, 2, 3, 3}), kNoValue}, {1, 4, 4, 3}, {{"stride", Ints{2, 2}}}));
-  const ValueId low = s.op("aten.constant_pad_nd.default", {x}, {1, 2, 7, 8}, {{"pad", Ints{0, 1, 1, 0}}, {"value", -HUGE_VAL}});
+  const ValueId p =
+      s.op("aten.constant_pad_nd.default", {x}, {1, 2, 9, 8}, {{"pad", Ints{0, 1, 1, 2}}, {"value", 0.0}});
+  s.output(
+      s.op("aten.convolution.default", {p, s.weight({4, 2, 3, 3}), kNoValue}, {1, 4, 4, 3}, {{"stride", Ints{2, 2}}}));
+  const ValueId low =
+      s.op("aten.constant_pad_nd.default", {x}, {1, 2, 7, 8}, {{"pad", Ints{0, 1, 1, 0}}, {"value", -HUGE_VAL}});
   s.output(s.op("aten.max_pool2d.default", {low}, {1, 2, 6, 7}, {{"kernel_size", Ints{2}}, {"stride", Ints{1}}}));
   s.output(s.op("aten.avg_pool2d.default", {p}, {1, 2, 8, 7}, {{"kernel_size", Ints{2}}, {"stride", Ints{1}}}));
   const Graph g = optimized(s);
@@ -171,7 +177,8 @@ TEST(Constants, MaskArithmeticFolds) {
 TEST(Attention, PatternIsRecognised) {
   for (int form = 0; form < 6; ++form) {
     SourceGraph s;
-    const ValueId q = s.input({2, 3, 5, 8}), k = s.input({2, 3, 7, 8}), v = s.input({2, 3, 7, 4}), mask = s.input({2, 1, 1, 7});
+    const ValueId q = s.input({2, 3, 5, 8}), k = s.input({2, 3, 7, 8}), v = s.input({2, 3, 7, 4}),
+                  mask = s.input({2, 1, 1, 7});
     const ValueId hide = s.input({5, 7}, DType::boolean);
     const ValueId kt = s.op("aten.transpose.int", {k}, {2, 3, 8, 7}, {axis("dim0", -1), axis("dim1", -2)});
     const Ints scores{2, 3, 5, 7};
@@ -191,7 +198,8 @@ TEST(Attention, PatternIsRecognised) {
 TEST(Attention, IsNotSeenWhereTheScoresAreReadOtherwise) {
   SourceGraph s;
   const ValueId q = s.input({3, 5, 8}), k = s.input({3, 8, 7}), v = s.input({3, 7, 4});
-  const ValueId p = s.op("aten.softmax.int", {s.op("aten.bmm.default", {q, k}, {3, 5, 7})}, {3, 5, 7}, {axis("dim", -1)});
+  const ValueId p =
+      s.op("aten.softmax.int", {s.op("aten.bmm.default", {q, k}, {3, 5, 7})}, {3, 5, 7}, {axis("dim", -1)});
   s.output(s.op("aten.bmm.default", {p, v}, {3, 5, 4}));
   s.output(p);
   EXPECT_EQ(count(optimized(s), Op::attention), 0);
@@ -225,7 +233,8 @@ TEST(Fuse, TwoConvolutionsShareNoEpilogue) {
   SourceGraph s;
   const ValueId x = s.input({1, 2, 5, 5});
   const ValueId a = s.op("aten.convolution.default", {x, s.weight({3, 2, 1, 1}), s.weight({3}, "b")}, {1, 3, 5, 5});
-  const ValueId b = s.op("aten.convolution.default", {x, s.weight({3, 2, 3, 3}), s.weight({3}, "b")}, {1, 3, 5, 5}, {{"padding", Ints{1, 1}}});
+  const ValueId b = s.op("aten.convolution.default", {x, s.weight({3, 2, 3, 3}), s.weight({3}, "b")}, {1, 3, 5, 5},
+                         {{"padding", Ints{1, 1}}});
   s.output(s.op("aten.relu.default", {s.op("aten.add.Tensor", {a, b}, {1, 3, 5, 5})}, {1, 3, 5, 5}));
   const Graph g = optimized(s);
   EXPECT_EQ(count(g, Op::map), 0) << to_string(g);
@@ -275,7 +284,8 @@ TEST(Algebra, AffineParts) {
   EXPECT_EQ(constant_of(negative->a), -1.0);
 }
 
-/// A random graph of small tensors: every canonical operation, values read once or often, inputs, weights and constants.
+/// A random graph of small tensors: every canonical operation, values read once or often, inputs, weights and
+/// constants.
 class RandomGraph {
  public:
   explicit RandomGraph(uint32_t seed) : random_(seed), b_(graph_) {
@@ -294,7 +304,9 @@ class RandomGraph {
     for (int i = 0; i < 14; ++i) grow();
     for (int i = 0; i < 3; ++i) {
       ValueId id = pool_[pool_.size() - 1 - static_cast<size_t>(i)];
-      if (std::count(graph_.outputs.begin(), graph_.outputs.end(), id) || graph_.nodes.empty() || b_.value(id).is_constant() || b_.value(id).is_weight() || i >= static_cast<int>(graph_.nodes.size())) continue;
+      if (std::count(graph_.outputs.begin(), graph_.outputs.end(), id) || graph_.nodes.empty() ||
+          b_.value(id).is_constant() || b_.value(id).is_weight() || i >= static_cast<int>(graph_.nodes.size()))
+        continue;
       if (std::count(graph_.inputs.begin(), graph_.inputs.end(), id)) continue;
       graph_.outputs.push_back(id);
     }
@@ -308,7 +320,10 @@ class RandomGraph {
     for (int64_t i = 0; i < rank; ++i) s.push_back(Dim(1 + pick(3)));
     return s;
   }
-  ValueId any() { return pool_[static_cast<size_t>(pick(3) ? pick(static_cast<int64_t>(pool_.size())) : static_cast<int64_t>(pool_.size()) - 1)]; }
+  ValueId any() {
+    return pool_[static_cast<size_t>(pick(3) ? pick(static_cast<int64_t>(pool_.size()))
+                                             : static_cast<int64_t>(pool_.size()) - 1)];
+  }
   void keep(const Result<ValueId>& r) {
     if (r.ok() && element_count(b_.shape(*r)) <= 200) pool_.push_back(*r);
   }
@@ -320,12 +335,19 @@ class RandomGraph {
     switch (pick(13)) {
       case 0:
       case 1:
-      case 2: return keep(map(x, any()));
-      case 3: return keep(unary(x));
-      case 4: return keep(b_.matmul(x, any(), pick(2) == 0));
-      case 5: return keep(rank ? b_.reduce(x, {pick(2) ? ReduceKind::mean : ReduceKind::max, {pick(rank)}, pick(2) == 0}) : b_.reshape(x, {1, 1}));
-      case 6: return keep(rank ? b_.softmax(x, pick(rank)) : b_.reshape(x, {1}));
-      case 7: return keep(b_.reshape(x, pick(2) ? Shape{Dim(element_count(s))} : Shape(s.rbegin(), s.rend())));
+      case 2:
+        return keep(map(x, any()));
+      case 3:
+        return keep(unary(x));
+      case 4:
+        return keep(b_.matmul(x, any(), pick(2) == 0));
+      case 5:
+        return keep(rank ? b_.reduce(x, {pick(2) ? ReduceKind::mean : ReduceKind::max, {pick(rank)}, pick(2) == 0})
+                         : b_.reshape(x, {1, 1}));
+      case 6:
+        return keep(rank ? b_.softmax(x, pick(rank)) : b_.reshape(x, {1}));
+      case 7:
+        return keep(b_.reshape(x, pick(2) ? Shape{Dim(element_count(s))} : Shape(s.rbegin(), s.rend())));
       case 8: {
         std::vector<int64_t> axes;
         for (int64_t i = 0; i < rank; ++i) axes.push_back(i);
@@ -343,7 +365,8 @@ class RandomGraph {
         const int64_t a = pick(rank), size = s[static_cast<size_t>(a)].value, start = pick(size);
         return keep(b_.slice_axis(x, a, start, 1 + pick(size - start)));
       }
-      case 11: return keep(rank ? b_.concat({x, any()}, pick(rank)) : b_.reshape(x, {}));
+      case 11:
+        return keep(rank ? b_.concat({x, any()}, pick(rank)) : b_.reshape(x, {}));
       default: {
         const ValueId w = any();
         ConvAttrs attrs;
@@ -362,7 +385,10 @@ class RandomGraph {
   Result<ValueId> map(ValueId x, ValueId y) {
     Fx f;
     const Term a = f.in(0), c = f.in(1);
-    const Term t = pick(3) == 0 ? a * c : pick(2) ? a + c : pick(2) ? a - c : f.where(f.bin(PointOp::gt, a, c), a, c * 0.5);
+    const Term t = pick(3) == 0 ? a * c
+                   : pick(2)    ? a + c
+                   : pick(2)    ? a - c
+                                : f.where(f.bin(PointOp::gt, a, c), a, c * 0.5);
     return b_.map(f.finish(t), {x, y}, DType::f32);
   }
 

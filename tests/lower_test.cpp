@@ -126,8 +126,7 @@ void check(const Graph& graph, uint32_t seed) {
   for (int round = 0; round < 2; ++round) {
     Model model(*plan, reference_target(4 << (seed + static_cast<uint32_t>(round)) % 3), random);
     const auto got = model.run(bindings);
-    ASSERT_TRUE(got.ok()) << got.error().message << ", seed " << seed << "\n"
-                          << to_string(graph) << to_string(*plan);
+    ASSERT_TRUE(got.ok()) << got.error().message << ", seed " << seed << "\n" << to_string(graph) << to_string(*plan);
     ASSERT_EQ(got->size(), expected->size());
     for (size_t i = 0; i < got->size(); ++i) {
       double scale = 1;
@@ -159,12 +158,11 @@ class Grower {
   }
   ValueId any() {
     return values_[values_.size() - 1 -
-                   static_cast<size_t>(
-                       pick(0, std::min<int64_t>(5, static_cast<int64_t>(values_.size()) - 1)))];
+                   static_cast<size_t>(pick(0, std::min<int64_t>(5, static_cast<int64_t>(values_.size()) - 1)))];
   }
   void add_input(const std::vector<int64_t>& dims) {
-    const ValueId id = graph_.add_value("x" + std::to_string(graph_.inputs.size()), DType::f32,
-                                        Shape(dims.begin(), dims.end()));
+    const ValueId id =
+        graph_.add_value("x" + std::to_string(graph_.inputs.size()), DType::f32, Shape(dims.begin(), dims.end()));
     graph_.inputs.push_back(id);
     values_.push_back(id);
   }
@@ -201,16 +199,15 @@ class Grower {
       case 3:
       case 4: {
         Fx f;
-        const Expr e = pick(0, 1) ? f.finish(f.in(0) * 0.5 + f.in(1))
-                                  : f.finish(f.bin(PointOp::max, f.in(0), f.in(1)) - 0.25);
-        const ValueId other =
-            pick(0, 2) || rank == 0 ? any() : weight({dim(x, static_cast<size_t>(rank) - 1)});
+        const Expr e =
+            pick(0, 1) ? f.finish(f.in(0) * 0.5 + f.in(1)) : f.finish(f.bin(PointOp::max, f.in(0), f.in(1)) - 0.25);
+        const ValueId other = pick(0, 2) || rank == 0 ? any() : weight({dim(x, static_cast<size_t>(rank) - 1)});
         return keep(build_.map(e, {x, other}, DType::f32));
       }
       case 5:
       case 6:
-        return keep(build_.concat(
-            pick(0, 1) ? std::vector<ValueId>{x, any()} : std::vector<ValueId>{any(), x, any()}, axis));
+        return keep(
+            build_.concat(pick(0, 1) ? std::vector<ValueId>{x, any()} : std::vector<ValueId>{any(), x, any()}, axis));
       case 7: {
         if (rank == 0) return;
         const int64_t size = dim(x, static_cast<size_t>(axis)), start = pick(0, size - 1), step = pick(1, 2);
@@ -249,8 +246,7 @@ class Grower {
         return matmul(x, rank);
       default: {  // all dims from `axis` on in one
         Shape shape(graph_.value(x).shape.begin(), graph_.value(x).shape.begin() + axis);
-        shape.emplace_back(
-            element_count(Shape(graph_.value(x).shape.begin() + axis, graph_.value(x).shape.end())));
+        shape.emplace_back(element_count(Shape(graph_.value(x).shape.begin() + axis, graph_.value(x).shape.end())));
         if (pick(0, 1)) shape.emplace_back(1), shape.emplace_back(1);
         return keep(build_.reshape(x, shape));
       }
@@ -323,8 +319,7 @@ struct Sketch {
   }
   ValueId numbers(const Shape& shape) {
     std::vector<double> values;
-    for (int64_t i = 0; i < element_count(shape); ++i)
-      values.push_back(0.25 * static_cast<double>(i % 7) - 0.5);
+    for (int64_t i = 0; i < element_count(shape); ++i) values.push_back(0.25 * static_cast<double>(i % 7) - 0.5);
     return build.constant(DType::f32, shape, write_constant(values, DType::f32));
   }
 };
@@ -421,8 +416,8 @@ TEST(Lower, EightDimsInAnyOrder) {
   Sketch s;
   const ValueId x = s.input({2, 3, 2, 2, 3, 2, 2, 3});
   Fx f;
-  s.graph.outputs = {*s.build.map(f.finish(f.in(0) - f.in(1)),
-                                  {x, *s.build.permute(x, {3, 4, 2, 0, 1, 6, 5, 7})}, DType::f32)};
+  s.graph.outputs = {
+      *s.build.map(f.finish(f.in(0) - f.in(1)), {x, *s.build.permute(x, {3, 4, 2, 0, 1, 6, 5, 7})}, DType::f32)};
   check(s.graph, 8);
 }
 

@@ -134,8 +134,7 @@ TEST(Math, ExpFlushedForSoftmax) {
     EXPECT_EQ(y[6], 0.0f);
     for (size_t i = 0; i < x.size(); ++i)
       if (x[i] == x[i]) {
-        EXPECT_NEAR(y[i], std::exp(static_cast<double>(x[i])),
-                    2e-7 * std::exp(static_cast<double>(x[i])) + 1.2e-38)
+        EXPECT_NEAR(y[i], std::exp(static_cast<double>(x[i])), 2e-7 * std::exp(static_cast<double>(x[i])) + 1.2e-38)
             << x[i];
       }
   }
@@ -145,8 +144,7 @@ TEST(Math, PowAndAtan2AndFmod) {
   for (const Target& target : testing::targets()) {
     std::mt19937 random(3);
     std::uniform_real_distribution<float> uniform(-6, 6);
-    std::vector<float> a{0,    0,     -0.0f, -0.0f, 2, -2, -2, -2, 1, kInf,
-                         kInf, -kInf, -kInf, kNan,  1, 0,  5,  -5, 3, 1e30f};
+    std::vector<float> a{0, 0, -0.0f, -0.0f, 2, -2, -2, -2, 1, kInf, kInf, -kInf, -kInf, kNan, 1, 0, 5, -5, 3, 1e30f};
     std::vector<float> b{0,    -0.0f, 0,     -0.0f, 3,    3,  2,    0.5f, kNan,  2,
                          kInf, kInf,  -kInf, 1,     kNan, -1, kInf, kInf, -kInf, 1e-30f};
     for (int i = 0; i < 4000; ++i)
@@ -162,20 +160,17 @@ TEST(Math, PowAndAtan2AndFmod) {
         EXPECT_TRUE(std::isnan(rounded) && std::isnan(got))
             << name << "(" << a[i] << ", " << b[i] << ") = " << got << " on " << to_string(target);
       else
-        EXPECT_NEAR(got, exact, tolerance)
-            << name << "(" << a[i] << ", " << b[i] << ") on " << to_string(target);
+        EXPECT_NEAR(got, exact, tolerance) << name << "(" << a[i] << ", " << b[i] << ") on " << to_string(target);
     };
     for (size_t i = 0; i < a.size(); ++i) {
       const double x = static_cast<double>(a[i]), y = static_cast<double>(b[i]);
       const double exact = std::pow(x, y);
       if (x != 1e30f)
-        judge("pow", i, p[i], exact,
-              (3e-7 + 1e-6 * std::fabs(y * std::log(std::fabs(x) + 1e-30))) * std::fabs(exact));
+        judge("pow", i, p[i], exact, (3e-7 + 1e-6 * std::fabs(y * std::log(std::fabs(x) + 1e-30))) * std::fabs(exact));
       judge("atan2", i, t[i], std::atan2(x, y), 1e-6);
       // rounding of the product may move a quotient that is nearly whole by one divisor
       const double r = std::fmod(x, y);
-      const bool wrapped =
-          !target.fma && std::fabs(std::fabs(static_cast<double>(m[i]) - r) - std::fabs(y)) < 1e-5;
+      const bool wrapped = !target.fma && std::fabs(std::fabs(static_cast<double>(m[i]) - r) - std::fabs(y)) < 1e-5;
       if (x != 1e30f && !wrapped) judge("fmod", i, m[i], r, 1e-6 * std::fabs(x));
     }
   }

@@ -74,16 +74,14 @@ void check_random(const Target& target, Random& random, NormKind kind) {
   const Status status = kernel.run(operands, static_cast<int>(pick(random, 1, 3)));
   ASSERT_TRUE(status.ok()) << status.error().message << " " << to_string(KernelSpec(s));
   each_index(s.rows, [&](const Sizes& row) {
-    const std::vector<double> expected =
-        exact_row(s, in.data() + dot(row, s.in_rows), scale.data(), shift.data());
+    const std::vector<double> expected = exact_row(s, in.data() + dot(row, s.in_rows), scale.data(), shift.data());
     for (int64_t c = 0; c < s.cols; ++c) {
       Sizes index = row;
       index.push_back(c);
       double want = expected[static_cast<size_t>(c)];
       if (residual) want += static_cast<double>(other[dot(index, residual_strides)]);
       // outputs are of the order of 10 here; softmax's at most 1
-      const double scale_of_result =
-          kind == NormKind::softmax && !residual ? 1 : std::max(10.0, std::fabs(want));
+      const double scale_of_result = kind == NormKind::softmax && !residual ? 1 : std::max(10.0, std::fabs(want));
       ASSERT_NEAR(out[dot(row, s.out_rows) + c], want, 1e-6 * scale_of_result)
           << to_string(KernelSpec(s)) << " on " << to_string(target);
     }
@@ -113,13 +111,10 @@ std::vector<float> softmax(const Target& target, NormKind kind, std::vector<floa
 TEST(Norm, SoftmaxSpecials) {
   for (const Target& target : targets()) {
     for (const size_t n : {1u, 3u, 7u, 16u, 37u}) {
-      for (float v : softmax(target, NormKind::softmax, std::vector<float>(n, -INFINITY)))
-        EXPECT_TRUE(std::isnan(v));
+      for (float v : softmax(target, NormKind::softmax, std::vector<float>(n, -INFINITY))) EXPECT_TRUE(std::isnan(v));
       std::vector<float> x(n, 1e4f);
-      for (float v : softmax(target, NormKind::softmax, x))
-        EXPECT_NEAR(v, 1.0 / static_cast<double>(n), 1e-7);
-      for (float v : softmax(target, NormKind::log_softmax, x))
-        EXPECT_NEAR(v, -std::log(static_cast<double>(n)), 1e-6);
+      for (float v : softmax(target, NormKind::softmax, x)) EXPECT_NEAR(v, 1.0 / static_cast<double>(n), 1e-7);
+      for (float v : softmax(target, NormKind::log_softmax, x)) EXPECT_NEAR(v, -std::log(static_cast<double>(n)), 1e-6);
       if (n == 1) continue;
       x[0] = -INFINITY;
       const std::vector<float> masked = softmax(target, NormKind::softmax, x);

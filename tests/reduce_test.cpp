@@ -87,13 +87,11 @@ void check(const Target& target, Random& random, ReduceKind kind, DType in_type,
   Guarded<float> bias(extent(s.kept, bias_strides));
   // few distinct values, so that there are ties; now and then a NaN, which must reach the result
   for (int64_t i = 0; i < in.size(); ++i)
-    in[i] =
-        static_cast<In>(in_type == DType::boolean ? pick(random, 0, 20) > (kind == ReduceKind::all ? 0 : 19)
-                                                  : pick(random, -9, 9));
+    in[i] = static_cast<In>(in_type == DType::boolean ? pick(random, 0, 20) > (kind == ReduceKind::all ? 0 : 19)
+                                                      : pick(random, -9, 9));
   if (kind == ReduceKind::prod)  // stays finite over many factors
     for (int64_t i = 0; i < in.size(); ++i) in[i] = static_cast<In>(1 + static_cast<double>(in[i]) / 64);
-  if (in_type == DType::f32 && pick(random, 0, 2) == 0)
-    in[pick(random, 0, in.size() - 1)] = static_cast<In>(NAN);
+  if (in_type == DType::f32 && pick(random, 0, 2) == 0) in[pick(random, 0, in.size() - 1)] = static_cast<In>(NAN);
   for (int64_t i = 0; i < bias.size(); ++i) bias[i] = static_cast<float>(i % 7);
 
   Kernel kernel(target, s);
@@ -107,8 +105,7 @@ void check(const Target& target, Random& random, ReduceKind kind, DType in_type,
   ASSERT_TRUE(status.ok()) << status.error().message << " " << to_string(KernelSpec(s));
   each_index(s.kept, [&](const Sizes& kept) {
     std::vector<In> x;
-    each_index(s.reduced,
-               [&](const Sizes& r) { x.push_back(in[dot(kept, s.in_kept) + dot(r, s.in_reduced)]); });
+    each_index(s.reduced, [&](const Sizes& r) { x.push_back(in[dot(kept, s.in_kept) + dot(r, s.in_reduced)]); });
     Expected want = reduce(kind, x);
     if (fused) want.value += static_cast<double>(bias[dot(kept, bias_strides)]);
     const auto got = static_cast<double>(out[dot(kept, s.out_kept)]);
@@ -131,8 +128,7 @@ TEST(Reduce, RandomShapes) {
   for (const Target& target : targets()) {
     Random random(31);
     for (int i = 0; i < 15; ++i) {
-      for (const ReduceKind k :
-           {ReduceKind::sum, ReduceKind::mean, ReduceKind::prod, ReduceKind::max, ReduceKind::min})
+      for (const ReduceKind k : {ReduceKind::sum, ReduceKind::mean, ReduceKind::prod, ReduceKind::max, ReduceKind::min})
         check<float, float>(target, random, k, DType::f32, DType::f32);
       check<float, int64_t>(target, random, ReduceKind::argmax, DType::f32, DType::i64);
       check<float, int64_t>(target, random, ReduceKind::argmin, DType::f32, DType::i64);

@@ -23,12 +23,14 @@ Sizes operand_bytes(const KernelSpec& spec) {
     out.push_back(extent(dims, {s->c_batch[0], s->c_batch[1], s->c_row, s->c_col, 1}));
     out.push_back(extent({s->batch[0], s->batch[1], s->oh, s->ow, s->kh, s->kw, s->k},
                          {s->a_batch[0], s->a_batch[1], s->a_row, s->a_col, s->a_tap_row, s->a_tap_col, 1}));
-    out.push_back(extent({s->batch[0], s->batch[1], packed_size(s->kh * s->kw * s->k, s->n)}, {s->b_batch[0], s->b_batch[1], 1}));
+    out.push_back(
+        extent({s->batch[0], s->batch[1], packed_size(s->kh * s->kw * s->k, s->n)}, {s->b_batch[0], s->b_batch[1], 1}));
     for (const FusedOperand& o : s->epilogue.operands) out.push_back(extent(dims, o.strides));
   } else if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) {
     const Sizes dims{d->batch, d->oh, d->ow, d->c};
     out.push_back(extent(dims, {d->out_batch, d->out_row, d->out_col, 1}));
-    out.push_back(extent({d->batch, d->oh, d->ow, d->kh, d->kw, d->c}, {d->in_batch, d->in_row, d->in_col, d->in_tap_row, d->in_tap_col, 1}));
+    out.push_back(extent({d->batch, d->oh, d->ow, d->kh, d->kw, d->c},
+                         {d->in_batch, d->in_row, d->in_col, d->in_tap_row, d->in_tap_col, 1}));
     out.push_back(d->kh * d->kw * d->c * 4);
     for (const FusedOperand& o : d->epilogue.operands) out.push_back(extent(dims, o.strides));
   }

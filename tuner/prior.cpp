@@ -19,12 +19,17 @@ double tiled_cost(const ContractionSpec& s, int mr, int nv, const Target& target
   const int64_t m = s.oh * s.ow, nr = int64_t{nv} * target.width, k = s.kh * s.kw * s.k;
   const double per_tile = 30.0;  // call, accumulators, stores
   const auto row_of_tiles = [&](int64_t vectors) {
-    const auto tiles = static_cast<double>(m / mr);
-    double cost = tiles * (static_cast<double>(k) * cycles_per_k(mr, vectors, target) + per_tile + static_cast<double>(mr * vectors) * 2);
-    if (m % mr) cost += static_cast<double>(k) * cycles_per_k(m % mr, vectors, target) + per_tile + static_cast<double>((m % mr) * vectors) * 2;
+    const int64_t whole = m / mr;
+    const auto tiles = static_cast<double>(whole);
+    double cost = tiles * (static_cast<double>(k) * cycles_per_k(mr, vectors, target) + per_tile +
+                           static_cast<double>(mr * vectors) * 2);
+    if (m % mr)
+      cost += static_cast<double>(k) * cycles_per_k(m % mr, vectors, target) + per_tile +
+              static_cast<double>((m % mr) * vectors) * 2;
     return cost;
   };
-  double cost = static_cast<double>(s.n / nr) * row_of_tiles(nv);
+  const int64_t columns = s.n / nr;
+  double cost = static_cast<double>(columns) * row_of_tiles(nv);
   if (s.n % nr) cost += row_of_tiles(ceil_div(s.n % nr, target.width));
   return cost;
 }
@@ -45,7 +50,8 @@ Schedule contraction_prior(const ContractionSpec& spec, const Target& target, co
   mc = std::max<int64_t>(mc, best.mr);
   const int64_t panels = ceil_div(s.n, tile_columns(best, target)) * s.batch[0] * s.batch[1];
   if (device.threads > 1)  // enough units for every thread to get an even share
-    while (mc > best.mr && panels * ceil_div(m, mc) < 8 * device.threads) mc = std::max<int64_t>(best.mr, mc / 2 / best.mr * best.mr);
+    while (mc > best.mr && panels * ceil_div(m, mc) < 8 * device.threads)
+      mc = std::max<int64_t>(best.mr, mc / 2 / best.mr * best.mr);
   best.mc = static_cast<uint16_t>(mc >= m || mc > 65535 ? 0 : mc);
   return best;
 }

@@ -5,20 +5,26 @@
 namespace kiln {
 
 /// Candidates are tried in the order of what the prior thinks of them: the first batches hold the likely winners.
-Search::Search(std::vector<KernelSpec> specs, Target target, Device device) : target_(std::move(target)) {
+Search::Search(std::vector<KernelSpec> specs, Target target, const Device& device) : target_(std::move(target)) {
   for (KernelSpec& spec : specs) {
     Entry e;
     e.best.schedule = prior(spec, target_, device);
     e.untried = candidates(spec, target_);
     if (e.untried.size() < 2) e.untried.clear();
     const auto first = std::find(e.untried.begin(), e.untried.end(), e.best.schedule);
-    if (first != e.untried.end()) std::rotate(e.untried.begin(), first, first + 1);
-    else if (!e.untried.empty()) e.untried.insert(e.untried.begin(), e.best.schedule);
+    if (first != e.untried.end())
+      std::rotate(e.untried.begin(), first, first + 1);
+    else if (!e.untried.empty())
+      e.untried.insert(e.untried.begin(), e.best.schedule);
     // Neighbours of the prior's pick next: the same tile at other blockings, then other tiles.
-    std::stable_sort(e.untried.begin() + (e.untried.empty() ? 0 : 1), e.untried.end(), [&](const Schedule& a, const Schedule& b) {
-      const auto far = [&](const Schedule& s) { return std::abs(s.mr - e.best.schedule.mr) + std::abs(s.nv - e.best.schedule.nv) * 2 + std::abs(s.tile_w - e.best.schedule.tile_w); };
-      return far(a) < far(b);
-    });
+    std::stable_sort(e.untried.begin() + (e.untried.empty() ? 0 : 1), e.untried.end(),
+                     [&](const Schedule& a, const Schedule& b) {
+                       const auto far = [&](const Schedule& s) {
+                         return std::abs(s.mr - e.best.schedule.mr) + std::abs(s.nv - e.best.schedule.nv) * 2 +
+                                std::abs(s.tile_w - e.best.schedule.tile_w);
+                       };
+                       return far(a) < far(b);
+                     });
     std::reverse(e.untried.begin(), e.untried.end());  // taken from the back
     e.spec = std::move(spec);
     entries_.push_back(std::move(e));
@@ -31,7 +37,8 @@ std::vector<Search::Candidate> Search::next_batch(int max_candidates) {
   const auto weight = [&](const Entry& e) {
     return e.untried.empty() ? -1.0 : flops_of(e.spec) * static_cast<double>(e.untried.size());
   };
-  const auto e = std::max_element(entries_.begin(), entries_.end(), [&](const Entry& a, const Entry& b) { return weight(a) < weight(b); });
+  const auto e = std::max_element(entries_.begin(), entries_.end(),
+                                  [&](const Entry& a, const Entry& b) { return weight(a) < weight(b); });
   if (e == entries_.end()) return batch_;
   const int spec = static_cast<int>(e - entries_.begin());
   while (!e->untried.empty() && static_cast<int>(batch_.size()) < max_candidates) {

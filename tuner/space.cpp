@@ -20,7 +20,8 @@ std::vector<Schedule> contraction_candidates(const ContractionSpec& spec, const 
       t.unroll = 4;
       if (!kiln::family_of(spec).feasible(spec, t, target)) continue;
       if (int64_t{nv - 1} * target.width >= s.n) continue;  // a vector that would never be used
-      if (mr * nv * 2 < target.vector_registers && mr < m && int64_t{nv} * target.width < s.n) continue;  // starves the multipliers
+      if (mr * nv * 2 < target.vector_registers && mr < m && int64_t{nv} * target.width < s.n)
+        continue;  // starves the multipliers
       for (int64_t rows : {int64_t{0}, int64_t{mr}, int64_t{mr} * 4, int64_t{mr} * 16}) {
         if (rows >= m && rows != 0) continue;
         t.mc = static_cast<uint16_t>(rows);
@@ -38,7 +39,8 @@ std::vector<Schedule> depthwise_candidates(const DepthwiseSpec& s, const Target&
       Schedule t;
       t.tile_h = static_cast<uint8_t>(h);
       t.tile_w = static_cast<uint8_t>(w);
-      if (h <= s.oh && w <= s.ow && (h * w >= 3 || s.oh * s.ow < 3) && family_of(s).feasible(s, t, target)) out.push_back(t);
+      if (h <= s.oh && w <= s.ow && (h * w >= 3 || s.oh * s.ow < 3) && family_of(s).feasible(s, t, target))
+        out.push_back(t);
     }
   }
   return out;

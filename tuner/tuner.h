@@ -16,28 +16,33 @@ constexpr int kGeneratorVersion = 1;
 
 /// What the prior knows of the machine.
 struct Device {
-  std::string id = "unknown";     ///< CPU or user-agent class, part of the wisdom key
+  std::string id = "unknown";  ///< CPU or user-agent class, part of the wisdom key
   int64_t l1_bytes = 32 << 10, l2_bytes = 512 << 10;
   int threads = 1;
 };
 
 enum class Origin : uint8_t { prior, wisdom, measured };
-struct Choice { Schedule schedule; Origin origin = Origin::prior; double nanoseconds = 0; };
+struct Choice {
+  Schedule schedule;
+  Origin origin = Origin::prior;
+  double nanoseconds = 0;
+};
 
 /// All feasible schedules of a spec, small enough to measure (tuner/space.cpp).
 std::vector<Schedule> candidates(const KernelSpec& spec, const Target& target);
 /// The best guess without measuring (tuner/prior.cpp).
 Schedule prior(const KernelSpec& spec, const Target& target, const Device& device);
 
-/// Measured choices (tuner/wisdom.cpp). The key of an entry names target, device, threads, generator version and spec; an entry of
-/// another key is never found.
+/// Measured choices (tuner/wisdom.cpp). The key of an entry names target, device, threads, generator version and spec;
+/// an entry of another key is never found.
 class Wisdom {
  public:
   static std::string scope(const Target& target, const Device& device);
   std::optional<Choice> find(const std::string& scope, const KernelSpec& spec) const;
   void put(const std::string& scope, const KernelSpec& spec, const Choice& choice);
   void merge(const Wisdom& other);  ///< keeps the faster of two
-  /// JSON: {"wasmkiln-wisdom": 1, "entries": [{"scope", "spec", "schedule", "ns"}]}. Refuses other versions, malformed or infeasible entries.
+  /// JSON: {"wasmkiln-wisdom": 1, "entries": [{"scope", "spec", "schedule", "ns"}]}. Refuses other versions, malformed
+  /// or infeasible entries.
   static Result<Wisdom> parse(std::string_view json);
   std::string to_json() const;
   size_t size() const { return entries_.size(); }
@@ -49,9 +54,13 @@ class Wisdom {
 /// A search that can be driven from outside (a page, a native loop): take a batch, measure it, report, until done.
 class Search {
  public:
-  Search(std::vector<KernelSpec> specs, Target target, Device device);
-  struct Candidate { int spec; Schedule schedule; };
-  /// The next kernels to measure against each other, most promising spec first (time share by flops); empty when there is nothing left.
+  Search(std::vector<KernelSpec> specs, Target target, const Device& device);
+  struct Candidate {
+    int spec;
+    Schedule schedule;
+  };
+  /// The next kernels to measure against each other, most promising spec first (time share by flops); empty when there
+  /// is nothing left.
   std::vector<Candidate> next_batch(int max_candidates);
   /// Best time of one candidate of the last batch, in nanoseconds for the whole kernel on one thread; < 0: it failed.
   void report(size_t index, double nanoseconds);
@@ -68,8 +77,12 @@ class Search {
   std::vector<Candidate> batch_;
 };
 
-/// A program that measures candidates: one kernel each, operands laid out over scratch data; `bench(base, index, repeats)` runs one.
-struct BenchProgram { Program program; int64_t bytes = 0; };
+/// A program that measures candidates: one kernel each, operands laid out over scratch data; `bench(base, index,
+/// repeats)` runs one.
+struct BenchProgram {
+  Program program;
+  int64_t bytes = 0;
+};
 BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std::vector<Search::Candidate>& batch);
 /// Emits it: exports bench(base, index, repeats).
 Status emit_bench(Emitter& emitter, const BenchProgram& bench);

@@ -7,12 +7,15 @@ namespace {
 
 constexpr int kWisdomVersion = 1;
 
-Error refuse(const std::string& why) { return {ErrorCode::bad_wisdom, why + "; delete it or make it again by tuning", ""}; }
+Error refuse(const std::string& why) {
+  return {ErrorCode::bad_wisdom, why + "; delete it or make it again by tuning", ""};
+}
 
 }  // namespace
 
 std::string Wisdom::scope(const Target& target, const Device& device) {
-  return "g" + std::to_string(kGeneratorVersion) + " " + to_string(target) + " " + device.id + " t" + std::to_string(device.threads);
+  return "g" + std::to_string(kGeneratorVersion) + " " + to_string(target) + " " + device.id + " t" +
+         std::to_string(device.threads);
 }
 
 std::optional<Choice> Wisdom::find(const std::string& scope, const KernelSpec& spec) const {
@@ -25,7 +28,9 @@ std::optional<Choice> Wisdom::find(const std::string& scope, const KernelSpec& s
   return choice;
 }
 
-void Wisdom::put(const std::string& scope, const KernelSpec& spec, const Choice& choice) { entries_[scope][to_string(spec)] = choice; }
+void Wisdom::put(const std::string& scope, const KernelSpec& spec, const Choice& choice) {
+  entries_[scope][to_string(spec)] = choice;
+}
 
 void Wisdom::merge(const Wisdom& other) {
   for (const auto& [scope, entries] : other.entries_) {
@@ -72,7 +77,8 @@ std::string Wisdom::to_json() const {
   root["entries"] = nlohmann::json::array();
   for (const auto& [scope, entries] : entries_)
     for (const auto& [spec, choice] : entries)
-      root["entries"].push_back({{"scope", scope}, {"spec", spec}, {"schedule", to_string(choice.schedule)}, {"ns", choice.nanoseconds}});
+      root["entries"].push_back(
+          {{"scope", scope}, {"spec", spec}, {"schedule", to_string(choice.schedule)}, {"ns", choice.nanoseconds}});
   return root.dump();
 }
 

@@ -1,4 +1,5 @@
-// binaryen-c.cpp with its exports emptied: EMSCRIPTEN_KEEPALIVE would pull every function of the C API into the page's compiler.
+// binaryen-c.cpp with its exports emptied: EMSCRIPTEN_KEEPALIVE would pull every function of the C API into the page's
+// compiler.
 #ifdef __EMSCRIPTEN__
 #include <emscripten.h>
 #undef EMSCRIPTEN_KEEPALIVE

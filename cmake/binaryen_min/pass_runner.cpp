@@ -1,5 +1,6 @@
-// What the binary writer needs of Binaryen's pass machinery, in place of passes/pass.cpp, whose registry of all passes would link the
-// whole optimiser: run every pass over the module or over each function, in order. And a Stack IR optimiser that leaves things be.
+// What the binary writer needs of Binaryen's pass machinery, in place of passes/pass.cpp, whose registry of all passes
+// would link the whole optimiser: run every pass over the module or over each function, in order. And a Stack IR
+// optimiser that leaves things be.
 #include "pass.h"
 #include "wasm-stack.h"
 

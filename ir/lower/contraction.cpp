@@ -45,8 +45,7 @@ Status Lowering::lower_conv(const Node& node) {
     View by_tap = permuted(w, {2, 3, 0, 1});  // [KH, KW, C, 1]
     taps = is_row_major(by_tap) ? by_tap : copied(by_tap, row_major(4));
   }
-  const bool both_batches =
-      dims[0] > 1 && groups > 1 && !depthwise;  // then rows must not overlap: see ContractionSpec
+  const bool both_batches = dims[0] > 1 && groups > 1 && !depthwise;  // then rows must not overlap: see ContractionSpec
   for (View& v : f.operands)
     if (both_batches && !is_compact(v, channels_last())) v = copied(v, channels_last());
   const View c = destination(node, channels_last(), kRunPhase, both_batches ? 3 : 1);
@@ -107,11 +106,9 @@ Status Lowering::lower_matmul(const Node& node) {
   return product_of(a, b, c, f, label_of(node));
 }
 
-Status Lowering::product_of(const View& a, const View& b, const View& c, const Fusion& f,
-                            const std::string& label) {
+Status Lowering::product_of(const View& a, const View& b, const View& c, const Fusion& f, const std::string& label) {
   if (product(c.dims) == 0) return ok();
-  if (a.dims.back() == 0)
-    return Error{ErrorCode::unsupported_operator, "a matrix product over no elements", label};
+  if (a.dims.back() == 0) return Error{ErrorCode::unsupported_operator, "a matrix product over no elements", label};
   if (append_product(a, b, c, f, label)) return ok();
   // More loops than a contraction has: copies whose batches are one loop.
   const auto straight = [&](const View& v, const Sizes& dims) {
@@ -134,8 +131,7 @@ Status Lowering::product_of(const View& a, const View& b, const View& c, const F
 
 /// False, and nothing appended, if the loops over batches and rows are too many or a row would overlap the
 /// one before.
-bool Lowering::append_product(const View& a, const View& b, const View& c, const Fusion& f,
-                              const std::string& label) {
+bool Lowering::append_product(const View& a, const View& b, const View& c, const Fusion& f, const std::string& label) {
   const size_t lead = c.dims.size() - 2;
   const int64_t n = c.dims[lead + 1], k = a.dims.back();
   const auto lead_strides = [&](const View& v) {
@@ -173,9 +169,7 @@ bool Lowering::append_product(const View& a, const View& b, const View& c, const
   if (batches > 2) return false;
   for (const Sizes& by : box.strides)
     if (rows == 2 && batches == 2 && by[last - 1] < (box.dims[last] - 1) * by[last]) return false;
-  const auto loop = [&](size_t from_inside, size_t operand) {
-    return box.strides[operand][loops - 1 - from_inside];
-  };
+  const auto loop = [&](size_t from_inside, size_t operand) { return box.strides[operand][loops - 1 - from_inside]; };
   if (rows >= 1) s.ow = box.dims[last], s.a_col = loop(0, 1), s.c_col = loop(0, 0);
   if (rows == 2) s.oh = box.dims[last - 1], s.a_row = loop(1, 1), s.c_row = loop(1, 0);
   for (size_t i = 0; i < batches; ++i) {
@@ -230,8 +224,8 @@ Status Lowering::lower_attention(const Node& node) {
   const auto apply_mask = [&](const View& mask) {
     const bool boolean = mask.dtype == DType::boolean;
     const uint16_t m = scaled.input(static_cast<int>(masks.size()) + 1, boolean ? Lane::mask : Lane::f32);
-    value = boolean ? scaled.select(m, value, scaled.constant(-__builtin_inff()))
-                    : scaled.binary(PointOp::add, value, m);
+    value =
+        boolean ? scaled.select(m, value, scaled.constant(-__builtin_inff())) : scaled.binary(PointOp::add, value, m);
     masks.push_back(expanded(mask, score_dims));
   };
   if (has(node, 3)) apply_mask(input(node, 3));

@@ -62,10 +62,9 @@ class Lowering {
     int pack_of = -1;  ///< a pack: index (in the pending list) of the consumer
   };
   /// Appends a step; operands[0] is written. Returns its index.
-  int append(KernelSpec spec, const std::vector<View>& operands, const std::string& label,
-             int phase = kRunPhase);
-  void append_map(const Expr& expr, const View& out, const std::vector<View>& inputs,
-                  const std::string& label, int phase);
+  int append(KernelSpec spec, const std::vector<View>& operands, const std::string& label, int phase = kRunPhase);
+  void append_map(const Expr& expr, const View& out, const std::vector<View>& inputs, const std::string& label,
+                  int phase);
 
   // -- families (one file each)
   Status lower_conv(const Node& node);
@@ -81,10 +80,8 @@ class Lowering {
   Status lower_pad(const Node& node);
 
   /// C = A·B with a fused expression, on views [..., M, K], [..., K, N] → [..., M, N]; batch dims broadcast.
-  Status product_of(const View& a, const View& b, const View& c, const Fusion& fusion,
-                    const std::string& label);
-  bool append_product(const View& a, const View& b, const View& c, const Fusion& fusion,
-                      const std::string& label);
+  Status product_of(const View& a, const View& b, const View& c, const Fusion& fusion, const std::string& label);
+  bool append_product(const View& a, const View& b, const View& c, const Fusion& fusion, const std::string& label);
   /// A packed B for a contraction that is appended next.
   View packed(const PackSpec& spec, const View& source, int64_t elements, const KernelSpec& consumer,
               const std::string& label);

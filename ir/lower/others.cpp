@@ -134,11 +134,9 @@ Status Lowering::lower_pool(const Node& node) {
   const View out = destination(node, channels_last(), phase, 1);
   WindowSpec s;
   s.kind = a.kind;
-  s.batch = x.dims[0], s.c = x.dims[1], s.ih = x.dims[2], s.iw = x.dims[3], s.oh = out.dims[2],
-  s.ow = out.dims[3];
+  s.batch = x.dims[0], s.c = x.dims[1], s.ih = x.dims[2], s.iw = x.dims[3], s.oh = out.dims[2], s.ow = out.dims[3];
   s.kh = a.kernel[0], s.kw = a.kernel[1], s.stride_h = a.stride[0], s.stride_w = a.stride[1];
-  s.dilation_h = a.dilation[0], s.dilation_w = a.dilation[1], s.pad_top = a.pad_begin[0],
-  s.pad_left = a.pad_begin[1];
+  s.dilation_h = a.dilation[0], s.dilation_w = a.dilation[1], s.pad_top = a.pad_begin[0], s.pad_left = a.pad_begin[1];
   s.divide_by_all = a.count_include_pad && (a.pad_begin[0] | a.pad_begin[1] | a.pad_end[0] | a.pad_end[1]);
   s.divisor = a.divisor;
   s.in_batch = x.strides[0], s.in_row = x.strides[2], s.in_col = x.strides[3];
@@ -164,8 +162,7 @@ Status Lowering::lower_gather(const Node& node) {
   s.dtype = table.dtype, s.index_dtype = index.dtype;
   s.rows = table.dims[axis];
   s.count = product(index.dims);
-  for (size_t d = 0; d < table.dims.size(); ++d)
-    (d < axis ? s.outer : s.slice) *= d == axis ? 1 : table.dims[d];
+  for (size_t d = 0; d < table.dims.size(); ++d) (d < axis ? s.outer : s.slice) *= d == axis ? 1 : table.dims[d];
   s.table_row = s.out_row = s.slice;
   s.table_outer = s.rows * s.slice;
   s.out_outer = s.count * s.slice;
@@ -217,9 +214,7 @@ Status Lowering::lower_concat(const Node& node) {
     const View part = input(node, i);
     const View place = sliced(whole, start, Sizes(whole.dims.size(), 1), part.dims);
     if (part.buffer != place.buffer || part.offset != place.offset || part.strides != place.strides) {
-      const Lane lane = part.dtype == DType::f32       ? Lane::f32
-                        : part.dtype == DType::boolean ? Lane::mask
-                                                       : Lane::i32;
+      const Lane lane = part.dtype == DType::f32 ? Lane::f32 : part.dtype == DType::boolean ? Lane::mask : Lane::i32;
       append_map(identity_expr(lane), place, {part}, label_of(node), phase);
     }
     start[axis] += part.dims[axis];
@@ -242,8 +237,7 @@ Status Lowering::lower_pad(const Node& node) {
   const View out = destination(node, order_of(x), phase);
   fill_border(out, begin, dims, a.value, phase);
   const Lane lane = x.dtype == DType::f32 ? Lane::f32 : x.dtype == DType::boolean ? Lane::mask : Lane::i32;
-  append_map(identity_expr(lane), sliced(out, begin, Sizes(dims.size(), 1), dims), {x}, label_of(node),
-             phase);
+  append_map(identity_expr(lane), sliced(out, begin, Sizes(dims.size(), 1), dims), {x}, label_of(node), phase);
   return ok();
 }
 

@@ -6,8 +6,7 @@
 namespace kiln {
 
 Halo larger(const Halo& a, const Halo& b) {
-  return {std::max(a.top, b.top), std::max(a.left, b.left), std::max(a.bottom, b.bottom),
-          std::max(a.right, b.right)};
+  return {std::max(a.top, b.top), std::max(a.left, b.left), std::max(a.bottom, b.bottom), std::max(a.right, b.right)};
 }
 
 Sizes sizes_of(const Shape& shape) {
@@ -57,8 +56,7 @@ Order order_of(const View& view) {
 
 bool same_order(const Sizes& dims, const Order& a, const Order& b) {
   const auto moving = [&](Order o) {
-    o.erase(std::remove_if(o.begin(), o.end(), [&](int d) { return dims[static_cast<size_t>(d)] == 1; }),
-            o.end());
+    o.erase(std::remove_if(o.begin(), o.end(), [&](int d) { return dims[static_cast<size_t>(d)] == 1; }), o.end());
     return o;
   };
   return moving(a) == moving(b);

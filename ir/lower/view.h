@@ -1,4 +1,5 @@
-// A value as lowering sees it: a strided window on a buffer. Everything here is arithmetic on sizes and strides; nothing is emitted.
+// A value as lowering sees it: a strided window on a buffer. Everything here is arithmetic on sizes and strides;
+// nothing is emitted.
 #pragma once
 
 #include <climits>
@@ -39,10 +40,10 @@ Sizes sizes_of(const Shape& shape);
 int64_t product(const Sizes& sizes);
 
 Order row_major(int rank);
-Order channels_last();                                         ///< of [N,C,H,W]
-Order with_last(Order order, int dim);                         ///< `dim` moved innermost
+Order channels_last();                  ///< of [N,C,H,W]
+Order with_last(Order order, int dim);  ///< `dim` moved innermost
 Sizes compact_strides(const Sizes& dims, const Order& order);
-Order order_of(const View& view);                              ///< by stride; dims that do not move (size 1, broadcast) outermost
+Order order_of(const View& view);  ///< by stride; dims that do not move (size 1, broadcast) outermost
 bool same_order(const Sizes& dims, const Order& a, const Order& b);  ///< dims of size 1 do not matter
 bool is_compact(const View& view, const Order& order);
 inline bool is_row_major(const View& view) { return is_compact(view, row_major(view.rank())); }
@@ -53,7 +54,7 @@ inline bool is_contiguous_in(const View& view, int dim) {
 
 View permuted(const View& view, const std::vector<int64_t>& axes);
 View sliced(const View& view, const Sizes& start, const Sizes& step, const Sizes& dims);
-View expanded(const View& view, const Sizes& dims);            ///< right-aligned broadcast
+View expanded(const View& view, const Sizes& dims);  ///< right-aligned broadcast
 /// The same elements in another shape, where the strides allow it without a copy.
 std::optional<View> reshaped(const View& view, const Sizes& dims);
 

@@ -1,4 +1,5 @@
-// Scaled dot-product attention. The pattern written out (softmax(q kᵀ · scale + mask) v) is recognised by ir/passes/attention.cpp.
+// Scaled dot-product attention. The pattern written out (softmax(q kᵀ · scale + mask) v) is recognised by
+// ir/passes/attention.cpp.
 #include <cmath>
 
 #include "ir/legalizer.h"
@@ -11,7 +12,8 @@ Result<ValueId> repeat_heads(Legalizer& l, const Node& node, ValueId x, int64_t 
   Shape s = l.b.shape(x);
   if (s.size() < 3 || s[s.size() - 3].value == heads) return x;
   const size_t at = s.size() - 3;
-  if (s[at].value < 1 || heads % s[at].value) return misfit(node.source + ": the query heads are no multiple of the key heads");
+  if (s[at].value < 1 || heads % s[at].value)
+    return misfit(node.source + ": the query heads are no multiple of the key heads");
   const int64_t times = heads / s[at].value;
   s.insert(s.begin() + static_cast<std::ptrdiff_t>(at) + 1, Dim(1));
   KILN_ASSIGN(const ValueId lifted, l.b.reshape(x, s));
@@ -26,7 +28,8 @@ Status attention(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId q, l.need(node, 0));
   KILN_ASSIGN(ValueId k, l.need(node, 1));
   KILN_ASSIGN(ValueId v, l.need(node, 2));
-  if (l.number(node, "dropout_p", 0) != 0) return l.unsupported(node, "export the model in evaluation mode (model.eval())");
+  if (l.number(node, "dropout_p", 0) != 0)
+    return l.unsupported(node, "export the model in evaluation mode (model.eval())");
   if (l.b.rank(q) < 2) return misfit(node.source + ": query, key and value must have at least 2 dims");
   if (l.flag(node, "enable_gqa", false) && l.b.rank(q) > 2) {
     const int64_t heads = l.b.shape(q)[l.b.shape(q).size() - 3].value;

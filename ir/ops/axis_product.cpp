@@ -1,5 +1,5 @@
-// Linear functions along an axis as products with a matrix that depends on nothing: bilinear resizing, running sums. The matrix is a map
-// over two ramps, which the lowering evaluates once, at load.
+// Linear functions along an axis as products with a matrix that depends on nothing: bilinear resizing, running sums.
+// The matrix is a map over two ramps, which the lowering evaluates once, at load.
 #include <algorithm>
 
 #include "ir/legalizer.h"
@@ -24,8 +24,10 @@ Result<ValueId> interpolation(Legalizer& l, int64_t in, int64_t out, bool align_
   std::vector<double> positions;
   for (int64_t o = 0; o < out; ++o) {
     const auto at = static_cast<double>(o);
-    const double step = align_corners ? (out > 1 ? static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0) : scale;
-    positions.push_back(std::clamp(align_corners ? at * step : (at + 0.5) * step - 0.5, 0.0, static_cast<double>(in - 1)));
+    const double step =
+        align_corners ? (out > 1 ? static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0) : scale;
+    positions.push_back(
+        std::clamp(align_corners ? at * step : (at + 0.5) * step - 0.5, 0.0, static_cast<double>(in - 1)));
   }
   Fx f;
   const Term distance = f.un(PointOp::abs, f.in(0) - f.in(1));
@@ -43,7 +45,8 @@ Status bilinear(Legalizer& l, const Node& node) {
   const char* scales[] = {"scales_h", "scales_w"};
   for (size_t i = 0; i < 2; ++i) {
     const int64_t in = from[2 + i].value, out = to[2 + i].value;
-    if (in > kMaxAxis || out > kMaxAxis || out < 1) return l.unsupported(node, "at most 4096 rows and columns are supported");
+    if (in > kMaxAxis || out > kMaxAxis || out < 1)
+      return l.unsupported(node, "at most 4096 rows and columns are supported");
     // A scale that was given counts; else the ratio of the sizes.
     const double given = l.number(node, scales[i], 0);
     const double scale = given > 0 ? 1 / given : static_cast<double>(in) / static_cast<double>(out);
@@ -59,7 +62,8 @@ Status cumsum(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   const int64_t rank = l.b.rank(x);
   if (rank == 0) return l.set(node, x);
-  if (l.b.value(x).dtype != DType::f32 || l.out_dtype(node) != DType::f32) return l.unsupported(node, "only float32 is supported");
+  if (l.b.value(x).dtype != DType::f32 || l.out_dtype(node) != DType::f32)
+    return l.unsupported(node, "only float32 is supported");
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), rank));
   const int64_t n = l.b.shape(x)[static_cast<size_t>(axis)].value;
   if (n > kMaxAxis) return l.unsupported(node, "at most 4096 elements are supported");
@@ -68,7 +72,8 @@ Status cumsum(Legalizer& l, const Node& node) {
   std::swap(last[static_cast<size_t>(axis)], last.back());  // its own inverse
   Fx f;
   const Term t = f.to(f.bin(PointOp::le, f.in(0), f.in(1)), Lane::f32);
-  KILN_ASSIGN(const ValueId triangle, l.b.map(f.finish(t), {reals(l, ramp(n), {n, 1}), reals(l, ramp(n), {n})}, DType::f32));
+  KILN_ASSIGN(const ValueId triangle,
+              l.b.map(f.finish(t), {reals(l, ramp(n), {n, 1}), reals(l, ramp(n), {n})}, DType::f32));
   KILN_ASSIGN(ValueId y, l.b.permute(x, last));
   if (rank == 1) {
     KILN_ASSIGN(y, l.b.reshape(y, {Dim(1), Dim(n)}));

@@ -16,7 +16,8 @@ Status same(Legalizer& l, const Node& node) {
 }
 
 Status dropout(Legalizer& l, const Node& node) {
-  if (l.flag(node, "train", false) && l.number(node, "p", 0) != 0) return l.unsupported(node, "export the model in evaluation mode (model.eval())");
+  if (l.flag(node, "train", false) && l.number(node, "p", 0) != 0)
+    return l.unsupported(node, "export the model in evaluation mode (model.eval())");
   return same(l, node);
 }
 

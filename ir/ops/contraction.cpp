@@ -20,9 +20,10 @@ Result<ValueId> scale(Legalizer& l, ValueId x, double by) {
   return l.b.map(f.finish(f.in(0) * by), {x}, DType::f32);
 }
 
-/// A transposed convolution is a convolution of the input with zeros put between its pixels, by the flipped weights with channels swapped.
-/// Both the swap and the flip touch weights only.
-Result<ValueId> transposed(Legalizer& l, const Node& node, ValueId x, ValueId w, ValueId bias, ConvAttrs attrs, std::array<int64_t, 2> extra) {
+/// A transposed convolution is a convolution of the input with zeros put between its pixels, by the flipped weights
+/// with channels swapped. Both the swap and the flip touch weights only.
+Result<ValueId> transposed(Legalizer& l, const Node& node, ValueId x, ValueId w, ValueId bias, ConvAttrs attrs,
+                           std::array<int64_t, 2> extra) {
   constexpr int64_t kMax = 1 << 20;
   Shape sx = l.b.shape(x), sw = l.b.shape(w);
   const int64_t g = attrs.groups, cin = sw[0].value, cout = sw[1].value;
@@ -36,11 +37,13 @@ Result<ValueId> transposed(Legalizer& l, const Node& node, ValueId x, ValueId w,
   SliceAttrs crop{{0, 0, 0, 0}, {1, 1, 1, 1}};
   for (size_t i = 0; i < 2; ++i) {
     const int64_t k = sw[2 + i].value, stride = attrs.stride[i];
-    if (stride < 1 || stride > kMax || attrs.dilation[i] < 1 || attrs.dilation[i] > kMax || extra[i] < 0 || extra[i] > kMax || k > kMax || sx[2 + i].value > kMax)
+    if (stride < 1 || stride > kMax || attrs.dilation[i] < 1 || attrs.dilation[i] > kMax || extra[i] < 0 ||
+        extra[i] > kMax || k > kMax || sx[2 + i].value > kMax)
       return misfit(node.source + ": attributes out of range");
     const int64_t reach = attrs.dilation[i] * (k - 1);
     KILN_ASSIGN(w, l.b.slice_axis(w, static_cast<int64_t>(2 + i), k - 1, k, -1));
-    if (attrs.pad_begin[i] < 0 || attrs.pad_begin[i] > reach) return l.unsupported(node, "padding beyond the kernel is not supported");
+    if (attrs.pad_begin[i] < 0 || attrs.pad_begin[i] > reach)
+      return l.unsupported(node, "padding beyond the kernel is not supported");
     lifted.insert(lifted.end(), {sx[2 + i], Dim(1)});
     spread.push_back(Dim(sx[2 + i].value * stride));
     cut.push_back(Dim((sx[2 + i].value - 1) * stride + 1));
@@ -77,7 +80,8 @@ Status convolution(Legalizer& l, const Node& node) {
     KILN_ASSIGN(w, l.b.reshape(w, {sw[0], sw[1], Dim(1), sw[2]}));
   }
   if (l.b.rank(x) != 4 || l.b.rank(w) != 4)
-    return l.unsupported(node, "input " + to_string(sx) + " with weight " + to_string(sw) + ": only batched 1-d and 2-d convolutions are supported");
+    return l.unsupported(node, "input " + to_string(sx) + " with weight " + to_string(sw) +
+                                   ": only batched 1-d and 2-d convolutions are supported");
   KILN_ASSIGN(ValueId y, l.flag(node, "transposed", false) || node.source.find("transpose") != std::string::npos
                              ? transposed(l, node, x, w, bias, attrs, extra)
                              : l.b.conv(x, w, bias, attrs));
@@ -137,12 +141,20 @@ Status add_product(Legalizer& l, const Node& node) {
 
 std::vector<OpRow> contraction_ops() {
   return {
-      {"aten.addmm.default", add_product},  {"aten.addmv.default", add_product},        {"aten.baddbmm.default", add_product},
-      {"aten.bmm.default", matmul},         {"aten.conv1d.default", convolution},       {"aten.conv2d.default", convolution},
-      {"aten.conv_transpose1d.default", convolution}, {"aten.conv_transpose2d.input", convolution},
+      {"aten.addmm.default", add_product},
+      {"aten.addmv.default", add_product},
+      {"aten.baddbmm.default", add_product},
+      {"aten.bmm.default", matmul},
+      {"aten.conv1d.default", convolution},
+      {"aten.conv2d.default", convolution},
+      {"aten.conv_transpose1d.default", convolution},
+      {"aten.conv_transpose2d.input", convolution},
       {"aten.convolution.default", convolution},
-      {"aten.dot.default", matmul},         {"aten.linear.default", linear},            {"aten.matmul.default", matmul},
-      {"aten.mm.default", matmul},          {"aten.mv.default", matmul},
+      {"aten.dot.default", matmul},
+      {"aten.linear.default", linear},
+      {"aten.matmul.default", matmul},
+      {"aten.mm.default", matmul},
+      {"aten.mv.default", matmul},
   };
 }
 

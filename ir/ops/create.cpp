@@ -11,7 +11,8 @@ constexpr int64_t kMaxRamp = 65536;
 
 Status fill(Legalizer& l, const Node& node, double value) {
   const DType dtype = l.out_dtype(node);
-  if (dtype == DType::f16 || dtype == DType::bf16) return l.unsupported(node, std::string(name_of(dtype)) + " is not supported");
+  if (dtype == DType::f16 || dtype == DType::bf16)
+    return l.unsupported(node, std::string(name_of(dtype)) + " is not supported");
   KILN_ASSIGN(const ValueId y, l.b.expand(l.b.scalar(value, dtype), l.out_shape(node)));
   return l.set(node, y);
 }
@@ -31,13 +32,16 @@ Status fill_like(Legalizer& l, const Node& node) {
 
 Status arange(Legalizer& l, const Node& node) {
   const double start = l.number(node, "start", 0), end = l.number(node, "end", 0), step = l.number(node, "step", 1);
-  if (!std::isfinite(start) || !std::isfinite(end) || !std::isfinite(step) || step == 0) return misfit(node.source + ": bounds that make no range");
+  if (!std::isfinite(start) || !std::isfinite(end) || !std::isfinite(step) || step == 0)
+    return misfit(node.source + ": bounds that make no range");
   const double count = std::ceil((end - start) / step);
   if (!(count >= 1 && count <= static_cast<double>(kMaxRamp)))
-    return l.unsupported(node, "a range of " + std::to_string(count) + " elements; 1 to " + std::to_string(kMaxRamp) + " are supported");
+    return l.unsupported(
+        node, "a range of " + std::to_string(count) + " elements; 1 to " + std::to_string(kMaxRamp) + " are supported");
   std::vector<double> values;
   for (int64_t i = 0; i < static_cast<int64_t>(count); ++i) values.push_back(start + static_cast<double>(i) * step);
-  return l.set(node, l.b.constant(l.out_dtype(node), Shape{static_cast<int64_t>(values.size())}, write_constant(values, l.out_dtype(node))));
+  return l.set(node, l.b.constant(l.out_dtype(node), Shape{static_cast<int64_t>(values.size())},
+                                  write_constant(values, l.out_dtype(node))));
 }
 
 ValueId ramp(Legalizer& l, int64_t count, const Shape& shape) {
@@ -57,7 +61,8 @@ Status triangle(Legalizer& l, const Node& node) {
   const DType dtype = l.b.value(x).dtype;
   const Lane lane = lane_of(dtype);
   Fx f;
-  const Term distance = f.in(2, Lane::i32) - f.in(1, Lane::i32), diagonal = f.c(static_cast<double>(l.integer(node, "diagonal", 0)), Lane::i32);
+  const Term distance = f.in(2, Lane::i32) - f.in(1, Lane::i32),
+             diagonal = f.c(static_cast<double>(l.integer(node, "diagonal", 0)), Lane::i32);
   const Term inside = f.bin(kUpper ? PointOp::ge : PointOp::le, distance, diagonal);
   const Term t = f.where(inside, f.in(0, lane), f.c(0, lane));
   KILN_ASSIGN(const ValueId y, l.b.map(f.finish(t), {x, ramp(l, rows, {rows, 1}), ramp(l, cols, {cols})}, dtype));
@@ -68,12 +73,23 @@ Status triangle(Legalizer& l, const Node& node) {
 
 std::vector<OpRow> create_ops() {
   return {
-      {"aten.arange.default", arange},       {"aten.arange.start", arange},           {"aten.arange.start_step", arange},
-      {"aten.empty.memory_format", zeros},   {"aten.fill.Scalar", fill_like},         {"aten.fill.Tensor", fill_like},
-      {"aten.full.default", full},           {"aten.full_like.default", full},        {"aten.new_full.default", full},
-      {"aten.new_ones.default", ones},       {"aten.new_zeros.default", zeros},       {"aten.ones.default", ones},
-      {"aten.ones_like.default", ones},      {"aten.scalar_tensor.default", scalar_tensor},
-      {"aten.tril.default", triangle<false>}, {"aten.triu.default", triangle<true>},  {"aten.zeros.default", zeros},
+      {"aten.arange.default", arange},
+      {"aten.arange.start", arange},
+      {"aten.arange.start_step", arange},
+      {"aten.empty.memory_format", zeros},
+      {"aten.fill.Scalar", fill_like},
+      {"aten.fill.Tensor", fill_like},
+      {"aten.full.default", full},
+      {"aten.full_like.default", full},
+      {"aten.new_full.default", full},
+      {"aten.new_ones.default", ones},
+      {"aten.new_zeros.default", zeros},
+      {"aten.ones.default", ones},
+      {"aten.ones_like.default", ones},
+      {"aten.scalar_tensor.default", scalar_tensor},
+      {"aten.tril.default", triangle<false>},
+      {"aten.triu.default", triangle<true>},
+      {"aten.zeros.default", zeros},
       {"aten.zeros_like.default", zeros},
   };
 }

@@ -16,7 +16,8 @@ Status embedding(Legalizer& l, const Node& node) {
 Status index_select(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   KILN_ASSIGN(const ValueId index, l.need(node, 1));
-  if (l.b.rank(index) > 1 || l.b.rank(x) < 1) return misfit(node.source + ": expected a 1-d index and a tensor with dims");
+  if (l.b.rank(index) > 1 || l.b.rank(x) < 1)
+    return misfit(node.source + ": expected a 1-d index and a tensor with dims");
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
   KILN_ASSIGN(const ValueId row, l.b.reshape(index, {Dim(element_count(l.b.shape(index)))}));
   KILN_ASSIGN(const ValueId y, l.b.gather(x, row, axis));
@@ -46,7 +47,8 @@ Status gather(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   KILN_ASSIGN(const ValueId index, l.need(node, 1));
   const Shape sx = l.b.shape(x), si = l.b.shape(index);
-  if (sx.size() != si.size() || sx.empty()) return misfit(node.source + ": input and index must have the same number of dims");
+  if (sx.size() != si.size() || sx.empty())
+    return misfit(node.source + ": input and index must have the same number of dims");
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
   if (element_count(sx) >= (int64_t{1} << 31)) return l.unsupported(node, "the indexed tensor is too large");
   ValueId flat = kNoValue;
@@ -55,7 +57,8 @@ Status gather(Legalizer& l, const Node& node) {
     Shape along(sx.size(), Dim(1));
     along[i] = si[i];
     const bool chosen = static_cast<int64_t>(i) == axis;
-    if (!chosen && si[i].value > std::min<int64_t>(sx[i].value, 65536)) return misfit(node.source + ": the index is larger than the input");
+    if (!chosen && si[i].value > std::min<int64_t>(sx[i].value, 65536))
+      return misfit(node.source + ": the index is larger than the input");
     if (chosen || si[i].value > 1) {
       KILN_ASSIGN(flat, flat_index(l, flat, chosen ? index : ramp(l, si[i].value, along), stride));
     }
@@ -66,13 +69,16 @@ Status gather(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// x[:, i, j]: the indices broadcast together. Indexed axes are brought side by side and merged into one, which is gathered.
+/// x[:, i, j]: the indices broadcast together. Indexed axes are brought side by side and merged into one, which is
+/// gathered.
 Status index(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   const auto rank = static_cast<size_t>(l.b.rank(x));
   std::vector<int64_t> indexed, others;
-  for (size_t i = 0; i < rank; ++i) (l.in(node, i + 1) != kNoValue ? indexed : others).push_back(static_cast<int64_t>(i));
-  if (indexed.empty() || node.inputs.size() > rank + 1) return misfit(node.source + ": the indices do not fit the input");
+  for (size_t i = 0; i < rank; ++i)
+    (l.in(node, i + 1) != kNoValue ? indexed : others).push_back(static_cast<int64_t>(i));
+  if (indexed.empty() || node.inputs.size() > rank + 1)
+    return misfit(node.source + ": the indices do not fit the input");
   // The result's dims stand where the indices stood, or in front when those are apart.
   const bool together = indexed.back() - indexed.front() + 1 == static_cast<int64_t>(indexed.size());
   const int64_t at = together ? indexed.front() : 0;
@@ -86,7 +92,8 @@ Status index(Legalizer& l, const Node& node) {
     const auto axis = static_cast<size_t>(indexed[i]);
     const ValueId given = l.in(node, axis + 1);
     const DType dtype = l.b.value(given).dtype;
-    if (dtype != DType::i64 && dtype != DType::i32) return l.unsupported(node, std::string("an index of ") + name_of(dtype) + " is not supported");
+    if (dtype != DType::i64 && dtype != DType::i32)
+      return l.unsupported(node, std::string("an index of ") + name_of(dtype) + " is not supported");
     const int64_t size = original[axis].value;
     if (indexed.size() == 1) {
       flat = given;
@@ -98,7 +105,8 @@ Status index(Legalizer& l, const Node& node) {
       KILN_ASSIGN(const ValueId positive, l.b.map(f.finish(front), {given}, DType::i64));
       KILN_ASSIGN(flat, flat_index(l, flat, positive, merged));
     }
-    if (__builtin_mul_overflow(merged, size, &merged) || merged >= (int64_t{1} << 31)) return l.unsupported(node, "the indexed tensor is too large");
+    if (__builtin_mul_overflow(merged, size, &merged) || merged >= (int64_t{1} << 31))
+      return l.unsupported(node, "the indexed tensor is too large");
   }
   Shape shape = l.b.shape(x);
   shape.erase(shape.begin() + at, shape.begin() + at + static_cast<std::ptrdiff_t>(indexed.size()));
@@ -112,9 +120,12 @@ Status index(Legalizer& l, const Node& node) {
 
 std::vector<OpRow> gather_ops() {
   return {
-      {"aten.embedding.default", embedding},       {"aten.gather.default", gather},
-      {"aten.index.Tensor", index},                {"aten.index_select.default", index_select},
-      {"aten.take_along_dim.default", gather},     {"aten._unsafe_index.Tensor", index},
+      {"aten.embedding.default", embedding},
+      {"aten.gather.default", gather},
+      {"aten.index.Tensor", index},
+      {"aten.index_select.default", index_select},
+      {"aten.take_along_dim.default", gather},
+      {"aten._unsafe_index.Tensor", index},
   };
 }
 

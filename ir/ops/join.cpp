@@ -16,8 +16,12 @@ Status slice(Legalizer& l, const Node& node) {
   const int64_t first = l.integer(node, "start", 0), last = l.integer(node, "end", std::numeric_limits<int64_t>::max());
   if (step < 1 || step > kMaxElements) return misfit(node.source + ": the step must be positive");
   if (first == 0 && step == 1 && last >= kMaxElements) return l.set(node, x);
-  if (!dim.is_constant()) return misfit(node.source + ": the symbol '" + l.source.symbols[static_cast<size_t>(dim.symbol)].name + "' cannot be sliced");
-  const auto clip = [&](int64_t v) { return std::clamp<int64_t>(v < 0 ? std::max(v, -dim.value) + dim.value : v, 0, dim.value); };
+  if (!dim.is_constant())
+    return misfit(node.source + ": the symbol '" + l.source.symbols[static_cast<size_t>(dim.symbol)].name +
+                  "' cannot be sliced");
+  const auto clip = [&](int64_t v) {
+    return std::clamp<int64_t>(v < 0 ? std::max(v, -dim.value) + dim.value : v, 0, dim.value);
+  };
   const int64_t begin = clip(first), end = std::max(clip(last), begin);
   KILN_ASSIGN(const ValueId y, l.b.slice_axis(x, axis, begin, ceil_div(end - begin, step), step));
   return l.set(node, y);
@@ -131,10 +135,12 @@ Status stack(Legalizer& l, const Node& node) {
 /// Pairs (before, after) from the last dim on; a negative one crops.
 Status pad(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
-  if (const std::string mode = l.text(node, "mode", "constant"); mode != "constant") return l.unsupported(node, "the mode '" + mode + "' is not supported");
+  if (const std::string mode = l.text(node, "mode", "constant"); mode != "constant")
+    return l.unsupported(node, "the mode '" + mode + "' is not supported");
   const std::vector<int64_t> list = l.integers(node, "pad");
   const auto rank = static_cast<size_t>(l.b.rank(x));
-  if (list.size() % 2 || list.size() / 2 > rank) return misfit(node.source + ": two paddings per dim, at most " + std::to_string(rank) + " dims");
+  if (list.size() % 2 || list.size() / 2 > rank)
+    return misfit(node.source + ": two paddings per dim, at most " + std::to_string(rank) + " dims");
   PadAttrs attrs;
   attrs.before.assign(rank, 0);
   attrs.after.assign(rank, 0);
@@ -189,7 +195,8 @@ Status roll(Legalizer& l, const Node& node) {
 
 /// self with a run of one axis replaced by src: what stands before, src, what stands after.
 Result<ValueId> replace_run(Legalizer& l, ValueId x, ValueId src, int64_t axis, int64_t begin) {
-  const int64_t size = l.b.shape(x)[static_cast<size_t>(axis)].value, count = l.b.shape(src)[static_cast<size_t>(axis)].value;
+  const int64_t size = l.b.shape(x)[static_cast<size_t>(axis)].value,
+                count = l.b.shape(src)[static_cast<size_t>(axis)].value;
   std::vector<ValueId> parts;
   if (begin > 0) {
     KILN_ASSIGN(const ValueId head, l.b.slice_axis(x, axis, 0, begin));
@@ -234,13 +241,25 @@ Status select_scatter(Legalizer& l, const Node& node) {
 
 std::vector<OpRow> join_ops() {
   return {
-      {"aten.cat.default", cat},           {"aten.chunk.default", split},  {"aten.constant_pad_nd.default", pad},
-      {"aten.flip.default", flip},         {"aten.narrow.default", narrow}, {"aten.pad.default", pad},
-      {"aten.roll.default", roll},         {"aten.select.int", select},    {"aten.select_copy.int", select},
+      {"aten.cat.default", cat},
+      {"aten.chunk.default", split},
+      {"aten.constant_pad_nd.default", pad},
+      {"aten.flip.default", flip},
+      {"aten.narrow.default", narrow},
+      {"aten.pad.default", pad},
+      {"aten.roll.default", roll},
+      {"aten.select.int", select},
+      {"aten.select_copy.int", select},
       {"aten.select_scatter.default", select_scatter},
-      {"aten.slice.Tensor", slice},        {"aten.slice_copy.Tensor", slice}, {"aten.slice_scatter.default", slice_scatter}, {"aten.split.Tensor", split},
-      {"aten.split.sizes", split},         {"aten.split_with_sizes.default", split}, {"aten.split_with_sizes_copy.default", split},
-      {"aten.stack.default", stack},       {"aten.unbind.int", unbind},
+      {"aten.slice.Tensor", slice},
+      {"aten.slice_copy.Tensor", slice},
+      {"aten.slice_scatter.default", slice_scatter},
+      {"aten.split.Tensor", split},
+      {"aten.split.sizes", split},
+      {"aten.split_with_sizes.default", split},
+      {"aten.split_with_sizes_copy.default", split},
+      {"aten.stack.default", stack},
+      {"aten.unbind.int", unbind},
   };
 }
 

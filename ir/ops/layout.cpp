@@ -6,7 +6,8 @@
 namespace kiln {
 namespace {
 
-/// A size list in which one entry may be -1. Symbolic sizes do not survive as numbers: where the list has none, the file's shape stands.
+/// A size list in which one entry may be -1. Symbolic sizes do not survive as numbers: where the list has none, the
+/// file's shape stands.
 Result<Shape> wanted_shape(Legalizer& l, const Node& node, ValueId x, const char* attr) {
   if (!l.has(node, attr)) return l.out_shape(node);
   Shape shape;
@@ -147,10 +148,12 @@ Status repeat(Legalizer& l, const Node& node) {
 Status upsample_nearest(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   const Shape from = l.b.shape(x), to = l.out_shape(node);
-  if (from.size() < 3 || to.size() != from.size() || from.size() > 4) return misfit(node.source + ": expected 3 or 4 dims");
+  if (from.size() < 3 || to.size() != from.size() || from.size() > 4)
+    return misfit(node.source + ": expected 3 or 4 dims");
   Shape lifted{from[0], from[1]}, wide = lifted;
   for (size_t i = 2; i < from.size(); ++i) {
-    if (from[i].value < 1 || to[i].value % from[i].value) return l.unsupported(node, "only whole scale factors are supported");
+    if (from[i].value < 1 || to[i].value % from[i].value)
+      return l.unsupported(node, "only whole scale factors are supported");
     lifted.insert(lifted.end(), {from[i], Dim(1)});
     wide.insert(wide.end(), {from[i], Dim(to[i].value / from[i].value)});
   }
@@ -171,8 +174,10 @@ Status pixel_shuffle(Legalizer& l, const Node& node) {
   if (kUnshuffle ? h % r || w % r : c % (r * r)) return misfit(node.source + ": the factor does not divide the shape");
   const Shape split = kUnshuffle ? Shape{n, c, h / r, r, w / r, r} : Shape{n, c / (r * r), r, r, h, w};
   KILN_ASSIGN(const ValueId a, l.b.reshape(x, split));
-  KILN_ASSIGN(const ValueId b, l.b.permute(a, kUnshuffle ? std::vector<int64_t>{0, 1, 3, 5, 2, 4} : std::vector<int64_t>{0, 1, 4, 2, 5, 3}));
-  KILN_ASSIGN(const ValueId y, l.b.reshape(b, kUnshuffle ? Shape{n, c * r * r, h / r, w / r} : Shape{n, c / (r * r), h * r, w * r}));
+  KILN_ASSIGN(const ValueId b, l.b.permute(a, kUnshuffle ? std::vector<int64_t>{0, 1, 3, 5, 2, 4}
+                                                         : std::vector<int64_t>{0, 1, 4, 2, 5, 3}));
+  KILN_ASSIGN(const ValueId y,
+              l.b.reshape(b, kUnshuffle ? Shape{n, c * r * r, h / r, w / r} : Shape{n, c / (r * r), h * r, w * r}));
   return l.set(node, y);
 }
 

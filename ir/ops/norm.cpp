@@ -13,7 +13,8 @@ Status softmax(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// Over the last dims, as many as normalized_shape has. Mean and deviation (further outputs of the native form) are not computed.
+/// Over the last dims, as many as normalized_shape has. Mean and deviation (further outputs of the native form) are not
+/// computed.
 template <NormKind kKind>
 Status layer_norm(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
@@ -24,7 +25,8 @@ Status layer_norm(Legalizer& l, const Node& node) {
   // rms_norm without eps uses that of float32
   attrs.eps = l.number(node, "eps", kKind == NormKind::rms_norm ? 1.1920928955078125e-07 : 1e-5);
   if (dims < 1 || attrs.axis < 0) return misfit(node.source + ": normalized_shape does not fit the input");
-  KILN_ASSIGN(const ValueId y, l.b.layer_norm(x, l.in(node, 1), kKind == NormKind::layer_norm ? l.in(node, 2) : kNoValue, attrs));
+  KILN_ASSIGN(const ValueId y,
+              l.b.layer_norm(x, l.in(node, 1), kKind == NormKind::layer_norm ? l.in(node, 2) : kNoValue, attrs));
   return l.set(node, y);
 }
 
@@ -51,12 +53,14 @@ Result<ValueId> affine(Legalizer& l, ValueId x, ValueId scale, ValueId shift) {
   return l.b.map(f.finish(t), std::move(operands), DType::f32);
 }
 
-/// The inference form: scale = gamma / sqrt(var + eps) and shift = beta − mean · scale are computed from the weights at load.
+/// The inference form: scale = gamma / sqrt(var + eps) and shift = beta − mean · scale are computed from the weights at
+/// load.
 Status batch_norm(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
   KILN_ASSIGN(const ValueId mean, l.need_f32(node, 3));
   KILN_ASSIGN(const ValueId var, l.need_f32(node, 4));
-  if (l.flag(node, "training", false) || l.flag(node, "train", false)) return l.unsupported(node, "export the model in evaluation mode (model.eval())");
+  if (l.flag(node, "training", false) || l.flag(node, "train", false))
+    return l.unsupported(node, "export the model in evaluation mode (model.eval())");
   const ValueId gamma = l.in(node, 1), beta = l.in(node, 2);
   Fx scale_of, shift_of;
   Term s = scale_of.un(PointOp::rsqrt, scale_of.in(0) + l.number(node, "eps", 1e-5));
@@ -65,8 +69,10 @@ Status batch_norm(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId scale, l.b.map(scale_of.finish(s), scale_operands, DType::f32));
   Term t = shift_of.in(0) * shift_of.in(1);
   shift_operands.push_back(scale);
-  if (beta != kNoValue) t = shift_of.in(2) - t, shift_operands.push_back(beta);
-  else t = shift_of.un(PointOp::neg, t);
+  if (beta != kNoValue)
+    t = shift_of.in(2) - t, shift_operands.push_back(beta);
+  else
+    t = shift_of.un(PointOp::neg, t);
   KILN_ASSIGN(const ValueId shift, l.b.map(shift_of.finish(t), shift_operands, DType::f32));
   KILN_ASSIGN(const ValueId y, affine(l, x, scale, shift));
   return l.set(node, y);
@@ -77,7 +83,8 @@ Status group_norm(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
   const Shape s = l.b.shape(x);
   const int64_t groups = l.integer(node, l.has(node, "num_groups") ? "num_groups" : "group", 1);
-  if (s.size() < 2 || groups < 1 || s[1].value % groups) return misfit(node.source + ": the groups do not divide the channels");
+  if (s.size() < 2 || groups < 1 || s[1].value % groups)
+    return misfit(node.source + ": the groups do not divide the channels");
   NormAttrs attrs;
   attrs.kind = NormKind::layer_norm;
   attrs.axis = 2;

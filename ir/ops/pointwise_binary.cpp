@@ -1,5 +1,5 @@
-// Functions of several tensors with broadcasting; a number in place of a tensor is a 0-d constant. Integer division goes through
-// float32: exact for magnitudes below 2^24.
+// Functions of several tensors with broadcasting; a number in place of a tensor is a 0-d constant. Integer division
+// goes through float32: exact for magnitudes below 2^24.
 #include <algorithm>
 
 #include "ir/legalizer.h"
@@ -22,14 +22,22 @@ struct Formula {
 };
 
 const Formula kFormulas[] = {
-    {"aten.eq", Kind::compare, PointOp::eq},        {"aten.ne", Kind::compare, PointOp::ne},
-    {"aten.lt", Kind::compare, PointOp::lt},        {"aten.le", Kind::compare, PointOp::le},
-    {"aten.gt", Kind::compare, PointOp::gt},        {"aten.ge", Kind::compare, PointOp::ge},
-    {"aten.mul", Kind::number, PointOp::mul},       {"aten.div", Kind::real, PointOp::div},
-    {"aten.minimum", Kind::number, PointOp::min},   {"aten.maximum", Kind::number, PointOp::max},
-    {"aten.logical_and", Kind::logical, PointOp::logical_and}, {"aten.logical_or", Kind::logical, PointOp::logical_or},
-    {"aten.logical_xor", Kind::logical, PointOp::logical_xor}, {"aten.bitwise_and", Kind::bits, PointOp::logical_and},
-    {"aten.bitwise_or", Kind::bits, PointOp::logical_or},      {"aten.bitwise_xor", Kind::bits, PointOp::logical_xor},
+    {"aten.eq", Kind::compare, PointOp::eq},
+    {"aten.ne", Kind::compare, PointOp::ne},
+    {"aten.lt", Kind::compare, PointOp::lt},
+    {"aten.le", Kind::compare, PointOp::le},
+    {"aten.gt", Kind::compare, PointOp::gt},
+    {"aten.ge", Kind::compare, PointOp::ge},
+    {"aten.mul", Kind::number, PointOp::mul},
+    {"aten.div", Kind::real, PointOp::div},
+    {"aten.minimum", Kind::number, PointOp::min},
+    {"aten.maximum", Kind::number, PointOp::max},
+    {"aten.logical_and", Kind::logical, PointOp::logical_and},
+    {"aten.logical_or", Kind::logical, PointOp::logical_or},
+    {"aten.logical_xor", Kind::logical, PointOp::logical_xor},
+    {"aten.bitwise_and", Kind::bits, PointOp::logical_and},
+    {"aten.bitwise_or", Kind::bits, PointOp::logical_or},
+    {"aten.bitwise_xor", Kind::bits, PointOp::logical_xor},
 };
 
 /// Operand i of a map, read as its dtype and taken to `lane`.
@@ -63,12 +71,14 @@ Status binary(Legalizer& l, const Node& node) {
   PointOp op = formula->op;
   if (formula->kind == Kind::real) lane = Lane::f32, out = lane_of(common) == Lane::f32 ? common : DType::f32;
   if (formula->kind == Kind::logical) lane = Lane::mask, out = DType::boolean;
-  if (formula->kind == Kind::bits && lane == Lane::f32) return l.unsupported(node, "floating point is not supported here");
+  if (formula->kind == Kind::bits && lane == Lane::f32)
+    return l.unsupported(node, "floating point is not supported here");
   if (formula->kind == Kind::compare) {
     out = DType::boolean;
     if (lane == Lane::mask) lane = Lane::i32;
   }
-  if (formula->kind == Kind::number && lane == Lane::mask) op = op == PointOp::max ? PointOp::logical_or : PointOp::logical_and;
+  if (formula->kind == Kind::number && lane == Lane::mask)
+    op = op == PointOp::max ? PointOp::logical_or : PointOp::logical_and;
   Fx f;
   const Term a = read(l, f, operands, 0, lane), b = read(l, f, operands, 1, lane);
   return emit(l, node, f, f.bin(op, a, b), operands, out);
@@ -109,7 +119,9 @@ Status divide(Legalizer& l, const Node& node, Rounding mode) {
 }
 
 template <Rounding kMode>
-Status divide_as(Legalizer& l, const Node& node) { return divide(l, node, kMode); }
+Status divide_as(Legalizer& l, const Node& node) {
+  return divide(l, node, kMode);
+}
 
 Status divide_mode(Legalizer& l, const Node& node) {
   const std::string mode = l.text(node, "rounding_mode", "");
@@ -141,7 +153,8 @@ Status where(Legalizer& l, const Node& node) {
   const DType out = common_dtype(l.b, {a, b});
   Fx f;
   const Term m = read(l, f, operands, 0, Lane::mask);
-  return emit(l, node, f, f.where(m, read(l, f, operands, 1, lane_of(out)), read(l, f, operands, 2, lane_of(out))), operands, out);
+  return emit(l, node, f, f.where(m, read(l, f, operands, 1, lane_of(out)), read(l, f, operands, 2, lane_of(out))),
+              operands, out);
 }
 
 Status masked_fill(Legalizer& l, const Node& node) {
@@ -152,7 +165,8 @@ Status masked_fill(Legalizer& l, const Node& node) {
   const DType out = l.b.value(x).dtype;
   Fx f;
   const Term m = read(l, f, operands, 0, Lane::mask);
-  return emit(l, node, f, f.where(m, read(l, f, operands, 1, lane_of(out)), read(l, f, operands, 2, lane_of(out))), operands, out);
+  return emit(l, node, f, f.where(m, read(l, f, operands, 1, lane_of(out)), read(l, f, operands, 2, lane_of(out))),
+              operands, out);
 }
 
 /// self + value · (a · b), or a / b.

@@ -1,5 +1,5 @@
-// Functions of one tensor: each is a formula over its elements. Integers are 32 bits wide in expressions: values of 64-bit tensors
-// must fit.
+// Functions of one tensor: each is a formula over its elements. Integers are 32 bits wide in expressions: values of
+// 64-bit tensors must fit.
 #include <cmath>
 
 #include "ir/legalizer.h"
@@ -14,9 +14,9 @@ struct Params {
 };
 
 enum class Kind : uint8_t {
-  real,   ///< computed in float32, whatever comes in
-  same,   ///< float32 or integer, as it comes
-  test,   ///< to a boolean
+  real,  ///< computed in float32, whatever comes in
+  same,  ///< float32 or integer, as it comes
+  test,  ///< to a boolean
 };
 
 struct Formula {
@@ -33,12 +33,15 @@ Term clamp(Fx& f, Term x, double low, double high) {
 }
 
 template <PointOp kOp>
-Term plain(Fx& f, Term x, const Params&) { return f.un(kOp, x); }
+Term plain(Fx& f, Term x, const Params&) {
+  return f.un(kOp, x);
+}
 
 Term sigmoid(Fx& f, Term x) { return f.un(PointOp::sigmoid, x); }
 Term relu6_of(Fx& f, Term x) { return clamp(f, x, 0, 6); }
 
-/// log(1 + exp(b x)) / b without overflow: max(x, 0) + log1p(exp(-|b x|)) / b; equal to x beyond the threshold within rounding.
+/// log(1 + exp(b x)) / b without overflow: max(x, 0) + log1p(exp(-|b x|)) / b; equal to x beyond the threshold within
+/// rounding.
 Term softplus(Fx& f, Term x, double beta) {
   const Term decay = f.un(PointOp::log1p, f.un(PointOp::exp, f.un(PointOp::neg, f.un(PointOp::abs, x * beta))));
   return f.bin(PointOp::max, x, f.c(0)) + decay / beta;
@@ -81,13 +84,21 @@ const double kInf = std::numeric_limits<double>::infinity();
 const Formula kFormulas[] = {
     {"aten.abs.default", Kind::same, plain<PointOp::abs>},
     {"aten.ceil.default", Kind::real, plain<PointOp::ceil>},
-    {"aten.celu.default", Kind::real, [](Fx& f, Term x, const Params& p) { return elu(f, x, p("alpha", 1), 1, 1 / p("alpha", 1)); }},
-    {"aten.clamp.default", Kind::same, [](Fx& f, Term x, const Params& p) { return clamp(f, x, p("min", -kInf), p("max", kInf)); }},
-    {"aten.clamp_max.default", Kind::same, [](Fx& f, Term x, const Params& p) { return clamp(f, x, -kInf, p("max", kInf)); }},
-    {"aten.clamp_min.default", Kind::same, [](Fx& f, Term x, const Params& p) { return clamp(f, x, p("min", -kInf), kInf); }},
+    {"aten.celu.default", Kind::real,
+     [](Fx& f, Term x, const Params& p) { return elu(f, x, p("alpha", 1), 1, 1 / p("alpha", 1)); }},
+    {"aten.clamp.default", Kind::same,
+     [](Fx& f, Term x, const Params& p) { return clamp(f, x, p("min", -kInf), p("max", kInf)); }},
+    {"aten.clamp_max.default", Kind::same,
+     [](Fx& f, Term x, const Params& p) { return clamp(f, x, -kInf, p("max", kInf)); }},
+    {"aten.clamp_min.default", Kind::same,
+     [](Fx& f, Term x, const Params& p) { return clamp(f, x, p("min", -kInf), kInf); }},
     {"aten.cos.default", Kind::real, plain<PointOp::cos>},
-    {"aten.cosh.default", Kind::real, [](Fx& f, Term x, const Params&) { return (f.un(PointOp::exp, x) + f.un(PointOp::exp, f.un(PointOp::neg, x))) * 0.5; }},
-    {"aten.elu.default", Kind::real, [](Fx& f, Term x, const Params& p) { return elu(f, x, p("alpha", 1), p("scale", 1), p("input_scale", 1)); }},
+    {"aten.cosh.default", Kind::real,
+     [](Fx& f, Term x, const Params&) {
+       return (f.un(PointOp::exp, x) + f.un(PointOp::exp, f.un(PointOp::neg, x))) * 0.5;
+     }},
+    {"aten.elu.default", Kind::real,
+     [](Fx& f, Term x, const Params& p) { return elu(f, x, p("alpha", 1), p("scale", 1), p("input_scale", 1)); }},
     {"aten.erf.default", Kind::real, plain<PointOp::erf>},
     {"aten.exp.default", Kind::real, plain<PointOp::exp>},
     {"aten.exp2.default", Kind::real, [](Fx& f, Term x, const Params&) { return f.un(PointOp::exp, x * M_LN2); }},
@@ -95,21 +106,30 @@ const Formula kFormulas[] = {
     {"aten.floor.default", Kind::real, plain<PointOp::floor>},
     {"aten.frac.default", Kind::real, [](Fx& f, Term x, const Params&) { return x - f.un(PointOp::trunc, x); }},
     {"aten.gelu.default", Kind::real, gelu},
-    {"aten.hardsigmoid.default", Kind::real, [](Fx& f, Term x, const Params&) { return relu6_of(f, x + 3) * (1.0 / 6); }},
-    {"aten.hardswish.default", Kind::real, [](Fx& f, Term x, const Params&) { return x * relu6_of(f, x + 3) * (1.0 / 6); }},
-    {"aten.hardtanh.default", Kind::same, [](Fx& f, Term x, const Params& p) { return clamp(f, x, p("min_val", -1), p("max_val", 1)); }},
-    {"aten.isinf.default", Kind::test, [](Fx& f, Term x, const Params&) { return f.bin(PointOp::eq, f.un(PointOp::abs, x), f.c(kInf)); }},
+    {"aten.hardsigmoid.default", Kind::real,
+     [](Fx& f, Term x, const Params&) { return relu6_of(f, x + 3) * (1.0 / 6); }},
+    {"aten.hardswish.default", Kind::real,
+     [](Fx& f, Term x, const Params&) { return x * relu6_of(f, x + 3) * (1.0 / 6); }},
+    {"aten.hardtanh.default", Kind::same,
+     [](Fx& f, Term x, const Params& p) { return clamp(f, x, p("min_val", -1), p("max_val", 1)); }},
+    {"aten.isinf.default", Kind::test,
+     [](Fx& f, Term x, const Params&) { return f.bin(PointOp::eq, f.un(PointOp::abs, x), f.c(kInf)); }},
     {"aten.isnan.default", Kind::test, [](Fx& f, Term x, const Params&) { return f.bin(PointOp::ne, x, x); }},
-    {"aten.leaky_relu.default", Kind::real, [](Fx& f, Term x, const Params& p) {
+    {"aten.leaky_relu.default", Kind::real,
+     [](Fx& f, Term x, const Params& p) {
        return f.where(f.bin(PointOp::gt, x, f.c(0)), x, x * p("negative_slope", 0.01));
      }},
     {"aten.log.default", Kind::real, plain<PointOp::log>},
-    {"aten.log10.default", Kind::real, [](Fx& f, Term x, const Params&) { return f.un(PointOp::log, x) * (1 / M_LN10); }},
+    {"aten.log10.default", Kind::real,
+     [](Fx& f, Term x, const Params&) { return f.un(PointOp::log, x) * (1 / M_LN10); }},
     {"aten.log1p.default", Kind::real, plain<PointOp::log1p>},
     {"aten.log2.default", Kind::real, [](Fx& f, Term x, const Params&) { return f.un(PointOp::log, x) * (1 / M_LN2); }},
-    {"aten.log_sigmoid.default", Kind::real, [](Fx& f, Term x, const Params&) { return f.un(PointOp::neg, softplus(f, f.un(PointOp::neg, x), 1)); }},
-    {"aten.logical_not.default", Kind::test, [](Fx& f, Term x, const Params&) { return f.un(PointOp::logical_not, f.to(x, Lane::mask)); }},
-    {"aten.mish.default", Kind::real, [](Fx& f, Term x, const Params&) { return x * f.un(PointOp::tanh, softplus(f, x, 1)); }},
+    {"aten.log_sigmoid.default", Kind::real,
+     [](Fx& f, Term x, const Params&) { return f.un(PointOp::neg, softplus(f, f.un(PointOp::neg, x), 1)); }},
+    {"aten.logical_not.default", Kind::test,
+     [](Fx& f, Term x, const Params&) { return f.un(PointOp::logical_not, f.to(x, Lane::mask)); }},
+    {"aten.mish.default", Kind::real,
+     [](Fx& f, Term x, const Params&) { return x * f.un(PointOp::tanh, softplus(f, x, 1)); }},
     {"aten.neg.default", Kind::same, plain<PointOp::neg>},
     {"aten.pow.Tensor_Scalar", Kind::real, power},
     {"aten.reciprocal.default", Kind::real, plain<PointOp::reciprocal>},
@@ -117,19 +137,25 @@ const Formula kFormulas[] = {
     {"aten.relu6.default", Kind::same, [](Fx& f, Term x, const Params&) { return relu6_of(f, x); }},
     {"aten.round.default", Kind::real, plain<PointOp::round>},
     {"aten.rsqrt.default", Kind::real, plain<PointOp::rsqrt>},
-    {"aten.selu.default", Kind::real, [](Fx& f, Term x, const Params&) { return elu(f, x, 1.6732632423543772, 1.0507009873554805, 1); }},
+    {"aten.selu.default", Kind::real,
+     [](Fx& f, Term x, const Params&) { return elu(f, x, 1.6732632423543772, 1.0507009873554805, 1); }},
     {"aten.sigmoid.default", Kind::real, plain<PointOp::sigmoid>},
     {"aten.sign.default", Kind::same, sign},
     {"aten.silu.default", Kind::real, [](Fx& f, Term x, const Params&) { return x * sigmoid(f, x); }},
     {"aten.sin.default", Kind::real, plain<PointOp::sin>},
-    {"aten.sinh.default", Kind::real, [](Fx& f, Term x, const Params&) { return (f.un(PointOp::expm1, x) - f.un(PointOp::expm1, f.un(PointOp::neg, x))) * 0.5; }},
+    {"aten.sinh.default", Kind::real,
+     [](Fx& f, Term x, const Params&) {
+       return (f.un(PointOp::expm1, x) - f.un(PointOp::expm1, f.un(PointOp::neg, x))) * 0.5;
+     }},
     {"aten.softplus.default", Kind::real, [](Fx& f, Term x, const Params& p) { return softplus(f, x, p("beta", 1)); }},
     {"aten.softsign.default", Kind::real, [](Fx& f, Term x, const Params&) { return x / (f.un(PointOp::abs, x) + 1); }},
     {"aten.sqrt.default", Kind::real, plain<PointOp::sqrt>},
     {"aten.square.default", Kind::same, [](Fx&, Term x, const Params&) { return x * x; }},
-    {"aten.tan.default", Kind::real, [](Fx& f, Term x, const Params&) { return f.un(PointOp::sin, x) / f.un(PointOp::cos, x); }},
+    {"aten.tan.default", Kind::real,
+     [](Fx& f, Term x, const Params&) { return f.un(PointOp::sin, x) / f.un(PointOp::cos, x); }},
     {"aten.tanh.default", Kind::real, plain<PointOp::tanh>},
-    {"aten.threshold.default", Kind::real, [](Fx& f, Term x, const Params& p) {
+    {"aten.threshold.default", Kind::real,
+     [](Fx& f, Term x, const Params& p) {
        return f.where(f.bin(PointOp::gt, x, f.c(p("threshold", 0))), x, f.c(p("value", 0)));
      }},
     {"aten.trunc.default", Kind::real, plain<PointOp::trunc>},
@@ -147,18 +173,21 @@ Status unary(Legalizer& l, const Node& node) {
   const DType from = l.b.value(x).dtype;
   const Lane own = lane_of(from);
   // Rounding an integer changes nothing; everything else that is real gives float32.
-  const bool rounds = node.source == "aten.ceil.default" || node.source == "aten.floor.default" || node.source == "aten.round.default" ||
-                      node.source == "aten.trunc.default";
+  const bool rounds = node.source == "aten.ceil.default" || node.source == "aten.floor.default" ||
+                      node.source == "aten.round.default" || node.source == "aten.trunc.default";
   if (rounds && own == Lane::i32) return l.set(node, x);
-  if (node.source == "aten.round.default" && l.integer(node, "decimals", 0) != 0) return l.unsupported(node, "rounding to decimals is not supported");
+  if (node.source == "aten.round.default" && l.integer(node, "decimals", 0) != 0)
+    return l.unsupported(node, "rounding to decimals is not supported");
   Fx f;
   Term t = f.in(0, own);
   DType out = from;
   const bool is_not = node.source == "aten.logical_not.default";
   // A float bound turns an integer tensor into float32, as PyTorch's promotion does; the file's dtype says so.
   const bool promoted = formula->kind == Kind::same && own == Lane::i32 && lane_of(l.out_dtype(node)) == Lane::f32;
-  if ((formula->kind == Kind::real || promoted || (formula->kind == Kind::test && !is_not)) && own != Lane::f32) t = f.to(t, Lane::f32), out = DType::f32;
-  if (node.source == "aten.pow.Tensor_Scalar" && own == Lane::i32 && l.out_dtype(node) == from) out = from;  // small powers are exact in float32
+  if ((formula->kind == Kind::real || promoted || (formula->kind == Kind::test && !is_not)) && own != Lane::f32)
+    t = f.to(t, Lane::f32), out = DType::f32;
+  if (node.source == "aten.pow.Tensor_Scalar" && own == Lane::i32 && l.out_dtype(node) == from)
+    out = from;  // small powers are exact in float32
   if (formula->kind == Kind::same && own == Lane::mask) return l.unsupported(node, "booleans are not supported here");
   t = formula->make(f, t, {l, node});
   if (formula->kind == Kind::test) out = DType::boolean;
@@ -172,9 +201,12 @@ Status bitwise_not(Legalizer& l, const Node& node) {
   const DType dtype = l.b.value(x).dtype;
   Fx f;
   Term t = f.in(0, lane_of(dtype));
-  if (dtype == DType::boolean) t = f.un(PointOp::logical_not, t);
-  else if (lane_of(dtype) == Lane::i32) t = f.c(-1, Lane::i32) - t;
-  else return l.unsupported(node, "floating point is not supported here");
+  if (dtype == DType::boolean)
+    t = f.un(PointOp::logical_not, t);
+  else if (lane_of(dtype) == Lane::i32)
+    t = f.c(-1, Lane::i32) - t;
+  else
+    return l.unsupported(node, "floating point is not supported here");
   KILN_ASSIGN(const ValueId y, l.b.map(f.finish(t), {x}, dtype));
   return l.set(node, y);
 }

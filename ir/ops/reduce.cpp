@@ -124,9 +124,11 @@ Status logsumexp(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
   KILN_ASSIGN(const ValueId top, reduce(l, x, ReduceKind::max, axes, true));
   Fx below, back;
-  KILN_ASSIGN(const ValueId e, l.b.map(below.finish(below.un(PointOp::exp, below.in(0) - below.in(1))), {x, top}, DType::f32));
+  KILN_ASSIGN(const ValueId e,
+              l.b.map(below.finish(below.un(PointOp::exp, below.in(0) - below.in(1))), {x, top}, DType::f32));
   KILN_ASSIGN(const ValueId sum, reduce(l, e, ReduceKind::sum, axes, true));
-  KILN_ASSIGN(const ValueId y, l.b.map(back.finish(back.un(PointOp::log, back.in(0)) + back.in(1)), {sum, top}, DType::f32));
+  KILN_ASSIGN(const ValueId y,
+              l.b.map(back.finish(back.un(PointOp::log, back.in(0)) + back.in(1)), {sum, top}, DType::f32));
   KILN_ASSIGN(const ValueId shaped, l.b.reshape(y, l.out_shape(node)));
   return l.set(node, shaped);
 }
@@ -136,17 +138,34 @@ Status logsumexp(Legalizer& l, const Node& node) {
 std::vector<OpRow> reduce_ops() {
   using K = ReduceKind;
   return {
-      {"aten.all.default", plain<K::all>},     {"aten.all.dim", plain<K::all>},       {"aten.all.dims", plain<K::all>},
-      {"aten.amax.default", plain<K::max>},    {"aten.amin.default", plain<K::min>},  {"aten.any.default", plain<K::any>},
-      {"aten.any.dim", plain<K::any>},         {"aten.any.dims", plain<K::any>},      {"aten.argmax.default", plain<K::argmax>},
-      {"aten.argmin.default", plain<K::argmin>}, {"aten.linalg_vector_norm.default", vector_norm},
-      {"aten.logsumexp.default", logsumexp},   {"aten.max.default", plain<K::max>},   {"aten.max.dim", with_indices<K::max, K::argmax>},
-      {"aten.mean.default", plain<K::mean>},   {"aten.mean.dim", plain<K::mean>},     {"aten.min.default", plain<K::min>},
-      {"aten.min.dim", with_indices<K::min, K::argmin>},                              {"aten.norm.ScalarOpt_dim", vector_norm},
-      {"aten.prod.default", plain<K::prod>},   {"aten.prod.dim_int", plain<K::prod>}, {"aten.std.correction", variance<true, false>},
-      {"aten.std.dim", variance<true, false>}, {"aten.std_mean.correction", variance<true, true>},
-      {"aten.sum.default", plain<K::sum>},     {"aten.sum.dim_IntList", plain<K::sum>},
-      {"aten.var.correction", variance<false, false>}, {"aten.var.dim", variance<false, false>},
+      {"aten.all.default", plain<K::all>},
+      {"aten.all.dim", plain<K::all>},
+      {"aten.all.dims", plain<K::all>},
+      {"aten.amax.default", plain<K::max>},
+      {"aten.amin.default", plain<K::min>},
+      {"aten.any.default", plain<K::any>},
+      {"aten.any.dim", plain<K::any>},
+      {"aten.any.dims", plain<K::any>},
+      {"aten.argmax.default", plain<K::argmax>},
+      {"aten.argmin.default", plain<K::argmin>},
+      {"aten.linalg_vector_norm.default", vector_norm},
+      {"aten.logsumexp.default", logsumexp},
+      {"aten.max.default", plain<K::max>},
+      {"aten.max.dim", with_indices<K::max, K::argmax>},
+      {"aten.mean.default", plain<K::mean>},
+      {"aten.mean.dim", plain<K::mean>},
+      {"aten.min.default", plain<K::min>},
+      {"aten.min.dim", with_indices<K::min, K::argmin>},
+      {"aten.norm.ScalarOpt_dim", vector_norm},
+      {"aten.prod.default", plain<K::prod>},
+      {"aten.prod.dim_int", plain<K::prod>},
+      {"aten.std.correction", variance<true, false>},
+      {"aten.std.dim", variance<true, false>},
+      {"aten.std_mean.correction", variance<true, true>},
+      {"aten.sum.default", plain<K::sum>},
+      {"aten.sum.dim_IntList", plain<K::sum>},
+      {"aten.var.correction", variance<false, false>},
+      {"aten.var.dim", variance<false, false>},
       {"aten.var_mean.correction", variance<false, true>},
   };
 }

@@ -11,10 +11,19 @@ const std::vector<OpRow>& op_table() {
       std::string_view name;
       std::vector<OpRow> (*rows)();
     } families[] = {
-        {"attention", attention_ops}, {"cast", cast_ops},     {"contraction", contraction_ops},    {"create", create_ops},
-        {"gather", gather_ops},       {"layout", layout_ops}, {"layout", join_ops},                {"norm", norm_ops},
-        {"pointwise", pointwise_unary_ops},                   {"pointwise", pointwise_binary_ops}, {"reduce", reduce_ops},
-        {"window", window_ops},       {"axis_product", axis_product_ops},
+        {"attention", attention_ops},
+        {"cast", cast_ops},
+        {"contraction", contraction_ops},
+        {"create", create_ops},
+        {"gather", gather_ops},
+        {"layout", layout_ops},
+        {"layout", join_ops},
+        {"norm", norm_ops},
+        {"pointwise", pointwise_unary_ops},
+        {"pointwise", pointwise_binary_ops},
+        {"reduce", reduce_ops},
+        {"window", window_ops},
+        {"axis_product", axis_product_ops},
     };
     std::vector<OpRow> rows;
     for (const auto& family : families) {
@@ -23,7 +32,8 @@ const std::vector<OpRow>& op_table() {
         rows.push_back(row);
       }
     }
-    std::sort(rows.begin(), rows.end(), [](const OpRow& a, const OpRow& b) { return std::tie(a.family, a.name) < std::tie(b.family, b.name); });
+    std::sort(rows.begin(), rows.end(),
+              [](const OpRow& a, const OpRow& b) { return std::tie(a.family, a.name) < std::tie(b.family, b.name); });
     return rows;
   }();
   return table;

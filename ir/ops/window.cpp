@@ -10,8 +10,10 @@ namespace {
 Result<ValueId> lift(Legalizer& l, const Node& node, ValueId x, bool& flat) {
   flat = l.b.rank(x) == 3;
   const Shape s = l.b.shape(x);
-  // max_pool1d's 3 dims are [N,C,L]; an unbatched 2-d input reads as [C,H,W] and cannot be told apart by its rank alone.
-  if (flat && node.source.find("1d") == std::string::npos) return l.unsupported(node, "an input without a batch dim is not supported");
+  // max_pool1d's 3 dims are [N,C,L]; an unbatched 2-d input reads as [C,H,W] and cannot be told apart by its rank
+  // alone.
+  if (flat && node.source.find("1d") == std::string::npos)
+    return l.unsupported(node, "an input without a batch dim is not supported");
   if (flat) return l.b.reshape(x, {s[0], s[1], Dim(1), s[2]});
   return x;
 }
@@ -24,13 +26,14 @@ Status finish(Legalizer& l, const Node& node, ValueId y, bool flat) {
   return l.set(node, y);
 }
 
-/// With ceil_mode a last window may reach over the end, if it starts inside the input or its left padding: more padding at the end.
+/// With ceil_mode a last window may reach over the end, if it starts inside the input or its left padding: more padding
+/// at the end.
 Status extend(const Node& node, PoolAttrs& a, const Shape& in) {
   for (size_t i = 0; i < 2; ++i) {
     constexpr int64_t kMax = 1 << 30;
     const int64_t size = in[2 + i].value;
-    if (a.stride[i] < 1 || a.kernel[i] < 1 || a.kernel[i] > kMax || a.dilation[i] < 1 || a.dilation[i] > kMax || a.stride[i] > kMax ||
-        a.pad_begin[i] < 0 || a.pad_begin[i] > kMax || size > kMaxElements)
+    if (a.stride[i] < 1 || a.kernel[i] < 1 || a.kernel[i] > kMax || a.dilation[i] < 1 || a.dilation[i] > kMax ||
+        a.stride[i] > kMax || a.pad_begin[i] < 0 || a.pad_begin[i] > kMax || size > kMaxElements)
       return misfit(node.source + ": attributes out of range");
     const int64_t reach = (a.kernel[i] - 1) * a.dilation[i] + 1;
     int64_t out = ceil_div(std::max<int64_t>(size + 2 * a.pad_begin[i] - reach, 0), a.stride[i]) + 1;
@@ -60,7 +63,8 @@ Status pool(Legalizer& l, const Node& node) {
     KILN_TRY(extend(node, a, l.b.shape(x)));
     const bool reaches_over = a.pad_end[0] > before[0] || a.pad_end[1] > before[1];
     if (kKind == WindowKind::average && a.count_include_pad && !a.divisor && reaches_over) {
-      if (before != std::array<int64_t, 2>{0, 0}) return l.unsupported(node, "ceil_mode with padding that counts is not supported");
+      if (before != std::array<int64_t, 2>{0, 0})
+        return l.unsupported(node, "ceil_mode with padding that counts is not supported");
       a.count_include_pad = false;  // what lies over the end never counts
     }
   }
@@ -78,14 +82,17 @@ Status adaptive(Legalizer& l, const Node& node) {
   std::array<int64_t, 2> size = l.pair(node, "output_size", 1);
   if (flat) size[0] = 1;
   if (size == std::array<int64_t, 2>{1, 1}) {
-    KILN_ASSIGN(const ValueId y, l.b.reduce(x, ReduceAttrs{kKind == WindowKind::max ? ReduceKind::max : ReduceKind::mean, {2, 3}, true}));
+    KILN_ASSIGN(
+        const ValueId y,
+        l.b.reduce(x, ReduceAttrs{kKind == WindowKind::max ? ReduceKind::max : ReduceKind::mean, {2, 3}, true}));
     return finish(l, node, y, flat);
   }
   PoolAttrs a;
   a.kind = kKind;
   for (size_t i = 0; i < 2; ++i) {
     const int64_t in = l.b.shape(x)[2 + i].value;
-    if (size[i] < 1 || in % size[i]) return l.unsupported(node, "an output size that does not divide the input is not supported");
+    if (size[i] < 1 || in % size[i])
+      return l.unsupported(node, "an output size that does not divide the input is not supported");
     a.kernel[i] = a.stride[i] = in / size[i];
   }
   KILN_ASSIGN(const ValueId y, l.b.pool(x, a));
@@ -98,10 +105,14 @@ std::vector<OpRow> window_ops() {
   constexpr auto kMax = WindowKind::max;
   constexpr auto kAverage = WindowKind::average;
   return {
-      {"aten._adaptive_avg_pool2d.default", adaptive<kAverage>}, {"aten.adaptive_avg_pool1d.default", adaptive<kAverage>},
-      {"aten.adaptive_avg_pool2d.default", adaptive<kAverage>},  {"aten.adaptive_max_pool2d.default", adaptive<kMax>},
-      {"aten.avg_pool1d.default", pool<kAverage>},               {"aten.avg_pool2d.default", pool<kAverage>},
-      {"aten.max_pool1d.default", pool<kMax>},                   {"aten.max_pool2d.default", pool<kMax>},
+      {"aten._adaptive_avg_pool2d.default", adaptive<kAverage>},
+      {"aten.adaptive_avg_pool1d.default", adaptive<kAverage>},
+      {"aten.adaptive_avg_pool2d.default", adaptive<kAverage>},
+      {"aten.adaptive_max_pool2d.default", adaptive<kMax>},
+      {"aten.avg_pool1d.default", pool<kAverage>},
+      {"aten.avg_pool2d.default", pool<kAverage>},
+      {"aten.max_pool1d.default", pool<kMax>},
+      {"aten.max_pool2d.default", pool<kMax>},
       {"aten.max_pool2d_with_indices.default", pool<kMax>},
   };
 }

@@ -10,26 +10,32 @@ bool is_constant(const Expr& e, uint16_t i, double value) {
 
 uint16_t emit(Expr& e, const PointInst& inst) {
   switch (arity(inst.op)) {
-    case 0: return inst.op == PointOp::input ? e.input(inst.a, inst.lane) : e.constant(inst.value, inst.lane);
-    case 1: return e.unary(inst.op, inst.a);
-    case 2: return e.binary(inst.op, inst.a, inst.b);
-    default: return e.select(inst.a, inst.b, inst.c);
+    case 0:
+      return inst.op == PointOp::input ? e.input(inst.a, inst.lane) : e.constant(inst.value, inst.lane);
+    case 1:
+      return e.unary(inst.op, inst.a);
+    case 2:
+      return e.binary(inst.op, inst.a, inst.b);
+    default:
+      return e.select(inst.a, inst.b, inst.c);
   }
 }
 
-/// An earlier instruction with the same value as `inst`, or −1. x·0 is not 0 and x+0 not x for every float; the latter differs only in
-/// the sign of zero, which nothing here depends on.
+/// An earlier instruction with the same value as `inst`, or −1. x·0 is not 0 and x+0 not x for every float; the latter
+/// differs only in the sign of zero, which nothing here depends on.
 int same_as(const Expr& e, const PointInst& inst) {
   const auto op_of = [&](uint16_t i) { return e.insts[i].op; };
   switch (inst.op) {
     case PointOp::add:
       if (is_constant(e, inst.b, 0)) return inst.a;
       return is_constant(e, inst.a, 0) ? inst.b : -1;
-    case PointOp::sub: return is_constant(e, inst.b, 0) ? inst.a : -1;
+    case PointOp::sub:
+      return is_constant(e, inst.b, 0) ? inst.a : -1;
     case PointOp::mul:
       if (is_constant(e, inst.b, 1)) return inst.a;
       return is_constant(e, inst.a, 1) ? inst.b : -1;
-    case PointOp::div: return is_constant(e, inst.b, 1) ? inst.a : -1;
+    case PointOp::div:
+      return is_constant(e, inst.b, 1) ? inst.a : -1;
     case PointOp::logical_and:
       if (inst.lane != Lane::mask) return -1;
       if (inst.a == inst.b || is_constant(e, inst.b, 1)) return inst.a;
@@ -39,18 +45,21 @@ int same_as(const Expr& e, const PointInst& inst) {
       if (inst.a == inst.b || is_constant(e, inst.b, 0)) return inst.a;
       return is_constant(e, inst.a, 0) ? inst.b : -1;
     case PointOp::neg:
-    case PointOp::logical_not: return op_of(inst.a) == inst.op ? e.insts[inst.a].a : -1;
+    case PointOp::logical_not:
+      return op_of(inst.a) == inst.op ? e.insts[inst.a].a : -1;
     case PointOp::to_mask: {
       if (e.insts[inst.a].lane == Lane::mask) return inst.a;
       // a mask made a number and a mask again
       const PointOp before = op_of(inst.a);
-      if ((before == PointOp::to_f32 || before == PointOp::to_i32) && e.insts[e.insts[inst.a].a].lane == Lane::mask) return e.insts[inst.a].a;
+      if ((before == PointOp::to_f32 || before == PointOp::to_i32) && e.insts[e.insts[inst.a].a].lane == Lane::mask)
+        return e.insts[inst.a].a;
       return -1;
     }
     case PointOp::select:
       if (inst.b == inst.c || (op_of(inst.a) == PointOp::constant && !is_constant(e, inst.a, 0))) return inst.b;
       return is_constant(e, inst.a, 0) ? inst.c : -1;
-    default: return -1;
+    default:
+      return -1;
   }
 }
 
@@ -115,13 +124,26 @@ std::optional<double> constant_of(const Expr& expr) {
   std::vector<double> at;
   for (const PointInst& inst : expr.insts) {
     switch (inst.op) {
-      case PointOp::constant: at.push_back(static_cast<double>(inst.value)); break;
-      case PointOp::add: at.push_back(at[inst.a] + at[inst.b]); break;
-      case PointOp::sub: at.push_back(at[inst.a] - at[inst.b]); break;
-      case PointOp::mul: at.push_back(at[inst.a] * at[inst.b]); break;
-      case PointOp::div: at.push_back(at[inst.a] / at[inst.b]); break;
-      case PointOp::neg: at.push_back(-at[inst.a]); break;
-      default: return std::nullopt;
+      case PointOp::constant:
+        at.push_back(static_cast<double>(inst.value));
+        break;
+      case PointOp::add:
+        at.push_back(at[inst.a] + at[inst.b]);
+        break;
+      case PointOp::sub:
+        at.push_back(at[inst.a] - at[inst.b]);
+        break;
+      case PointOp::mul:
+        at.push_back(at[inst.a] * at[inst.b]);
+        break;
+      case PointOp::div:
+        at.push_back(at[inst.a] / at[inst.b]);
+        break;
+      case PointOp::neg:
+        at.push_back(-at[inst.a]);
+        break;
+      default:
+        return std::nullopt;
     }
   }
   return at.back();
@@ -129,11 +151,15 @@ std::optional<double> constant_of(const Expr& expr) {
 
 std::optional<Affine> affine_in(const Expr& expr, int slot) {
   // All in one expression; per instruction: the coefficient of x (−1: none) and the rest (−1: zero).
-  struct Part { int a = -1, b = -1; };
+  struct Part {
+    int a = -1, b = -1;
+  };
   Expr work;
   std::vector<Part> parts;
   const auto index = [](uint16_t i) { return static_cast<int>(i); };
-  const auto bin = [&](PointOp op, int x, int y) { return index(work.binary(op, static_cast<uint16_t>(x), static_cast<uint16_t>(y))); };
+  const auto bin = [&](PointOp op, int x, int y) {
+    return index(work.binary(op, static_cast<uint16_t>(x), static_cast<uint16_t>(y)));
+  };
   const auto sum = [&](PointOp op, int x, int y) {
     if (y < 0) return x;
     if (x < 0) return op == PointOp::add ? y : index(work.unary(PointOp::neg, static_cast<uint16_t>(y)));
@@ -146,7 +172,8 @@ std::optional<Affine> affine_in(const Expr& expr, int slot) {
       continue;
     }
     const int n = arity(inst.op);
-    const Part x = n > 0 ? parts[inst.a] : Part{}, y = n > 1 ? parts[inst.b] : Part{}, z = n > 2 ? parts[inst.c] : Part{};
+    const Part x = n > 0 ? parts[inst.a] : Part{}, y = n > 1 ? parts[inst.b] : Part{},
+               z = n > 2 ? parts[inst.c] : Part{};
     if (x.a < 0 && y.a < 0 && z.a < 0) {
       PointInst moved = inst;
       if (n > 0) moved.a = static_cast<uint16_t>(x.b);
@@ -157,7 +184,9 @@ std::optional<Affine> affine_in(const Expr& expr, int slot) {
     }
     switch (inst.op) {
       case PointOp::add:
-      case PointOp::sub: parts.push_back({sum(inst.op, x.a, y.a), sum(inst.op, x.b, y.b)}); break;
+      case PointOp::sub:
+        parts.push_back({sum(inst.op, x.a, y.a), sum(inst.op, x.b, y.b)});
+        break;
       case PointOp::mul: {
         if (x.a >= 0 && y.a >= 0) return std::nullopt;
         const Part& p = x.a >= 0 ? x : y;
@@ -169,8 +198,11 @@ std::optional<Affine> affine_in(const Expr& expr, int slot) {
         if (y.a >= 0) return std::nullopt;
         parts.push_back({bin(PointOp::div, x.a, y.b), x.b < 0 ? -1 : bin(PointOp::div, x.b, y.b)});
         break;
-      case PointOp::neg: parts.push_back({sum(PointOp::sub, -1, x.a), x.b < 0 ? -1 : sum(PointOp::sub, -1, x.b)}); break;
-      default: return std::nullopt;
+      case PointOp::neg:
+        parts.push_back({sum(PointOp::sub, -1, x.a), x.b < 0 ? -1 : sum(PointOp::sub, -1, x.b)});
+        break;
+      default:
+        return std::nullopt;
     }
   }
   const Part last = parts.back();

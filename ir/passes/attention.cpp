@@ -1,11 +1,12 @@
-// Attention written out: matmul(softmax(map of matmul(q, kᵀ)), v), where the map is scale · score + mask in any arrangement.
+// Attention written out: matmul(softmax(map of matmul(q, kᵀ)), v), where the map is scale · score + mask in any
+// arrangement.
 #include "ir/passes/canonical.h"
 
 namespace kiln {
 namespace {
 
-/// "mask ? x : −inf" and "mask ? −inf : x" as an addition: what is added is below every score. The bound is far beyond any score, so that
-/// the sum equals the constant in float32.
+/// "mask ? x : −inf" and "mask ? −inf : x" as an addition: what is added is below every score. The bound is far beyond
+/// any score, so that the sum equals the constant in float32.
 constexpr double kMinusHuge = -1e30;
 
 struct Scores {
@@ -55,7 +56,9 @@ std::optional<Scores> match_scores(Rewrite& r, ValueId x) {
     std::optional<Affine> affine;
     for (size_t i = 0; i < p->inputs.size() && slot < 0; ++i) {
       const ValueId in = p->inputs[i];
-      if (r.shape(in) != shape || r.from_weights(in) || (!r.producer(in, Op::matmul) && !r.producer(in, Op::map)) || !r.single_use(in)) continue;
+      if (r.shape(in) != shape || r.from_weights(in) || (!r.producer(in, Op::matmul) && !r.producer(in, Op::map)) ||
+          !r.single_use(in))
+        continue;
       affine = affine_in(p->expr, static_cast<int>(i));
       if (!affine) affine = masked_select(p->expr, static_cast<int>(i));
       if (affine) slot = static_cast<int>(i);

@@ -1,5 +1,5 @@
-// conv, then a per-channel a · x + b whose a and b come from weights alone: a goes into the weights, b into the bias. The new weights are
-// maps over the old ones, which the lowering runs once, at load.
+// conv, then a per-channel a · x + b whose a and b come from weights alone: a goes into the weights, b into the bias.
+// The new weights are maps over the old ones, which the lowering runs once, at load.
 #include "ir/passes/canonical.h"
 
 namespace kiln {
@@ -13,7 +13,8 @@ bool is_per_channel(const Shape& s, int64_t channels) {
 }
 
 /// The map `expr` over per-channel operands as a value of shape [C, 1, …] with `rank` dims.
-Result<ValueId> channel_values(Rewrite& r, const Expr& expr, const std::vector<ValueId>& operands, int64_t channels, size_t rank) {
+Result<ValueId> channel_values(Rewrite& r, const Expr& expr, const std::vector<ValueId>& operands, int64_t channels,
+                               size_t rank) {
   std::vector<ValueId> used;
   std::vector<int> moved(operands.size(), 0);
   for (size_t i = 0; i < operands.size(); ++i) {
@@ -57,7 +58,9 @@ Result<bool> fold_batch_norm(Rewrite& r, const Node& node) {
     const int64_t channels = r.shape(x)[1].value;
     bool fits = true;
     for (size_t i = 0; i < node.inputs.size(); ++i)
-      if (i != slot) fits = fits && node.inputs[i] != x && r.from_weights(node.inputs[i]) && is_per_channel(r.shape(node.inputs[i]), channels);
+      if (i != slot)
+        fits = fits && node.inputs[i] != x && r.from_weights(node.inputs[i]) &&
+               is_per_channel(r.shape(node.inputs[i]), channels);
     const auto affine = affine_in(node.expr, static_cast<int>(slot));
     if (!fits || !affine) continue;
     for (const Expr* e : {&affine->a, &affine->b})

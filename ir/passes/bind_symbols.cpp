@@ -17,8 +17,8 @@ Result<Graph> bind_symbols(Graph graph, const std::map<std::string, int64_t>& di
     }
     const int64_t size = it->second;
     if (size < 1 || size < symbol.min || (symbol.max > 0 && size > symbol.max) || size > kMaxElements)
-      return bad("the dimension '" + symbol.name + "' cannot be " + std::to_string(size) + ": the model takes " + std::to_string(symbol.min) + " to " +
-                 (symbol.max > 0 ? std::to_string(symbol.max) : "any size"));
+      return bad("the dimension '" + symbol.name + "' cannot be " + std::to_string(size) + ": the model takes " +
+                 std::to_string(symbol.min) + " to " + (symbol.max > 0 ? std::to_string(symbol.max) : "any size"));
     sizes.push_back(size);
   }
   if (!missing.empty()) return bad("give a size to the dimensions " + missing);
@@ -30,7 +30,8 @@ Result<Graph> bind_symbols(Graph graph, const std::map<std::string, int64_t>& di
   for (Value& value : graph.values)
     for (Dim& dim : value.shape)
       if (!dim.is_constant()) {
-        if (static_cast<size_t>(dim.symbol) >= sizes.size()) return misfit("a dimension names a symbol that the file does not have");
+        if (static_cast<size_t>(dim.symbol) >= sizes.size())
+          return misfit("a dimension names a symbol that the file does not have");
         dim = Dim(sizes[static_cast<size_t>(dim.symbol)]);
       }
   graph.symbols.clear();

@@ -25,10 +25,13 @@ Result<bool> matmul(Rewrite& r, const Node& node) {
 /// Padding of rows and columns in front of a window: the window's own, where it pads with the same value.
 template <class Attrs>
 bool take_padding(const PadAttrs& pad, float value, Attrs& attrs) {
-  if (pad.before.size() != 4 || pad.before[0] || pad.before[1] || pad.after[0] || pad.after[1] || pad.value != value) return false;
+  if (pad.before.size() != 4 || pad.before[0] || pad.before[1] || pad.after[0] || pad.after[1] || pad.value != value)
+    return false;
   constexpr int64_t kEnough = 1 << 28;  // absurd sizes are left as they are
   for (size_t i = 0; i < 2; ++i)
-    if (pad.before[2 + i] > kEnough || pad.after[2 + i] > kEnough || attrs.pad_begin[i] > kEnough || attrs.pad_end[i] > kEnough) return false;
+    if (pad.before[2 + i] > kEnough || pad.after[2 + i] > kEnough || attrs.pad_begin[i] > kEnough ||
+        attrs.pad_end[i] > kEnough)
+      return false;
   for (size_t i = 0; i < 2; ++i) {
     attrs.pad_begin[i] += pad.before[2 + i];
     attrs.pad_end[i] += pad.after[2 + i];
@@ -53,7 +56,8 @@ Result<bool> pool(Rewrite& r, const Node& node) {
   const bool average = attrs.kind == WindowKind::average;
   const bool unpadded = attrs.pad_begin == std::array<int64_t, 2>{0, 0} && attrs.pad_end == attrs.pad_begin;
   if (average && !unpadded && !attrs.count_include_pad && !attrs.divisor) return false;
-  if (!take_padding(std::get<PadAttrs>(p->attrs), average ? 0.0f : -std::numeric_limits<float>::infinity(), attrs)) return false;
+  if (!take_padding(std::get<PadAttrs>(p->attrs), average ? 0.0f : -std::numeric_limits<float>::infinity(), attrs))
+    return false;
   for (size_t i = 0; i < 2; ++i)
     if (std::max(attrs.pad_begin[i], attrs.pad_end[i]) >= (attrs.kernel[i] - 1) * attrs.dilation[i] + 1) return false;
   if (average) attrs.count_include_pad = true;
@@ -67,7 +71,8 @@ Result<bool> attention(Rewrite& r, const Node& node) {
   const ValueId mask = node.inputs.size() > 3 ? node.inputs[3] : kNoValue;
   const Node* p = r.producer(mask, Op::expand);
   if (!p) return false;
-  KILN_ASSIGN(const ValueId y, r.b.attention(node.inputs[0], node.inputs[1], node.inputs[2], p->inputs[0], std::get<AttentionAttrs>(node.attrs)));
+  KILN_ASSIGN(const ValueId y, r.b.attention(node.inputs[0], node.inputs[1], node.inputs[2], p->inputs[0],
+                                             std::get<AttentionAttrs>(node.attrs)));
   r.replace(node.outputs[0], y);
   return true;
 }
@@ -77,11 +82,16 @@ Result<bool> attention(Rewrite& r, const Node& node) {
 Result<bool> canonical_contraction(Rewrite& r, const Node& node) {
   if (!node.epilogue.empty()) return false;
   switch (node.op) {
-    case Op::matmul: return matmul(r, node);
-    case Op::conv: return conv(r, node);
-    case Op::pool: return pool(r, node);
-    case Op::attention: return attention(r, node);
-    default: return false;
+    case Op::matmul:
+      return matmul(r, node);
+    case Op::conv:
+      return conv(r, node);
+    case Op::pool:
+      return pool(r, node);
+    case Op::attention:
+      return attention(r, node);
+    default:
+      return false;
   }
 }
 

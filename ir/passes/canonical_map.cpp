@@ -1,5 +1,5 @@
-// Maps read each operand once, in the smallest form that broadcasts, and compute no repetitions; numbers are inside the expression; a map
-// that changes nothing is none.
+// Maps read each operand once, in the smallest form that broadcasts, and compute no repetitions; numbers are inside the
+// expression; a map that changes nothing is none.
 #include <algorithm>
 #include <cmath>
 
@@ -8,7 +8,8 @@
 namespace kiln {
 namespace {
 
-/// Whether the operands broadcast to less than the result, which then stands for its repetitions. (An output is computed in full.)
+/// Whether the operands broadcast to less than the result, which then stands for its repetitions. (An output is
+/// computed in full.)
 bool smaller_result(const Rewrite& r, const std::vector<ValueId>& operands, const Shape& out) {
   std::vector<const Shape*> shapes;
   for (ValueId id : operands) shapes.push_back(&r.shape(id));
@@ -34,7 +35,9 @@ Result<bool> canonical_map(Rewrite& r, const Node& node) {
     operands[i] = p->inputs[0];
   }
 
-  for (size_t i = 0; i < operands.size();) {  // numbers move into the expression, operands that are not read go, equal ones fall together
+  for (size_t i = 0;
+       i <
+       operands.size();) {  // numbers move into the expression, operands that are not read go, equal ones fall together
     const auto slot = static_cast<int>(i);
     Lane lane = Lane::f32;
     bool read = false;
@@ -43,7 +46,8 @@ Result<bool> canonical_map(Rewrite& r, const Node& node) {
     const auto first = std::find(operands.begin(), operands.end(), operands[i]);
     const bool twice = first - operands.begin() < slot;
     double number = 0;
-    const bool constant = read && !twice && uniform_constant(r.graph.value(operands[i]), number) && fits_lane(number, lane);
+    const bool constant =
+        read && !twice && uniform_constant(r.graph.value(operands[i]), number) && fits_lane(number, lane);
     std::vector<ValueId> fewer;
     for (size_t j = 0; j < operands.size(); ++j)
       if (j != i) fewer.push_back(operands[j]);

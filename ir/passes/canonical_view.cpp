@@ -71,7 +71,8 @@ Result<bool> slice(Rewrite& r, const Node& node) {
     }
     x = p->inputs[0];
   }
-  const bool whole = r.shape(x) == r.shape(out) && std::all_of(attrs.step.begin(), attrs.step.end(), [](int64_t s) { return s == 1; });
+  const bool whole =
+      r.shape(x) == r.shape(out) && std::all_of(attrs.step.begin(), attrs.step.end(), [](int64_t s) { return s == 1; });
   if (x == node.inputs[0] && !whole) return false;
   KILN_ASSIGN(const ValueId y, r.b.slice(x, attrs, Shape(r.shape(out))));
   if (r.producer(y) == nullptr && r.is_output(out)) return false;
@@ -92,7 +93,8 @@ Result<bool> gather(Rewrite& r, const Node& node) {
   for (size_t i = 0; i < rows.size(); ++i)
     if ((rows[i] < 0 ? rows[i] + size : rows[i]) != first + static_cast<double>(i)) return false;
   if (first < 0 || first + static_cast<double>(rows.size()) > size) return false;
-  KILN_ASSIGN(const ValueId part, r.b.slice_axis(table, axis, static_cast<int64_t>(first), static_cast<int64_t>(rows.size())));
+  KILN_ASSIGN(const ValueId part,
+              r.b.slice_axis(table, axis, static_cast<int64_t>(first), static_cast<int64_t>(rows.size())));
   KILN_ASSIGN(const ValueId y, r.b.reshape(part, Shape(r.shape(out))));
   if (r.producer(y) == nullptr && r.is_output(out)) return false;
   r.replace(out, y);
@@ -103,12 +105,18 @@ Result<bool> gather(Rewrite& r, const Node& node) {
 
 Result<bool> canonical_view(Rewrite& r, const Node& node) {
   switch (node.op) {
-    case Op::reshape: return reshape(r, node);
-    case Op::permute: return permute(r, node);
-    case Op::expand: return expand(r, node);
-    case Op::slice: return slice(r, node);
-    case Op::gather: return gather(r, node);
-    default: return false;
+    case Op::reshape:
+      return reshape(r, node);
+    case Op::permute:
+      return permute(r, node);
+    case Op::expand:
+      return expand(r, node);
+    case Op::slice:
+      return slice(r, node);
+    case Op::gather:
+      return gather(r, node);
+    default:
+      return false;
   }
 }
 

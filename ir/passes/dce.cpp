@@ -1,4 +1,5 @@
-// Needs: canonical nodes in order. Guarantees: every node and value is used by an output, except the graph's inputs, which stay.
+// Needs: canonical nodes in order. Guarantees: every node and value is used by an output, except the graph's inputs,
+// which stay.
 #include "ir/passes/passes.h"
 
 namespace kiln {

@@ -1,5 +1,5 @@
-// Needs: canonical nodes. Guarantees: a node whose operands are all small inline constants is one itself. Weights are not touched:
-// what depends on them is computed at load.
+// Needs: canonical nodes. Guarantees: a node whose operands are all small inline constants is one itself. Weights are
+// not touched: what depends on them is computed at load.
 #include <algorithm>
 #include <cmath>
 
@@ -9,7 +9,7 @@
 namespace kiln {
 namespace {
 
-constexpr int64_t kMaxFolded = 4096;   ///< elements of a result
+constexpr int64_t kMaxFolded = 4096;  ///< elements of a result
 constexpr int64_t kMaxOperand = 65536;
 
 using Index = std::vector<int64_t>;
@@ -20,41 +20,70 @@ struct Operand {
   double at(const Index& index) const {  ///< index into a shape that this broadcasts to
     int64_t flat = 0;
     const Shape& s = value->shape;
-    for (size_t i = 0; i < s.size(); ++i) flat = flat * s[i].value + (s[i].value == 1 ? 0 : index[index.size() - s.size() + i]);
+    for (size_t i = 0; i < s.size(); ++i)
+      flat = flat * s[i].value + (s[i].value == 1 ? 0 : index[index.size() - s.size() + i]);
     return data[static_cast<size_t>(flat)];
   }
 };
 
 double apply_float(PointOp op, float a, float b) {
   switch (op) {
-    case PointOp::add: return a + b;
-    case PointOp::sub: return a - b;
-    case PointOp::mul: return a * b;
-    case PointOp::div: return a / b;
-    case PointOp::min: return a != a || b != b ? NAN : std::min(a, b);
-    case PointOp::max: return a != a || b != b ? NAN : std::max(a, b);
-    case PointOp::pow: return std::pow(a, b);
-    case PointOp::atan2: return std::atan2(a, b);
-    case PointOp::fmod: return std::fmod(a, b);
-    case PointOp::neg: return -a;
-    case PointOp::abs: return std::fabs(a);
-    case PointOp::sqrt: return std::sqrt(a);
-    case PointOp::rsqrt: return 1 / std::sqrt(a);
-    case PointOp::reciprocal: return 1 / a;
-    case PointOp::exp: return std::exp(a);
-    case PointOp::log: return std::log(a);
-    case PointOp::log1p: return std::log1p(a);
-    case PointOp::expm1: return std::expm1(a);
-    case PointOp::erf: return std::erf(a);
-    case PointOp::tanh: return std::tanh(a);
-    case PointOp::sigmoid: return 1 / (1 + std::exp(-a));
-    case PointOp::sin: return std::sin(a);
-    case PointOp::cos: return std::cos(a);
-    case PointOp::floor: return std::floor(a);
-    case PointOp::ceil: return std::ceil(a);
-    case PointOp::round: return std::nearbyint(a);
-    case PointOp::trunc: return std::trunc(a);
-    default: return NAN;
+    case PointOp::add:
+      return a + b;
+    case PointOp::sub:
+      return a - b;
+    case PointOp::mul:
+      return a * b;
+    case PointOp::div:
+      return a / b;
+    case PointOp::min:
+      return a != a || b != b ? NAN : std::min(a, b);
+    case PointOp::max:
+      return a != a || b != b ? NAN : std::max(a, b);
+    case PointOp::pow:
+      return std::pow(a, b);
+    case PointOp::atan2:
+      return std::atan2(a, b);
+    case PointOp::fmod:
+      return std::fmod(a, b);
+    case PointOp::neg:
+      return -a;
+    case PointOp::abs:
+      return std::fabs(a);
+    case PointOp::sqrt:
+      return std::sqrt(a);
+    case PointOp::rsqrt:
+      return 1 / std::sqrt(a);
+    case PointOp::reciprocal:
+      return 1 / a;
+    case PointOp::exp:
+      return std::exp(a);
+    case PointOp::log:
+      return std::log(a);
+    case PointOp::log1p:
+      return std::log1p(a);
+    case PointOp::expm1:
+      return std::expm1(a);
+    case PointOp::erf:
+      return std::erf(a);
+    case PointOp::tanh:
+      return std::tanh(a);
+    case PointOp::sigmoid:
+      return 1 / (1 + std::exp(-a));
+    case PointOp::sin:
+      return std::sin(a);
+    case PointOp::cos:
+      return std::cos(a);
+    case PointOp::floor:
+      return std::floor(a);
+    case PointOp::ceil:
+      return std::ceil(a);
+    case PointOp::round:
+      return std::nearbyint(a);
+    case PointOp::trunc:
+      return std::trunc(a);
+    default:
+      return NAN;
   }
 }
 
@@ -63,35 +92,68 @@ double apply_int(PointOp op, double x, double y) {
   const auto a = static_cast<int64_t>(x), b = static_cast<int64_t>(y);
   int64_t r = 0;
   switch (op) {
-    case PointOp::add: r = a + b; break;
-    case PointOp::sub: r = a - b; break;
-    case PointOp::mul: r = a * b; break;
-    case PointOp::min: r = std::min(a, b); break;
-    case PointOp::max: r = std::max(a, b); break;
-    case PointOp::neg: r = -a; break;
-    case PointOp::abs: r = a < 0 ? -a : a; break;
-    case PointOp::logical_and: r = a & b; break;
-    case PointOp::logical_or: r = a | b; break;
-    case PointOp::logical_xor: r = a ^ b; break;
-    default: break;
+    case PointOp::add:
+      r = a + b;
+      break;
+    case PointOp::sub:
+      r = a - b;
+      break;
+    case PointOp::mul:
+      r = a * b;
+      break;
+    case PointOp::min:
+      r = std::min(a, b);
+      break;
+    case PointOp::max:
+      r = std::max(a, b);
+      break;
+    case PointOp::neg:
+      r = -a;
+      break;
+    case PointOp::abs:
+      r = a < 0 ? -a : a;
+      break;
+    case PointOp::logical_and:
+      r = a & b;
+      break;
+    case PointOp::logical_or:
+      r = a | b;
+      break;
+    case PointOp::logical_xor:
+      r = a ^ b;
+      break;
+    default:
+      break;
   }
   return static_cast<double>(static_cast<int32_t>(static_cast<uint32_t>(r)));
 }
 
 double apply(const PointInst& inst, Lane from, double a, double b, double c) {
   switch (inst.op) {
-    case PointOp::eq: return a == b;
-    case PointOp::ne: return a != b;
-    case PointOp::lt: return a < b;
-    case PointOp::le: return a <= b;
-    case PointOp::gt: return a > b;
-    case PointOp::ge: return a >= b;
-    case PointOp::select: return a != 0 ? b : c;
-    case PointOp::to_f32: return static_cast<double>(static_cast<float>(a));
-    case PointOp::to_i32: return a != a ? 0 : std::trunc(std::clamp(a, -2147483648.0, 2147483647.0));
-    case PointOp::to_mask: return a != 0;
-    case PointOp::logical_not: return a == 0;
-    default: break;
+    case PointOp::eq:
+      return a == b;
+    case PointOp::ne:
+      return a != b;
+    case PointOp::lt:
+      return a < b;
+    case PointOp::le:
+      return a <= b;
+    case PointOp::gt:
+      return a > b;
+    case PointOp::ge:
+      return a >= b;
+    case PointOp::select:
+      return a != 0 ? b : c;
+    case PointOp::to_f32:
+      return static_cast<double>(static_cast<float>(a));
+    case PointOp::to_i32:
+      return a != a ? 0 : std::trunc(std::clamp(a, -2147483648.0, 2147483647.0));
+    case PointOp::to_mask:
+      return a != 0;
+    case PointOp::logical_not:
+      return a == 0;
+    default:
+      break;
   }
   if (from == Lane::f32) return apply_float(inst.op, static_cast<float>(a), static_cast<float>(b));
   return apply_int(inst.op, a, b);  // masks are 0 and 1: and, or, xor agree
@@ -101,9 +163,12 @@ double evaluate(const Expr& expr, const std::vector<double>& operands) {
   std::vector<double> at;
   for (const PointInst& inst : expr.insts) {
     const int n = arity(inst.op);
-    if (inst.op == PointOp::input) at.push_back(operands[inst.a]);
-    else if (inst.op == PointOp::constant) at.push_back(static_cast<double>(inst.value));
-    else at.push_back(apply(inst, expr.insts[inst.a].lane, at[inst.a], n > 1 ? at[inst.b] : 0, n > 2 ? at[inst.c] : 0));
+    if (inst.op == PointOp::input)
+      at.push_back(operands[inst.a]);
+    else if (inst.op == PointOp::constant)
+      at.push_back(static_cast<double>(inst.value));
+    else
+      at.push_back(apply(inst, expr.insts[inst.a].lane, at[inst.a], n > 1 ? at[inst.b] : 0, n > 2 ? at[inst.c] : 0));
   }
   return at.back();
 }
@@ -131,14 +196,21 @@ double reduced(const ReduceAttrs& a, const Operand& x, const Index& out) {
     sum += v, product *= v, truths += v != 0;
   }
   switch (a.kind) {
-    case ReduceKind::sum: return sum;
-    case ReduceKind::mean: return sum / static_cast<double>(n);
-    case ReduceKind::prod: return product;
+    case ReduceKind::sum:
+      return sum;
+    case ReduceKind::mean:
+      return sum / static_cast<double>(n);
+    case ReduceKind::prod:
+      return product;
     case ReduceKind::argmax:
-    case ReduceKind::argmin: return best_at;
-    case ReduceKind::any: return truths > 0;
-    case ReduceKind::all: return truths == n;
-    default: return best;
+    case ReduceKind::argmin:
+      return best_at;
+    case ReduceKind::any:
+      return truths > 0;
+    case ReduceKind::all:
+      return truths == n;
+    default:
+      return best;
   }
 }
 
@@ -185,15 +257,18 @@ double element(const Node& node, const std::vector<Operand>& in, const Index& i)
       at.insert(at.begin() + axis, std::clamp<int64_t>(row, 0, rows - 1));
       return in[0].at(at);
     }
-    case Op::reduce: return reduced(std::get<ReduceAttrs>(node.attrs), in[0], i);
-    default: return in[0].at(i);  // expand
+    case Op::reduce:
+      return reduced(std::get<ReduceAttrs>(node.attrs), in[0], i);
+    default:
+      return in[0].at(i);  // expand
   }
 }
 
 /// Indices must be in range to be folded: the emitted gather reports what is not.
 bool in_range(const Node& node, const std::vector<Operand>& in) {
   if (node.op != Op::gather) return true;
-  const double rows = static_cast<double>(in[0].value->shape[static_cast<size_t>(std::get<AxisAttrs>(node.attrs).axis)].value);
+  const double rows =
+      static_cast<double>(in[0].value->shape[static_cast<size_t>(std::get<AxisAttrs>(node.attrs).axis)].value);
   return std::all_of(in[1].data.begin(), in[1].data.end(), [&](double v) { return v >= -rows && v < rows; });
 }
 
@@ -207,8 +282,10 @@ bool foldable(Op op) {
     case Op::expand:
     case Op::slice:
     case Op::concat:
-    case Op::pad: return true;
-    default: return false;
+    case Op::pad:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -219,7 +296,8 @@ std::vector<uint8_t> fold(const Graph& graph, const Node& node) {
   if (!foldable(node.op) || !node.epilogue.empty() || count > kMaxFolded) return {};
   std::vector<Operand> in;
   for (ValueId id : node.inputs) {
-    if (id == kNoValue || !graph.value(id).is_constant() || element_count(graph.value(id).shape) > kMaxOperand) return {};
+    if (id == kNoValue || !graph.value(id).is_constant() || element_count(graph.value(id).shape) > kMaxOperand)
+      return {};
     in.push_back({&graph.value(id), {}});
   }
   if (node.op == Op::reshape) return in[0].value->data;

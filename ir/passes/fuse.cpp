@@ -1,6 +1,6 @@
-// Needs: a canonical graph. Guarantees: a map whose only reader is a map of the same shape is part of it, a map whose operand is computed
-// by a contraction, reduction, norm or pool for it alone is that node's epilogue, and biases are epilogues too. What depends on weights
-// alone is never pulled into what does not: it runs once, at load.
+// Needs: a canonical graph. Guarantees: a map whose only reader is a map of the same shape is part of it, a map whose
+// operand is computed by a contraction, reduction, norm or pool for it alone is that node's epilogue, and biases are
+// epilogues too. What depends on weights alone is never pulled into what does not: it runs once, at load.
 #include <algorithm>
 
 #include "ir/passes/canonical.h"
@@ -30,7 +30,9 @@ Result<bool> merge_maps(Rewrite& r, const Node& node) {
   for (size_t slot = 0; slot < node.inputs.size(); ++slot) {
     const ValueId x = node.inputs[slot];
     const Node* p = r.producer(x, Op::map);
-    if (!p || !r.single_use(x) || r.shape(x) != r.shape(out) || std::count(node.inputs.begin(), node.inputs.end(), x) > 1) continue;
+    if (!p || !r.single_use(x) || r.shape(x) != r.shape(out) ||
+        std::count(node.inputs.begin(), node.inputs.end(), x) > 1)
+      continue;
     bool outer_from_weights = true;
     for (ValueId id : node.inputs) outer_from_weights = outer_from_weights && r.from_weights(id);
     if (r.from_weights(x) && !outer_from_weights) continue;
@@ -52,7 +54,8 @@ Result<bool> merge_maps(Rewrite& r, const Node& node) {
 }
 
 bool takes_epilogue(Op op) {
-  return op == Op::conv || op == Op::matmul || op == Op::reduce || op == Op::softmax || op == Op::layer_norm || op == Op::pool;
+  return op == Op::conv || op == Op::matmul || op == Op::reduce || op == Op::softmax || op == Op::layer_norm ||
+         op == Op::pool;
 }
 
 /// A copy of `p` with `outer` applied to its result: operand `slot` of outer is the result, the others are values.
@@ -67,7 +70,8 @@ std::optional<Node> with_epilogue(const Node& p, const Expr& outer, size_t slot,
   for (int& at : outer_map) ++at;  // operand 0 is the result
   std::vector<int> inner_map;
   for (size_t i = 0; i <= p.inputs.size(); ++i) inner_map.push_back(static_cast<int>(i));
-  fused.epilogue = simplify(compose(outer, static_cast<int>(slot), p.epilogue.empty() ? identity_expr() : p.epilogue, outer_map, inner_map));
+  fused.epilogue = simplify(
+      compose(outer, static_cast<int>(slot), p.epilogue.empty() ? identity_expr() : p.epilogue, outer_map, inner_map));
   if (fused.epilogue.insts.size() > kMaxInsts || fused.inputs.size() - begin > kMaxInputs) return std::nullopt;
   return fused;
 }
@@ -86,7 +90,8 @@ bool may_absorb(Rewrite& r, ValueId x, const Node& map) {
   return std::all_of(map.inputs.begin(), map.inputs.end(), [&](ValueId id) { return r.from_weights(id); });
 }
 
-/// A map into the latest of its operands' producers. The fused node stands where the map stood, so every operand is ready.
+/// A map into the latest of its operands' producers. The fused node stands where the map stood, so every operand is
+/// ready.
 Result<bool> fuse_map(Rewrite& r, const Node& node) {
   if (node.op != Op::map) return false;
   const ValueId out = node.outputs[0];
@@ -106,15 +111,17 @@ Result<bool> fuse_map(Rewrite& r, const Node& node) {
   return true;
 }
 
-/// map(view(contraction)) → view(map(contraction)), the view a reshape or permute that is read once, when every other operand is one
-/// number or has the full shape (and is then viewed back).
+/// map(view(contraction)) → view(map(contraction)), the view a reshape or permute that is read once, when every other
+/// operand is one number or has the full shape (and is then viewed back).
 Result<bool> move_view_after(Rewrite& r, const Node& node) {
   if (node.op != Op::map || r.graph.value(node.outputs[0]).dtype != DType::f32) return false;
   const ValueId out = node.outputs[0];
   for (size_t slot = 0; slot < node.inputs.size(); ++slot) {
     const ValueId x = node.inputs[slot];
     const Node* found = r.producer(x);
-    if (!found || (found->op != Op::reshape && found->op != Op::permute) || !r.single_use(x) || r.shape(x) != r.shape(out)) continue;
+    if (!found || (found->op != Op::reshape && found->op != Op::permute) || !r.single_use(x) ||
+        r.shape(x) != r.shape(out))
+      continue;
     const Node view = *found;
     const ValueId inner = view.inputs[0];
     if (!may_absorb(r, inner, node)) continue;
@@ -130,7 +137,8 @@ Result<bool> move_view_after(Rewrite& r, const Node& node) {
     std::vector<ValueId> operands;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       ValueId id = node.inputs[i];
-      if (i == slot) id = inner;
+      if (i == slot)
+        id = inner;
       else if (element_count(r.shape(id)) == 1) {
         KILN_ASSIGN(id, r.b.reshape(id, {}));
       } else if (view.op == Op::reshape) {
@@ -141,7 +149,8 @@ Result<bool> move_view_after(Rewrite& r, const Node& node) {
       operands.push_back(id);
     }
     KILN_ASSIGN(const ValueId mapped, r.b.map(node.expr, std::move(operands), DType::f32));
-    KILN_ASSIGN(const ValueId y, view.op == Op::reshape ? r.b.reshape(mapped, Shape(r.shape(out))) : r.b.permute(mapped, forth));
+    KILN_ASSIGN(const ValueId y,
+                view.op == Op::reshape ? r.b.reshape(mapped, Shape(r.shape(out))) : r.b.permute(mapped, forth));
     r.replace(out, y);
     return true;
   }
@@ -186,7 +195,8 @@ Result<Graph> apply(Graph graph, const std::vector<Rule>& rules) {
 Result<Graph> fuse(Graph graph) {
   // Maps first, so that a chain with a branch in it (x · sigmoid(x)) reads its operand once when that is looked at.
   KILN_ASSIGN(graph, apply(std::move(graph), {merge_maps, canonical_map}));
-  return apply(std::move(graph), {bias_to_epilogue, fuse_map, move_view_after, merge_maps, canonical_view, canonical_map});
+  return apply(std::move(graph),
+               {bias_to_epilogue, fuse_map, move_view_after, merge_maps, canonical_view, canonical_map});
 }
 
 }  // namespace kiln

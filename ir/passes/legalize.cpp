@@ -1,5 +1,5 @@
-// Needs: source nodes whose indices are in range; nothing else is trusted. Guarantees: canonical nodes only, in order, shapes and types
-// inferred and equal to the file's. What is not supported is reported in one error, all of it.
+// Needs: source nodes whose indices are in range; nothing else is trusted. Guarantees: canonical nodes only, in order,
+// shapes and types inferred and equal to the file's. What is not supported is reported in one error, all of it.
 #include "ir/legalizer.h"
 #include "ir/optimize.h"
 #include "ir/passes/passes.h"
@@ -54,7 +54,8 @@ Result<Graph> legalize(const Graph& graph) {
       if (l.wants(node, i)) KILN_TRY(l.set(node, out.add_value("", l.out_dtype(node, i), l.out_shape(node, i)), i));
   }
   if (!unsupported.empty())
-    return Error{ErrorCode::unsupported_operator, "the model uses operators that are not supported:" + unsupported, where};
+    return Error{ErrorCode::unsupported_operator, "the model uses operators that are not supported:" + unsupported,
+                 where};
   for (ValueId id : graph.outputs) {
     ValueId at = l.find(id);
     if (at == kNoValue) return misfit("the output '" + graph.value(id).name + "' is never computed");
@@ -75,7 +76,8 @@ Status check_supported(const Graph& graph) {
   std::string unsupported;
   for (const Node& node : graph.nodes)
     if (node.op == Op::source && !find_op(node.source)) unsupported += describe(graph, node, "");
-  if (!unsupported.empty()) return Error{ErrorCode::unsupported_operator, "the model uses operators that are not supported:" + unsupported, ""};
+  if (!unsupported.empty())
+    return Error{ErrorCode::unsupported_operator, "the model uses operators that are not supported:" + unsupported, ""};
   Graph example = graph;  // forms of operators are judged at the sizes of the example
   for (Value& value : example.values)
     for (Dim& dim : value.shape) dim = Dim(dim.value);

@@ -31,8 +31,10 @@ void Rewrite::sync() {
     for (ValueId id : node.inputs) {
       if (id == kNoValue) continue;
       weights_only = weights_only && weights_only_[static_cast<size_t>(id)];
-      // A kept node was counted with the old graph; one that is new is counted on top, even if it stands for an old reader.
-      if (static_cast<size_t>(node.outputs[0]) >= before || static_cast<size_t>(id) >= before) ++uses_[static_cast<size_t>(id)];
+      // A kept node was counted with the old graph; one that is new is counted on top, even if it stands for an old
+      // reader.
+      if (static_cast<size_t>(node.outputs[0]) >= before || static_cast<size_t>(id) >= before)
+        ++uses_[static_cast<size_t>(id)];
     }
     for (ValueId id : node.outputs) {
       produced_at_[static_cast<size_t>(id)] = static_cast<int>(seen_);
@@ -74,7 +76,9 @@ bool Rewrite::from_weights(ValueId id) {
   return weights_only_[static_cast<size_t>(id)];
 }
 
-bool Rewrite::is_output(ValueId id) const { return static_cast<size_t>(id) < output_.size() && output_[static_cast<size_t>(id)]; }
+bool Rewrite::is_output(ValueId id) const {
+  return static_cast<size_t>(id) < output_.size() && output_[static_cast<size_t>(id)];
+}
 
 Result<Graph> Rewrite::finish() {
   std::vector<ValueId> outputs;

@@ -1,5 +1,5 @@
-// One walk over a canonical graph that emits it anew: each old node is kept, replaced, or left out. Operands of a node under
-// consideration are already in the new graph, so patterns look backwards at producers.
+// One walk over a canonical graph that emits it anew: each old node is kept, replaced, or left out. Operands of a node
+// under consideration are already in the new graph, so patterns look backwards at producers.
 #pragma once
 
 #include <utility>
@@ -13,8 +13,8 @@ class Rewrite {
  public:
   explicit Rewrite(Graph old_graph);
 
-  /// Calls `visit(node)` for each old node with operands resolved. The visitor returns whether it took care of the node (through replace);
-  /// if not, the node is kept as it is.
+  /// Calls `visit(node)` for each old node with operands resolved. The visitor returns whether it took care of the node
+  /// (through replace); if not, the node is kept as it is.
   template <class Visit>
   Result<Graph> run(const Visit& visit) {
     for (Node& node : old_) {

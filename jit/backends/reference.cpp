@@ -264,8 +264,7 @@ class Reference final : public ReferenceEmitter {
   void store_int(Mem dst, Int src, DType type) override {
     put([=](Frame& f) {
       char* p = access(f, dst, size_of(type));
-      if (p)
-        std::memcpy(p, &at(f, src), static_cast<size_t>(size_of(type)));  // little-endian, as every target
+      if (p) std::memcpy(p, &at(f, src), static_cast<size_t>(size_of(type)));  // little-endian, as every target
     });
   }
 
@@ -303,8 +302,7 @@ class Reference final : public ReferenceEmitter {
       const char* p = access(f, src, size_of(type) * lanes);
       if (!p) return;
       at(f, dst).fill(0);
-      for (int i = 0; i < lanes; ++i)
-        at(f, dst)[static_cast<size_t>(i)] = read_element(p + i * size_of(type), type);
+      for (int i = 0; i < lanes; ++i) at(f, dst)[static_cast<size_t>(i)] = read_element(p + i * size_of(type), type);
     });
   }
   void store(Mem dst, Vec src, DType type, int lanes) override {
@@ -316,8 +314,7 @@ class Reference final : public ReferenceEmitter {
   }
   void load_lane(Vec dst, int lane, Mem src) override {
     put([=](Frame& f) {
-      if (const char* p = access(f, src, 4))
-        at(f, dst)[static_cast<size_t>(lane)] = read_element(p, DType::i32);
+      if (const char* p = access(f, src, 4)) at(f, dst)[static_cast<size_t>(lane)] = read_element(p, DType::i32);
     });
   }
   void store_lane(Mem dst, Vec src, int lane) override {
@@ -337,9 +334,8 @@ class Reference final : public ReferenceEmitter {
     each(dst, [=](const Frame& f, size_t i) { return at(f, a)[i] << bits; });
   }
   void shift_right(Vec dst, Vec a, int bits) override {
-    each(dst, [=](const Frame& f, size_t i) {
-      return static_cast<uint32_t>(static_cast<int32_t>(at(f, a)[i]) >> bits);
-    });
+    each(dst,
+         [=](const Frame& f, size_t i) { return static_cast<uint32_t>(static_cast<int32_t>(at(f, a)[i]) >> bits); });
   }
   void compare(Vec dst, Lane lane, Compare cmp, Vec a, Vec b) override {
     each(dst, [=](const Frame& f, size_t i) {
@@ -351,9 +347,8 @@ class Reference final : public ReferenceEmitter {
     });
   }
   void select(Vec dst, Vec mask, Vec a, Vec b) override {
-    each(dst, [=](const Frame& f, size_t i) {
-      return (at(f, mask)[i] & at(f, a)[i]) | (~at(f, mask)[i] & at(f, b)[i]);
-    });
+    each(dst,
+         [=](const Frame& f, size_t i) { return (at(f, mask)[i] & at(f, a)[i]) | (~at(f, mask)[i] & at(f, b)[i]); });
   }
   void rotate(Vec dst, Vec a, int lanes) override {
     const auto w = static_cast<size_t>(width());
@@ -379,8 +374,7 @@ class Reference final : public ReferenceEmitter {
   void atomic_wait(Mem word, Int expected) override {
     put([=](Frame& f) {  // may wake spuriously: one turn for others is enough
       if (auto* p = atomic(f, word))
-        if (__atomic_load_n(p, __ATOMIC_SEQ_CST) == static_cast<int32_t>(at(f, expected)))
-          std::this_thread::yield();
+        if (__atomic_load_n(p, __ATOMIC_SEQ_CST) == static_cast<int32_t>(at(f, expected))) std::this_thread::yield();
     });
   }
   void atomic_notify(Mem) override {}

@@ -48,7 +48,8 @@ class WasmEmitter final : public ModuleEmitter {
     std::vector<BinaryenType> params(static_cast<size_t>(params_), address_);
     const BinaryenType signature = BinaryenTypeCreate(params.data(), static_cast<BinaryenIndex>(params_));
     BinaryenAddFunction(module_, name.c_str(), signature, BinaryenTypeNone(), locals_.data() + params_,
-                        static_cast<BinaryenIndex>(locals_.size()) - static_cast<BinaryenIndex>(params_), close_block());
+                        static_cast<BinaryenIndex>(locals_.size()) - static_cast<BinaryenIndex>(params_),
+                        close_block());
     if (exported_.back()) BinaryenAddFunctionExport(module_, name.c_str(), name.c_str());
   }
   Int param(int index) override { return Int{index}; }
@@ -149,12 +150,14 @@ class WasmEmitter final : public ModuleEmitter {
     }
   }
   void load_lane(Vec dst, int lane, Mem src) override {
-    assign(dst.id, BinaryenSIMDLoadStoreLane(module_, BinaryenLoad32LaneVec128(), offset(src), 1, static_cast<uint8_t>(lane),
-                                             get(src.base.id), get_vec(dst), kMemory));
+    assign(dst.id, BinaryenSIMDLoadStoreLane(module_, BinaryenLoad32LaneVec128(), offset(src), 1,
+                                             static_cast<uint8_t>(lane), get(src.base.id), get_vec(dst), kMemory));
   }
   void store_lane(Mem dst, Vec src, int lane) override { lane_access(BinaryenStore32LaneVec128(), dst, lane, src); }
 
-  void op(VecUnary operation, Vec dst, Vec a) override { assign(dst.id, BinaryenUnary(module_, unary_op(operation), get_vec(a))); }
+  void op(VecUnary operation, Vec dst, Vec a) override {
+    assign(dst.id, BinaryenUnary(module_, unary_op(operation), get_vec(a)));
+  }
   void op(VecBinary operation, Vec dst, Vec a, Vec b) override {
     assign(dst.id, binary(binary_op(operation), get_vec(a), get_vec(b)));
   }
@@ -186,14 +189,16 @@ class WasmEmitter final : public ModuleEmitter {
 
   // -- atomics
   void atomic_add(Int old, Mem word, Arg v) override {
-    assign(old.id, widened(BinaryenAtomicRMW(module_, BinaryenAtomicRMWAdd(), 4, offset(word), get(word.base.id), narrowed(value(v)),
-                                             BinaryenTypeInt32(), kMemory)));
+    assign(old.id, widened(BinaryenAtomicRMW(module_, BinaryenAtomicRMWAdd(), 4, offset(word), get(word.base.id),
+                                             narrowed(value(v)), BinaryenTypeInt32(), kMemory)));
   }
   void atomic_load(Int dst, Mem word) override {
-    assign(dst.id, widened(BinaryenAtomicLoad(module_, 4, offset(word), BinaryenTypeInt32(), get(word.base.id), kMemory)));
+    assign(dst.id,
+           widened(BinaryenAtomicLoad(module_, 4, offset(word), BinaryenTypeInt32(), get(word.base.id), kMemory)));
   }
   void atomic_store(Mem word, Arg v) override {
-    emit(BinaryenAtomicStore(module_, 4, offset(word), get(word.base.id), narrowed(value(v)), BinaryenTypeInt32(), kMemory));
+    emit(BinaryenAtomicStore(module_, 4, offset(word), get(word.base.id), narrowed(value(v)), BinaryenTypeInt32(),
+                             kMemory));
   }
   void atomic_wait(Mem word, Int expected) override {
     const Ref forever = BinaryenConst(module_, BinaryenLiteralInt64(-1));
@@ -212,7 +217,8 @@ class WasmEmitter final : public ModuleEmitter {
     const auto* bytes = static_cast<const uint8_t*>(written.binary);
     out.bytes.assign(bytes, bytes + written.binaryBytes);
     free(written.binary);
-    for (size_t i = 0; i < names_.size(); ++i) out.symbols.push_back({names_[i], 0, 0, static_cast<bool>(exported_[i])});
+    for (size_t i = 0; i < names_.size(); ++i)
+      out.symbols.push_back({names_[i], 0, 0, static_cast<bool>(exported_[i])});
     return out;
   }
 
@@ -228,7 +234,8 @@ class WasmEmitter final : public ModuleEmitter {
   Ref get_vec(Vec v) { return BinaryenLocalGet(module_, static_cast<BinaryenIndex>(v.id), BinaryenTypeVec128()); }
   Ref value(const Arg& a) {
     if (!a.is_imm()) return get(a.reg.id);
-    return BinaryenConst(module_, wide() ? BinaryenLiteralInt64(a.imm) : BinaryenLiteralInt32(static_cast<int32_t>(a.imm)));
+    return BinaryenConst(module_,
+                         wide() ? BinaryenLiteralInt64(a.imm) : BinaryenLiteralInt32(static_cast<int32_t>(a.imm)));
   }
   Ref binary(BinaryenOp operation, Ref a, Ref b) { return BinaryenBinary(module_, operation, a, b); }
   Ref constant_vec(uint32_t bits) {
@@ -236,8 +243,8 @@ class WasmEmitter final : public ModuleEmitter {
     for (int i = 0; i < 16; ++i) bytes[i] = static_cast<uint8_t>(bits >> (8 * (i & 3)));
     return BinaryenConst(module_, BinaryenLiteralVec128(bytes));
   }
-  /// Constants are made once, where the function begins: V8 takes several instructions for each and does not hoist them out of loops.
-  /// All zeros and all ones cost one instruction and stay where they are.
+  /// Constants are made once, where the function begins: V8 takes several instructions for each and does not hoist them
+  /// out of loops. All zeros and all ones cost one instruction and stay where they are.
   void splat_bits(Vec dst, uint32_t bits) {
     if (bits == 0 || bits == ~0u) return assign(dst.id, constant_vec(bits));
     auto at = constants_.find(bits);
@@ -252,24 +259,29 @@ class WasmEmitter final : public ModuleEmitter {
     return BinaryenBlock(module_, nullptr, body.data(), static_cast<BinaryenIndex>(body.size()), BinaryenTypeAuto());
   }
   static uint32_t offset(Mem m) { return static_cast<uint32_t>(m.offset); }
-  Ref address_of(Mem m) { return m.offset == 0 ? get(m.base.id) : binary(int_op(IntOp::add), get(m.base.id), value(Arg(m.offset))); }
+  Ref address_of(Mem m) {
+    return m.offset == 0 ? get(m.base.id) : binary(int_op(IntOp::add), get(m.base.id), value(Arg(m.offset)));
+  }
   Ref narrowed(Ref v) { return wide() ? BinaryenUnary(module_, BinaryenWrapInt64(), v) : v; }
   Ref widened(Ref v) { return wide() ? BinaryenUnary(module_, BinaryenExtendSInt32(), v) : v; }
   Ref simd_load(BinaryenOp operation, Mem src) {
     return BinaryenSIMDLoad(module_, operation, offset(src), 1, get(src.base.id), kMemory);
   }
   void lane_access(BinaryenOp operation, Mem m, int lane, Vec v, int64_t extra = 0) {
-    emit(BinaryenSIMDLoadStoreLane(module_, operation, static_cast<uint32_t>(m.offset + extra), 1, static_cast<uint8_t>(lane),
-                                   get(m.base.id), get_vec(v), kMemory));
+    emit(BinaryenSIMDLoadStoreLane(module_, operation, static_cast<uint32_t>(m.offset + extra), 1,
+                                   static_cast<uint8_t>(lane), get(m.base.id), get_vec(v), kMemory));
   }
   void shift(BinaryenOp operation, Vec dst, Vec a, int bits) {
-    assign(dst.id, BinaryenSIMDShift(module_, operation, get_vec(a), BinaryenConst(module_, BinaryenLiteralInt32(bits))));
+    assign(dst.id,
+           BinaryenSIMDShift(module_, operation, get_vec(a), BinaryenConst(module_, BinaryenLiteralInt32(bits))));
   }
   void load_words(Vec dst, Mem src, int lanes) {
     switch (lanes) {
-      case 1: return assign(dst.id, simd_load(BinaryenLoad32ZeroVec128(), src));
+      case 1:
+        return assign(dst.id, simd_load(BinaryenLoad32ZeroVec128(), src));
       case 4:
-        return assign(dst.id, BinaryenLoad(module_, 16, false, offset(src), 0, BinaryenTypeVec128(), get(src.base.id), kMemory));
+        return assign(
+            dst.id, BinaryenLoad(module_, 16, false, offset(src), 0, BinaryenTypeVec128(), get(src.base.id), kMemory));
       default:
         assign(dst.id, simd_load(BinaryenLoad64ZeroVec128(), src));
         if (lanes == 3) load_lane(dst, 2, {src.base, src.offset + 8});
@@ -281,13 +293,16 @@ class WasmEmitter final : public ModuleEmitter {
     } else {
       assign(dst.id, constant_vec(0));
       for (int i = 0; i < lanes; ++i)
-        assign(dst.id, BinaryenSIMDLoadStoreLane(module_, BinaryenLoad8LaneVec128(), static_cast<uint32_t>(src.offset + i), 1,
-                                                 static_cast<uint8_t>(i), get(src.base.id), get_vec(dst), kMemory));
+        assign(dst.id,
+               BinaryenSIMDLoadStoreLane(module_, BinaryenLoad8LaneVec128(), static_cast<uint32_t>(src.offset + i), 1,
+                                         static_cast<uint8_t>(i), get(src.base.id), get_vec(dst), kMemory));
     }
     const bool is_signed = type == DType::i8;
-    Ref v = BinaryenUnary(module_, is_signed ? BinaryenExtendLowSVecI8x16ToVecI16x8() : BinaryenExtendLowUVecI8x16ToVecI16x8(),
+    Ref v = BinaryenUnary(module_,
+                          is_signed ? BinaryenExtendLowSVecI8x16ToVecI16x8() : BinaryenExtendLowUVecI8x16ToVecI16x8(),
                           get_vec(dst));
-    v = BinaryenUnary(module_, is_signed ? BinaryenExtendLowSVecI16x8ToVecI32x4() : BinaryenExtendLowUVecI16x8ToVecI32x4(), v);
+    v = BinaryenUnary(module_,
+                      is_signed ? BinaryenExtendLowSVecI16x8ToVecI32x4() : BinaryenExtendLowUVecI16x8ToVecI32x4(), v);
     if (type == DType::boolean) v = binary(BinaryenNeVecI32x4(), v, constant_vec(0));
     assign(dst.id, v);
   }
@@ -300,33 +315,48 @@ class WasmEmitter final : public ModuleEmitter {
       t = BinaryenTypeInt64();
     }
     const int64_t bytes = size_of(type);
-    emit(BinaryenStore(module_, static_cast<uint32_t>(bytes), static_cast<uint32_t>(dst.offset + bytes * lane), 0, get(dst.base.id),
-                       v, t, kMemory));
+    emit(BinaryenStore(module_, static_cast<uint32_t>(bytes), static_cast<uint32_t>(dst.offset + bytes * lane), 0,
+                       get(dst.base.id), v, t, kMemory));
   }
 
   BinaryenOp int_op(IntOp operation) const {
     const bool w = wide();
     switch (operation) {
-      case IntOp::add: return w ? BinaryenAddInt64() : BinaryenAddInt32();
-      case IntOp::sub: return w ? BinaryenSubInt64() : BinaryenSubInt32();
-      case IntOp::mul: return w ? BinaryenMulInt64() : BinaryenMulInt32();
-      case IntOp::div: return w ? BinaryenDivUInt64() : BinaryenDivUInt32();
-      case IntOp::rem: return w ? BinaryenRemUInt64() : BinaryenRemUInt32();
-      case IntOp::and_: return w ? BinaryenAndInt64() : BinaryenAndInt32();
-      case IntOp::or_: return w ? BinaryenOrInt64() : BinaryenOrInt32();
-      case IntOp::shl: return w ? BinaryenShlInt64() : BinaryenShlInt32();
-      default: return w ? BinaryenShrUInt64() : BinaryenShrUInt32();
+      case IntOp::add:
+        return w ? BinaryenAddInt64() : BinaryenAddInt32();
+      case IntOp::sub:
+        return w ? BinaryenSubInt64() : BinaryenSubInt32();
+      case IntOp::mul:
+        return w ? BinaryenMulInt64() : BinaryenMulInt32();
+      case IntOp::div:
+        return w ? BinaryenDivUInt64() : BinaryenDivUInt32();
+      case IntOp::rem:
+        return w ? BinaryenRemUInt64() : BinaryenRemUInt32();
+      case IntOp::and_:
+        return w ? BinaryenAndInt64() : BinaryenAndInt32();
+      case IntOp::or_:
+        return w ? BinaryenOrInt64() : BinaryenOrInt32();
+      case IntOp::shl:
+        return w ? BinaryenShlInt64() : BinaryenShlInt32();
+      default:
+        return w ? BinaryenShrUInt64() : BinaryenShrUInt32();
     }
   }
   BinaryenOp compare_op(Compare cmp) const {
     const bool w = wide();
     switch (cmp) {
-      case Compare::eq: return w ? BinaryenEqInt64() : BinaryenEqInt32();
-      case Compare::ne: return w ? BinaryenNeInt64() : BinaryenNeInt32();
-      case Compare::lt: return w ? BinaryenLtSInt64() : BinaryenLtSInt32();
-      case Compare::le: return w ? BinaryenLeSInt64() : BinaryenLeSInt32();
-      case Compare::gt: return w ? BinaryenGtSInt64() : BinaryenGtSInt32();
-      default: return w ? BinaryenGeSInt64() : BinaryenGeSInt32();
+      case Compare::eq:
+        return w ? BinaryenEqInt64() : BinaryenEqInt32();
+      case Compare::ne:
+        return w ? BinaryenNeInt64() : BinaryenNeInt32();
+      case Compare::lt:
+        return w ? BinaryenLtSInt64() : BinaryenLtSInt32();
+      case Compare::le:
+        return w ? BinaryenLeSInt64() : BinaryenLeSInt32();
+      case Compare::gt:
+        return w ? BinaryenGtSInt64() : BinaryenGtSInt32();
+      default:
+        return w ? BinaryenGeSInt64() : BinaryenGeSInt32();
     }
   }
   static BinaryenOp f32_compare(Compare cmp) {
@@ -340,16 +370,25 @@ class WasmEmitter final : public ModuleEmitter {
     return ops[static_cast<int>(cmp)];
   }
   static BinaryenOp unary_op(VecUnary operation) {
-    const BinaryenOp ops[] = {BinaryenNegVecF32x4(),     BinaryenAbsVecF32x4(),   BinaryenSqrtVecF32x4(),  BinaryenFloorVecF32x4(),
-                              BinaryenCeilVecF32x4(),    BinaryenNearestVecF32x4(), BinaryenTruncVecF32x4(), BinaryenNotVec128(),
-                              BinaryenNegVecI32x4(),     BinaryenAbsVecI32x4(),   BinaryenTruncSatSVecF32x4ToVecI32x4(),
+    const BinaryenOp ops[] = {BinaryenNegVecF32x4(),
+                              BinaryenAbsVecF32x4(),
+                              BinaryenSqrtVecF32x4(),
+                              BinaryenFloorVecF32x4(),
+                              BinaryenCeilVecF32x4(),
+                              BinaryenNearestVecF32x4(),
+                              BinaryenTruncVecF32x4(),
+                              BinaryenNotVec128(),
+                              BinaryenNegVecI32x4(),
+                              BinaryenAbsVecI32x4(),
+                              BinaryenTruncSatSVecF32x4ToVecI32x4(),
                               BinaryenConvertSVecI32x4ToVecF32x4()};
     return ops[static_cast<int>(operation)];
   }
   static BinaryenOp binary_op(VecBinary operation) {
-    const BinaryenOp ops[] = {BinaryenAddVecF32x4(),  BinaryenSubVecF32x4(),  BinaryenMulVecF32x4(), BinaryenDivVecF32x4(),
-                              BinaryenPMinVecF32x4(), BinaryenPMaxVecF32x4(), BinaryenAddVecI32x4(), BinaryenSubVecI32x4(),
-                              BinaryenMulVecI32x4(),  BinaryenMinSVecI32x4(), BinaryenMaxSVecI32x4(), BinaryenAndVec128(),
+    const BinaryenOp ops[] = {BinaryenAddVecF32x4(),  BinaryenSubVecF32x4(),  BinaryenMulVecF32x4(),
+                              BinaryenDivVecF32x4(),  BinaryenPMinVecF32x4(), BinaryenPMaxVecF32x4(),
+                              BinaryenAddVecI32x4(),  BinaryenSubVecI32x4(),  BinaryenMulVecI32x4(),
+                              BinaryenMinSVecI32x4(), BinaryenMaxSVecI32x4(), BinaryenAndVec128(),
                               BinaryenOrVec128(),     BinaryenXorVec128(),    BinaryenAndNotVec128()};
     return ops[static_cast<int>(operation)];
   }

@@ -11,14 +11,15 @@ namespace kiln {
 ContractionSpec flattened(const ContractionSpec& spec) {
   ContractionSpec s = spec;
   bool uniform = s.oh == 1 || (s.a_row == s.ow * s.a_col && s.c_row == s.ow * s.c_col);
-  for (const FusedOperand& o : s.epilogue.operands) uniform = uniform && (s.oh == 1 || o.strides[2] == s.ow * o.strides[3]);
+  for (const FusedOperand& o : s.epilogue.operands)
+    uniform = uniform && (s.oh == 1 || o.strides[2] == s.ow * o.strides[3]);
   if (uniform) {
     s.ow *= s.oh;
     s.oh = 1;
     return s;
   }
-  // A tile that wraps reaches its next row at a constant offset, which must not be negative: an operand that is broadcast over rows or
-  // transposed makes each row a batch of its own.
+  // A tile that wraps reaches its next row at a constant offset, which must not be negative: an operand that is
+  // broadcast over rows or transposed makes each row a batch of its own.
   const auto ahead = [&](int64_t row, int64_t col) { return row >= (s.ow - 1) * col; };
   bool wraps = ahead(s.a_row, s.a_col) && ahead(s.c_row, s.c_col);
   for (const FusedOperand& o : s.epilogue.operands) wraps = wraps && ahead(o.strides[2], o.strides[3]);
@@ -36,8 +37,12 @@ namespace {
 constexpr int64_t kF = 4;  // bytes of a float
 
 int64_t rows_of(const ContractionSpec& s) { return s.oh * s.ow; }
-int64_t block_rows(const ContractionSpec& s, const Schedule& schedule) { return schedule.mc ? schedule.mc : round_up(rows_of(s), schedule.mr); }
-int64_t blocks(const ContractionSpec& s, const Schedule& schedule) { return ceil_div(rows_of(s), block_rows(s, schedule)); }
+int64_t block_rows(const ContractionSpec& s, const Schedule& schedule) {
+  return schedule.mc ? schedule.mc : round_up(rows_of(s), schedule.mr);
+}
+int64_t blocks(const ContractionSpec& s, const Schedule& schedule) {
+  return ceil_div(rows_of(s), block_rows(s, schedule));
+}
 
 /// One micro-kernel: `rows` consecutive output pixels from column `x` of an image row × the vectors of a panel.
 struct Tile {
@@ -48,8 +53,16 @@ struct Tile {
 class ContractionEmitter {
  public:
   ContractionEmitter(Emitter& emitter, const ContractionSpec& spec, const Schedule& schedule, std::string name)
-      : e_(emitter), s_(flattened(spec)), schedule_(schedule), name_(std::move(name)), mr_(schedule.mr), nr_(tile_columns(schedule, e_.target())),
-        m_(rows_of(s_)), k_total_(s_.kh * s_.kw * s_.k), fused_(s_.epilogue.operands.size()), out_type_(stored_type(s_.epilogue)) {}
+      : e_(emitter),
+        s_(flattened(spec)),
+        schedule_(schedule),
+        name_(std::move(name)),
+        mr_(schedule.mr),
+        nr_(tile_columns(schedule, e_.target())),
+        m_(rows_of(s_)),
+        k_total_(s_.kh * s_.kw * s_.k),
+        fused_(s_.epilogue.operands.size()),
+        out_type_(stored_type(s_.epilogue)) {}
 
   Func emit() {
     const int64_t full = s_.n / nr_, tail = s_.n % nr_;
@@ -60,7 +73,8 @@ class ContractionEmitter {
   }
 
  private:
-  // -- the tile: registers only --------------------------------------------------------------------------------------------
+  // -- the tile: registers only
+  // --------------------------------------------------------------------------------------------
   /// Elements from the tile's first pixel to its i-th, for a tensor with these strides between pixels.
   int64_t pixel(const Tile& t, int64_t i, int64_t row, int64_t col) const {
     const int64_t x = t.x + i;
@@ -70,7 +84,8 @@ class ContractionEmitter {
   Func emit_tile(const Tile& t, int64_t columns) {
     const int w = e_.width();
     const auto vectors = static_cast<size_t>(ceil_div(columns, w));
-    const Func f = e_.begin_function(name_ + "_tile" + std::to_string(t.rows) + "x" + std::to_string(columns) + (t.x ? "_at" + std::to_string(t.x) : ""),
+    const Func f = e_.begin_function(name_ + "_tile" + std::to_string(t.rows) + "x" + std::to_string(columns) +
+                                         (t.x ? "_at" + std::to_string(t.x) : ""),
                                      static_cast<int>(3 + fused_));
     const Int a = e_.param(0), b = e_.param(1), c = e_.param(2);
     std::vector<Vec> acc(static_cast<size_t>(t.rows) * vectors), bv(vectors);
@@ -143,24 +158,29 @@ class ContractionEmitter {
     const bool per_row = o.strides[2] || o.strides[3];
     const auto key = std::pair(k, o.strides[4] ? j : 0);
     if (!per_row && shared.count(key)) return shared[key];
-    const int64_t at = pixel(t, static_cast<int64_t>(i), o.strides[2], o.strides[3]) + static_cast<int64_t>(j) * e_.width() * o.strides[4];
-    const Vec v = load_strided(e_, {e_.param(static_cast<int>(3 + k)), at * size_of(o.dtype)}, o.dtype, o.strides[4], lanes);
+    const int64_t at = pixel(t, static_cast<int64_t>(i), o.strides[2], o.strides[3]) +
+                       static_cast<int64_t>(j) * e_.width() * o.strides[4];
+    const Vec v =
+        load_strided(e_, {e_.param(static_cast<int>(3 + k)), at * size_of(o.dtype)}, o.dtype, o.strides[4], lanes);
     if (!per_row) shared[key] = v;
     return v;
   }
 
-  // -- the rows of a block against one panel ---------------------------------------------------------------------------------
+  // -- the rows of a block against one panel
+  // ---------------------------------------------------------------------------------
   /// Tiles in the order they come up from row 0: by where in an image row they start.
   std::vector<Tile> wrapping_tiles() const {
     std::vector<Tile> tiles;
     for (int64_t start = 0, i = 0; i < s_.ow && start + mr_ <= m_; ++i, start += mr_) {
       const Tile t{mr_, start % s_.ow};
-      if (t.x + mr_ > s_.ow && std::none_of(tiles.begin(), tiles.end(), [&](const Tile& o) { return o.x == t.x; })) tiles.push_back(t);
+      if (t.x + mr_ > s_.ow && std::none_of(tiles.begin(), tiles.end(), [&](const Tile& o) { return o.x == t.x; }))
+        tiles.push_back(t);
     }
     return tiles;
   }
 
-  /// panel(a, b, c, fused…, x, count, rest): `count` whole tiles from image column x, then the remainder tile if rest ≠ 0.
+  /// panel(a, b, c, fused…, x, count, rest): `count` whole tiles from image column x, then the remainder tile if rest ≠
+  /// 0.
   Func emit_panel(int64_t columns) {
     const bool inner = mr_ <= s_.ow;  // some tiles lie within one image row
     const std::vector<Tile> wrapping = wrapping_tiles();
@@ -207,7 +227,8 @@ class ContractionEmitter {
       e_.call(within, tile_args());
       advance({mr_, 0}, x, false);
       e_.if_(x, Compare::eq, s_.ow, [&] {
-        move(s_.a_row - s_.ow * s_.a_col, s_.c_row - s_.ow * s_.c_col, [&](const FusedOperand& o) { return o.strides[2] - s_.ow * o.strides[3]; });
+        move(s_.a_row - s_.ow * s_.a_col, s_.c_row - s_.ow * s_.c_col,
+             [&](const FusedOperand& o) { return o.strides[2] - s_.ow * o.strides[3]; });
         e_.set(x, 0);
       });
     };
@@ -247,12 +268,14 @@ class ContractionEmitter {
     }
   }
 
-  // -- the share of a thread: units (batch, block, panel) or (batch, panel, block) ---------------------------------------------
+  // -- the share of a thread: units (batch, block, panel) or (batch, panel, block)
+  // ---------------------------------------------
   Func emit_entry(int64_t full, Func whole, Func last) {
     const int64_t panels = ceil_div(s_.n, nr_), mb = blocks(s_, schedule_), mc = block_rows(s_, schedule_);
     const Func f = e_.begin_function(name_, static_cast<int>(6 + fused_));
     const Int unit = e_.param(0), end = e_.param(1);
-    const Int p = e_.integer(), block = e_.integer(), b0 = e_.integer(), b1 = e_.integer(), t = e_.integer(), y = e_.integer(), x = e_.integer();
+    const Int p = e_.integer(), block = e_.integer(), b0 = e_.integer(), b1 = e_.integer(), t = e_.integer(),
+              y = e_.integer(), x = e_.integer();
     const Int count = e_.integer(), rest = e_.integer();
     std::vector<Int> at(3 + fused_);
     for (Int& r : at) r = e_.integer();
@@ -272,7 +295,8 @@ class ContractionEmitter {
             e_.op(IntOp::div, count, count, mr_);
             place(at[0], e_.param(4), kF, {s_.a_batch[0], s_.a_batch[1], s_.a_row, s_.a_col, 0}, b0, b1, y, x, p);
             place(at[1], e_.param(5), kF, {s_.b_batch[0], s_.b_batch[1], 0, 0, k_total_}, b0, b1, y, x, p);
-            place(at[2], e_.param(3), size_of(out_type_), {s_.c_batch[0], s_.c_batch[1], s_.c_row, s_.c_col, 1}, b0, b1, y, x, p);
+            place(at[2], e_.param(3), size_of(out_type_), {s_.c_batch[0], s_.c_batch[1], s_.c_row, s_.c_col, 1}, b0, b1,
+                  y, x, p);
             for (size_t i = 0; i < fused_; ++i) {
               const FusedOperand& o = s_.epilogue.operands[i];
               place(at[3 + i], e_.param(static_cast<int>(6 + i)), size_of(o.dtype), o.strides, b0, b1, y, x, p);
@@ -280,7 +304,8 @@ class ContractionEmitter {
             std::vector<Arg> args(at.begin(), at.end());
             for (Int r : {x, count, rest}) args.emplace_back(r);
             if (whole.id >= 0 && last.id >= 0)
-              e_.if_(p, Compare::lt, full, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
+              e_.if_(
+                  p, Compare::lt, full, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
             else
               e_.call(whole.id >= 0 ? whole : last, args);
             add(e_, unit, unit, 1);

@@ -13,7 +13,12 @@ const DepthwiseSpec& spec_of(const KernelSpec& spec) { return *std::get_if<Depth
 class DepthwiseEmitter {
  public:
   DepthwiseEmitter(Emitter& emitter, const DepthwiseSpec& spec, const Schedule& schedule, std::string name)
-      : e_(emitter), s_(spec), h_(schedule.tile_h), w_(schedule.tile_w), name_(std::move(name)), fused_(s_.epilogue.operands.size()),
+      : e_(emitter),
+        s_(spec),
+        h_(schedule.tile_h),
+        w_(schedule.tile_w),
+        name_(std::move(name)),
+        fused_(s_.epilogue.operands.size()),
         out_type_(stored_type(s_.epilogue)) {}
 
   Func emit() {
@@ -42,7 +47,8 @@ class DepthwiseEmitter {
         place(static_cast<int>(6 + i), o.strides[0], o.strides[1], size_of(o.dtype));
       }
       if (rest)
-        e_.if_(y, Compare::lt, row_blocks - 1, [&] { e_.call(rows, args); }, [&] { e_.call(last, args); });
+        e_.if_(
+            y, Compare::lt, row_blocks - 1, [&] { e_.call(rows, args); }, [&] { e_.call(last, args); });
       else
         e_.call(rows, args);
     });
@@ -88,7 +94,8 @@ class DepthwiseEmitter {
 
   /// tile(out, in, w, fused…): height × width output pixels, all channels.
   Func emit_tile(int64_t height, int64_t width) {
-    const Func f = e_.begin_function(name_ + "_tile" + std::to_string(height) + "x" + std::to_string(width), static_cast<int>(3 + fused_));
+    const Func f = e_.begin_function(name_ + "_tile" + std::to_string(height) + "x" + std::to_string(width),
+                                     static_cast<int>(3 + fused_));
     const std::vector<Int> p = params();
     std::vector<int64_t> steps{size_of(out_type_), kF, kF};
     for (const FusedOperand& o : s_.epilogue.operands) steps.push_back(o.strides[3] * size_of(o.dtype));
@@ -105,7 +112,8 @@ class DepthwiseEmitter {
       for (int64_t kx = 0; kx < s_.kw; ++kx) {
         e_.load(tap, {e_.param(2), ((ky * s_.kw + kx) * s_.c + c) * kF}, DType::f32, lanes);
         for (int64_t i = 0; i < height * width; ++i) {
-          const int64_t at = (i / width) * s_.in_row + (i % width) * s_.in_col + ky * s_.in_tap_row + kx * s_.in_tap_col + c;
+          const int64_t at =
+              (i / width) * s_.in_row + (i % width) * s_.in_col + ky * s_.in_tap_row + kx * s_.in_tap_col + c;
           e_.load(x, {e_.param(1), at * kF}, DType::f32, lanes);
           const Vec a = acc[static_cast<size_t>(i)];
           e_.madd(a, x, tap, a);
@@ -113,7 +121,9 @@ class DepthwiseEmitter {
       }
     }
     for (int64_t i = 0; i < height * width; ++i) {
-      const auto at = [&](int64_t row, int64_t col, int64_t channel) { return (i / width) * row + (i % width) * col + channel * c; };
+      const auto at = [&](int64_t row, int64_t col, int64_t channel) {
+        return (i / width) * row + (i % width) * col + channel * c;
+      };
       const Vec v = apply_epilogue(e_, s_.epilogue, acc[static_cast<size_t>(i)], lanes, [&](int k) {
         const FusedOperand& o = s_.epilogue.operands[static_cast<size_t>(k)];
         return Mem{e_.param(3 + k), at(o.strides[1], o.strides[2], o.strides[3]) * size_of(o.dtype)};

@@ -5,6 +5,7 @@
 
 namespace kiln {
 
-extern const Family kContractionFamily, kPackFamily, kDepthwiseFamily, kMapFamily, kReduceFamily, kNormFamily, kWindowFamily, kGatherFamily;
+extern const Family kContractionFamily, kPackFamily, kDepthwiseFamily, kMapFamily, kReduceFamily, kNormFamily,
+    kWindowFamily, kGatherFamily;
 
 }  // namespace kiln

@@ -42,8 +42,7 @@ Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::stri
       e.set(t, kStatusBadIndex);
       e.store_int({e.param(6), 0}, t, DType::i32);
     };
-    if (s.index_dtype ==
-        DType::i64) {  // addresses may be narrower: the high half must be the sign of the low one
+    if (s.index_dtype == DType::i64) {  // addresses may be narrower: the high half must be the sign of the low one
       e.load_int(t, {at, 4}, DType::i32);
       e.set(from, 0);
       e.if_(index, Compare::lt, 0, [&] { e.set(from, -1); });

@@ -37,10 +37,11 @@ inline void nest(Emitter& e, const std::vector<int64_t>& dims, const std::vector
   move(-dims[depth]);
 }
 
-/// Vectors of a run of `count` elements: body(first element, lanes) unrolled by `unroll` whole vectors, then what is left. `bases` move
-/// along by `steps` bytes an element; offsets given to the body are elements relative to the moved bases.
-inline void for_vectors(Emitter& e, int64_t count, int unroll, const std::vector<Int>& bases, const std::vector<int64_t>& steps,
-                        FunctionRef<void(int64_t element, int lanes)> body) {
+/// Vectors of a run of `count` elements: body(first element, lanes) unrolled by `unroll` whole vectors, then what is
+/// left. `bases` move along by `steps` bytes an element; offsets given to the body are elements relative to the moved
+/// bases.
+inline void for_vectors(Emitter& e, int64_t count, int unroll, const std::vector<Int>& bases,
+                        const std::vector<int64_t>& steps, FunctionRef<void(int64_t element, int lanes)> body) {
   const int w = e.width();
   const int64_t chunk = int64_t{w} * unroll, rounds = count / chunk;
   const auto move = [&](int64_t elements) {

@@ -169,8 +169,7 @@ class MapEmitter {
  private:
   /// unit(out, inputs…): the dims that units do not enumerate, the first of them with `extent` elements.
   Func emit_unit(int64_t extent) {
-    const Func f =
-        e_.begin_function(name_ + "_unit" + std::to_string(extent), static_cast<int>(types_.size()));
+    const Func f = e_.begin_function(name_ + "_unit" + std::to_string(extent), static_cast<int>(types_.size()));
     std::vector<int64_t> dims(box_.dims.begin() + static_cast<long>(box_.unit_dims), box_.dims.end());
     dims[0] = extent;
     const int64_t run = dims.back();

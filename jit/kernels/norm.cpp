@@ -61,8 +61,7 @@ class NormEmitter {
 
  private:
   Func emit_row() {
-    const Func f =
-        e_.begin_function(name_ + "_row", static_cast<int>(2 + weights_ + static_cast<int>(fused_)));
+    const Func f = e_.begin_function(name_ + "_row", static_cast<int>(2 + weights_ + static_cast<int>(fused_)));
     switch (s_.kind) {
       case NormKind::softmax:
         softmax();
@@ -134,8 +133,7 @@ class NormEmitter {
       Vec y = value(x);
       if (weights_) {
         Vec w[2];
-        for (int i = 0; i < weights_; ++i)
-          e_.load(w[i] = e_.vec(), {e_.param(2 + i), at * kF}, DType::f32, lanes);
+        for (int i = 0; i < weights_; ++i) e_.load(w[i] = e_.vec(), {e_.param(2 + i), at * kF}, DType::f32, lanes);
         const Vec r = e_.vec();
         if (weights_ == 2)
           e_.madd(r, y, w[0], w[1]);
@@ -154,8 +152,7 @@ class NormEmitter {
   Vec row_max() {
     const Vec first = e_.vec();
     e_.splat_load(first, {e_.param(1), 0});
-    return fold(VecBinary::max, first, kAccumulators,
-                [&](Vec acc, Vec x) { e_.op(VecBinary::max, acc, acc, x); });
+    return fold(VecBinary::max, first, kAccumulators, [&](Vec acc, Vec x) { e_.op(VecBinary::max, acc, acc, x); });
   }
   Vec exp_below(Vec x, Vec max) { return math::exp_flushed(e_, op(VecBinary::sub, x, max)); }
   Vec exp_sum(Vec max) {
@@ -198,8 +195,7 @@ class NormEmitter {
     write(e_.param(1), [&](Vec x) { return op(VecBinary::sub, op(VecBinary::sub, x, max), shift); });
   }
   Vec sum() {
-    return fold(VecBinary::add, splat(0), kAccumulators,
-                [&](Vec acc, Vec x) { e_.op(VecBinary::add, acc, acc, x); });
+    return fold(VecBinary::add, splat(0), kAccumulators, [&](Vec acc, Vec x) { e_.op(VecBinary::add, acc, acc, x); });
   }
   Vec square_sum(Vec mean) {
     return fold(VecBinary::add, splat(0), kAccumulators, [&](Vec acc, Vec x) {

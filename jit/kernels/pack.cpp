@@ -11,7 +11,11 @@ const PackSpec& spec_of(const KernelSpec& spec) { return *std::get_if<PackSpec>(
 class PackEmitter {
  public:
   PackEmitter(Emitter& emitter, const PackSpec& spec, const Schedule& schedule, std::string name)
-      : e_(emitter), s_(spec), name_(std::move(name)), nr_(tile_columns(schedule, e_.target())), panels_(ceil_div(s_.n, nr_)) {}
+      : e_(emitter),
+        s_(spec),
+        name_(std::move(name)),
+        nr_(tile_columns(schedule, e_.target())),
+        panels_(ceil_div(s_.n, nr_)) {}
 
   Func emit() {
     const int64_t full = s_.n / nr_, tail = s_.n % nr_;
@@ -62,7 +66,8 @@ class PackEmitter {
     }
   }
 
-  /// width × width blocks: the source runs along k, the panel along n. Rows are loaded whole and their lanes stored apart.
+  /// width × width blocks: the source runs along k, the panel along n. Rows are loaded whole and their lanes stored
+  /// apart.
   void transpose(Int dst, Int src, int64_t columns, int64_t padded) {
     const int w = e_.width();
     const Vec v = e_.vec();
@@ -78,7 +83,8 @@ class PackEmitter {
   /// Units are panels of each batch.
   Func emit_entry(int64_t full, Func whole, Func last) {
     const Func f = e_.begin_function(name_, 5);
-    const Int unit = e_.param(0), end = e_.param(1), dst = e_.integer(), src = e_.integer(), p = e_.integer(), b = e_.integer(), t = e_.integer();
+    const Int unit = e_.param(0), end = e_.param(1), dst = e_.integer(), src = e_.integer(), p = e_.integer(),
+              b = e_.integer(), t = e_.integer();
     const int64_t depth = s_.kh * s_.kw * s_.k;
     e_.if_(unit, Compare::lt, end, [&] {
       e_.do_while(
@@ -101,7 +107,8 @@ class PackEmitter {
             add(e_, src, src, e_.param(4));
             const std::vector<Arg> args{dst, src};
             if (whole.id >= 0 && last.id >= 0)
-              e_.if_(p, Compare::lt, full, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
+              e_.if_(
+                  p, Compare::lt, full, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
             else
               e_.call(whole.id >= 0 ? whole : last, args);
             add(e_, unit, unit, 1);

@@ -44,9 +44,7 @@ struct Shape {
     }
     const size_t d = contiguous(s.reduced, s.in_reduced);
     // indices of a row are counted up in lanes: the row must be all that is reduced
-    if (d != SIZE_MAX && is_arg(s.kind) &&
-        (s.reduced[d] != product(s.reduced) || s.reduced[d] < target.width))
-      return;
+    if (d != SIZE_MAX && is_arg(s.kind) && (s.reduced[d] != product(s.reduced) || s.reduced[d] < target.width)) return;
     row_dim = d;
   }
   static size_t contiguous(const Sizes& dims, const Sizes& strides) {
@@ -71,8 +69,7 @@ class ReduceEmitter {
         lane_(spec.dtype == DType::f32 ? Lane::f32 : Lane::i32) {
     types_ = {out_type_, s_.dtype};
     strides_ = {s_.out_kept, s_.in_kept};
-    for (const FusedOperand& o : s_.epilogue.operands)
-      types_.push_back(o.dtype), strides_.push_back(o.strides);
+    for (const FusedOperand& o : s_.epilogue.operands) types_.push_back(o.dtype), strides_.push_back(o.strides);
   }
 
   Func emit() {
@@ -121,8 +118,7 @@ class ReduceEmitter {
 
   /// unit(scratch, out, in, fused…): `run` neighbours in the lane dim, or one result.
   Func emit_unit(int64_t run) {
-    const Func f =
-        e_.begin_function(name_ + "_unit" + std::to_string(run), static_cast<int>(1 + types_.size()));
+    const Func f = e_.begin_function(name_ + "_unit" + std::to_string(run), static_cast<int>(1 + types_.size()));
     if (shape_.counts_lanes(s_)) {
       store(best_of_row(), 0, 1);
     } else if (shape_.row_dim != SIZE_MAX) {
@@ -132,17 +128,14 @@ class ReduceEmitter {
       for (int64_t at = 0; at < run; at += e_.width())
         lanes.push_back(static_cast<int>(std::min<int64_t>(e_.width(), run - at)));
       const std::vector<Vec> values = is_arg(s_.kind) ? best_of_lanes(lanes) : fold_lanes(lanes);
-      for (size_t i = 0; i < values.size(); ++i)
-        store(values[i], static_cast<int64_t>(i) * e_.width(), lanes[i]);
+      for (size_t i = 0; i < values.size(); ++i) store(values[i], static_cast<int64_t>(i) * e_.width(), lanes[i]);
     }
     e_.end_function();
     return f;
   }
 
   Int operand(size_t i) { return e_.param(static_cast<int>(1 + i)); }
-  int64_t lane_stride(size_t i) const {
-    return shape_.lane_dim == SIZE_MAX ? 0 : strides_[i][shape_.lane_dim];
-  }
+  int64_t lane_stride(size_t i) const { return shape_.lane_dim == SIZE_MAX ? 0 : strides_[i][shape_.lane_dim]; }
   Mem at(size_t i, int64_t element) { return {operand(i), element * lane_stride(i) * size_of(types_[i])}; }
 
   void store(Vec value, int64_t element, int lanes) {
@@ -232,16 +225,14 @@ class ReduceEmitter {
     start_row(tail, in);
     nest(e_, outer, {in}, {reduced_bytes(shape_.row_dim)}, 0, [&] {
       size_t next = 0;
-      for_vectors(e_, s_.reduced[shape_.row_dim], kAccumulators, {in}, {size},
-                  [&](int64_t element, int lanes) {
-                    if (lanes == w) {
-                      e_.load(x, {in, element * size}, s_.dtype, w);
-                      combine(acc[next++ % acc.size()], x);
-                    } else {  // single elements, in every lane: folded after the lanes are
-                      for (int i = 0; i < lanes; ++i)
-                        combine(tail, load_strided(e_, {in, (element + i) * size}, s_.dtype, 0, w));
-                    }
-                  });
+      for_vectors(e_, s_.reduced[shape_.row_dim], kAccumulators, {in}, {size}, [&](int64_t element, int lanes) {
+        if (lanes == w) {
+          e_.load(x, {in, element * size}, s_.dtype, w);
+          combine(acc[next++ % acc.size()], x);
+        } else {  // single elements, in every lane: folded after the lanes are
+          for (int i = 0; i < lanes; ++i) combine(tail, load_strided(e_, {in, (element + i) * size}, s_.dtype, 0, w));
+        }
+      });
     });
     for (size_t i = 1; i < acc.size(); ++i) combine(acc[0], acc[i]);
     for (int distance = w / 2; distance >= 1; distance /= 2) {

@@ -1,3 +1,5 @@
+#include <iterator>
+
 #include "jit/kernels/families.h"
 
 namespace kiln {
@@ -6,7 +8,7 @@ const Family& family_of(const KernelSpec& spec) {
   // in the order of KernelSpec's alternatives
   static const Family* const kTable[] = {&kContractionFamily, &kPackFamily, &kDepthwiseFamily, &kMapFamily,
                                          &kReduceFamily,      &kNormFamily, &kWindowFamily,    &kGatherFamily};
-  static_assert(sizeof kTable / sizeof *kTable == std::variant_size_v<KernelSpec>);
+  static_assert(std::size(kTable) == std::variant_size_v<KernelSpec>);
   return *kTable[spec.index()];
 }
 

@@ -56,8 +56,7 @@ class WindowEmitter {
         e_.op(IntOp::mul, taps, ny, nx);
         if (unrolled)
           e_.if_(
-              taps, Compare::eq, s_.kh * s_.kw, [&] { e_.call(inside, args); },
-              [&] { e_.call(clipped, args); });
+              taps, Compare::eq, s_.kh * s_.kw, [&] { e_.call(inside, args); }, [&] { e_.call(clipped, args); });
         else
           e_.call(clipped, args);
         add(e_, p[0], p[0], s_.out_col * size_of(out_type_));
@@ -188,9 +187,7 @@ class WindowEmitter {
   DType out_type_;
 };
 
-int64_t units(const KernelSpec& spec, const Schedule&, const Target&) {
-  return spec_of(spec).batch * spec_of(spec).oh;
-}
+int64_t units(const KernelSpec& spec, const Schedule&, const Target&) { return spec_of(spec).batch * spec_of(spec).oh; }
 int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
 bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string& name) {

@@ -31,7 +31,11 @@ def test_conv_block(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()).eval()
     export(module, (torch.randn(1, 3, 9, 7),), tmp_path / "m.kiln", input_names=["image"], output_names=["features"])
     model, weights = read(tmp_path / "m.kiln")
-    assert ops(model) == ["aten.convolution.default", "aten._native_batch_norm_legit_no_training.default", "aten.relu.default"]
+    assert ops(model) == [
+        "aten.convolution.default",
+        "aten._native_batch_norm_legit_no_training.default",
+        "aten.relu.default",
+    ]
     assert model.values[model.inputs[0]].name == b"image"
     assert model.values[model.outputs[0]].name == b"features"
     assert model.weightsBytes == len(weights)
@@ -110,6 +114,8 @@ def test_schema_code_is_current(tmp_path: Path) -> None:
     if not shutil.which("flatc"):
         pytest.skip("flatc is not installed")
     schema = Path(__file__).parents[2] / "format/model.fbs"
-    subprocess.run(["flatc", "--python", "--gen-object-api", "--gen-onefile", "-o", str(tmp_path), str(schema)], check=True)
+    subprocess.run(
+        ["flatc", "--python", "--gen-object-api", "--gen-onefile", "-o", str(tmp_path), str(schema)], check=True
+    )
     committed = Path(__file__).parents[1] / "wasmkiln/model_generated.py"
     assert (tmp_path / "model_generated.py").read_text() == committed.read_text()

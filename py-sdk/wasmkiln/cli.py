@@ -89,13 +89,13 @@ def find_kiln(given: str | None) -> str:
     found = given or os.environ.get("KILN") or shutil.which("kiln")
     if not found or not shutil.which(found):
         raise CliError(
-            "verify runs the native `kiln` command, which was not found: build it and pass --kiln PATH, or put it on PATH"
+            "verify runs the native `kiln` command, which was not found: pass --kiln PATH, or put it on PATH"
         )
     return found
 
 
 def verify(path: Path, source: str, kiln: str, tolerance: float) -> bool:
-    """Runs the file natively and the model in PyTorch on the same inputs, prints the errors; True when all are small."""
+    """Runs the file natively and the model in PyTorch on the same inputs, prints the errors; True if small."""
     head = read_head(path)
     module, inputs = load_source(source)
     keywords: dict[str, Tensor] = dict(inputs) if isinstance(inputs, Mapping) else {}

@@ -66,8 +66,8 @@ def export(
 ) -> None:
     """Writes `model`, as traced on `example_inputs`, to `path`.
 
-    example_inputs: positional tensors, or keyword tensors of `forward`. dynamic_shapes: as torch.export takes it; the dims become symbols of
-    the file, bound when it is loaded. Names default to those of `forward`'s parameters and of the graph's results.
+    example_inputs: positional tensors, or keyword tensors of `forward`. dynamic_shapes: as torch.export takes it; the
+    dims become symbols of the file, bound when it is loaded. Names default to those of `forward`'s parameters and of the graph's results.
     Raises UnsupportedOperatorError with every operator that the runtime does not have.
     """
     keywords = dict(example_inputs) if isinstance(example_inputs, Mapping) else {}
@@ -95,7 +95,11 @@ def user_line(node: fx.Node) -> str:
 
 def compute_nodes(program: ExportedProgram) -> list[fx.Node]:
     """Calls of operators, in order; those that compute nothing or that nobody reads left out."""
-    return [n for n in program.graph.nodes if n.op == "call_function" and isinstance(n.target, torch._ops.OpOverload) and n.target not in DROPPED]
+    return [
+        n
+        for n in program.graph.nodes
+        if n.op == "call_function" and isinstance(n.target, torch._ops.OpOverload) and n.target not in DROPPED
+    ]
 
 
 def check_supported(program: ExportedProgram) -> None:
@@ -121,7 +125,9 @@ def describe(node: fx.Node) -> str:
 class GraphExporter:
     """Walks one exported program into a KilnWriter."""
 
-    def __init__(self, program: ExportedProgram, name: str, input_names: Sequence[str] | None, output_names: Sequence[str] | None) -> None:
+    def __init__(
+        self, program: ExportedProgram, name: str, input_names: Sequence[str] | None, output_names: Sequence[str] | None
+    ) -> None:
         self.program = program
         self.writer = KilnWriter(name, f"wasmkiln 0.1.0, torch {torch.__version__}")
         self.ids: dict[fx.Node, int] = {}
@@ -150,13 +156,21 @@ class GraphExporter:
                 dims.append((size, -1))
             else:
                 expression = size.node.expr
-                symbol = self.writer.symbol(str(expression), self.program.range_constraints.get(expression)) if expression.is_Symbol else -1
+                symbol = (
+                    self.writer.symbol(str(expression), self.program.range_constraints.get(expression))
+                    if expression.is_Symbol
+                    else -1
+                )
                 dims.append((int(size.node.hint), symbol))
         return dims
 
     def add_inputs(self) -> None:
         signature = self.program.graph_signature
-        tensors = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
+        tensors = {
+            **signature.inputs_to_parameters,
+            **signature.inputs_to_buffers,
+            **signature.inputs_to_lifted_tensor_constants,
+        }
         names = iter(self.input_names or [])
         for node in self.program.graph.nodes:
             if node.op == "placeholder" and node.name in tensors:
@@ -171,7 +185,9 @@ class GraphExporter:
 
     @staticmethod
     def is_computed(node: fx.Node) -> bool:
-        return node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload) and node.target not in DROPPED
+        return (
+            node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload) and node.target not in DROPPED
+        )
 
     def reserve(self, node: fx.Node) -> None:
         """Ids of a node's results, so that getitem nodes can name them."""
@@ -181,7 +197,8 @@ class GraphExporter:
         elif isinstance(value, (tuple, list)):
             read = {user.args[1] for user in node.users}
             self.parts[node] = [
-                self.writer.value(f"{node.name}.{i}", part.dtype, self.shape_of(part)) if i in read else -1 for i, part in enumerate(value)
+                self.writer.value(f"{node.name}.{i}", part.dtype, self.shape_of(part)) if i in read else -1
+                for i, part in enumerate(value)
             ]
 
     def add_weight(self, name: str) -> int:
@@ -199,7 +216,11 @@ class GraphExporter:
         attrs: list[fb.AttrT] = []
         schema = node.target._schema
         for position, argument in enumerate(schema.arguments):
-            value = node.args[position] if position < len(node.args) else node.kwargs.get(argument.name, argument.default_value)
+            value = (
+                node.args[position]
+                if position < len(node.args)
+                else node.kwargs.get(argument.name, argument.default_value)
+            )
             kind = str(argument.type)
             if "Tensor" in kind:
                 inputs += self.tensor_operands(node, value)
@@ -219,11 +240,13 @@ class GraphExporter:
         return [self.writer.constant(f"{node.name}.scalar", torch.tensor(value, dtype=dtype))]
 
     def concrete(self, node: fx.Node, value: Any) -> Any:
-        """Attributes without symbols: sizes that depend on a symbolic dim are not supported yet where they are operator arguments."""
+        """Attributes without symbols: a size that depends on a symbolic dim is no operator argument yet."""
         if isinstance(value, (list, tuple)):
             return [self.concrete(node, part) for part in value]
         if isinstance(value, (fx.Node, torch.SymInt)):
-            raise UnsupportedOperatorError(f"{operator_name(node)} has an argument that depends on a dynamic dim, at {user_line(node)}")
+            raise UnsupportedOperatorError(
+                f"{operator_name(node)} has an argument that depends on a dynamic dim, at {user_line(node)}"
+            )
         return value
 
     def add_outputs(self) -> None:

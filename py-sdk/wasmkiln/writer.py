@@ -143,7 +143,7 @@ class KilnWriter:
         self.model.nodes.append(node)
 
     def order_weights(self) -> None:
-        """Segments in the order in which nodes first read them: the order in which they are wanted when the file arrives."""
+        """Segments in the order in which nodes first read them, and so want them when the file arrives."""
         order: list[int] = []
         seen: set[int] = set()
         for node in self.model.nodes:

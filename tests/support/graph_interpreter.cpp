@@ -41,7 +41,8 @@ double element(const Array& a, const Index& index) { return a.data[static_cast<s
 /// Integers wrap to 32 bits between instructions, as the lanes of emitted code do; narrow dtypes are cut when stored.
 double wrap32(double x) {
   if (std::isnan(x)) return 0;
-  return static_cast<double>(static_cast<int32_t>(static_cast<uint32_t>(static_cast<int64_t>(std::clamp(x, -9e18, 9e18)))));
+  return static_cast<double>(
+      static_cast<int32_t>(static_cast<uint32_t>(static_cast<int64_t>(std::clamp(x, -9e18, 9e18)))));
 }
 
 Array read_bytes(const Value& v) {
@@ -49,14 +50,32 @@ Array read_bytes(const Value& v) {
   const auto width = static_cast<size_t>(size_of(v.dtype));
   for (size_t at = 0; at + width <= v.data.size(); at += width) {
     const uint8_t* p = v.data.data() + at;
-    float f; int32_t i; int64_t l; int8_t b;
+    float f;
+    int32_t i;
+    int64_t l;
+    int8_t b;
     switch (v.dtype) {
-      case DType::f32: memcpy(&f, p, 4); out.data.push_back(static_cast<double>(f)); break;
-      case DType::i32: memcpy(&i, p, 4); out.data.push_back(i); break;
-      case DType::i64: memcpy(&l, p, 8); out.data.push_back(static_cast<double>(l)); break;
-      case DType::i8: memcpy(&b, p, 1); out.data.push_back(b); break;
-      case DType::boolean: out.data.push_back(*p != 0); break;
-      default: out.data.push_back(*p);
+      case DType::f32:
+        memcpy(&f, p, 4);
+        out.data.push_back(static_cast<double>(f));
+        break;
+      case DType::i32:
+        memcpy(&i, p, 4);
+        out.data.push_back(i);
+        break;
+      case DType::i64:
+        memcpy(&l, p, 8);
+        out.data.push_back(static_cast<double>(l));
+        break;
+      case DType::i8:
+        memcpy(&b, p, 1);
+        out.data.push_back(b);
+        break;
+      case DType::boolean:
+        out.data.push_back(*p != 0);
+        break;
+      default:
+        out.data.push_back(*p);
     }
   }
   return out;
@@ -72,22 +91,53 @@ class Interpreter {
     out_ = Array{declared.dtype, constant_shape(declared.shape), {}};
     out_.data.assign(static_cast<size_t>(product(out_.shape)), 0);
     switch (node.op) {
-      case Op::conv: fill([&](const Index& i) { return conv(i); }); break;
-      case Op::matmul: fill([&](const Index& i) { return matmul(i); }); break;
-      case Op::map: fill([&](const Index& i) { return map(i); }); break;
-      case Op::reduce: fill([&](const Index& i) { return reduce(i); }); break;
-      case Op::softmax: fill([&](const Index& i) { return softmax(i); }); break;
-      case Op::layer_norm: fill([&](const Index& i) { return layer_norm(i); }); break;
-      case Op::attention: fill([&](const Index& i) { return attention(i); }); break;
-      case Op::pool: fill([&](const Index& i) { return pool(i); }); break;
-      case Op::gather: fill([&](const Index& i) { return gather(i); }); break;
-      case Op::reshape: out_.data = in(0).data; break;
-      case Op::permute: fill([&](const Index& i) { return permute(i); }); break;
-      case Op::expand: fill([&](const Index& i) { return element(in(0), i); }); break;
-      case Op::slice: fill([&](const Index& i) { return slice(i); }); break;
-      case Op::concat: fill([&](const Index& i) { return concat(i); }); break;
-      case Op::pad: fill([&](const Index& i) { return pad(i); }); break;
-      case Op::source: return Error{ErrorCode::internal, "the interpreter takes canonical nodes", node.source};
+      case Op::conv:
+        fill([&](const Index& i) { return conv(i); });
+        break;
+      case Op::matmul:
+        fill([&](const Index& i) { return matmul(i); });
+        break;
+      case Op::map:
+        fill([&](const Index& i) { return map(i); });
+        break;
+      case Op::reduce:
+        fill([&](const Index& i) { return reduce(i); });
+        break;
+      case Op::softmax:
+        fill([&](const Index& i) { return softmax(i); });
+        break;
+      case Op::layer_norm:
+        fill([&](const Index& i) { return layer_norm(i); });
+        break;
+      case Op::attention:
+        fill([&](const Index& i) { return attention(i); });
+        break;
+      case Op::pool:
+        fill([&](const Index& i) { return pool(i); });
+        break;
+      case Op::gather:
+        fill([&](const Index& i) { return gather(i); });
+        break;
+      case Op::reshape:
+        out_.data = in(0).data;
+        break;
+      case Op::permute:
+        fill([&](const Index& i) { return permute(i); });
+        break;
+      case Op::expand:
+        fill([&](const Index& i) { return element(in(0), i); });
+        break;
+      case Op::slice:
+        fill([&](const Index& i) { return slice(i); });
+        break;
+      case Op::concat:
+        fill([&](const Index& i) { return concat(i); });
+        break;
+      case Op::pad:
+        fill([&](const Index& i) { return pad(i); });
+        break;
+      case Op::source:
+        return Error{ErrorCode::internal, "the interpreter takes canonical nodes", node.source};
     }
     if (!node.epilogue.empty()) epilogue();
     values_[static_cast<size_t>(node.outputs[0])] = std::move(out_);
@@ -102,7 +152,9 @@ class Interpreter {
   }
   const Array& in(size_t i) const { return value(node_->inputs[i]); }
   template <class A>
-  const A& attrs() const { return *std::get_if<A>(&node_->attrs); }
+  const A& attrs() const {
+    return *std::get_if<A>(&node_->attrs);
+  }
 
   template <class F>
   void fill(const F& f) {
@@ -133,7 +185,8 @@ class Interpreter {
     for (int64_t c = 0; c < per_group; ++c)
       for (int64_t kh = 0; kh < w.shape[2]; ++kh)
         for (int64_t kw = 0; kw < w.shape[3]; ++kw) {
-          const int64_t y = i[2] * a.stride[0] - a.pad_begin[0] + kh * a.dilation[0], xx = i[3] * a.stride[1] - a.pad_begin[1] + kw * a.dilation[1];
+          const int64_t y = i[2] * a.stride[0] - a.pad_begin[0] + kh * a.dilation[0],
+                        xx = i[3] * a.stride[1] - a.pad_begin[1] + kw * a.dilation[1];
           if (y < 0 || y >= x.shape[2] || xx < 0 || xx >= x.shape[3]) continue;
           sum += element(x, {i[0], group * per_group + c, y, xx}) * element(w, {i[1], c, kh, kw});
         }
@@ -176,14 +229,21 @@ class Interpreter {
       if (r == 0 || (low ? v < best : v > best)) best = v, best_at = r;
     }
     switch (a.kind) {
-      case ReduceKind::sum: return sum;
-      case ReduceKind::mean: return sum / static_cast<double>(n);
-      case ReduceKind::prod: return prod;
+      case ReduceKind::sum:
+        return sum;
+      case ReduceKind::mean:
+        return sum / static_cast<double>(n);
+      case ReduceKind::prod:
+        return prod;
       case ReduceKind::argmax:
-      case ReduceKind::argmin: return static_cast<double>(best_at);
-      case ReduceKind::any: return any > 0;
-      case ReduceKind::all: return any == n;
-      default: return best;
+      case ReduceKind::argmin:
+        return static_cast<double>(best_at);
+      case ReduceKind::any:
+        return any > 0;
+      case ReduceKind::all:
+        return any == n;
+      default:
+        return best;
     }
   }
 
@@ -211,8 +271,10 @@ class Interpreter {
         const Index j = unravel(r, row);
         std::copy(j.begin(), j.end(), at.begin() + static_cast<std::ptrdiff_t>(axis));
         const double v = element(x, at);
-        if (pass == 0) sum += v;
-        else squares += (a.kind == NormKind::layer_norm ? (v - sum / n) * (v - sum / n) : v * v);
+        if (pass == 0)
+          sum += v;
+        else
+          squares += (a.kind == NormKind::layer_norm ? (v - sum / n) * (v - sum / n) : v * v);
       }
     const double centred = element(x, i) - (a.kind == NormKind::layer_norm ? sum / n : 0);
     double y = centred / std::sqrt(squares / n + a.eps);
@@ -238,8 +300,10 @@ class Interpreter {
       if (a.causal && j > i[rank - 2]) dot = -std::numeric_limits<double>::infinity();
       if (has(3)) {
         const double mask = element(in(3), s);
-        if (in(3).dtype == DType::boolean) dot = mask != 0 ? dot : -std::numeric_limits<double>::infinity();
-        else dot += mask;
+        if (in(3).dtype == DType::boolean)
+          dot = mask != 0 ? dot : -std::numeric_limits<double>::infinity();
+        else
+          dot += mask;
       }
       score.push_back(dot);
     }
@@ -261,7 +325,8 @@ class Interpreter {
     int64_t inside = 0;
     for (int64_t kh = 0; kh < a.kernel[0]; ++kh)
       for (int64_t kw = 0; kw < a.kernel[1]; ++kw) {
-        const int64_t y = i[2] * a.stride[0] - a.pad_begin[0] + kh * a.dilation[0], xx = i[3] * a.stride[1] - a.pad_begin[1] + kw * a.dilation[1];
+        const int64_t y = i[2] * a.stride[0] - a.pad_begin[0] + kh * a.dilation[0],
+                      xx = i[3] * a.stride[1] - a.pad_begin[1] + kw * a.dilation[1];
         if (y < 0 || y >= x.shape[2] || xx < 0 || xx >= x.shape[3]) continue;
         const double v = element(x, {i[0], i[1], y, xx});
         top = std::max(top, v), sum += v, ++inside;
@@ -274,7 +339,8 @@ class Interpreter {
   double gather(const Index& i) const {
     const auto axis = static_cast<size_t>(attrs<AxisAttrs>().axis);
     const size_t index_rank = in(1).shape.size();
-    const Index at(i.begin() + static_cast<std::ptrdiff_t>(axis), i.begin() + static_cast<std::ptrdiff_t>(axis + index_rank));
+    const Index at(i.begin() + static_cast<std::ptrdiff_t>(axis),
+                   i.begin() + static_cast<std::ptrdiff_t>(axis + index_rank));
     Index full(i.begin(), i.begin() + static_cast<std::ptrdiff_t>(axis));
     int64_t row = static_cast<int64_t>(element(in(1), at));
     const int64_t rows = in(0).shape[axis];
@@ -326,48 +392,93 @@ class Interpreter {
 
 double apply(const PointInst& inst, Lane from, double a, double b, double c) {
   switch (inst.op) {
-    case PointOp::add: return a + b;
-    case PointOp::sub: return a - b;
-    case PointOp::mul: return a * b;
-    case PointOp::min: return std::isnan(a) || std::isnan(b) ? std::nan("") : std::min(a, b);
-    case PointOp::max: return std::isnan(a) || std::isnan(b) ? std::nan("") : std::max(a, b);
-    case PointOp::div: return a / b;
-    case PointOp::pow: return std::pow(a, b);
-    case PointOp::atan2: return std::atan2(a, b);
-    case PointOp::fmod: return std::fmod(a, b);
-    case PointOp::neg: return -a;
-    case PointOp::abs: return std::fabs(a);
-    case PointOp::sqrt: return std::sqrt(a);
-    case PointOp::rsqrt: return 1 / std::sqrt(a);
-    case PointOp::reciprocal: return 1 / a;
-    case PointOp::exp: return std::exp(a);
-    case PointOp::log: return std::log(a);
-    case PointOp::log1p: return std::log1p(a);
-    case PointOp::expm1: return std::expm1(a);
-    case PointOp::erf: return std::erf(a);
-    case PointOp::tanh: return std::tanh(a);
-    case PointOp::sigmoid: return 1 / (1 + std::exp(-a));
-    case PointOp::sin: return std::sin(a);
-    case PointOp::cos: return std::cos(a);
-    case PointOp::floor: return std::floor(a);
-    case PointOp::ceil: return std::ceil(a);
-    case PointOp::round: return std::nearbyint(a);
-    case PointOp::trunc: return std::trunc(a);
-    case PointOp::eq: return a == b;
-    case PointOp::ne: return a != b;
-    case PointOp::lt: return a < b;
-    case PointOp::le: return a <= b;
-    case PointOp::gt: return a > b;
-    case PointOp::ge: return a >= b;
-    case PointOp::logical_and: return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) & static_cast<int32_t>(b)) : a != 0 && b != 0;
-    case PointOp::logical_or: return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) | static_cast<int32_t>(b)) : a != 0 || b != 0;
-    case PointOp::logical_xor: return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) ^ static_cast<int32_t>(b)) : (a != 0) != (b != 0);
-    case PointOp::logical_not: return a == 0;
-    case PointOp::select: return a != 0 ? b : c;
-    case PointOp::to_f32: return a;
-    case PointOp::to_i32: return std::trunc(a);
-    case PointOp::to_mask: return a != 0;
-    default: return std::nan("");
+    case PointOp::add:
+      return a + b;
+    case PointOp::sub:
+      return a - b;
+    case PointOp::mul:
+      return a * b;
+    case PointOp::min:
+      return std::isnan(a) || std::isnan(b) ? std::nan("") : std::min(a, b);
+    case PointOp::max:
+      return std::isnan(a) || std::isnan(b) ? std::nan("") : std::max(a, b);
+    case PointOp::div:
+      return a / b;
+    case PointOp::pow:
+      return std::pow(a, b);
+    case PointOp::atan2:
+      return std::atan2(a, b);
+    case PointOp::fmod:
+      return std::fmod(a, b);
+    case PointOp::neg:
+      return -a;
+    case PointOp::abs:
+      return std::fabs(a);
+    case PointOp::sqrt:
+      return std::sqrt(a);
+    case PointOp::rsqrt:
+      return 1 / std::sqrt(a);
+    case PointOp::reciprocal:
+      return 1 / a;
+    case PointOp::exp:
+      return std::exp(a);
+    case PointOp::log:
+      return std::log(a);
+    case PointOp::log1p:
+      return std::log1p(a);
+    case PointOp::expm1:
+      return std::expm1(a);
+    case PointOp::erf:
+      return std::erf(a);
+    case PointOp::tanh:
+      return std::tanh(a);
+    case PointOp::sigmoid:
+      return 1 / (1 + std::exp(-a));
+    case PointOp::sin:
+      return std::sin(a);
+    case PointOp::cos:
+      return std::cos(a);
+    case PointOp::floor:
+      return std::floor(a);
+    case PointOp::ceil:
+      return std::ceil(a);
+    case PointOp::round:
+      return std::nearbyint(a);
+    case PointOp::trunc:
+      return std::trunc(a);
+    case PointOp::eq:
+      return a == b;
+    case PointOp::ne:
+      return a != b;
+    case PointOp::lt:
+      return a < b;
+    case PointOp::le:
+      return a <= b;
+    case PointOp::gt:
+      return a > b;
+    case PointOp::ge:
+      return a >= b;
+    case PointOp::logical_and:
+      return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) & static_cast<int32_t>(b))
+                               : a != 0 && b != 0;
+    case PointOp::logical_or:
+      return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) | static_cast<int32_t>(b))
+                               : a != 0 || b != 0;
+    case PointOp::logical_xor:
+      return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) ^ static_cast<int32_t>(b))
+                               : (a != 0) != (b != 0);
+    case PointOp::logical_not:
+      return a == 0;
+    case PointOp::select:
+      return a != 0 ? b : c;
+    case PointOp::to_f32:
+      return a;
+    case PointOp::to_i32:
+      return std::trunc(a);
+    case PointOp::to_mask:
+      return a != 0;
+    default:
+      return std::nan("");
   }
 }
 
@@ -379,9 +490,13 @@ double evaluate(const Expr& expr, const std::vector<double>& operands) {
   std::vector<double> at;
   for (const PointInst& inst : expr.insts) {
     double v;
-    if (inst.op == PointOp::input) v = operands[inst.a];
-    else if (inst.op == PointOp::constant) v = static_cast<double>(inst.value);
-    else v = apply(inst, expr.insts[inst.a].lane, at[inst.a], arity(inst.op) > 1 ? at[inst.b] : 0, arity(inst.op) > 2 ? at[inst.c] : 0);
+    if (inst.op == PointOp::input)
+      v = operands[inst.a];
+    else if (inst.op == PointOp::constant)
+      v = static_cast<double>(inst.value);
+    else
+      v = apply(inst, expr.insts[inst.a].lane, at[inst.a], arity(inst.op) > 1 ? at[inst.b] : 0,
+                arity(inst.op) > 2 ? at[inst.c] : 0);
     at.push_back(inst.lane == Lane::i32 ? wrap32(v) : v);
   }
   return at.back();
@@ -396,9 +511,12 @@ Bindings random_bindings(const Graph& graph, uint32_t seed, int64_t int_limit) {
     for (int64_t i = 0; i < a.size(); ++i) {
       double x = normal(random);
       if (positive) x = 0.5 + std::fabs(x);
-      if (v.dtype == DType::boolean) x = x > 0;
-      else if (v.dtype == DType::f32) x = static_cast<double>(static_cast<float>(x));
-      else x = static_cast<double>(random() % static_cast<uint32_t>(int_limit));
+      if (v.dtype == DType::boolean)
+        x = x > 0;
+      else if (v.dtype == DType::f32)
+        x = static_cast<double>(static_cast<float>(x));
+      else
+        x = static_cast<double>(random() % static_cast<uint32_t>(int_limit));
       a.data.push_back(x);
     }
     return a;

@@ -1,5 +1,5 @@
-// Evaluates a canonical graph in double precision, node by node, from the definitions in ir/graph.h. Slow and plain: the oracle of the
-// passes and of the lowering.
+// Evaluates a canonical graph in double precision, node by node, from the definitions in ir/graph.h. Slow and plain:
+// the oracle of the passes and of the lowering.
 #pragma once
 
 #include <map>
@@ -19,12 +19,12 @@ struct Array {
 };
 
 struct Bindings {
-  std::vector<Array> inputs;          ///< in the order of Graph::inputs
-  std::map<int, Array> weights;       ///< by segment
+  std::vector<Array> inputs;     ///< in the order of Graph::inputs
+  std::map<int, Array> weights;  ///< by segment
 };
 
-/// Inputs and weights with seeded normal numbers; integers in [0, int_limit), booleans about half true. Weights whose name ends in "var"
-/// are positive.
+/// Inputs and weights with seeded normal numbers; integers in [0, int_limit), booleans about half true. Weights whose
+/// name ends in "var" are positive.
 Bindings random_bindings(const Graph& graph, uint32_t seed, int64_t int_limit = 4);
 
 /// The outputs, in the order of Graph::outputs.

@@ -19,8 +19,7 @@ EM_JS(int, kiln_test_load, (const uint8_t* bytes, int size), {
 });
 EM_JS(int, kiln_test_call, (int handle, const char* name, const int32_t* args, int count), {
   try {
-    Module.kilnLoaded[handle][UTF8ToString(name)].apply(null,
-                                                        HEAP32.subarray(args >> 2, (args >> 2) + count));
+    Module.kilnLoaded[handle][UTF8ToString(name)].apply(null, HEAP32.subarray(args >> 2, (args >> 2) + count));
     return 1;
   } catch (e) {
     console.log(String(e));
@@ -36,9 +35,7 @@ namespace {
 class ReferenceMachine final : public Machine {
  public:
   explicit ReferenceMachine(std::unique_ptr<ReferenceEmitter> code) : code_(std::move(code)) {}
-  Status call(const std::string& name, const std::vector<int64_t>& args) override {
-    return code_->call(name, args);
-  }
+  Status call(const std::string& name, const std::vector<int64_t>& args) override { return code_->call(name, args); }
   void allow(const void* start, int64_t bytes) override { code_->allow(start, bytes); }
 
  private:

@@ -34,18 +34,20 @@ struct SourceGraph {
   }
   ValueId number(double value, DType dtype = DType::f32) { return constant({value}, {}, dtype); }
   /// One node; several results with the same dtype by giving several shapes.
-  std::vector<ValueId> ops(const std::string& name, std::vector<ValueId> inputs, const std::vector<Ints>& shapes, Attrs attrs = {},
-                           DType dtype = DType::f32) {
+  std::vector<ValueId> ops(const std::string& name, std::vector<ValueId> inputs, const std::vector<Ints>& shapes,
+                           Attrs attrs = {}, DType dtype = DType::f32) {
     Node node;
     node.source = name;
     node.where = "model.py:" + std::to_string(graph.nodes.size() + 1);
     node.inputs = std::move(inputs);
     node.source_attrs = std::move(attrs);
-    for (const Ints& shape : shapes) node.outputs.push_back(graph.add_value("v" + std::to_string(graph.values.size()), dtype, shape_of(shape)));
+    for (const Ints& shape : shapes)
+      node.outputs.push_back(graph.add_value("v" + std::to_string(graph.values.size()), dtype, shape_of(shape)));
     graph.nodes.push_back(node);
     return node.outputs;
   }
-  ValueId op(const std::string& name, std::vector<ValueId> inputs, const Ints& shape, Attrs attrs = {}, DType dtype = DType::f32) {
+  ValueId op(const std::string& name, std::vector<ValueId> inputs, const Ints& shape, Attrs attrs = {},
+             DType dtype = DType::f32) {
     return ops(name, std::move(inputs), {shape}, std::move(attrs), dtype)[0];
   }
   void output(ValueId id, std::string name = "") {
