@@ -67,7 +67,8 @@ def export(
     """Writes `model`, as traced on `example_inputs`, to `path`.
 
     example_inputs: positional tensors, or keyword tensors of `forward`. dynamic_shapes: as torch.export takes it; the
-    dims become symbols of the file, bound when it is loaded. Names default to those of `forward`'s parameters and of the graph's results.
+    dims become symbols of the file, bound when it is loaded. Names default to those of `forward`'s parameters and of
+    the graph's results.
     Raises UnsupportedOperatorError with every operator that the runtime does not have.
     """
     keywords = dict(example_inputs) if isinstance(example_inputs, Mapping) else {}
