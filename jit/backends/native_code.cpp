@@ -6,7 +6,7 @@
 
 namespace kiln {
 
-using asmjit::MemoryFlags;
+using asmjit::VirtMem::MemoryFlags;
 namespace VirtMem = asmjit::VirtMem;
 
 Result<std::unique_ptr<NativeCode>> NativeCode::load(const Module& module) {
