@@ -32,24 +32,27 @@ class ProgramEmitter {
   }
 
  private:
-  /// barrier(base, threads): returns when all threads have come. The last one to come turns the generation.
+  /// barrier(base, threads): returns when all threads have come. The last one to come turns the generation, and decides
+  /// whether the run was cancelled: once, before anybody goes on.
   Func emit_barrier() {
     const Func f = e_.begin_function("barrier", 2);
     const Int control = e_.integer(), threads = e_.param(1), generation = e_.integer(), now = e_.integer(),
               arrived = e_.integer(), spins = e_.integer();
     add(e_, control, e_.param(0), p_.control);
     const Mem count{control, kControlBarrierCount}, turn{control, kControlBarrierGeneration};
-    e_.if_(threads, Compare::gt, 1, [&] {
+    const auto decide = [&] {
+      const Int cancel = e_.integer();
+      e_.atomic_load(cancel, {control, kControlCancel});
+      e_.if_(cancel, Compare::ne, 0, [&] { e_.atomic_store({control, kControlStatus}, kStatusAborted); });
+    };
+    const auto meet = [&] {
       e_.atomic_load(generation, turn);
       e_.atomic_add(arrived, count, 1);
       add(e_, arrived, arrived, 1);
       e_.if_(
           arrived, Compare::eq, threads,
           [&] {
-            // A cancelled run is decided here, once, before anybody goes on.
-            const Int cancel = e_.integer();
-            e_.atomic_load(cancel, {control, kControlCancel});
-            e_.if_(cancel, Compare::ne, 0, [&] { e_.atomic_store({control, kControlStatus}, kStatusAborted); });
+            decide();
             e_.atomic_store(count, 0);
             e_.atomic_add(arrived, turn, 1);
             e_.atomic_notify(turn);
@@ -73,7 +76,8 @@ class ProgramEmitter {
                   now, Compare::eq, generation);
             });
           });
-    });
+    };
+    e_.if_(threads, Compare::gt, 1, meet, decide);
     e_.end_function();
     return f;
   }

@@ -65,11 +65,10 @@ Program make_program(const Planned& planned, const std::vector<Choice>& choices,
 }
 
 std::string schedules_text(const Planned& planned, const std::vector<Choice>& choices) {
-  constexpr const char* kOrigin[] = {"prior", "wisdom", "measured"};
   std::string text;
   for (size_t i = 0; i < choices.size(); ++i)
     text += to_string(planned.specs[i]) + "\n    " + to_string(choices[i].schedule) + "  (" +
-            kOrigin[static_cast<int>(choices[i].origin)] + ")\n";
+            name_of(choices[i].origin) + ")\n";
   return text;
 }
 
@@ -100,7 +99,8 @@ Result<Planned> plan_model(Graph graph, const CompileOptions& options) {
   return planned;
 }
 
-Result<Compiled> emit_model(const Planned& planned, const std::vector<Choice>& choices, const CompileOptions& options) {
+Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>& choices,
+                               const CompileOptions& options) {
   Compiled out;
   for (size_t i = 0; i < planned.specs.size(); ++i) {
     const bool usable = i < choices.size() &&
@@ -126,6 +126,11 @@ Result<Compiled> emit_model(const Planned& planned, const std::vector<Choice>& c
         "the model needs " + std::to_string(out.memory.total_bytes >> 20) + " MB, more than this memory can address",
         ""};
   out.program = make_program(planned, out.choices, out.memory, options);
+  return out;
+}
+
+Result<Compiled> emit_model(const Planned& planned, const std::vector<Choice>& choices, const CompileOptions& options) {
+  KILN_ASSIGN(Compiled out, lay_out_model(planned, choices, options));
   std::unique_ptr<ModuleEmitter> emitter = make_emitter(options.target);
   if (!emitter)
     return Error{ErrorCode::bad_option, "this build has no code generator for " + to_string(options.target), ""};

@@ -45,7 +45,10 @@ struct Compiled {
 };
 /// The backend for a target; null when this build has none.
 std::unique_ptr<ModuleEmitter> make_emitter(const Target& target);
-/// Schedules (wisdom, else `choices` from a search, else prior), lays out memory and emits.
+/// Everything but the code: `choices` where they are usable, else the prior's; memory laid out; the program to emit.
+Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>& choices,
+                               const CompileOptions& options);
+/// The same, and emits.
 Result<Compiled> emit_model(const Planned& planned, const std::vector<Choice>& choices, const CompileOptions& options);
 
 }  // namespace kiln

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "format/kiln_file.h"
-#include "runtime/compile.h"
+#include "runtime/chooser.h"
 
 namespace kiln {
 namespace {
@@ -16,9 +16,7 @@ using nlohmann::json;
 struct State {
   CompileOptions options;
   Planned planned;
-  Wisdom wisdom, learned;
-  std::unique_ptr<Search> search;
-  std::vector<KernelSpec> specs;
+  std::unique_ptr<Chooser> chooser;
   std::vector<Search::Candidate> batch;
   BenchProgram bench;
   Compiled compiled;
@@ -120,8 +118,6 @@ std::string hex(const std::array<uint8_t, 32>& bytes) {
   return out;
 }
 
-const char* origin_name(Origin o) { return o == Origin::prior ? "prior" : o == Origin::wisdom ? "wisdom" : "measured"; }
-
 json manifest() {
   const Plan& plan = state->planned.plan;
   const MemoryMap& m = state->compiled.memory;
@@ -154,38 +150,11 @@ json manifest() {
     const Choice& c = state->compiled.choices[i];
     out["kernels"].push_back({{"spec", to_string(state->planned.specs[i])},
                               {"schedule", to_string(c.schedule)},
-                              {"origin", origin_name(c.origin)},
+                              {"origin", name_of(c.origin)},
                               {"ns", c.nanoseconds}});
   }
   out["initPhases"] = plan.init.size();
   return out;
-}
-
-/// Wisdom where there is some, else what the search measured, else nothing (emit_model asks the prior).
-std::vector<Choice> choices() {
-  std::vector<Choice> out;
-  const std::string scope = Wisdom::scope(state->options.target, state->options.device);
-  for (size_t i = 0; i < state->planned.specs.size(); ++i) {
-    const KernelSpec& spec = state->planned.specs[i];
-    Choice choice{prior(spec, state->options.target, state->options.device), Origin::prior, 0};
-    if (const auto known = state->wisdom.find(scope, spec)) choice = *known;
-    for (size_t s = 0; s < state->specs.size(); ++s)
-      if (to_string(state->specs[s]) == to_string(spec) &&
-          state->search->best(static_cast<int>(s)).origin == Origin::measured)
-        choice = state->search->best(static_cast<int>(s));
-    if (choice.origin == Origin::measured) state->learned.put(scope, spec, choice);
-    out.push_back(choice);
-  }
-  return out;
-}
-
-/// The specs that nothing is known of and that have more than one schedule.
-void start_search() {
-  const std::string scope = Wisdom::scope(state->options.target, state->options.device);
-  for (const KernelSpec& spec : state->planned.specs)
-    if (!state->wisdom.find(scope, spec) && candidates(spec, state->options.target).size() > 1)
-      state->specs.push_back(spec);
-  state->search = std::make_unique<Search>(state->specs, state->options.target, state->options.device);
 }
 
 }  // namespace
@@ -215,6 +184,7 @@ int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const c
   auto planned = plan_model(std::move(*graph), state->options);
   if (!planned) return fail(planned.error());
   state->planned = std::move(*planned);
+  state->chooser = std::make_unique<Chooser>(state->planned, state->options.target, state->options.device);
   const Plan& plan = state->planned.plan;
   json ports = json::array(), results = json::array();
   for (const Port& p : plan.inputs)
@@ -231,15 +201,14 @@ int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const c
 int32_t kiln_wisdom(const char* text, uint32_t size) {
   const auto wisdom = Wisdom::parse({text, size});
   if (!wisdom) return fail(wisdom.error());
-  state->wisdom.merge(*wisdom);
+  state->chooser->add(*wisdom);
   return 0;
 }
 
 int32_t kiln_tune_next(uint32_t max_candidates) {
-  if (!state->search) start_search();
-  state->batch = state->search->next_batch(static_cast<int>(max_candidates));
+  state->batch = state->chooser->next_batch(static_cast<int>(max_candidates));
   if (state->batch.empty()) return 0;
-  state->bench = make_bench_program(state->specs, state->batch);
+  state->bench = make_bench_program(state->chooser->searched(), state->batch);
   const auto emitter = make_emitter(state->options.target);
   const Status emitted = emit_bench(*emitter, state->bench);
   if (!emitted) return fail(emitted.error());
@@ -252,19 +221,19 @@ int32_t kiln_tune_next(uint32_t max_candidates) {
 int32_t kiln_tune_describe() {
   json list = json::array();
   for (const Search::Candidate& c : state->batch) {
-    const KernelSpec& spec = state->specs[static_cast<size_t>(c.spec)];
+    const KernelSpec& spec = state->chooser->searched()[static_cast<size_t>(c.spec)];
     list.push_back({{"spec", to_string(spec)}, {"schedule", to_string(c.schedule)}, {"flops", flops_of(spec)}});
   }
   return answer(json{{"bytes", state->bench.bytes}, {"candidates", list}});
 }
 
 int32_t kiln_tune_report(uint32_t index, double nanoseconds) {
-  state->search->report(index, nanoseconds);
+  state->chooser->report(index, nanoseconds);
   return 0;
 }
 
 int32_t kiln_emit() {
-  auto compiled = emit_model(state->planned, choices(), state->options);
+  auto compiled = emit_model(state->planned, state->chooser->choices(), state->options);
   if (!compiled) return fail(compiled.error());
   state->compiled = std::move(*compiled);
   state->result = state->compiled.module.bytes;
@@ -272,7 +241,7 @@ int32_t kiln_emit() {
 }
 
 int32_t kiln_manifest() { return answer(manifest()); }
-int32_t kiln_wisdom_export() { return answer(state->learned.to_json()); }
+int32_t kiln_wisdom_export() { return answer(state->chooser->learned().to_json()); }
 int32_t kiln_dump(const char* stage, uint32_t size) { return answer(state->dumps[std::string(stage, size)]); }
 const uint8_t* kiln_result_data() { return result().data(); }
 uint32_t kiln_result_size() { return static_cast<uint32_t>(result().size()); }

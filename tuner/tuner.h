@@ -22,6 +22,9 @@ struct Device {
 };
 
 enum class Origin : uint8_t { prior, wisdom, measured };
+constexpr const char* name_of(Origin origin) {
+  return origin == Origin::prior ? "prior" : origin == Origin::wisdom ? "wisdom" : "measured";
+}
 struct Choice {
   Schedule schedule;
   Origin origin = Origin::prior;
