@@ -21,12 +21,17 @@ MODELS: dict[str, str] = {
     "bert-base": "zoo.bert_base",
 }
 
+# Only the bench runs these: matmul-64 … matmul-1024.
+MATMULS: dict[str, int] = {f"matmul-{size}": size for size in (64, 128, 256, 512, 1024)}
+
 
 def build(model_id: str) -> ZooModel:
     """Builds one model by its id: a module in eval mode with example inputs."""
+    if model_id in MATMULS:
+        return import_module("zoo.matmul").build(MATMULS[model_id])
     if model_id not in MODELS:
-        raise KeyError(f"no model {model_id!r} in the zoo; there are {', '.join(MODELS)}")
+        raise KeyError(f"no model {model_id!r} in the zoo; there are {', '.join([*MODELS, *MATMULS])}")
     return import_module(MODELS[model_id]).build()
 
 
-__all__ = ["DEFAULT_OUT", "MODELS", "ZooModel", "build"]
+__all__ = ["DEFAULT_OUT", "MATMULS", "MODELS", "ZooModel", "build"]

@@ -1,4 +1,5 @@
 // Each engine behind one shape: load(at, model, threads) → { run(inputs) → {name: typed array} }.
+import { jaxJs, tfjs } from './peers.js';
 
 async function wasmkiln(at, model, threads) {
   const { loadModel, Tensor } = await import(at('sdk/index.js'));
@@ -24,4 +25,4 @@ async function ortWeb(at, model, threads) {
   };
 }
 
-export const engines = { wasmkiln, 'ort-web': ortWeb };
+export const engines = { wasmkiln, 'ort-web': ortWeb, tfjs, 'jax-js': jaxJs };

@@ -7,11 +7,12 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { open } from '../../tests/browser/engines.js';
 import { serve } from '../../tests/browser/server.js';
+import { canRun } from './peers.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '../..');
 const deps = join(root, 'build/deps');
-const kBrowserEngines = ['wasmkiln', 'ort-web'];
+const kBrowserEngines = ['wasmkiln', 'ort-web', 'tfjs', 'jax-js'];
 const { values: options } = parseArgs({
   options: {
     models: { type: 'string', default: 'digits,minilm,resnet50,mobilenetv2,bert-base' },
@@ -27,7 +28,7 @@ const list = (text) => text.split(',').filter(Boolean);
 const [models, engines, threads] = [list(options.models), list(options.engines), list(options.threads).map(Number)];
 
 const pages = new Map();
-const server = await serve({ page: here, sdk: join(root, 'js-sdk/dist'), models: join(deps, 'models'), ort: join(here, 'node_modules/onnxruntime-web/dist') }, (path, body) => {
+const server = await serve({ page: here, sdk: join(root, 'js-sdk/dist'), models: join(deps, 'models'), ort: join(here, 'node_modules/onnxruntime-web/dist'), modules: join(here, 'node_modules') }, (path, body) => {
   const [what, id] = path.split('/').slice(-2);
   const page = pages.get(id);
   if (what === 'report') page.done(JSON.parse(body));
@@ -76,9 +77,9 @@ function downloaded(engine, model) {
 }
 
 for (const model of models) {
-  const names = engines.filter((e) => kBrowserEngines.includes(e));
+  const names = engines.filter((e) => kBrowserEngines.includes(e) && (canRun[e]?.(model) ?? true));
   for (const count of threads) {
-    for (const engine of names) {
+    for (const engine of names.filter((e) => !canRun[e])) {
       const colds = [];
       for (let i = 0; i < Number(options.colds); i++) colds.push(await inPage({ kind: 'cold', model, engine, threads: count }));
       for (const metric of ['first_output_ms', 'peak_memory_bytes', 'max_abs_error']) add(model, engine, count, metric, colds.map((c) => c[metric]));
