@@ -2,19 +2,19 @@
 #include "jit/backends/wasm.h"
 #include "runtime/compile.h"
 #ifndef __EMSCRIPTEN__
-#if __has_include("jit/backends/native.h")
 #include "jit/backends/native.h"
-#endif
+#include "jit/backends/reference.h"
 #endif
 
 namespace kiln {
 
 std::unique_ptr<ModuleEmitter> make_emitter(const Target& target) {
   if (target.isa == Isa::wasm) return make_wasm_emitter(target);
-#if !defined(__EMSCRIPTEN__) && __has_include("jit/backends/native.h")
-  return make_native_emitter(target);
-#else
+#ifdef __EMSCRIPTEN__
   return nullptr;
+#else
+  if (target.isa == Isa::reference) return make_reference_emitter(target);
+  return make_native_emitter(target);
 #endif
 }
 

@@ -27,6 +27,9 @@ EM_JS(int, kiln_test_call, (int handle, const char* name, const int32_t* args, i
   }
 });
 EM_JS(void, kiln_test_unload, (int handle), { Module.kilnLoaded[handle] = null; });
+#else
+#include "jit/backends/native.h"
+#include "jit/backends/native_code.h"
 #endif
 
 namespace kiln::testing {
@@ -57,6 +60,27 @@ class WasmMachine final : public Machine {
  private:
   int handle_;
 };
+#else
+class NativeMachine final : public Machine {
+ public:
+  explicit NativeMachine(std::unique_ptr<NativeCode> code) : code_(std::move(code)) {}
+  Status call(const std::string& name, const std::vector<int64_t>& args) override {
+    void* at = code_->find(name);
+    if (!at || args.size() > 16) return Error{ErrorCode::internal, "no such function, or too many arguments", name};
+    // The caller clears the stack: a function that takes fewer ignores the rest.
+    std::vector<int64_t> a(args);
+    a.resize(16);
+    using I = int64_t;
+    using Entry = void (*)(I, I, I, I, I, I, I, I, I, I, I, I, I, I, I, I);
+    reinterpret_cast<Entry>(at)(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13],
+                                a[14], a[15]);
+    return ok();
+  }
+  void allow(const void*, int64_t) override {}
+
+ private:
+  std::unique_ptr<NativeCode> code_;
+};
 #endif
 
 }  // namespace
@@ -67,6 +91,8 @@ std::vector<Target> targets() {
 #ifdef __EMSCRIPTEN__
   all.push_back(wasm_target(false, false));
   all.push_back(wasm_target(true, false));
+#else
+  for (const Target& t : host_targets()) all.push_back(t);
 #endif
   return all;
 }
@@ -84,8 +110,15 @@ Result<std::unique_ptr<Machine>> load(const Target& target, const std::function<
   KILN_ASSIGN(const Module module, emitter->finish());
   const int handle = kiln_test_load(module.bytes.data(), static_cast<int>(module.bytes.size()));
   if (handle >= 0) return std::unique_ptr<Machine>(std::make_unique<WasmMachine>(handle));
-#endif
   return Error{ErrorCode::internal, "this process cannot run the target", to_string(target)};
+#else
+  const auto emitter = make_native_emitter(target);
+  if (!emitter) return Error{ErrorCode::internal, "this process cannot run the target", to_string(target)};
+  build(*emitter);
+  KILN_ASSIGN(const Module module, emitter->finish());
+  KILN_ASSIGN(auto code, NativeCode::load(module));
+  return std::unique_ptr<Machine>(std::make_unique<NativeMachine>(std::move(code)));
+#endif
 }
 
 Kernel::Kernel(const Target& target, const KernelSpec& spec, const Schedule& schedule) {

@@ -1,5 +1,6 @@
-// Emitted code, run in this process: by the reference interpreter everywhere, and as real WebAssembly where
-// the tests themselves are WebAssembly under Node (over the same memory, so an address is an address).
+// Emitted code, run in this process: by the reference interpreter everywhere, as machine code for what the CPU has, and
+// as real WebAssembly where the tests themselves are WebAssembly under Node (over the same memory, so an address is an
+// address).
 #pragma once
 
 #include <functional>
@@ -12,7 +13,7 @@
 namespace kiln::testing {
 
 /// What this process can run: reference interpreters of several widths with and without fused multiply-add,
-/// WebAssembly with and without relaxed SIMD.
+/// the CPU's own instruction sets; under Node instead of those, WebAssembly with and without relaxed SIMD.
 std::vector<Target> targets();
 
 /// A module that can be called.

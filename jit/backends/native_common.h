@@ -1,0 +1,171 @@
+// What every native backend shares: functions, registers, calls, the finished module. asmjit's Compiler allocates
+// registers; one virtual register of it stands for each of ours.
+#pragma once
+
+#include <asmjit/core.h>
+
+#include "jit/emitter.h"
+
+namespace kiln::native {
+
+/// Sleeps while *word == expected; wakes those that sleep. Emitted code calls them by address.
+void wait_on(int32_t* word, int32_t expected);
+void wake_all(int32_t* word);
+
+/// Keeps the first error; finish() reports it.
+class FirstError final : public asmjit::ErrorHandler {
+ public:
+  void handleError(asmjit::Error, const char* message, asmjit::BaseEmitter*) override { fail(message); }
+  void fail(const char* message) {
+    if (message_.empty()) message_ = message;
+  }
+  const std::string& message() const { return message_; }
+
+ private:
+  std::string message_;
+};
+
+/// void of `params` 64-bit integers, by the C convention: what entries are called with from outside, and good enough
+/// for tiles, whose vectors are all their own.
+class Signature : public asmjit::FuncSignatureBuilder {
+ public:
+  explicit Signature(size_t params) {
+    setRet(asmjit::TypeId::kVoid);
+    for (size_t i = 0; i < params; ++i) addArg(asmjit::TypeId::kInt64);
+  }
+};
+
+/// `Gp` and `Reg` are asmjit's integer and vector registers.
+template <class Compiler, class Gp, class Reg>
+class NativeEmitter : public ModuleEmitter {
+ public:
+  NativeEmitter(const Target& target, asmjit::Arch arch) : ModuleEmitter(target) {
+    asmjit::Environment environment = asmjit::Environment::host();
+    environment.setArch(arch);
+    code_.init(environment);
+    code_.setErrorHandler(&error_);
+    code_.attach(&cc);
+  }
+
+  Func begin_function(const std::string& name, int params, bool exported) override {
+    ints_.clear();
+    vecs_.clear();
+    const size_t limit = asmjit::Globals::kMaxFuncArgs;
+    if (static_cast<size_t>(params) > limit) error_.fail("a function has more than 16 parameters");
+    const size_t count = std::min(static_cast<size_t>(params), limit);
+    cc.align(asmjit::AlignMode::kCode, 64);
+    asmjit::FuncNode* f = cc.addFunc(Signature(count));
+    prepare(f->frame(), exported);
+    for (int i = 0; i < params; ++i) {
+      integer();
+      if (static_cast<size_t>(i) < count) f->setArg(static_cast<size_t>(i), ints_.back());
+    }
+    functions_.push_back({name, exported, f->label(), {}});
+    return Func{static_cast<int>(functions_.size()) - 1};
+  }
+  void end_function() override {
+    cc.ret();
+    cc.endFunc();
+    functions_.back().end = cc.newLabel();
+    cc.bind(functions_.back().end);
+  }
+  Int param(int index) override { return Int{index}; }
+  void call(Func function, const std::vector<Arg>& args) override {
+    if (args.size() > asmjit::Globals::kMaxFuncArgs) return;  // the callee reported it
+    asmjit::InvokeNode* node = nullptr;
+    cc.invoke(&node, functions_[static_cast<size_t>(function.id)].begin, Signature(args.size()));
+    pass(node, args);
+  }
+  void return_() override { cc.ret(); }
+
+  Int integer() override {
+    ints_.push_back(cc.newInt64());
+    return Int{static_cast<int>(ints_.size()) - 1};
+  }
+  Vec vec() override {
+    vecs_.push_back(new_vec());
+    return Vec{static_cast<int>(vecs_.size()) - 1};
+  }
+
+  void atomic_wait(Mem word, Int expected) override {
+    const Int at = integer();
+    op(IntOp::add, at, word.base, word.offset);
+    call_host(reinterpret_cast<const void*>(&wait_on), {at, expected});
+  }
+  void atomic_notify(Mem word) override {
+    const Int at = integer();
+    op(IntOp::add, at, word.base, word.offset);
+    call_host(reinterpret_cast<const void*>(&wake_all), {at});
+  }
+
+  Result<Module> finish() override {
+    cc.finalize();
+    if (error_.message().empty()) code_.flatten();
+    if (error_.message().empty()) code_.resolveUnresolvedLinks();
+    if (!error_.message().empty())
+      return Error{ErrorCode::internal, "asmjit: " + error_.message(),
+                   functions_.empty() ? "" : functions_.back().name};
+    Module m;
+    m.bytes.resize(code_.codeSize());
+    code_.copyFlattenedData(m.bytes.data(), m.bytes.size());
+    for (const Function& f : functions_) {
+      const uint64_t begin = code_.labelOffset(f.begin);
+      m.symbols.push_back({f.name, begin, code_.labelOffset(f.end) - begin, f.exported});
+    }
+    return m;
+  }
+
+ protected:
+  virtual void prepare(asmjit::FuncFrame& frame, bool exported) = 0;
+  virtual Reg new_vec() = 0;
+
+  Gp reg(Int r) const { return ints_[static_cast<size_t>(r.id)]; }
+  Reg reg(Vec r) const { return vecs_[static_cast<size_t>(r.id)]; }
+  /// A register that holds the operand.
+  Gp value(const Arg& a) {
+    if (!a.is_imm()) return reg(a.reg);
+    const Gp r = cc.newInt64();
+    cc.mov(r, asmjit::Imm(a.imm));
+    return r;
+  }
+  asmjit::Operand constant(const void* data, size_t bytes) {
+    return cc.newConst(asmjit::ConstPoolScope::kGlobal, data, bytes);
+  }
+  /// Runs `emit`; whether it emitted anything.
+  bool emits(FunctionRef<void()> emit) {
+    const asmjit::BaseNode* before = cc.cursor();
+    emit();
+    return cc.cursor() != before;
+  }
+
+  Compiler cc;
+
+ private:
+  struct Function {
+    std::string name;
+    bool exported;
+    asmjit::Label begin, end;
+  };
+  void pass(asmjit::InvokeNode* node, const std::vector<Arg>& args) {
+    for (size_t i = 0; i < args.size(); ++i) {
+      if (args[i].is_imm())
+        node->setArg(i, asmjit::Imm(args[i].imm));
+      else
+        node->setArg(i, reg(args[i].reg));
+    }
+  }
+  void call_host(const void* function, const std::vector<Arg>& args) {
+    const Gp at = value(Arg(static_cast<int64_t>(reinterpret_cast<intptr_t>(function))));
+    asmjit::InvokeNode* node = nullptr;
+    cc.invoke(&node, at, Signature(args.size()));
+    pass(node, args);
+  }
+
+  asmjit::CodeHolder code_;
+  FirstError error_;
+  std::vector<Function> functions_;
+  std::vector<Gp> ints_;
+  std::vector<Reg> vecs_;
+};
+
+}  // namespace kiln::native
