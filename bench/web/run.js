@@ -1,8 +1,8 @@
 // ./dev bench: engines in one headless Chromium page, run in turn; native peers beside it. Writes rows
-// {model, engine, threads, metric, value, unit, samples[, browser]}.
+// {model, engine, threads, metric, value, unit, samples[, browser]}; with --report also docs/performance.md.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { open } from '../../tests/browser/engines.js';
@@ -22,6 +22,7 @@ const { values: options } = parseArgs({
     colds: { type: 'string', default: '3' },
     json: { type: 'string', default: join(root, 'build/bench/latest.json') },
     browser: { type: 'string', default: 'chromium' },
+    report: { type: 'boolean', default: false },
   },
 });
 const list = (text) => text.split(',').filter(Boolean);
@@ -67,6 +68,12 @@ function addRuns(model, engine, count, samples) {
   add(model, engine, count, 'run_p95_ms', samples, quantile(samples, 0.95));
 }
 
+function python(args, env = {}) {
+  return execFileSync(join(deps, 'venv/bin/python'), ['-W', 'ignore', ...args], {
+    cwd: root, env: { ...process.env, PYTHONPATH: root, HF_HUB_OFFLINE: '1', ...env }, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'],
+  });
+}
+
 const size = (path) => statSync(join(root, path)).size;
 /** Bytes of the files that a page asks for, as they lie on the server (uncompressed). */
 function downloaded(engine, model) {
@@ -90,9 +97,7 @@ for (const model of models) {
       for (const name of names) addRuns(model, name, count, samples[name]);
     }
     for (const engine of engines.filter((e) => e === 'ort-native' || e === 'torch')) {
-      const output = execFileSync(join(deps, 'venv/bin/python'), ['-W', 'ignore', join(root, 'bench/native.py'), engine, model, String(count), options.rounds], {
-        env: { ...process.env, PYTHONPATH: root, HF_HUB_OFFLINE: '1', OMP_NUM_THREADS: String(count) }, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'],
-      });
+      const output = python(['bench/native.py', engine, model, String(count), options.rounds], { OMP_NUM_THREADS: String(count) });
       addRuns(model, engine, count, JSON.parse(output.trim().split('\n').at(-1)));
     }
     report(model, count);
@@ -102,6 +107,7 @@ server.close();
 mkdirSync(dirname(options.json), { recursive: true });
 writeFileSync(options.json, `[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]\n`);
 console.log(`\n${rows.length} rows in ${options.json}`);
+if (options.report) python(['bench/report.py', resolve(options.json)]);
 
 /** A line per engine, and how it compares with wasmkiln in this run. */
 function report(model, count) {

@@ -1,0 +1,232 @@
+"""Writes what a benchmark found: `report.py JSON` makes docs/performance.md, its plots, and the table of the README.
+
+The JSON is what `./dev bench` writes: rows {model, engine, threads, metric, value, unit, samples[, browser]}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import platform
+import re
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "wasmkiln"})
+import matplotlib.pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = "wasmkiln"
+NAMES = {
+    "wasmkiln": "wasmkiln",
+    "ort-web": "onnxruntime-web",
+    "tfjs": "TensorFlow.js",
+    "jax-js": "jax-js",
+    "wasmkiln-native": "wasmkiln, native",
+    "ort-native": "onnxruntime, native",
+    "torch": "PyTorch, native",
+}
+COLORS = {
+    "wasmkiln": "#d9480f",
+    "ort-web": "#4263eb",
+    "tfjs": "#f59f00",
+    "jax-js": "#0ca678",
+    "wasmkiln-native": "#f4a582",
+    "ort-native": "#91a7ff",
+    "torch": "#868e96",
+}
+START, END = "<!-- bench -->", "<!-- /bench -->"
+
+
+class Results:
+    """Rows by (model, engine, threads, metric); models and engines in the order in which they were measured."""
+
+    def __init__(self, rows: list[dict]) -> None:
+        self.values = {(r["model"], r["engine"], r["threads"], r["metric"]): r["value"] for r in rows}
+        self.models = list(dict.fromkeys(r["model"] for r in rows))
+        measured = {r["engine"] for r in rows}
+        self.engines = [engine for engine in NAMES if engine in measured]
+        self.threads = sorted({r["threads"] for r in rows})
+        self.browser = next((r["browser"] for r in rows if "browser" in r), "no browser")
+        self.rounds = min(r["samples"] for r in rows if r["metric"] == "run_median_ms")
+        self.colds = min((r["samples"] for r in rows if r["metric"] == "first_output_ms"), default=0)
+
+    def get(self, model: str, engine: str, threads: int, metric: str) -> float | None:
+        return self.values.get((model, engine, threads, metric))
+
+    def ratio(self, model: str, engine: str, threads: int, metric: str) -> float | None:
+        """How many times as much as ours."""
+        theirs, ours = self.get(model, engine, threads, metric), self.get(model, OURS, threads, metric)
+        return theirs / ours if theirs is not None and ours else None
+
+    def engines_of(self, metric: str, threads: int) -> list[str]:
+        return [e for e in self.engines if any(self.get(m, e, threads, metric) is not None for m in self.models)]
+
+
+def geomean(values: Iterable[float]) -> float:
+    logs = [math.log(v) for v in values]
+    return math.exp(sum(logs) / len(logs))
+
+
+def significant(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}" if value > 0 else "0"
+
+
+def megabytes(value: float) -> str:
+    return significant(value / 1e6)
+
+
+def table(header: list[str], lines: list[list[str]]) -> str:
+    rows = [header, ["---"] + ["--:"] * (len(header) - 1), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def metric_table(results: Results, metric: str, threads: int, show: Callable[[float], str]) -> str:
+    """A line per model: the value of each engine and, in brackets, how many times ours it is; geomeans below."""
+    engines = results.engines_of(metric, threads)
+    lines, ratios = [], {engine: [] for engine in engines}
+    for model in results.models:
+        cells = []
+        for engine in engines:
+            value, ratio = results.get(model, engine, threads, metric), results.ratio(model, engine, threads, metric)
+            if ratio:
+                ratios[engine].append(ratio)
+            note = f" ({ratio:.2f}×)" if ratio is not None and engine != OURS else ""
+            cells.append("" if value is None else show(value) + note)
+        if any(cells):
+            lines.append([model, *cells])
+    means = [f"{geomean(ratios[e]):.2f}×" if ratios[e] and e != OURS else "" for e in engines]
+    if len(lines) > 1 and any(means):
+        lines.append(["*geomean*", *means])
+    return table(["model", *(NAMES[e] for e in engines)], lines)
+
+
+def error_table(results: Results) -> str:
+    engines = results.engines_of("max_abs_error", results.threads[0])
+    lines = [
+        [
+            m,
+            *(
+                f"{v:.1e}" if (v := results.get(m, e, results.threads[0], "max_abs_error")) is not None else ""
+                for e in engines
+            ),
+        ]
+        for m in results.models
+        if results.get(m, OURS, results.threads[0], "max_abs_error") is not None
+    ]
+    return table(["model", *(NAMES[e] for e in engines)], lines)
+
+
+def scaling_table(results: Results) -> str:
+    """What a second thread gives each engine."""
+    one, two = results.threads[0], results.threads[-1]
+    engines = results.engines_of("run_median_ms", two)
+    lines = []
+    for model in results.models:
+        pairs = [
+            (results.get(model, e, one, "run_median_ms"), results.get(model, e, two, "run_median_ms")) for e in engines
+        ]
+        if any(a and b for a, b in pairs):
+            lines.append([model, *(f"{a / b:.2f}×" if a and b else "" for a, b in pairs)])
+    return table(["model", *(NAMES[e] for e in engines)], lines)
+
+
+def plot(results: Results, metric: str, threads: int, title: str, file: Path) -> None:
+    """Bars of what each engine takes, in multiples of ours."""
+    engines = [e for e in results.engines_of(metric, threads) if e != OURS]
+    models = [m for m in results.models if results.get(m, OURS, threads, metric)]
+    figure, axes = plt.subplots(figsize=(9, 0.9 + 0.19 * len(models) * (len(engines) + 1)))
+    height = 0.8 / max(1, len(engines))
+    for i, engine in enumerate(engines):
+        at = [(j + i * height, r) for j, m in enumerate(models) if (r := results.ratio(m, engine, threads, metric))]
+        bars = axes.barh(
+            [y for y, _ in at], [r for _, r in at], height * 0.9, color=COLORS[engine], label=NAMES[engine]
+        )
+        axes.bar_label(bars, fmt="%.2f×", padding=3, fontsize=8)
+    axes.axvline(1, color=COLORS[OURS], linewidth=2, label="wasmkiln")
+    axes.set_yticks([j + 0.4 - height / 2 for j in range(len(models))], models)
+    axes.invert_yaxis()
+    axes.set_xlim(0)
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(file, bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+
+
+def machine() -> str:
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    name = re.search(r"model name\s*: (.*)", info)
+    return f"{name[1] if name else platform.processor()}, {info.count('processor')} logical cores"
+
+
+def commit() -> str:
+    return subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def page(results: Results) -> str:
+    parts = [
+        "# Performance",
+        "Generated by `./dev bench --report` from one run; do not edit. Every ratio is between engines that ran in "
+        "turn in that run: in the same page for browser engines. Medians of at least "
+        f"{results.rounds} runs after warming up, first outputs of {results.colds} cold starts each. In brackets: how "
+        "many times as much as wasmkiln takes; above 1, wasmkiln is the better.",
+        f"Machine: {machine()}. Browser: {results.browser}. Commit {commit()}, {datetime.date.today()}.",
+    ]
+    for threads in results.threads:
+        count = f"{threads} thread{'s' if threads > 1 else ''}"
+        parts += [f"## {count}", "### A run (ms)", metric_table(results, "run_median_ms", threads, significant)]
+        parts.append(f"![Run time in multiples of wasmkiln's, {count}](images/performance-run-{threads}.svg)")
+        for metric, title, show in [
+            ("first_output_ms", "Cold start to the first output (ms)", significant),
+            ("second_visit_ms", "First output on a second visit (ms)", significant),
+            ("peak_memory_bytes", "Memory of the page with the model loaded (MB)", megabytes),
+        ]:
+            if results.engines_of(metric, threads):
+                parts += [f"### {title}", metric_table(results, metric, threads, show)]
+    if len(results.threads) > 1:
+        parts += ["## What a second thread gives", scaling_table(results)]
+    parts += [
+        "## Downloaded (MB, uncompressed)",
+        metric_table(results, "downloaded_bytes", results.threads[0], megabytes),
+    ]
+    parts += ["## Largest absolute difference from PyTorch", error_table(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def put_into_readme(results: Results) -> None:
+    readme = ROOT / "README.md"
+    threads = results.threads[0]
+    lead = (
+        f"One run's medians in ms, {threads} thread, {results.browser}; in brackets, multiples of wasmkiln's time. "
+        "More in [docs/performance.md](docs/performance.md)."
+    )
+    block = f"{START}\n{lead}\n\n{metric_table(results, 'run_median_ms', threads, significant)}\n{END}"
+    text, found = re.subn(f"{START}.*?{END}", lambda _: block, readme.read_text(), flags=re.S)
+    if found != 1:
+        raise SystemExit(f"README.md must hold {START} … {END} once")
+    readme.write_text(text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("json", type=Path, help="what ./dev bench wrote")
+    results = Results(json.loads(parser.parse_args().json.read_text()))
+    (ROOT / "docs/performance.md").write_text(page(results))
+    for threads in results.threads:
+        title = f"Run time in multiples of wasmkiln's ({threads} thread{'s' if threads > 1 else ''}, {results.browser})"
+        plot(results, "run_median_ms", threads, title, ROOT / f"docs/images/performance-run-{threads}.svg")
+    put_into_readme(results)
+
+
+if __name__ == "__main__":
+    main()
