@@ -9,6 +9,7 @@
 #endif
 
 #include "jit/backends/native.h"
+#include "jit/backends/native_neon.h"
 #include "jit/backends/native_x86.h"
 
 namespace kiln {
@@ -32,6 +33,8 @@ std::unique_ptr<ModuleEmitter> make_native_emitter(const Target& target) {
       return native::make_avx2_emitter(target);
     case Isa::avx512:
       return native::make_avx512_emitter(target);
+    case Isa::neon:
+      return native::make_neon_emitter(target);
     default:
       return nullptr;
   }

@@ -74,6 +74,7 @@ class NativeEmitter : public ModuleEmitter {
     if (args.size() > asmjit::Globals::kMaxFuncArgs) return;  // the callee reported it
     asmjit::InvokeNode* node = nullptr;
     cc.invoke(&node, functions_[static_cast<size_t>(function.id)].begin, Signature(args.size()));
+    call_label(node);
     pass(node, args);
   }
   void return_() override { cc.ret(); }
@@ -118,6 +119,8 @@ class NativeEmitter : public ModuleEmitter {
  protected:
   virtual void prepare(asmjit::FuncFrame& frame, bool exported) = 0;
   virtual Reg new_vec() = 0;
+  /// Where calls to a label are another instruction than calls through a register.
+  virtual void call_label(asmjit::InvokeNode*) {}
 
   Gp reg(Int r) const { return ints_[static_cast<size_t>(r.id)]; }
   Reg reg(Vec r) const { return vecs_[static_cast<size_t>(r.id)]; }

@@ -30,6 +30,7 @@ EM_JS(void, kiln_test_unload, (int handle), { Module.kilnLoaded[handle] = null; 
 #else
 #include "jit/backends/native.h"
 #include "jit/backends/native_code.h"
+#include "tests/support/aarch64.h"
 #endif
 
 namespace kiln::testing {
@@ -93,6 +94,7 @@ std::vector<Target> targets() {
   all.push_back(wasm_target(true, false));
 #else
   for (const Target& t : host_targets()) all.push_back(t);
+  if (host_target().isa != Isa::neon) all.push_back(neon_target());
 #endif
   return all;
 }
@@ -115,7 +117,8 @@ Result<std::unique_ptr<Machine>> load(const Target& target, const std::function<
   const auto emitter = make_native_emitter(target);
   if (!emitter) return Error{ErrorCode::internal, "this process cannot run the target", to_string(target)};
   build(*emitter);
-  KILN_ASSIGN(const Module module, emitter->finish());
+  KILN_ASSIGN(Module module, emitter->finish());
+  if (target.isa == Isa::neon && host_target().isa != Isa::neon) return emulate_aarch64(std::move(module));
   KILN_ASSIGN(auto code, NativeCode::load(module));
   return std::unique_ptr<Machine>(std::make_unique<NativeMachine>(std::move(code)));
 #endif

@@ -1,0 +1,11 @@
+// An AArch64 processor for machines that have another: Unicorn's, over this process's own memory, so that an address is
+// an address.
+#pragma once
+
+#include "tests/support/machine.h"
+
+namespace kiln::testing {
+
+std::unique_ptr<Machine> emulate_aarch64(Module module);
+
+}  // namespace kiln::testing
