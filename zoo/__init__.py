@@ -1,6 +1,6 @@
-"""The model zoo: the five real models that demos, tests and the bench share.
+"""The model zoo: the real models that demos, tests and the bench share.
 
-One file per model, each with `build() -> ZooModel`; nothing is downloaded.
+Each has a `build() -> ZooModel`; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from zoo.common import DEFAULT_OUT, ZooModel  # noqa: E402  (the variable must be set first)
 
-# id → module; ids are those of the bench's JSON.
+# id → module:function; ids are those of the bench's JSON.
 MODELS: dict[str, str] = {
-    "digits": "zoo.digits",
-    "minilm": "zoo.minilm",
-    "resnet50": "zoo.resnet50",
-    "mobilenetv2": "zoo.mobilenetv2",
-    "bert-base": "zoo.bert_base",
+    "digits": "zoo.digits:build",
+    "minilm": "zoo.minilm:build",
+    "resnet50": "zoo.resnet50:build",
+    "mobilenetv2": "zoo.mobilenetv2:build",
+    "bert-base": "zoo.bert_base:build",
+    "yolov8n": "zoo.yolov8n:build",
+    "whisper-encoder": "zoo.whisper:build_encoder",
+    "whisper-decoder": "zoo.whisper:build_decoder",
 }
 
 # Only the bench runs these: matmul-64 … matmul-1024.
@@ -31,7 +34,8 @@ def build(model_id: str) -> ZooModel:
         return import_module("zoo.matmul").build(MATMULS[model_id])
     if model_id not in MODELS:
         raise KeyError(f"no model {model_id!r} in the zoo; there are {', '.join([*MODELS, *MATMULS])}")
-    return import_module(MODELS[model_id]).build()
+    module, _, function = MODELS[model_id].partition(":")
+    return getattr(import_module(module), function)()
 
 
 __all__ = ["DEFAULT_OUT", "MATMULS", "MODELS", "ZooModel", "build"]

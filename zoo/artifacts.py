@@ -128,7 +128,8 @@ def write_kiln(model: ZooModel, directory: Path) -> str:
     import wasmkiln  # installed from py-sdk
 
     path = directory / "model.kiln"
-    wasmkiln.export(model.module, tuple(model.inputs.values()), str(path), output_names=list(model.output_names))
+    names = {"input_names": list(model.inputs), "output_names": list(model.output_names)}
+    wasmkiln.export(model.module, tuple(model.inputs.values()), path, **names)
     return f"model.kiln {path.stat().st_size / 1e6:.2f} MB"
 
 
