@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.export import ExportedProgram
+from wasmkiln.exporter import decompositions
 
 from zoo.common import ZooModel
 
-aten = torch.ops.aten
-
-# Composite operators that have a kernel or an epilogue of their own: taken out of the decomposition table.
-KEPT_WHOLE = (
-    aten.linear.default,
-    aten.scaled_dot_product_attention.default,
-    aten.layer_norm.default,
-    aten.native_layer_norm.default,
-    aten.gelu.default,
-    aten.silu.default,
-    aten.hardtanh.default,
-    aten.relu6.default,
-    aten.softmax.int,
-    aten.batch_norm.default,
-    aten.avg_pool2d.default,
-    aten.max_pool2d.default,
-    aten.adaptive_avg_pool2d.default,
-    aten.embedding.default,
-)
-
-
-def decompositions() -> dict[Any, Callable[..., Any]]:
-    """PyTorch's Core ATen table without `KEPT_WHOLE`."""
-    table = torch.export.default_decompositions()
-    for op in KEPT_WHOLE:
-        table.pop(op, None)
-    return table
-
 
 def export(model: ZooModel) -> ExportedProgram:
-    """The model as Core ATen plus `KEPT_WHOLE`."""
+    """The model as Core ATen, plus what the exporter keeps whole."""
     with torch.no_grad():
         program = torch.export.export(model.module, tuple(model.inputs.values()), strict=False)
         return program.run_decompositions(decompositions())

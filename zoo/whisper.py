@@ -46,9 +46,9 @@ class Encoder(nn.Module):
 class DecoderStep(nn.Module):
     """One token after `position` others.
 
-    token 1×1 and position 1 (int64); per layer the self-attention's keys and values of up to 447 tokens (1×6×447×64, those
-    from `position` on do not count) and the keys and values of the encoder's states (1×6×1500×64) → logits 1×1×51865,
-    and per layer this token's key and value (1×6×1×64), which belong at `position` of the next step's.
+    token 1×1 and position 1 (int64); per layer the keys and values of up to 447 earlier tokens (1×6×447×64, of which
+    those from `position` on do not count) and those of the encoder's states (1×6×1500×64) → logits 1×1×51865, and per
+    layer this token's key and value (1×6×1×64), which belong at `position` of the next step's.
     """
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ const deps = join(root, 'build/deps');
 const kBrowserEngines = ['wasmkiln', 'ort-web', 'tfjs', 'jax-js'];
 const { values: options } = parseArgs({
   options: {
-    models: { type: 'string', default: 'digits,minilm,resnet50,mobilenetv2,bert-base' },
+    models: { type: 'string', default: 'digits,minilm,resnet50,mobilenetv2,bert-base,yolov8n,whisper-encoder,whisper-decoder' },
     engines: { type: 'string', default: 'wasmkiln,ort-web,ort-native,torch' },
     threads: { type: 'string', default: '1,2' },
     rounds: { type: 'string', default: '20' },

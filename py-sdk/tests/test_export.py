@@ -66,6 +66,21 @@ def test_shared_weights_are_stored_once(tmp_path: Path) -> None:
     assert len(weights) == 20 * 16 * 4
 
 
+class Grown(nn.Module):
+    """Joins to a cache that holds nothing yet, and computes what nobody reads."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.linalg.det(x)
+        return torch.cat([torch.tensor([]), x, x.relu()], dim=-1)
+
+
+def test_what_is_empty_or_never_read_is_left_out(tmp_path: Path) -> None:
+    export(Grown(), (torch.randn(3, 3),), tmp_path / "m.kiln")
+    model, _ = read(tmp_path / "m.kiln")
+    assert ops(model) == ["aten.relu.default", "aten.cat.default"]
+    assert len(model.nodes[-1].inputs) == 2
+
+
 class Odd(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.linalg.det(x) + torch.special.i0(x).sum()

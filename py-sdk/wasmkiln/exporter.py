@@ -76,8 +76,25 @@ def export(
     with torch.no_grad():
         program = torch.export.export(model, positional, keywords, dynamic_shapes=dynamic_shapes, strict=False)
         program = program.run_decompositions(decompositions())
+    join_nothing_empty(program)
+    drop_dead_nodes(program)
     check_supported(program)
     GraphExporter(program, type(model).__name__, input_names, output_names).write(Path(path))
+
+
+def join_nothing_empty(program: ExportedProgram) -> None:
+    """Takes operands without elements out of concatenations: a cache that transformers has just made."""
+    for node in program.graph.find_nodes(op="call_function", target=aten.cat.default):
+        parts = [part for part in node.args[0] if not (part.meta["val"].numel() == 0)]
+        if parts:
+            node.update_arg(0, parts)
+
+
+def drop_dead_nodes(program: ExportedProgram) -> None:
+    """Removes checks, and whatever nobody reads: it needs no support at run time."""
+    for node in reversed(list(program.graph.nodes)):
+        if node.op == "call_function" and not node.users:
+            program.graph.erase_node(node)
 
 
 def operator_name(node: fx.Node) -> str:
@@ -206,7 +223,9 @@ class GraphExporter:
         program = self.program
         tensor = program.state_dict[name] if name in program.state_dict else program.constants[name]
         tensor = tensor.detach().cpu().contiguous()
-        if tensor.numel() and tensor.nbytes <= INLINE_BYTES and not tensor.is_floating_point():
+        if tensor.numel() == 0:
+            raise UnsupportedOperatorError(f"{name} is a tensor without elements, which .kiln files do not hold")
+        if tensor.nbytes <= INLINE_BYTES and not tensor.is_floating_point():
             return self.writer.constant(name, tensor)
         return self.writer.weight(name, tensor)
 
