@@ -14,14 +14,18 @@ void each_field(S& s, F f) {
   f("tile_h", s.tile_h);
   f("tile_w", s.tile_w);
   f("mc", s.mc);
+  f("nc", s.nc);
 }
+
+constexpr std::string_view kAlgorithms[] = {"", "winograd2 ", "winograd4 "};
 
 }  // namespace
 
 bool Schedule::operator==(const Schedule& o) const { return to_string(*this) == to_string(o); }
 
 std::string to_string(const Schedule& s) {
-  std::string text = s.order == LoopOrder::panels_outer ? "panels" : "rows";
+  std::string text(kAlgorithms[static_cast<size_t>(s.algorithm)]);
+  text += s.order == LoopOrder::panels_outer ? "panels" : "rows";
   each_field(s, [&](const char* name, auto value) {
     if (value) text += std::string(" ") + name + std::to_string(value);
   });
@@ -30,10 +34,9 @@ std::string to_string(const Schedule& s) {
 
 std::optional<Schedule> parse_schedule(std::string_view text) {
   Schedule s;
-  if (text.substr(0, 6) == "panels")
-    s.order = LoopOrder::panels_outer;
-  else if (text.substr(0, 4) != "rows")
-    return std::nullopt;
+  for (const Algorithm a : {Algorithm::winograd2, Algorithm::winograd4})
+    if (text.substr(0, 10) == kAlgorithms[static_cast<size_t>(a)]) s.algorithm = a;
+  if (text.substr(kAlgorithms[static_cast<size_t>(s.algorithm)].size(), 6) == "panels") s.order = LoopOrder::panels_outer;
   each_field(s, [&](const char* name, auto& field) {
     const std::string key = std::string(" ") + name;
     for (size_t at = text.find(key); at != std::string_view::npos; at = text.find(key, at + 1)) {

@@ -11,4 +11,10 @@ inline int64_t tile_columns(const Schedule& s, const Target& t) { return int64_t
 /// that a tile cannot cross (see ContractionSpec) become batches.
 ContractionSpec flattened(const ContractionSpec& spec);
 
+/// Emits panel(a, b, c, fused…, x, count, rest): consecutive output pixels against one panel of `columns` columns of B:
+/// `count` tiles of the schedule's rows from image column x, then, if rest ≠ 0, the tile of the rows that are left over
+/// of all rows of the spec.
+Func emit_panel(Emitter& emitter, const ContractionSpec& flattened, const Schedule& schedule, const std::string& name,
+                int64_t columns);
+
 }  // namespace kiln

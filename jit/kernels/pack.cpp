@@ -2,6 +2,7 @@
 #include "jit/epilogue.h"
 #include "jit/kernels/contraction.h"
 #include "jit/kernels/families.h"
+#include "jit/kernels/winograd_transform.h"
 
 namespace kiln {
 namespace {
@@ -13,6 +14,7 @@ class PackEmitter {
   PackEmitter(Emitter& emitter, const PackSpec& spec, const Schedule& schedule, std::string name)
       : e_(emitter),
         s_(spec),
+        m_(winograd_tile(schedule.algorithm)),
         name_(std::move(name)),
         nr_(tile_columns(schedule, e_.target())),
         panels_(ceil_div(s_.n, nr_)) {}
@@ -20,8 +22,9 @@ class PackEmitter {
   Func emit() {
     const int64_t full = s_.n / nr_, tail = s_.n % nr_;
     Func whole{}, last{};
-    if (full) whole = emit_panel(nr_);
-    if (tail) last = emit_panel(tail);
+    const auto panel = [&](int64_t columns) { return m_ ? emit_winograd_panel(columns) : emit_panel(columns); };
+    if (full) whole = panel(nr_);
+    if (tail) last = panel(tail);
     return emit_entry(full, whole, last);
   }
 
@@ -80,12 +83,45 @@ class PackEmitter {
     }
   }
 
+  /// panel(dst, src): G w Gᵀ for the 3×3 taps w of every (k, column): (m+2)² packed matrices, one after the other.
+  Func emit_winograd_panel(int64_t columns) {
+    const Func f = e_.begin_function(name_ + "_winograd" + std::to_string(columns), 2);
+    const Int dst = e_.param(0), src = e_.param(1), k = e_.integer();
+    const int w = e_.width();
+    const auto side = static_cast<size_t>(m_ + 2);
+    WinogradTransform transform = WinogradTransform::weights(e_, m_);
+    e_.for_range(k, 0, s_.k, 1, [&] {
+      for (int64_t j = 0; j < columns; j += w) {
+        const int lanes = static_cast<int>(std::min<int64_t>(w, columns - j));
+        std::vector<std::vector<Vec>> by_column;  // G w, column by column
+        for (int64_t x = 0; x < 3; ++x) {
+          std::vector<Vec> g;
+          for (int64_t y = 0; y < 3; ++y)
+            g.push_back(load_strided(e_, {src, (y * s_.src_kh + x * s_.src_kw + j * s_.src_n) * 4}, DType::f32,
+                                     lanes == 1 ? 1 : s_.src_n, lanes));
+          by_column.push_back(transform.apply(g));
+        }
+        for (size_t i = 0; i < side; ++i) {
+          const std::vector<Vec> u = transform.apply({by_column[0][i], by_column[1][i], by_column[2][i]});
+          for (size_t x = 0; x < side; ++x) {
+            const auto point = static_cast<int64_t>(i * side + x);
+            e_.store({dst, (point * packed_size(s_.k, s_.n) + j) * 4}, u[x]);
+          }
+        }
+      }
+      add(e_, dst, dst, round_up(columns, w) * 4);
+      add(e_, src, src, s_.src_k * 4);
+    });
+    e_.end_function();
+    return f;
+  }
+
   /// Units are panels of each batch.
   Func emit_entry(int64_t full, Func whole, Func last) {
     const Func f = e_.begin_function(name_, 5);
     const Int unit = e_.param(0), end = e_.param(1), dst = e_.integer(), src = e_.integer(), p = e_.integer(),
               b = e_.integer(), t = e_.integer();
-    const int64_t depth = s_.kh * s_.kw * s_.k;
+    const int64_t depth = (m_ ? 1 : s_.kh * s_.kw) * s_.k;
     e_.if_(unit, Compare::lt, end, [&] {
       e_.do_while(
           [&] {
@@ -121,6 +157,7 @@ class PackEmitter {
 
   Emitter& e_;
   PackSpec s_;
+  int m_;  // Winograd tile, or 0
   std::string name_;
   int64_t nr_, panels_;
 };

@@ -1,0 +1,240 @@
+// The innermost two loops of everything that multiplies and adds: a register tile, and the rows of a block against one
+// panel of B.
+#include <algorithm>
+#include <map>
+
+#include "jit/epilogue.h"
+#include "jit/kernels/contraction.h"
+
+namespace kiln {
+namespace {
+
+constexpr int64_t kF = 4;  // bytes of a float
+
+/// One micro-kernel: `rows` consecutive output pixels from column `x` of an image row × the vectors of a panel.
+struct Tile {
+  int64_t rows = 0, x = 0;
+  bool operator<(const Tile& o) const { return std::pair(rows, x) < std::pair(o.rows, o.x); }
+};
+
+class PanelEmitter {
+ public:
+  PanelEmitter(Emitter& emitter, const ContractionSpec& spec, const Schedule& schedule, std::string name)
+      : e_(emitter),
+        s_(spec),
+        schedule_(schedule),
+        name_(std::move(name)),
+        mr_(schedule.mr),
+        m_(s_.oh * s_.ow),
+        fused_(s_.epilogue.operands.size()),
+        out_type_(stored_type(s_.epilogue)) {}
+
+  Func emit(int64_t columns) {
+    const bool inner = mr_ <= s_.ow;  // some tiles lie within one image row
+    const std::vector<Tile> wrapping = wrapping_tiles();
+    Func within{};
+    std::vector<Func> wrapped;
+    if (inner && mr_ <= m_) within = emit_tile({mr_, 0}, columns);
+    for (const Tile& t : wrapping) wrapped.push_back(emit_tile(t, columns));
+    const int64_t rest_rows = m_ % mr_;
+    const Tile rest{rest_rows, (m_ - rest_rows) % s_.ow};
+    Func remainder{};
+    if (rest_rows) remainder = emit_tile(rest, columns);
+
+    const auto n = static_cast<int>(3 + fused_);
+    const Func f = e_.begin_function(name_ + "_panel" + std::to_string(columns), n + 3);
+    const Int x = e_.param(n), count = e_.param(n + 1), with_rest = e_.param(n + 2);
+    if (mr_ <= m_) {
+      e_.if_(count, Compare::gt, 0, [&] {
+        e_.do_while(
+            [&] {
+              emit_step(within, wrapping, wrapped, x);
+              add(e_, count, count, -1);
+            },
+            count, Compare::gt, 0);
+      });
+    }
+    if (rest_rows) e_.if_(with_rest, Compare::ne, 0, [&] { e_.call(remainder, tile_args()); });
+    e_.end_function();
+    return f;
+  }
+
+ private:
+  /// Elements from the tile's first pixel to its i-th, for a tensor with these strides between pixels.
+  int64_t pixel(const Tile& t, int64_t i, int64_t row, int64_t col) const {
+    const int64_t x = t.x + i;
+    return (x / s_.ow) * row + (x % s_.ow - t.x) * col;
+  }
+
+  Func emit_tile(const Tile& t, int64_t columns) {
+    const int w = e_.width();
+    const auto vectors = static_cast<size_t>(ceil_div(columns, w));
+    const Func f = e_.begin_function(name_ + "_tile" + std::to_string(t.rows) + "x" + std::to_string(columns) +
+                                         (t.x ? "_at" + std::to_string(t.x) : ""),
+                                     static_cast<int>(3 + fused_));
+    const Int a = e_.param(0), b = e_.param(1), c = e_.param(2);
+    std::vector<Vec> acc(static_cast<size_t>(t.rows) * vectors), bv(vectors);
+    for (Vec& v : acc) e_.splat(v = e_.vec(), 0);
+    for (Vec& v : bv) v = e_.vec();
+    const Vec av = e_.vec();
+    std::vector<int64_t> a_offset;
+    for (int64_t i = 0; i < t.rows; ++i) a_offset.push_back(pixel(t, i, s_.a_row, s_.a_col) * kF);
+    const auto panel_bytes = static_cast<int64_t>(vectors) * w * kF;
+
+    const auto step = [&](int64_t u) {  // one k
+      for (size_t j = 0; j < vectors; ++j) e_.load(bv[j], {b, u * panel_bytes + static_cast<int64_t>(j) * w * kF});
+      for (size_t i = 0; i < static_cast<size_t>(t.rows); ++i) {
+        e_.splat_load(av, {a, a_offset[i] + u * kF});
+        for (size_t j = 0; j < vectors; ++j) e_.madd(acc[i * vectors + j], av, bv[j], acc[i * vectors + j]);
+      }
+    };
+    const auto run = [&](int64_t depth) {  // consecutive k; leaves a behind them
+      const int64_t unroll = std::min<int64_t>(schedule_.unroll, depth), rounds = depth / unroll, rest = depth % unroll;
+      const Int i = e_.integer();
+      e_.for_range(i, 0, rounds, 1, [&] {
+        for (int64_t u = 0; u < unroll; ++u) step(u);
+        add(e_, a, a, unroll * kF);
+        add(e_, b, b, unroll * panel_bytes);
+      });
+      for (int64_t u = 0; u < rest; ++u) step(u);
+      add(e_, a, a, rest * kF);
+      add(e_, b, b, rest * panel_bytes);
+    };
+    const bool dense = s_.kw == 1 || s_.a_tap_col == s_.k;  // a row of taps is one run
+    const int64_t depth = dense ? s_.kw * s_.k : s_.k;
+    const Int y = e_.integer(), x = e_.integer();
+    e_.for_range(y, 0, s_.kh, 1, [&] {
+      if (dense) {
+        run(depth);
+      } else {
+        e_.for_range(x, 0, s_.kw, 1, [&] {
+          run(depth);
+          add(e_, a, a, (s_.a_tap_col - depth) * kF);
+        });
+      }
+      if (s_.kh > 1) add(e_, a, a, (s_.a_tap_row - (dense ? depth : s_.kw * s_.a_tap_col)) * kF);
+    });
+    store_tile(t, columns, acc, c);
+    e_.end_function();
+    return f;
+  }
+
+  void store_tile(const Tile& t, int64_t columns, const std::vector<Vec>& acc, Int c) {
+    const int w = e_.width();
+    const auto vectors = static_cast<size_t>(ceil_div(columns, w));
+    std::map<std::pair<size_t, size_t>, Vec> shared;  // operands that are the same for every row of the tile (a bias)
+    for (size_t i = 0; i < static_cast<size_t>(t.rows); ++i) {
+      for (size_t j = 0; j < vectors; ++j) {
+        const int lanes = static_cast<int>(std::min<int64_t>(w, columns - static_cast<int64_t>(j) * w));
+        Vec value = acc[i * vectors + j];
+        if (!s_.epilogue.empty()) {
+          std::vector<Vec> inputs{value};
+          for (size_t k = 0; k < fused_; ++k) inputs.push_back(fused(t, k, i, j, lanes, shared));
+          value = emit_expr(e_, s_.epilogue.expr, inputs);
+        }
+        const int64_t at = pixel(t, static_cast<int64_t>(i), s_.c_row, s_.c_col) + static_cast<int64_t>(j) * w;
+        e_.store({c, at * size_of(out_type_)}, value, out_type_, lanes);
+      }
+    }
+  }
+
+  Vec fused(const Tile& t, size_t k, size_t i, size_t j, int lanes, std::map<std::pair<size_t, size_t>, Vec>& shared) {
+    const FusedOperand& o = s_.epilogue.operands[k];
+    const bool per_row = o.strides[2] || o.strides[3];
+    const auto key = std::pair(k, o.strides[4] ? j : 0);
+    if (!per_row && shared.count(key)) return shared[key];
+    const int64_t at = pixel(t, static_cast<int64_t>(i), o.strides[2], o.strides[3]) +
+                       static_cast<int64_t>(j) * e_.width() * o.strides[4];
+    const Vec v =
+        load_strided(e_, {e_.param(static_cast<int>(3 + k)), at * size_of(o.dtype)}, o.dtype, o.strides[4], lanes);
+    if (!per_row) shared[key] = v;
+    return v;
+  }
+
+  // -- the rows of a block against one panel
+  // ---------------------------------------------------------------------------------
+  /// Tiles in the order they come up from row 0: by where in an image row they start.
+  std::vector<Tile> wrapping_tiles() const {
+    std::vector<Tile> tiles;
+    for (int64_t start = 0, i = 0; i < s_.ow && start + mr_ <= m_; ++i, start += mr_) {
+      const Tile t{mr_, start % s_.ow};
+      if (t.x + mr_ > s_.ow && std::none_of(tiles.begin(), tiles.end(), [&](const Tile& o) { return o.x == t.x; }))
+        tiles.push_back(t);
+    }
+    return tiles;
+  }
+
+  std::vector<Arg> tile_args() {
+    std::vector<Arg> args;
+    for (int i = 0; i < static_cast<int>(3 + fused_); ++i) args.emplace_back(e_.param(i));
+    return args;
+  }
+
+  /// Calls the tile that starts at x, then moves every pointer and x to the next one.
+  void emit_step(Func within, const std::vector<Tile>& wrapping, const std::vector<Func>& wrapped, Int x) {
+    if (wrapping.empty() && s_.ow == m_) {  // a plain matrix: one row
+      e_.call(within, tile_args());
+      return advance({mr_, 0}, x, false);
+    }
+    const auto inside = [&] {
+      e_.call(within, tile_args());
+      advance({mr_, 0}, x, false);
+      e_.if_(x, Compare::eq, s_.ow, [&] {
+        move(s_.a_row - s_.ow * s_.a_col, s_.c_row - s_.ow * s_.c_col,
+             [&](const FusedOperand& o) { return o.strides[2] - s_.ow * o.strides[3]; });
+        e_.set(x, 0);
+      });
+    };
+    if (wrapping.empty()) return inside();
+    const auto crossing = [&](auto&& self, size_t i) -> void {
+      const auto call = [&] {
+        e_.call(wrapped[i], tile_args());
+        advance(wrapping[i], x, true);
+      };
+      if (i + 1 == wrapping.size()) return call();
+      e_.if_(x, Compare::eq, wrapping[i].x, call, [&] { self(self, i + 1); });
+    };
+    if (mr_ > s_.ow) return crossing(crossing, 0);
+    e_.if_(x, Compare::le, s_.ow - mr_, inside, [&] { crossing(crossing, 0); });
+  }
+
+  /// Pointers and x from tile t to the one after it; a wrapping tile's start is known.
+  void advance(const Tile& t, Int x, bool wraps) {
+    if (!wraps) {
+      move(mr_ * s_.a_col, mr_ * s_.c_col, [&](const FusedOperand& o) { return mr_ * o.strides[3]; });
+      if (s_.ow != m_) add(e_, x, x, mr_);
+      return;
+    }
+    move(pixel(t, mr_, s_.a_row, s_.a_col), pixel(t, mr_, s_.c_row, s_.c_col),
+         [&](const FusedOperand& o) { return pixel(t, mr_, o.strides[2], o.strides[3]); });
+    e_.set(x, (t.x + mr_) % s_.ow);
+  }
+
+  void move(int64_t a, int64_t c, FunctionRef<int64_t(const FusedOperand&)> fused) {
+    add(e_, e_.param(0), e_.param(0), a * kF);
+    add(e_, e_.param(2), e_.param(2), c * size_of(out_type_));
+    for (size_t i = 0; i < fused_; ++i) {
+      const FusedOperand& o = s_.epilogue.operands[i];
+      const int64_t by = fused(o) * size_of(o.dtype);
+      const Int p = e_.param(static_cast<int>(3 + i));
+      if (by) add(e_, p, p, by);
+    }
+  }
+
+  Emitter& e_;
+  const ContractionSpec& s_;
+  Schedule schedule_;
+  std::string name_;
+  int64_t mr_, m_;
+  size_t fused_;
+  DType out_type_;
+};
+
+}  // namespace
+
+Func emit_panel(Emitter& emitter, const ContractionSpec& flattened, const Schedule& schedule, const std::string& name,
+                int64_t columns) {
+  return PanelEmitter(emitter, flattened, schedule, name).emit(columns);
+}
+
+}  // namespace kiln

@@ -1,0 +1,403 @@
+#include "jit/kernels/winograd.h"
+
+#include <algorithm>
+
+#include "jit/epilogue.h"
+#include "jit/kernels/contraction.h"
+#include "jit/kernels/loops.h"
+
+namespace kiln {
+
+int64_t winograd_tiles(const ContractionSpec& s, int m) { return s.batch[0] * ceil_div(s.oh, m) * ceil_div(s.ow, m); }
+
+namespace {
+
+constexpr int64_t kF = 4;  // bytes of a float
+
+/// Sizes in elements of a thread's scratch: temporary of one tile, V [points][tile][k], products [points][tile][columns].
+struct Layout {
+  int m, side;
+  int64_t tiles, block, columns, points;
+  int64_t v_row, v_point, p_row, p_point;
+  int64_t temporary, v, p, end;  ///< offsets
+
+  Layout(const ContractionSpec& s, const Schedule& schedule, int width)
+      : m(winograd_tile(schedule.algorithm)), side(m + 2), tiles(winograd_tiles(s, m)), points(side * side) {
+    const int64_t all = round_up(tiles, schedule.mr);
+    block = schedule.mc ? std::min<int64_t>(schedule.mc, all) : all;
+    columns = schedule.nc ? std::min<int64_t>(schedule.nc, s.n) : s.n;
+    v_row = round_up(s.k, width);
+    p_row = round_up(columns, width);
+    // A line more, so that the points of one tile do not compete for the same cache sets.
+    constexpr int64_t kLine = 16;
+    v_point = round_up(block * v_row, kLine) + kLine;
+    p_point = round_up(block * p_row, kLine) + kLine;
+    temporary = 0;
+    v = points * width;
+    p = v + points * v_point;
+    end = p + points * p_point;
+  }
+};
+
+/// A unit is a block of tiles × a range of columns. Its products are those of a plain contraction from scratch to
+/// scratch; a thread transforms a block's input once for all ranges of columns that it computes of it.
+class WinogradEmitter {
+ public:
+  WinogradEmitter(Emitter& emitter, const ContractionSpec& spec, const Schedule& schedule, std::string name)
+      : e_(emitter),
+        s_(spec),
+        schedule_(schedule),
+        name_(std::move(name)),
+        l_(spec, schedule, emitter.width()),
+        nr_(tile_columns(schedule, emitter.target())),
+        fused_(spec.epilogue.operands.size()),
+        out_type_(stored_type(spec.epilogue)) {}
+
+  Func emit() {
+    const Func forward = emit_forward();
+    const Func multiply = emit_multiply();
+    const int64_t rest = s_.n % l_.columns;
+    const Func inverse = emit_inverse(l_.columns);
+    return emit_entry(forward, multiply, inverse, rest ? emit_inverse(rest) : inverse);
+  }
+
+ private:
+  std::string part(const char* what, int64_t a, int64_t b) const {
+    return name_ + what + std::to_string(a) + "x" + std::to_string(b);
+  }
+  int64_t across() const { return ceil_div(s_.ow, l_.m); }
+  int64_t down() const { return ceil_div(s_.oh, l_.m); }
+  /// Output columns of the last tile of a row, and of all others.
+  int64_t last_columns() const { return s_.ow - (across() - 1) * l_.m; }
+
+  // -- input: V[point][tile] = Bᵀ d B for a tile's d
+  // ---------------------------------------------------------------------
+  /// input(v, src, temporary, rows): one tile, of which `rows` rows and `columns` columns exist; the others are zero.
+  Func emit_input(int64_t columns) {
+    const Func f = e_.begin_function(part("_input", l_.side, columns), 4);
+    const Int v = e_.param(0), src = e_.param(1), temporary = e_.param(2), rows = e_.param(3);
+    const int64_t line = l_.side * e_.width() * kF;  // of the temporary
+    WinogradTransform transform = WinogradTransform::input(e_, l_.m);
+    const Vec zero = e_.vec();
+    e_.splat(zero, 0);
+    const Int from = e_.integer(), to = e_.integer(), left = e_.integer();
+    for_vectors(e_, s_.k, 1, {v, src}, {kF, kF}, [&](int64_t element, int lanes) {
+      add(e_, from, src, element * kF);
+      e_.set(to, temporary);
+      e_.set(left, rows);
+      const auto next_line = [&] {
+        add(e_, to, to, line);
+        add(e_, left, left, -1);
+      };
+      e_.do_while(
+          [&] {
+            std::vector<Vec> d;
+            for (int64_t x = 0; x < l_.side; ++x) {
+              d.push_back(x < columns ? e_.vec() : zero);
+              if (x < columns) e_.load(d.back(), {from, x * s_.a_col * kF}, DType::f32, lanes);
+            }
+            store_all(to, e_.width() * kF, transform.apply(d));
+            add(e_, from, from, s_.a_row * kF);
+            next_line();
+          },
+          left, Compare::gt, 0);
+      e_.op(IntOp::sub, left, l_.side, rows);
+      e_.if_(left, Compare::gt, 0, [&] {
+        e_.do_while(
+            [&] {
+              store_all(to, e_.width() * kF, std::vector<Vec>(static_cast<size_t>(l_.side), zero));
+              next_line();
+            },
+            left, Compare::gt, 0);
+      });
+      e_.set(from, temporary);
+      add(e_, to, v, element * kF);
+      e_.for_range(left, 0, l_.side, 1, [&] {
+        store_all(to, l_.side * l_.v_point * kF, transform.apply(load_all(from, line)));
+        add(e_, from, from, e_.width() * kF);
+        add(e_, to, to, l_.v_point * kF);
+      });
+    });
+    e_.end_function();
+    return f;
+  }
+
+  std::vector<Vec> load_all(Int at, int64_t stride) {
+    std::vector<Vec> out;
+    for (int i = 0; i < l_.side; ++i) e_.load(out.emplace_back(e_.vec()), {at, i * stride});
+    return out;
+  }
+  void store_all(Int at, int64_t stride, const std::vector<Vec>& values) {
+    for (size_t i = 0; i < values.size(); ++i) e_.store({at, static_cast<int64_t>(i) * stride}, values[i]);
+  }
+
+  /// forward(scratch, a, first, count): tiles [first, first + count).
+  Func emit_forward() {
+    const int64_t last = std::min<int64_t>(last_columns(), l_.m);
+    const Func edge = emit_input(last + 2);
+    const Func inside = last == l_.m ? edge : emit_input(l_.side);
+    const Func f = e_.begin_function(name_ + "_forward", 4);
+    const Int v = e_.integer(), temporary = e_.param(0), src = e_.integer();
+    add(e_, v, e_.param(0), l_.v * kF);
+    each_tile(2, [&](const Tile& t) {
+      place(src, e_.param(1), kF, {s_.a_batch[0], l_.m * s_.a_row, l_.m * s_.a_col}, t);
+      const std::vector<Arg> args{v, src, temporary, t.rows};
+      call_edge(t, inside, edge, args);
+      add(e_, v, v, l_.v_row * kF);
+    });
+    e_.end_function();
+    return f;
+  }
+
+  // -- tiles
+  // ---------------------------------------------------------------------------------------------------------------
+  struct Tile {
+    Int image, y, x;
+    Int rows;  ///< that exist, of the output or of the input
+  };
+
+  /// For the tiles [param(2), param(2) + param(3)); `halo` rows more than the output's belong to each.
+  void each_tile(int halo, FunctionRef<void(const Tile&)> body) {
+    const Tile t{e_.integer(), e_.integer(), e_.integer(), e_.integer()};
+    const Int tile = e_.param(2), left = e_.param(3), r = e_.integer();
+    e_.do_while(
+        [&] {
+          split(e_, tile, across(), t.x, r);
+          split(e_, r, down(), t.y, t.image);
+          e_.op(IntOp::mul, r, t.y, -l_.m);
+          add(e_, r, r, s_.oh);
+          e_.op(IntOp::min, t.rows, r, l_.m);
+          add(e_, t.rows, t.rows, halo);
+          body(t);
+          add(e_, tile, tile, 1);
+          add(e_, left, left, -1);
+        },
+        left, Compare::gt, 0);
+  }
+
+  void call_edge(const Tile& t, Func inside, Func edge, const std::vector<Arg>& args) {
+    if (inside.id == edge.id) return e_.call(edge, args);
+    e_.if_(
+        t.x, Compare::lt, across() - 1, [&] { e_.call(inside, args); }, [&] { e_.call(edge, args); });
+  }
+
+  /// dst = base + bytes · (image·s0 + y·s1 + x·s2)
+  void place(Int dst, Int base, int64_t bytes, const std::array<int64_t, 3>& strides, const Tile& t) {
+    const Int by = e_.integer();
+    const Int index[] = {t.image, t.y, t.x};
+    e_.set(dst, base);
+    for (size_t i = 0; i < 3; ++i) {
+      if (!strides[i]) continue;
+      e_.op(IntOp::mul, by, index[i], strides[i] * bytes);
+      add(e_, dst, dst, by);
+    }
+  }
+
+  // -- products
+  // ------------------------------------------------------------------------------------------------------------
+  /// multiply(scratch, u, panel, panels, count, rest): every point's product with panels of U; `count` and `rest` as in
+  /// emit_panel.
+  Func emit_multiply() {
+    ContractionSpec product;
+    product.ow = l_.tiles, product.k = s_.k, product.n = s_.n;
+    product.a_col = l_.v_row, product.c_col = l_.p_row;
+    const int64_t full = s_.n / nr_, tail = s_.n % nr_;
+    Func whole{}, last{};
+    if (full) whole = emit_panel(e_, product, schedule_, name_, nr_);
+    if (tail) last = emit_panel(e_, product, schedule_, name_, tail);
+    const Func f = e_.begin_function(name_ + "_multiply", 6);
+    const Int a = e_.integer(), b = e_.integer(), c = e_.integer(), u = e_.param(1), out = e_.integer();
+    const Int point = e_.integer(), panel = e_.integer(), left = e_.integer();
+    add(e_, a, e_.param(0), l_.v * kF);
+    add(e_, out, e_.param(0), l_.p * kF);
+    e_.for_range(point, 0, l_.points, 1, [&] {
+      e_.set(panel, e_.param(2));
+      e_.set(left, e_.param(3));
+      e_.op(IntOp::mul, b, panel, nr_ * s_.k * kF);
+      add(e_, b, b, u);
+      e_.set(c, out);
+      e_.do_while(
+          [&] {
+            const std::vector<Arg> args{a, b, c, 0, e_.param(4), e_.param(5)};
+            if (full && tail)
+              e_.if_(
+                  panel, Compare::lt, full, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
+            else
+              e_.call(full ? whole : last, args);
+            add(e_, b, b, nr_ * s_.k * kF);
+            add(e_, c, c, nr_ * kF);
+            add(e_, panel, panel, 1);
+            add(e_, left, left, -1);
+          },
+          left, Compare::gt, 0);
+      add(e_, a, a, l_.v_point * kF);
+      add(e_, u, u, packed_size(s_.k, s_.n) * kF);
+      add(e_, out, out, l_.p_point * kF);
+    });
+    e_.end_function();
+    return f;
+  }
+
+  // -- output: epilogue(Aᵀ p A) for a tile's products p
+  // ------------------------------------------------------------------------------
+  /// output(p, temporary, rows, c, fused…): `rows` rows and `columns` columns of a tile, `n` channels of each.
+  Func emit_output(int64_t columns, int64_t n) {
+    const Func f = e_.begin_function(part("_output", columns, n), static_cast<int>(4 + fused_));
+    const Int p = e_.param(0), temporary = e_.param(1), rows = e_.param(2);
+    const int64_t line = l_.side * e_.width() * kF;
+    std::vector<Int> bases{p}, at;
+    std::vector<int64_t> steps{kF}, row_steps;
+    for (size_t i = 0; i <= fused_; ++i) {
+      bases.push_back(e_.param(static_cast<int>(3 + i)));
+      at.push_back(e_.integer());
+      const FusedOperand* o = i ? &s_.epilogue.operands[i - 1] : nullptr;
+      const int64_t size = size_of(o ? o->dtype : out_type_);
+      steps.push_back((o ? o->strides[4] : 1) * size);
+      row_steps.push_back((o ? o->strides[2] : s_.c_row) * size);
+    }
+    WinogradTransform transform = WinogradTransform::output(e_, l_.m);
+    const Int from = e_.integer(), to = e_.integer(), left = e_.integer();
+    for_vectors(e_, n, 1, bases, steps, [&](int64_t element, int lanes) {
+      add(e_, from, p, element * kF);
+      e_.set(to, temporary);
+      e_.for_range(left, 0, l_.side, 1, [&] {
+        store_all(to, line, transform.apply(load_all(from, l_.side * l_.p_point * kF)));
+        add(e_, from, from, l_.p_point * kF);
+        add(e_, to, to, e_.width() * kF);
+      });
+      for (size_t i = 0; i < at.size(); ++i) add(e_, at[i], bases[i + 1], element * steps[i + 1]);
+      std::vector<Vec> fixed(fused_);  // operands that are the same for all pixels (a bias)
+      for (size_t i = 0; i < fused_; ++i)
+        if (const FusedOperand& o = s_.epilogue.operands[i]; !o.strides[2] && !o.strides[3])
+          fixed[i] = load_strided(e_, {at[i + 1], 0}, o.dtype, o.strides[4], lanes);
+      e_.set(from, temporary);
+      e_.set(left, rows);
+      e_.do_while(
+          [&] {
+            const std::vector<Vec> y = transform.apply(load_all(from, e_.width() * kF));
+            for (int64_t x = 0; x < columns; ++x) {
+              const Vec value = epilogue(y[static_cast<size_t>(x)], x, lanes, at, fixed);
+              e_.store({at[0], x * s_.c_col * size_of(out_type_)}, value, out_type_, lanes);
+            }
+            add(e_, from, from, line);
+            for (size_t i = 0; i < at.size(); ++i)
+              if (row_steps[i]) add(e_, at[i], at[i], row_steps[i]);
+            add(e_, left, left, -1);
+          },
+          left, Compare::gt, 0);
+    });
+    e_.end_function();
+    return f;
+  }
+
+  Vec epilogue(Vec acc, int64_t x, int lanes, const std::vector<Int>& at, const std::vector<Vec>& fixed) {
+    if (s_.epilogue.empty()) return acc;
+    std::vector<Vec> inputs{acc};
+    for (size_t i = 0; i < fused_; ++i) {
+      const FusedOperand& o = s_.epilogue.operands[i];
+      inputs.push_back(fixed[i].id >= 0 ? fixed[i]
+                                        : load_strided(e_, {at[i + 1], x * o.strides[3] * size_of(o.dtype)}, o.dtype,
+                                                       o.strides[4], lanes));
+    }
+    return emit_expr(e_, s_.epilogue.expr, inputs);
+  }
+
+  /// inverse(scratch, c, first, count, fused…): tiles [first, first + count), `n` channels.
+  Func emit_inverse(int64_t n) {
+    const int64_t last = std::min<int64_t>(last_columns(), l_.m);
+    const Func edge = emit_output(last, n);
+    const Func inside = last == l_.m ? edge : emit_output(l_.m, n);
+    const Func f = e_.begin_function(name_ + "_inverse" + std::to_string(n), static_cast<int>(4 + fused_));
+    const Int p = e_.integer();
+    std::vector<Int> at(1 + fused_);
+    for (Int& i : at) i = e_.integer();
+    add(e_, p, e_.param(0), l_.p * kF);
+    each_tile(0, [&](const Tile& t) {
+      place(at[0], e_.param(1), size_of(out_type_), {s_.c_batch[0], l_.m * s_.c_row, l_.m * s_.c_col}, t);
+      for (size_t i = 0; i < fused_; ++i) {
+        const FusedOperand& o = s_.epilogue.operands[i];
+        place(at[1 + i], e_.param(static_cast<int>(4 + i)), size_of(o.dtype),
+              {o.strides[0], l_.m * o.strides[2], l_.m * o.strides[3]}, t);
+      }
+      std::vector<Arg> args{p, e_.param(0), t.rows};
+      args.insert(args.end(), at.begin(), at.end());
+      call_edge(t, inside, edge, args);
+      add(e_, p, p, l_.p_row * kF);
+    });
+    e_.end_function();
+    return f;
+  }
+
+  // -- the share of a thread
+  // -----------------------------------------------------------------------------------------------
+  Func emit_entry(Func forward, Func multiply, Func inverse, Func inverse_rest) {
+    const int64_t ranges = ceil_div(s_.n, l_.columns), panels = ceil_div(l_.columns, nr_);
+    const Func f = e_.begin_function(name_, static_cast<int>(6 + fused_));
+    const Int scratch = e_.param(2), ready = e_.integer();  // the block that V holds
+    const Int block = e_.integer(), range = e_.integer(), first = e_.integer(), tiles = e_.integer();
+    const Int panel = e_.integer(), left = e_.integer(), count = e_.integer(), rest = e_.integer(), t = e_.integer();
+    e_.set(ready, -1);
+    for_units(e_, [&](Int unit) {
+      split(e_, unit, ranges, range, block);
+      e_.op(IntOp::mul, first, block, l_.block);
+      e_.op(IntOp::sub, tiles, l_.tiles, first);
+      e_.op(IntOp::min, tiles, tiles, l_.block);
+      e_.if_(block, Compare::ne, ready, [&] {
+        e_.call(forward, {scratch, e_.param(4), first, tiles});
+        e_.set(ready, block);
+      });
+      e_.op(IntOp::rem, rest, tiles, schedule_.mr);
+      e_.op(IntOp::div, count, tiles, schedule_.mr);
+      e_.op(IntOp::mul, panel, range, panels);
+      e_.op(IntOp::sub, left, ceil_div(s_.n, nr_), panel);
+      e_.op(IntOp::min, left, left, panels);
+      e_.call(multiply, {scratch, e_.param(5), panel, left, count, rest});
+      std::vector<Arg> args{scratch};
+      for (size_t i = 0; i <= fused_; ++i) {
+        const FusedOperand* o = i ? &s_.epilogue.operands[i - 1] : nullptr;
+        const Int at = e_.integer();
+        e_.op(IntOp::mul, t, range, l_.columns * (o ? o->strides[4] * size_of(o->dtype) : size_of(out_type_)));
+        add(e_, at, t, e_.param(static_cast<int>(i ? 5 + i : 3)));
+        args.emplace_back(at);
+        if (i == 0) args.insert(args.end(), {first, tiles});
+      }
+      if (inverse.id == inverse_rest.id) return e_.call(inverse, args);
+      e_.if_(
+          range, Compare::lt, ranges - 1, [&] { e_.call(inverse, args); }, [&] { e_.call(inverse_rest, args); });
+    });
+    e_.end_function();
+    return f;
+  }
+
+  Emitter& e_;
+  const ContractionSpec& s_;
+  Schedule schedule_;
+  std::string name_;
+  Layout l_;
+  int64_t nr_;
+  size_t fused_;
+  DType out_type_;
+};
+
+}  // namespace
+
+int64_t winograd_units(const ContractionSpec& s, const Schedule& schedule) {
+  const Layout l(s, schedule, 1);
+  return ceil_div(l.tiles, l.block) * ceil_div(s.n, l.columns);
+}
+
+int64_t winograd_scratch(const ContractionSpec& s, const Schedule& schedule, const Target& target) {
+  return Layout(s, schedule, target.width).end * kF;
+}
+
+bool winograd_feasible(const ContractionSpec& s, const Schedule& schedule, const Target& target) {
+  constexpr int64_t kMostScratch = 8 << 20;
+  return winograd_tile(schedule.algorithm) <= s.winograd && schedule.nc % tile_columns(schedule, target) == 0 &&
+         winograd_scratch(s, schedule, target) <= kMostScratch;
+}
+
+Func emit_winograd(Emitter& e, const ContractionSpec& spec, const Schedule& schedule, const std::string& name) {
+  return WinogradEmitter(e, spec, schedule, name).emit();
+}
+
+}  // namespace kiln
