@@ -21,7 +21,7 @@ bool runs_along(const View& place, const Order& order, int run) {
 
 }  // namespace
 
-Result<Plan> lower(const Graph& graph) { return Lowering(graph).run(); }
+Result<Plan> lower(const Graph& graph, Precision precision) { return Lowering(graph, precision).run(); }
 
 std::string Lowering::label_of(const Node& node) {
   std::string label = name_of(node.op);

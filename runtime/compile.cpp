@@ -2,16 +2,39 @@
 
 #include <algorithm>
 
+#include "jit/kernels/contraction.h"
+
 namespace kiln {
 namespace {
 
 constexpr int64_t kAlign = 64;
 
-MemoryMap lay_out(const Plan& plan, int64_t scratch_stride, int threads) {
+/// A step's schedule: its own, a pack's consumer's, or what the prior thinks of an init step.
+Schedule schedule_of(const PlanStep& step, int own, const Planned& planned, const std::vector<Choice>& choices,
+                     const CompileOptions& options) {
+  const int of = step.schedule_of >= 0 ? step.schedule_of : own;
+  if (of < 0) return prior(step.spec, options.target, options.device);
+  return choices[static_cast<size_t>(planned.step_spec[static_cast<size_t>(of)])].schedule;
+}
+
+/// The plan's buffers, those of weights that are packed at load as large as their schedules want them.
+std::vector<Buffer> sized_buffers(const Planned& planned, const std::vector<Choice>& choices,
+                                  const CompileOptions& options) {
+  std::vector<Buffer> buffers = planned.plan.buffers;
+  for (const auto& phase : planned.plan.init)
+    for (const PlanStep& step : phase)
+      if (const auto* pack = std::get_if<PackSpec>(&step.spec))
+        buffers[static_cast<size_t>(step.operands[0].buffer)].bytes =
+            packed_elements(*pack, schedule_of(step, -1, planned, choices, options)) * size_of(DType::f32);
+  return buffers;
+}
+
+MemoryMap lay_out(const Plan& plan, std::vector<Buffer> buffers, int64_t scratch_stride, int threads) {
   MemoryMap m;
   m.control = 0;
   m.weights = kControlBytes;
-  m.arena = m.weights + round_up(plan.weights_bytes, kAlign);
+  m.arena = m.weights + round_up(plan_arena(buffers, Space::weights), kAlign);
+  m.buffers = std::move(buffers);
   m.scratch = m.arena + round_up(std::max(plan.arena_bytes, plan.staging_bytes), kAlign);
   m.scratch_stride = round_up(scratch_stride, kAlign);
   m.total_bytes = m.scratch + m.scratch_stride * threads;
@@ -40,16 +63,10 @@ Program make_program(const Planned& planned, const std::vector<Choice>& choices,
   const Plan& plan = planned.plan;
   Program program;
   KernelTable kernels(program);
-  const auto schedule_of_step = [&](int step) {
-    return choices[static_cast<size_t>(planned.step_spec[static_cast<size_t>(step)])].schedule;
-  };
   const auto convert = [&](const PlanStep& step, int own) {
     ProgramStep out;
-    const Schedule schedule = step.schedule_of >= 0 ? schedule_of_step(step.schedule_of)
-                              : own >= 0            ? schedule_of_step(own)
-                                                    : prior(step.spec, options.target, options.device);
-    out.kernel = kernels.index(step.spec, schedule);
-    for (const Operand& o : step.operands) out.operands.push_back(memory.address(plan, o));
+    out.kernel = kernels.index(step.spec, schedule_of(step, own, planned, choices, options));
+    for (const Operand& o : step.operands) out.operands.push_back(memory.address(o));
     out.barrier_before = step.barrier_before;
     return out;
   };
@@ -74,9 +91,9 @@ std::string schedules_text(const Planned& planned, const std::vector<Choice>& ch
 
 }  // namespace
 
-int64_t MemoryMap::address(const Plan& plan, const Operand& operand) const {
+int64_t MemoryMap::address(const Operand& operand) const {
   if (operand.buffer == Operand::kStatusWord) return control + kControlStatus;
-  const Buffer& b = plan.buffers[static_cast<size_t>(operand.buffer)];
+  const Buffer& b = buffers[static_cast<size_t>(operand.buffer)];
   return (b.space == Space::weights ? weights : arena) + b.offset + operand.offset;
 }
 
@@ -88,7 +105,7 @@ Result<Planned> plan_model(Graph graph, const CompileOptions& options) {
   Planned planned;
   KILN_ASSIGN(planned.graph, optimize(std::move(graph), {options.dims}));
   if (options.dump) dump("graph", to_string(planned.graph));
-  KILN_ASSIGN(planned.plan, lower(planned.graph));
+  KILN_ASSIGN(planned.plan, lower(planned.graph, options.precision));
   if (options.dump) dump("plan", to_string(planned.plan));
   std::map<std::string, int> index;
   for (const PlanStep& step : planned.plan.steps) {
@@ -117,7 +134,7 @@ Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>
     for (const PlanStep& step : phase)  // a pack, the one init step with another's schedule, has no scratch
       scratch = std::max(scratch, family_of(step.spec).scratch_bytes(
                                       step.spec, prior(step.spec, options.target, options.device), options.target));
-  out.memory = lay_out(planned.plan, scratch, options.threads);
+  out.memory = lay_out(planned.plan, sized_buffers(planned, out.choices, options), scratch, options.threads);
   const int64_t limit =
       options.target.isa == Isa::wasm && !options.target.memory64 ? (int64_t{1} << 32) - (1 << 20) : int64_t{1} << 46;
   if (out.memory.total_bytes > limit)

@@ -18,6 +18,7 @@ struct CompileOptions {
   Device device;
   std::map<std::string, int64_t> dims;
   int threads = 1;
+  Precision precision = Precision::fast;
   std::function<void(const char* stage, const std::string& text)> dump;  ///< called after every stage when set
 };
 
@@ -25,7 +26,8 @@ struct CompileOptions {
 /// scratch.
 struct MemoryMap {
   int64_t control = 0, weights = 0, arena = 0, scratch = 0, scratch_stride = 0, total_bytes = 0;
-  int64_t address(const Plan& plan, const Operand& operand) const;
+  std::vector<Buffer> buffers;  ///< the plan's, packed weights as large as their schedules want them
+  int64_t address(const Operand& operand) const;
 };
 
 /// Everything known about a model before its code is emitted.

@@ -50,6 +50,11 @@ Status set_option(std::string_view key, std::string_view value, CompileOptions& 
     o.device.id = text;
     return ok();
   }
+  if (key == "precision") {
+    if (text != "exact" && text != "fast") return bad();
+    o.precision = text == "exact" ? Precision::exact : Precision::fast;
+    return ok();
+  }
   if (!is_number) return bad();
   if (key == "threads") {
     if (number < 1 || number > 256) return bad();
@@ -96,7 +101,7 @@ json port_json(const Port& p) {
   return {{"name", p.name},
           {"dtype", name_of(p.dtype)},
           {"shape", p.shape},
-          {"address", state->compiled.memory.address(state->planned.plan, p.at)},
+          {"address", state->compiled.memory.address(p.at)},
           {"bytes", bytes}};
 }
 
@@ -135,11 +140,11 @@ json manifest() {
     out["transfers"].push_back({{"segment", t.segment},
                                 {"offset", t.file_offset},
                                 {"size", t.size},
-                                {"address", m.address(plan, t.dst)},
+                                {"address", m.address(t.dst)},
                                 {"phase", t.phase},
                                 {"sha256", hex(state->planned.graph.segments[static_cast<size_t>(t.segment)].sha256)}});
   for (const Plan::Inline& c : plan.constants)
-    out["constants"].push_back({{"address", m.address(plan, c.dst)}, {"base64", base64(c.bytes)}});
+    out["constants"].push_back({{"address", m.address(c.dst)}, {"base64", base64(c.bytes)}});
   for (size_t i = 0; i < plan.steps.size(); ++i)
     out["steps"].push_back({{"label", plan.steps[i].label},
                             {"kernel", state->planned.step_spec[i]},
@@ -208,7 +213,7 @@ int32_t kiln_wisdom(const char* text, uint32_t size) {
 int32_t kiln_tune_next(uint32_t max_candidates) {
   state->batch = state->chooser->next_batch(static_cast<int>(max_candidates));
   if (state->batch.empty()) return 0;
-  state->bench = make_bench_program(state->chooser->searched(), state->batch);
+  state->bench = make_bench_program(state->chooser->searched(), state->batch, state->options.target);
   const auto emitter = make_emitter(state->options.target);
   const Status emitted = emit_bench(*emitter, state->bench);
   if (!emitted) return fail(emitted.error());

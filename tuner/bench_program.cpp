@@ -16,15 +16,16 @@ int64_t extent(const Sizes& dims, const Sizes& strides) {
 }
 
 /// Bytes from each operand's address to the end of what the kernel touches there.
-Sizes operand_bytes(const KernelSpec& spec) {
+Sizes operand_bytes(const KernelSpec& spec, const Schedule& schedule) {
   Sizes out;
   if (const auto* s = std::get_if<ContractionSpec>(&spec)) {
     const Sizes dims{s->batch[0], s->batch[1], s->oh, s->ow, s->n};
     out.push_back(extent(dims, {s->c_batch[0], s->c_batch[1], s->c_row, s->c_col, 1}));
     out.push_back(extent({s->batch[0], s->batch[1], s->oh, s->ow, s->kh, s->kw, s->k},
                          {s->a_batch[0], s->a_batch[1], s->a_row, s->a_col, s->a_tap_row, s->a_tap_col, 1}));
-    out.push_back(
-        extent({s->batch[0], s->batch[1], packed_size(s->kh * s->kw * s->k, s->n)}, {s->b_batch[0], s->b_batch[1], 1}));
+    PackSpec b;
+    b.batch = s->batch, b.dst_batch = s->b_batch, b.kh = s->kh, b.kw = s->kw, b.k = s->k, b.n = s->n;
+    out.push_back(packed_elements(b, schedule) * 4);
     for (const FusedOperand& o : s->epilogue.operands) out.push_back(extent(dims, o.strides));
   } else if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) {
     const Sizes dims{d->batch, d->oh, d->ow, d->c};
@@ -39,15 +40,16 @@ Sizes operand_bytes(const KernelSpec& spec) {
 
 }  // namespace
 
-BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std::vector<Search::Candidate>& batch) {
+BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std::vector<Search::Candidate>& batch,
+                                const Target& target) {
   BenchProgram out;
   for (const Search::Candidate& c : batch) {
     const KernelSpec& spec = specs[static_cast<size_t>(c.spec)];
     ProgramStep step;
     step.kernel = static_cast<int>(out.program.kernels.size());
     out.program.kernels.push_back({spec, c.schedule});
-    int64_t at = kControlBytes;
-    for (int64_t bytes : operand_bytes(spec)) {
+    int64_t at = kControlBytes + round_up(family_of(spec).scratch_bytes(spec, c.schedule, target), 64);
+    for (int64_t bytes : operand_bytes(spec, c.schedule)) {
       step.operands.push_back(at);
       at += round_up(bytes, 64) + 64;
     }
@@ -73,7 +75,9 @@ Status emit_bench(Emitter& e, const BenchProgram& bench) {
           [&] {
             e.set(begin, 0);
             e.set(end, family_of(k.spec).units(k.spec, k.schedule, e.target()));
-            std::vector<Arg> args{begin, end, base};
+            const Int scratch = e.integer();
+            add(e, scratch, base, kControlBytes);
+            std::vector<Arg> args{begin, end, scratch};
             for (int64_t address : bench.program.steps[i].operands) {
               const Int a = e.integer();
               add(e, a, base, address);

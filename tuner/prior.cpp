@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "jit/kernels/contraction.h"
-#include "tuner/tuner.h"
+#include "tuner/cost.h"
 
 namespace kiln {
 namespace {
@@ -14,7 +14,8 @@ double cycles_per_k(int64_t mr, int64_t nv, const Target& target) {
   return std::max({products, loads, target.fma ? 4.0 : 3.0}) + 0.05 * static_cast<double>(mr + nv);
 }
 
-/// Cycles for the whole product by tiles of this shape, edges included.
+}  // namespace
+
 double tiled_cost(const ContractionSpec& s, int mr, int nv, const Target& target) {
   const int64_t m = s.oh * s.ow, nr = int64_t{nv} * target.width, k = s.kh * s.kw * s.k;
   const double per_tile = 30.0;  // call, accumulators, stores
@@ -34,16 +35,35 @@ double tiled_cost(const ContractionSpec& s, int mr, int nv, const Target& target
   return cost;
 }
 
+namespace {
+
+/// The best Winograd schedule if it costs less than `cost`.
+std::optional<Schedule> winograd_prior(const ContractionSpec& spec, double cost, const Target& target,
+                                       const Device& device) {
+  std::optional<Schedule> best;
+  const int64_t threads = device.threads;
+  for (const Schedule& c : winograd_candidates(spec, target)) {
+    const int64_t units = family_of(spec).units(spec, c, target);
+    if (threads > 1 && units < 4 * threads && units % threads) continue;
+    const double own = winograd_cost(spec, c, target, device);
+    if (own < cost) best = c, cost = own;
+  }
+  return best;
+}
+
 Schedule contraction_prior(const ContractionSpec& spec, const Target& target, const Device& device) {
   const ContractionSpec s = flattened(spec);
   const int64_t m = s.oh * s.ow, k = s.kh * s.kw * s.k;
   Schedule best;
   double least = 0;
   for (const Schedule& c : candidates(spec, target)) {
-    if (c.mc) continue;
+    if (c.mc || c.algorithm != Algorithm::direct) continue;
     const double cost = tiled_cost(s, c.mr, c.nv, target);
     if (best.mr == 0 || cost < least) best = c, least = cost;
   }
+  if (const auto winograd =
+          winograd_prior(spec, least + streaming_cost(static_cast<double>(packed_size(k, s.n)) * 4), target, device))
+    return *winograd;
   // A block of A stays in half of the second-level cache while the panels of B go by.
   const int64_t rows_bytes = std::max<int64_t>(1, s.kh * s.kw == 1 ? k * 4 : s.k * 4 * s.kh);
   int64_t mc = device.l2_bytes / 2 / rows_bytes / best.mr * best.mr;

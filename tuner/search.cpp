@@ -17,14 +17,14 @@ Search::Search(std::vector<KernelSpec> specs, Target target, const Device& devic
     else if (!e.untried.empty())
       e.untried.insert(e.untried.begin(), e.best.schedule);
     // Neighbours of the prior's pick next: the same tile at other blockings, then other tiles.
-    std::stable_sort(e.untried.begin() + (e.untried.empty() ? 0 : 1), e.untried.end(),
-                     [&](const Schedule& a, const Schedule& b) {
-                       const auto far = [&](const Schedule& s) {
-                         return std::abs(s.mr - e.best.schedule.mr) + std::abs(s.nv - e.best.schedule.nv) * 2 +
-                                std::abs(s.tile_w - e.best.schedule.tile_w);
-                       };
-                       return far(a) < far(b);
-                     });
+    std::stable_sort(
+        e.untried.begin() + (e.untried.empty() ? 0 : 1), e.untried.end(), [&](const Schedule& a, const Schedule& b) {
+          const auto far = [&](const Schedule& s) {
+            return (s.algorithm == e.best.schedule.algorithm ? 0 : 2) + std::abs(s.mr - e.best.schedule.mr) +
+                   std::abs(s.nv - e.best.schedule.nv) * 2 + std::abs(s.tile_w - e.best.schedule.tile_w);
+          };
+          return far(a) < far(b);
+        });
     std::reverse(e.untried.begin(), e.untried.end());  // taken from the back
     e.spec = std::move(spec);
     entries_.push_back(std::move(e));

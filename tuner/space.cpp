@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "jit/kernels/contraction.h"
-#include "tuner/tuner.h"
+#include "tuner/cost.h"
 
 namespace kiln {
 namespace {
@@ -29,6 +29,8 @@ std::vector<Schedule> contraction_candidates(const ContractionSpec& spec, const 
       }
     }
   }
+  const std::vector<Schedule> winograd = winograd_candidates(spec, target);
+  out.insert(out.end(), winograd.begin(), winograd.end());
   return out;
 }
 

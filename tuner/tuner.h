@@ -80,13 +80,14 @@ class Search {
   std::vector<Candidate> batch_;
 };
 
-/// A program that measures candidates: one kernel each, operands laid out over scratch data; `bench(base, index,
-/// repeats)` runs one.
+/// A program that measures candidates: one kernel each, scratch and operands laid out over arbitrary data; `bench(base,
+/// index, repeats)` runs one.
 struct BenchProgram {
   Program program;
   int64_t bytes = 0;
 };
-BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std::vector<Search::Candidate>& batch);
+BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std::vector<Search::Candidate>& batch,
+                                const Target& target);
 /// Emits it: exports bench(base, index, repeats).
 Status emit_bench(Emitter& emitter, const BenchProgram& bench);
 

@@ -78,6 +78,9 @@ Status Lowering::lower_conv(const Node& node) {
   s.a_row = a.stride[0] * x.strides[2], s.a_col = a.stride[1] * x.strides[3];
   s.a_tap_row = a.dilation[0] * x.strides[2], s.a_tap_col = a.dilation[1] * x.strides[3];
   s.c_row = c.strides[2], s.c_col = c.strides[3];
+  const bool three_by_three = s.kh == 3 && s.kw == 3 && s.a_row == s.a_tap_row && s.a_col == s.a_tap_col;
+  if (three_by_three && groups == 1 && step_phase(w.phase) != kRunPhase)
+    s.winograd = precision == Precision::fast ? 4 : 2;
   s.epilogue = make_epilogue(f, [&](const View& v) { return conv_strides(v, n); });
   PackSpec p;
   p.batch = {1, groups};

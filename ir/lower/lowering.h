@@ -26,7 +26,7 @@ Epilogue make_epilogue(const Fusion& fusion, FunctionRef<Sizes(const View&)> pic
 
 class Lowering {
  public:
-  explicit Lowering(const Graph& g) : graph(g) {}
+  Lowering(const Graph& g, Precision p) : graph(g), precision(p) {}
   Result<Plan> run();
 
   // -- values
@@ -89,6 +89,7 @@ class Lowering {
   static std::string label_of(const Node& node);
 
   const Graph& graph;
+  const Precision precision;
   Plan plan;
 
  private:

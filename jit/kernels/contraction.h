@@ -17,4 +17,7 @@ ContractionSpec flattened(const ContractionSpec& spec);
 Func emit_panel(Emitter& emitter, const ContractionSpec& flattened, const Schedule& schedule, const std::string& name,
                 int64_t columns);
 
+/// Elements from a packed B's start to its end: more of them for Winograd, whose taps are transformed.
+int64_t packed_elements(const PackSpec& spec, const Schedule& schedule);
+
 }  // namespace kiln

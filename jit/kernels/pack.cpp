@@ -174,6 +174,13 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const st
 
 }  // namespace
 
+int64_t packed_elements(const PackSpec& s, const Schedule& schedule) {
+  const int64_t side = winograd_tile(schedule.algorithm) + 2;
+  const int64_t one = schedule.algorithm == Algorithm::direct ? packed_size(s.kh * s.kw * s.k, s.n)
+                                                              : side * side * packed_size(s.k, s.n);
+  return (s.batch[0] - 1) * s.dst_batch[0] + (s.batch[1] - 1) * s.dst_batch[1] + one;
+}
+
 const Family kPackFamily{"pack", units, no_scratch, feasible, emit};
 
 }  // namespace kiln

@@ -14,7 +14,8 @@ namespace {
 
 constexpr int64_t kF = 4;  // bytes of a float
 
-/// Sizes in elements of a thread's scratch: temporary of one tile, V [points][tile][k], products [points][tile][columns].
+/// Sizes in elements of a thread's scratch: temporary of one tile, V [points][tile][k], products
+/// [points][tile][columns].
 struct Layout {
   int m, side;
   int64_t tiles, block, columns, points;

@@ -6,8 +6,8 @@
 namespace kiln {
 namespace {
 
-/// Interpolation is at 0, at plus and minus each of these, and at infinity. ±3/4 and ±3/2 instead of the usual ±1 and ±2
-/// make the error of F(4,3) a fifth, and their powers are floats without rounding.
+/// Interpolation is at 0, at plus and minus each of these, and at infinity. ±3/4 and ±3/2 instead of the usual ±1 and
+/// ±2 make the error of F(4,3) a fifth, and their powers are floats without rounding.
 std::vector<double> points_of(int m) { return m == 2 ? std::vector<double>{1} : std::vector<double>{0.75, 1.5}; }
 
 }  // namespace
@@ -90,7 +90,8 @@ WinogradTransform& WinogradTransform::load_constants() {
   for (const Step& s : steps_) {
     const float c = std::abs(s.factor);
     const bool plain = s.sum >= 0 && c == 1;
-    if (plain || std::any_of(constants_.begin(), constants_.end(), [&](const auto& k) { return k.first == c; })) continue;
+    if (plain || std::any_of(constants_.begin(), constants_.end(), [&](const auto& k) { return k.first == c; }))
+      continue;
     constants_.emplace_back(c, e_->vec());
     e_->splat(constants_.back().second, c);
   }

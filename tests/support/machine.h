@@ -40,7 +40,9 @@ class Kernel {
   Status run_range(int64_t begin, int64_t end, const std::vector<void*>& operands);
   void* scratch() { return reinterpret_cast<void*>(round_up(address(scratch_.data()), 64)); }
   void allow(const void* start, int64_t bytes) {
-    if (machine_) machine_->allow(start, bytes);
+    if (!machine_) return;
+    machine_->allow(start, bytes);
+    machine_->allow(scratch_.data(), static_cast<int64_t>(scratch_.size()));
   }
 
  private:

@@ -1,0 +1,18 @@
+// What the prior thinks a schedule costs, in cycles of one thread.
+#pragma once
+
+#include "tuner/tuner.h"
+
+namespace kiln {
+
+/// A product's multiply-adds by tiles of mr rows × nv vectors, edges included.
+double tiled_cost(const ContractionSpec& flattened, int mr, int nv, const Target& target);
+/// Cycles for reading `bytes` of weights that no cache holds.
+double streaming_cost(double bytes);
+/// Everything a convolution does with a Winograd schedule: transforms, products, and what overflows the caches.
+double winograd_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
+
+/// Winograd's part of candidates().
+std::vector<Schedule> winograd_candidates(const ContractionSpec& spec, const Target& target);
+
+}  // namespace kiln
