@@ -70,8 +70,8 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
     }),
   );
   try {
-    const { threads, shared, relaxedSimd, memory64, dims, budgetMs, verify, stallTimeoutMs, environment } = settings;
-    const compile = { threads, shared, relaxedSimd, memory64, device: environment.device, dims, budgetMs };
+    const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, stallTimeoutMs, environment } = settings;
+    const compile = { threads, shared, relaxedSimd, memory64, device: environment.device, dims, precision, budgetMs };
     const loading = team.host.call('load', { source: input.message, compile, verify, stallTimeoutMs });
     const result: LoadResult = await abortable(Promise.race([loading, crashed]), options.signal);
     const model = new Model(team, settings, result, await keep(result, await texts, store, environment.device, notes), notes);

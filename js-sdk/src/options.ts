@@ -16,6 +16,12 @@ export interface TuningOptions {
   wisdom?: string | URL | object;
 }
 
+/**
+ * What may reorder arithmetic. 'exact': sums of products, and outputs within 1e-5 of their scale of any other order.
+ * 'fast': also algorithms that round more, within 1e-3; docs/precision.md has what was measured.
+ */
+export type Precision = 'exact' | 'fast';
+
 export interface LoadOptions {
   /** 'auto' takes the machine's cores where memory can be shared, else 1. */
   threads?: 'auto' | number;
@@ -24,6 +30,8 @@ export interface LoadOptions {
   wisdomStore?: WisdomStore | string | false;
   /** Sizes of the model's symbolic dimensions. */
   dims?: Record<string, number>;
+  /** Default 'fast'. */
+  precision?: Precision;
   onProgress?: (event: ProgressEvent) => void;
   signal?: AbortSignal;
   /** Compare weights with their SHA-256 while they arrive. Default true; needs a secure context. */

@@ -16,6 +16,7 @@ function optionLines(settings: CompileSettings): string {
     `relaxedSimd=${flag(settings.relaxedSimd)}`,
     `memory64=${flag(settings.memory64)}`,
     `device=${settings.device.replaceAll(/[\r\n]+/g, ' ')}`,
+    `precision=${settings.precision}`,
     ...Object.entries(settings.dims).map(([symbol, size]) => `dim.${symbol}=${size}`),
   ];
   return lines.map((line) => `${line}\n`).join('');

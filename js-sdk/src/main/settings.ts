@@ -1,7 +1,7 @@
 import { KilnError } from '../shared/errors.js';
 import { detectEnvironment, type Environment, type Missing } from '../shared/environment.js';
 import type { CompilerSource } from '../shared/messages.js';
-import type { LoadOptions } from '../options.js';
+import type { LoadOptions, Precision } from '../options.js';
 import { absolute } from './sources.js';
 
 const kMostThreads = 8;
@@ -16,6 +16,7 @@ export interface Settings {
   workers: boolean;
   budgetMs: number;
   dims: Record<string, number>;
+  precision: Precision;
   stallTimeoutMs: number;
   verify: boolean;
   compiler: CompilerSource;
@@ -32,6 +33,11 @@ function chooseThreads(option: LoadOptions['threads'], cores: number): number {
   if (option === undefined || option === 'auto') return Math.min(cores <= 4 ? cores : Math.ceil(cores / 2), kMostThreads);
   if (Number.isInteger(option) && option >= 1 && option <= 64) return option;
   throw new KilnError('bad-option', `threads must be 'auto' or a whole number from 1 to 64, not ${String(option)}`, { where: 'threads' });
+}
+
+function choosePrecision(option: LoadOptions['precision']): Precision {
+  if (option === undefined || option === 'fast' || option === 'exact') return option ?? 'fast';
+  throw new KilnError('bad-option', `precision must be 'exact' or 'fast', not ${String(option)}`, { where: 'precision' });
 }
 
 function compilerOf(option: LoadOptions['compiler']): CompilerSource {
@@ -61,6 +67,7 @@ export function settle(options: LoadOptions): Settings {
     workers,
     budgetMs: tuning ? positive('tuning.budgetMs', tuning.budgetMs ?? 0) : 0,
     dims: options.dims ?? {},
+    precision: choosePrecision(options.precision),
     stallTimeoutMs: positive('stallTimeoutMs', options.stallTimeoutMs ?? kStallTimeoutMs),
     verify: options.verify ?? true,
     compiler: compilerOf(options.compiler),

@@ -22,6 +22,7 @@ export interface CompileSettings {
   memory64: boolean;
   device: string;
   dims: Record<string, number>;
+  precision: 'exact' | 'fast';
   budgetMs: number;
 }
 
