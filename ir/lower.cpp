@@ -8,17 +8,6 @@ namespace {
 
 constexpr size_t kMaxMapDims = 6;
 
-/// The `run` innermost dims of `order` lie in `place` one behind the other.
-bool runs_along(const View& place, const Order& order, int run) {
-  int64_t stride = 1;
-  for (size_t i = order.size(); run-- > 0;) {
-    const auto d = static_cast<size_t>(order[--i]);
-    if (place.dims[d] != 1 && place.strides[d] != stride) return false;
-    stride *= place.dims[d];
-  }
-  return true;
-}
-
 }  // namespace
 
 Result<Plan> lower(const Graph& graph, Precision precision) { return Lowering(graph, precision).run(); }
@@ -101,38 +90,6 @@ Status Lowering::lower_node(const Node& node) {
       return unsupported(node, "operator was not legalized");
     default:
       return lower_view(node);
-  }
-}
-
-/// What consumers want of where a value is stored: zeros around it, or a place in a concatenation.
-void Lowering::plan_placements() {
-  placements_.resize(graph.values.size());
-  std::vector<bool> computed(graph.values.size());
-  for (const Node& node : graph.nodes) {
-    const bool writes =
-        node.op != Op::reshape && node.op != Op::permute && node.op != Op::expand && node.op != Op::slice;
-    for (ValueId id : node.outputs)
-      if (id != kNoValue) computed[static_cast<size_t>(id)] = writes;
-    if (const auto* a = std::get_if<ConvAttrs>(&node.attrs)) {
-      Halo& halo = placements_[static_cast<size_t>(node.inputs[0])].halo;
-      halo = larger(halo, Halo{a->pad_begin[0], a->pad_begin[1], a->pad_end[0], a->pad_end[1]});
-    }
-  }
-  for (size_t n = graph.nodes.size(); n-- > 0;) {
-    const Node& node = graph.nodes[n];
-    if (node.op != Op::concat) continue;
-    const auto axis = std::get_if<AxisAttrs>(&node.attrs)->axis;
-    int64_t start = 0;
-    for (ValueId id : node.inputs) {
-      Placement& p = placements_[static_cast<size_t>(id)];
-      const bool once = std::count(node.inputs.begin(), node.inputs.end(), id) == 1;
-      if (computed[static_cast<size_t>(id)] && once && p.concat == kNoValue && p.halo.empty()) {
-        p.concat = node.outputs[0];
-        p.axis = axis;
-        p.start = start;
-      }
-      start += graph.value(id).shape[static_cast<size_t>(axis)].value;
-    }
   }
 }
 
@@ -256,27 +213,6 @@ void Lowering::fill_border(const View& whole, const Sizes& begin, const Sizes& i
     start[d] = begin[d];
     size[d] = inner[d];
   }
-}
-
-View Lowering::destination(const Node& node, const Order& order, int phase, int run) {
-  const ValueId id = node.outputs[0];
-  const Placement& p = placements_[static_cast<size_t>(id)];
-  const Sizes dims = out_dims(node);
-  View& at = views_[static_cast<size_t>(id)];
-  if (p.concat != kNoValue && phase == kRunPhase) {
-    View& whole = concat_views_[static_cast<size_t>(p.concat)];
-    if (whole.buffer < 0) whole = allocate(sizes_of(graph.value(p.concat).shape), out_dtype(node), order, phase);
-    Sizes start(dims.size(), 0);
-    start[static_cast<size_t>(p.axis)] = p.start;
-    const View place = sliced(whole, start, Sizes(dims.size(), 1), dims);
-    if (runs_along(place, order, run)) return at = place;
-  } else if (!p.halo.empty() && dims.size() == 4 && out_dtype(node) == DType::f32 && phase == kRunPhase) {
-    View inner;  // what with_halo makes has neighbouring channels and nothing else
-    inner.dims = dims;
-    inner.strides = {0, 1, 0, 0};
-    if (runs_along(inner, order, run)) return at = with_halo(dims, p.halo, phase);
-  }
-  return at = allocate(dims, out_dtype(node), order, phase);
 }
 
 View Lowering::copied(const View& from, const Order& order, const Halo& halo) {

@@ -284,6 +284,24 @@ TEST(Algebra, AffineParts) {
   EXPECT_EQ(constant_of(negative->a), -1.0);
 }
 
+TEST(Views, HalvesThatComeTogetherAreTheWhole) {
+  for (const int64_t second : {4, 5}) {
+    Graph g;
+    Builder b(g);
+    const ValueId x = g.add_value("x", DType::f32, {1, 8, 3, 2});
+    g.inputs = {x};
+    const ValueId a = *b.slice_axis(x, 1, 0, 4), c = *b.slice_axis(x, 1, second, 3);
+    Fx f;
+    const ValueId y = *b.map(f.finish(f.un(PointOp::exp, f.in(0))), {c}, DType::f32);
+    g.outputs = {*b.concat({a, c, y}, 1)};
+    const Graph after = optimized(std::move(g));
+    for (const Node& node : after.nodes)
+      if (node.op == Op::concat) {
+        EXPECT_EQ(node.inputs.size(), second == 4 ? 2u : 3u);
+      }
+  }
+}
+
 /// A random graph of small tensors: every canonical operation, values read once or often, inputs, weights and
 /// constants.
 class RandomGraph {

@@ -185,7 +185,7 @@ class Grower {
     const ValueId x = any();
     const auto rank = static_cast<int64_t>(graph_.value(x).shape.size());
     const int64_t axis = rank > 0 ? pick(0, rank - 1) : 0;
-    switch (pick(0, 13)) {
+    switch (pick(0, 14)) {
       case 0:
       case 1:
         return conv(x);
@@ -244,6 +244,8 @@ class Grower {
       }
       case 12:
         return matmul(x, rank);
+      case 13:
+        return rank > 0 ? repeat(x, static_cast<size_t>(axis)) : void();
       default: {  // all dims from `axis` on in one
         Shape shape(graph_.value(x).shape.begin(), graph_.value(x).shape.begin() + axis);
         shape.emplace_back(element_count(Shape(graph_.value(x).shape.begin() + axis, graph_.value(x).shape.end())));
@@ -251,6 +253,20 @@ class Grower {
         return keep(build_.reshape(x, shape));
       }
     }
+  }
+  /// Every element along an axis twice, as nearest upsampling does, or the whole axis twice.
+  void repeat(ValueId x, size_t axis) {
+    Shape shape = graph_.value(x).shape;
+    const auto at = shape.begin() + static_cast<std::ptrdiff_t>(axis + static_cast<size_t>(pick(0, 1)));
+    const auto added = static_cast<size_t>(at - shape.begin());
+    shape.insert(at, Dim(1));
+    const auto lifted = build_.reshape(x, shape);
+    if (!lifted.ok()) return;
+    shape[added] = Dim(2);
+    const auto wide = build_.expand(*lifted, shape);
+    shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(added));
+    shape[axis] = Dim(shape[axis].value * 2);
+    keep(build_.reshape(*wide, shape));
   }
   void conv(ValueId x) {
     if (graph_.value(x).shape.size() != 4) return;
@@ -343,6 +359,63 @@ TEST(Lower, ProducersWriteIntoTheHalo) {
   for (const PlanStep& step : plan->steps) copies += step.label == "copy", barriers += step.barrier_before;
   EXPECT_EQ(copies, 1);    // the image alone, to channels last
   EXPECT_EQ(barriers, 4);  // before each convolution and before the output's copy; filling zeros costs none
+}
+
+int count_copies(const Graph& graph) {
+  const auto plan = lower(graph);
+  EXPECT_TRUE(plan.ok());
+  const auto moves = [](const PlanStep& step) {
+    const auto* map = std::get_if<MapSpec>(&step.spec);
+    return map && map->inputs.size() == 1 && map->expr.insts.size() == 1;
+  };
+  return static_cast<int>(std::count_if(plan->steps.begin(), plan->steps.end(), moves));
+}
+
+/// Halves of a convolution's result, one of which goes on through padded convolutions, joined again: YOLO's C2f.
+TEST(Lower, ConcatenationsHaveTheZerosThatTheirPartsNeed) {
+  Sketch s;
+  const ValueId x = *s.build.conv(s.input({1, 3, 6, 5}), s.weight({8, 3, 1, 1}), kNoValue, {});
+  ValueId part = *s.build.slice_axis(x, 1, 4, 4);
+  std::vector<ValueId> parts{x};
+  for (int i = 0; i < 2; ++i) parts.push_back(part = *s.build.conv(part, s.weight({4, 4, 3, 3}), kNoValue, padded(1)));
+  const ValueId joined = *s.build.concat(parts, 1);
+  s.graph.outputs = {*s.build.conv(joined, s.weight({5, 16, 1, 1}), kNoValue, {})};
+  check(s.graph, 9);
+  EXPECT_EQ(count_copies(s.graph), 2);  // the image to channels last, the output back
+}
+
+/// Levels of a pyramid as one list of cells, each of two heads: concatenations in a concatenation, behind reshapes.
+TEST(Lower, ViewsOfResultsAreWrittenIntoTheirPlace) {
+  Sketch s;
+  std::vector<ValueId> levels;
+  for (const int64_t side : {4, 2}) {
+    const ValueId x = s.input({1, 3, side, side});
+    std::vector<ValueId> heads;
+    for (const int64_t channels : {5, 2})
+      heads.push_back(*s.build.conv(x, s.weight({channels, 3, 1, 1}), kNoValue, {}));
+    levels.push_back(*s.build.reshape(*s.build.concat(heads, 1), {1, 7, side * side}));
+  }
+  Fx f;
+  const ValueId cells = *s.build.permute(*s.build.concat(levels, 2), {0, 2, 1});
+  s.graph.outputs = {*s.build.map(f.finish(f.in(0) * 2.0), {cells}, DType::f32)};
+  check(s.graph, 10);
+  EXPECT_EQ(count_copies(s.graph), 2);  // the images to channels last
+}
+
+TEST(Lower, UpsamplingWritesWhereItsResultIsWanted) {
+  Sketch s;
+  const ValueId image = s.input({1, 3, 6, 4});
+  const ValueId small = *s.build.conv(image, s.weight({4, 3, 1, 1}), kNoValue, [] {
+    ConvAttrs a;
+    a.stride = {2, 2};
+    return a;
+  }());
+  const ValueId lifted = *s.build.reshape(small, {1, 4, 3, 1, 2, 1});
+  const ValueId wide = *s.build.reshape(*s.build.expand(lifted, {1, 4, 3, 2, 2, 2}), {1, 4, 6, 4});
+  const ValueId joined = *s.build.concat({wide, *s.build.conv(image, s.weight({4, 3, 1, 1}), kNoValue, {})}, 1);
+  s.graph.outputs = {*s.build.conv(joined, s.weight({5, 8, 3, 3}), kNoValue, padded(1))};
+  check(s.graph, 11);
+  EXPECT_EQ(count_copies(s.graph), 3);  // the image to channels last, the upsampling, the output back
 }
 
 TEST(Lower, ConcatReadsASliceOfItsOwnOperand) {

@@ -29,14 +29,24 @@ void add_bias(Fusion& fusion, const View& bias, const Sizes& dims, size_t channe
 
 Status Lowering::lower_conv(const Node& node) {
   const ConvAttrs& a = *std::get_if<ConvAttrs>(&node.attrs);
-  const Sizes dims = out_dims(node);
+  Sizes dims = out_dims(node);
   const Halo halo{a.pad_begin[0], a.pad_begin[1], a.pad_end[0], a.pad_end[1]};
   View x = input(node, 0);
+  const Sizes& window = view(node.inputs[1]).dims;
   // Dims of size 1 may carry any stride; the channel's must be 1 for the kernels.
-  const bool transposed = x.strides[2] < (x.dims[3] - 1) * x.strides[3] && x.dims[2] > 1;
+  bool transposed = x.strides[2] < (x.dims[3] - 1) * x.strides[3] && x.dims[2] > 1;
+  // Pixel by pixel, rows may as well be columns.
+  const bool turn = transposed && window[2] * window[3] == 1 && a.stride[0] == 1 && a.stride[1] == 1 && halo.empty();
+  const auto turned = [&](const View& v) { return turn ? permuted(v, {0, 1, 3, 2}) : v; };
+  if (turn) {
+    x = turned(x);
+    std::swap(dims[2], dims[3]);
+    transposed = false;
+  }
   if (!is_contiguous_in(x, 1) || !x.halo.covers(halo) || transposed) x = copied(x, channels_last(), halo);
   const View w = input(node, 1);
   Fusion f = fusion(node);
+  for (View& v : f.operands) v = turned(v);
   if (has(node, 2)) add_bias(f, input(node, 2), dims, 1);
   const int64_t groups = a.groups, k = w.dims[1], n = dims[1] / groups;
   const bool depthwise = groups > 1 && k == 1 && n == 1;
@@ -48,7 +58,7 @@ Status Lowering::lower_conv(const Node& node) {
   const bool both_batches = dims[0] > 1 && groups > 1 && !depthwise;  // then rows must not overlap: see ContractionSpec
   for (View& v : f.operands)
     if (both_batches && !is_compact(v, channels_last())) v = copied(v, channels_last());
-  const View c = destination(node, channels_last(), kRunPhase, both_batches ? 3 : 1);
+  const View c = turned(destination(node, turn ? Order{0, 3, 2, 1} : channels_last(), kRunPhase, both_batches ? 3 : 1));
   if (product(dims) == 0) return ok();
   if (k * w.dims[2] * w.dims[3] == 0) return unsupported(node, "convolution over nothing");
   View from = x;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -107,11 +108,20 @@ class Lowering {
   int new_buffer(int64_t bytes, int phase);
   View source_view(ValueId id);
 
+  /// What consumers want of where a value is stored.
   struct Placement {
     Halo halo;
     ValueId concat = kNoValue;  ///< placed in this concatenation's result …
     int64_t axis = 0, start = 0;
+    const Node* through = nullptr;  ///< … or such that this view of it is where that wants to be
+    bool free() const { return concat == kNoValue && !through; }
   };
+  void place_parts(const Node& concat, const std::vector<const Node*>& producers);
+  bool spread_halos();
+  std::optional<View> place_of(ValueId id, const Order& order);
+  const View& concat_storage(ValueId id, const Order& order);
+  static Order order_for_reshape(const View& x, const Sizes& dims, bool* plain);
+  Status copy_reshaped(const Node& node, const View& x);
   std::vector<Placement> placements_;
   std::vector<View> views_;         // by value; buffer < 0: not made yet
   std::vector<View> concat_views_;  // of concatenations some part of which was placed

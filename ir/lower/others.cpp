@@ -191,12 +191,9 @@ Status Lowering::lower_view(const Node& node) {
     default:
       break;
   }
-  if (const auto view = reshaped(x, dims)) {
-    out = *view;
-  } else {
-    const View whole = copied(x, row_major(x.rank()));
-    views_[static_cast<size_t>(node.outputs[0])] = *reshaped(whole, dims);
-  }
+  const auto view = reshaped(x, dims);
+  if (!view) return copy_reshaped(node, View(x));
+  out = *view;
   return ok();
 }
 
@@ -204,16 +201,12 @@ Status Lowering::lower_concat(const Node& node) {
   const auto axis = static_cast<size_t>(std::get_if<AxisAttrs>(&node.attrs)->axis);
   const int phase = phase_of(node);
   View whole = concat_views_[static_cast<size_t>(node.outputs[0])];
-  if (whole.buffer < 0) {
-    whole = destination(node, order_of(input(node, 0)), phase);
-  } else if (!placements_[static_cast<size_t>(node.outputs[0])].halo.empty()) {
-    whole.halo = {};
-  }
+  if (whole.buffer < 0) whole = destination(node, order_of(input(node, 0)), phase);
   Sizes start(whole.dims.size(), 0);
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     const View part = input(node, i);
     const View place = sliced(whole, start, Sizes(whole.dims.size(), 1), part.dims);
-    if (part.buffer != place.buffer || part.offset != place.offset || part.strides != place.strides) {
+    if (!same_place(part, place)) {
       const Lane lane = part.dtype == DType::f32 ? Lane::f32 : part.dtype == DType::boolean ? Lane::mask : Lane::i32;
       append_map(identity_expr(lane), place, {part}, label_of(node), phase);
     }

@@ -69,6 +69,12 @@ bool is_compact(const View& view, const Order& order) {
   return true;
 }
 
+bool same_place(const View& a, const View& b) {
+  bool same = a.buffer == b.buffer && a.offset == b.offset;
+  for (size_t i = 0; i < a.dims.size(); ++i) same = same && (a.dims[i] == 1 || a.strides[i] == b.strides[i]);
+  return same;
+}
+
 View permuted(const View& view, const std::vector<int64_t>& axes) {
   View out = view;
   out.halo = {};

@@ -47,6 +47,7 @@ Order order_of(const View& view);  ///< by stride; dims that do not move (size 1
 bool same_order(const Sizes& dims, const Order& a, const Order& b);  ///< dims of size 1 do not matter
 bool is_compact(const View& view, const Order& order);
 inline bool is_row_major(const View& view) { return is_compact(view, row_major(view.rank())); }
+bool same_place(const View& a, const View& b);  ///< of equal dims: the same elements of the same buffer
 /// Consecutive elements along `dim` are neighbours (or there is only one).
 inline bool is_contiguous_in(const View& view, int dim) {
   return view.dims[static_cast<size_t>(dim)] == 1 || view.strides[static_cast<size_t>(dim)] == 1;

@@ -101,6 +101,42 @@ Result<bool> gather(Rewrite& r, const Node& node) {
   return true;
 }
 
+/// concat(…, x[a:b], x[b:c], …) → concat(…, x[a:c], …): halves that go their ways and come together again.
+Result<bool> concat(Rewrite& r, const Node& node) {
+  const auto axis = static_cast<size_t>(std::get<AxisAttrs>(node.attrs).axis);
+  const auto run_of = [&](ValueId id) -> const SliceAttrs* {  // of all of x but for `axis`
+    const Node* p = r.producer(id, Op::slice);
+    if (!p) return nullptr;
+    const auto* a = std::get_if<SliceAttrs>(&p->attrs);
+    for (size_t i = 0; i < a->start.size(); ++i)
+      if (a->step[i] != 1 || (i != axis && !(r.shape(id)[i] == r.shape(p->inputs[0])[i]))) return nullptr;
+    return a;
+  };
+  std::vector<ValueId> parts;
+  for (ValueId id : node.inputs) {
+    const SliceAttrs* next = run_of(id);
+    const SliceAttrs* last = parts.empty() ? nullptr : run_of(parts.back());
+    if (last && next && r.producer(parts.back())->inputs[0] == r.producer(id)->inputs[0]) {
+      const int64_t begin = last->start[axis], count = r.shape(parts.back())[axis].value;
+      if (begin + count == next->start[axis]) {
+        const int64_t both = count + r.shape(id)[axis].value;
+        KILN_ASSIGN(parts.back(), r.b.slice_axis(r.producer(id)->inputs[0], static_cast<int64_t>(axis), begin, both));
+        continue;
+      }
+    }
+    parts.push_back(id);
+  }
+  const ValueId out = node.outputs[0];
+  if (parts.size() == node.inputs.size() || (parts.size() == 1 && r.is_output(out))) return false;
+  if (parts.size() == 1) {
+    r.replace(out, parts[0]);
+    return true;
+  }
+  KILN_ASSIGN(const ValueId y, r.b.concat(parts, static_cast<int64_t>(axis)));
+  r.replace(out, y);
+  return true;
+}
+
 }  // namespace
 
 Result<bool> canonical_view(Rewrite& r, const Node& node) {
@@ -115,6 +151,8 @@ Result<bool> canonical_view(Rewrite& r, const Node& node) {
       return slice(r, node);
     case Op::gather:
       return gather(r, node);
+    case Op::concat:
+      return concat(r, node);
     default:
       return false;
   }
