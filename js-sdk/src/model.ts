@@ -52,6 +52,7 @@ export class Model {
   readonly inputs: readonly PortInfo[];
   readonly outputs: readonly PortInfo[];
   private readonly queue_ = new RunQueue();
+  private spare_: ArrayBuffer[] = []; // of the inputs of the last run
   private ended_: KilnError | null = null;
   private readonly canceller_: Canceller;
 
@@ -70,7 +71,8 @@ export class Model {
 
   /** Runs the model once. Calls while another runs wait their turn, in order; the inputs are copied at the call. */
   async run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {
-    const outputs = await this.enqueue(inputs, (packed) => this.team_.host.call('run', packed, packed), options);
+    const { outputs, inputs: spare } = await this.enqueue(inputs, (packed) => this.team_.host.call('run', packed, packed), options);
+    this.spare_ = spare;
     return Object.fromEntries(this.outputs.map((port, i) => [port.name, Tensor.fromBytes(port, outputs[i] as ArrayBuffer)]));
   }
 
@@ -128,7 +130,8 @@ export class Model {
 
   private async enqueue<T>(inputs: Record<string, Tensor>, work: (packed: ArrayBuffer[]) => Promise<T>, { signal }: RunOptions): Promise<T> {
     if (this.ended_) throw this.ended_;
-    const packed = packInputs(this.inputs, inputs);
+    const packed = packInputs(this.inputs, inputs, this.spare_);
+    this.spare_ = [];
     let running = false;
     const guarded = async (): Promise<T> => {
       running = true;

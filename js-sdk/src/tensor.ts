@@ -59,12 +59,15 @@ function convert<T extends DType>(type: T, data: DataLike<T>): DataOf<T> {
 const kNamesShown = 8;
 const quoted = (names: string[]): string => names.slice(0, kNamesShown).map((n) => `"${n}"`).join(', ') + (names.length > kNamesShown ? ', …' : '');
 
-/** A fresh copy of each input's bytes in the model's order, or a KilnError that names what was expected. */
-export function packInputs(ports: readonly PortInfo[], inputs: Record<string, Tensor>): ArrayBuffer[] {
+/**
+ * A copy of each input's bytes in the model's order, or a KilnError that names what was expected. `spare` are buffers of
+ * an earlier call to fill again: fresh memory costs ten times as much as the copy.
+ */
+export function packInputs(ports: readonly PortInfo[], inputs: Record<string, Tensor>, spare: readonly ArrayBuffer[] = []): ArrayBuffer[] {
   const names = ports.map((p) => p.name);
   const stranger = Object.keys(inputs).find((name) => !names.includes(name));
   if (stranger !== undefined) throw new KilnError('bad-input', `the model has no input "${stranger}"; its inputs are ${quoted(names)}`, { where: stranger });
-  return ports.map((port) => {
+  const tensors = ports.map((port) => {
     const tensor = inputs[port.name];
     const expected = `${port.dtype}[${port.shape.join(', ')}]`;
     if (!tensor) throw new KilnError('bad-input', `the input "${port.name}" is missing: pass a Tensor ${expected}`, { where: port.name });
@@ -75,6 +78,12 @@ export function packInputs(ports: readonly PortInfo[], inputs: Record<string, Te
     if (tensor.data.length !== elements(port.shape)) {
       throw new KilnError('bad-input', `the input "${port.name}" has ${tensor.data.length} elements, ${expected} has ${elements(port.shape)}`, { where: port.name });
     }
-    return tensor.data.slice().buffer;
+    return tensor;
+  });
+  return tensors.map(({ data }, i) => {
+    const buffer = spare[i];
+    if (!buffer) return data.slice().buffer;
+    new Uint8Array(buffer).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    return buffer;
   });
 }

@@ -39,6 +39,14 @@ describe('Tensor', () => {
     const [packed] = packInputs([{ name: 'x', dtype: 'float32', shape: [2] }], { x: new Tensor('float32', whole.subarray(1, 3)) });
     expect(new Float32Array(packed as ArrayBuffer)).toEqual(new Float32Array([1, 2]));
   });
+
+  it('is packed into a spare buffer', () => {
+    const spare = new Float32Array([7, 7]).buffer;
+    const whole = new Float32Array([0, 1, 2, 3]);
+    const [packed] = packInputs([{ name: 'x', dtype: 'float32', shape: [2] }], { x: new Tensor('float32', whole.subarray(1, 3)) }, [spare]);
+    expect(packed).toBe(spare);
+    expect(new Float32Array(spare)).toEqual(new Float32Array([1, 2]));
+  });
 });
 
 describe('WeightWriter', () => {

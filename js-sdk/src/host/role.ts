@@ -22,7 +22,7 @@ export function startHost(mainPort: MessagePort, compilerPort: MessagePort, comp
       },
       run: (inputs) => {
         const outputs = loaded().run(inputs);
-        return new Transferred(outputs, outputs);
+        return new Transferred({ outputs, inputs }, [...outputs, ...inputs]);
       },
       profile: ({ inputs, repeats, clockMs }) => loaded().profile(inputs, repeats, clockMs),
     },

@@ -80,7 +80,8 @@ export interface WisdomTexts {
 
 export interface HostCalls {
   load(request: LoadRequest): LoadResult;
-  run(inputs: ArrayBuffer[]): ArrayBuffer[];
+  /** The inputs' buffers come back to be filled again. */
+  run(inputs: ArrayBuffer[]): { outputs: ArrayBuffer[]; inputs: ArrayBuffer[] };
   /** Minimum milliseconds per step. */
   profile(request: { inputs: ArrayBuffer[]; repeats: number; clockMs: number }): number[];
 }
