@@ -20,6 +20,8 @@ const char* error_code_name(ErrorCode code) {
       return "out-of-memory";
     case ErrorCode::internal:
       return "internal";
+    case ErrorCode::aborted:
+      return "aborted";
   }
   return "internal";
 }

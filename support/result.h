@@ -17,6 +17,7 @@ enum class ErrorCode {
   bad_wisdom,            ///< a wisdom file that cannot be used
   out_of_memory,
   internal,  ///< our own bug
+  aborted,   ///< a run that was cancelled
 };
 
 const char* error_code_name(ErrorCode code);

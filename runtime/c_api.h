@@ -1,0 +1,126 @@
+/* wasmkiln from C: open a .kiln model, run it, close it. Link libkiln_native (CMake target kiln_native).
+ *
+ *   kiln_model* model;
+ *   if (kiln_model_open("digits.kiln", NULL, &model)) { fprintf(stderr, "%s\n", kiln_last_error()); return 1; }
+ *   const int64_t shape[] = {1, 1, 8, 8};
+ *   kiln_input image = {"image", KILN_FLOAT32, shape, 4, pixels, sizeof pixels};
+ *   kiln_output logits = {"logits", answer, sizeof answer};
+ *   if (kiln_model_run(model, &image, 1, &logits, 1)) …
+ *   kiln_model_close(model);
+ *
+ * Every function that can fail returns a status: KILN_OK is 0. Nothing throws. A model may be used from several
+ * threads; their calls take turns, in the order in which they come. kiln_model_cancel() comes through at once.
+ * Strings and shapes that a function gives belong to the model and live as long as it does. */
+#ifndef WASMKILN_C_API_H
+#define WASMKILN_C_API_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct kiln_model kiln_model;
+
+enum kiln_status {
+  KILN_OK = 0,
+  KILN_BAD_FILE = 1,             /* unreadable, not a model, truncated, damaged */
+  KILN_UNSUPPORTED_VERSION = 2,  /* made for a newer runtime */
+  KILN_UNSUPPORTED_OPERATOR = 3, /* the message lists the nodes */
+  KILN_BAD_INPUT = 4,            /* name, type, shape, size or an index out of its table */
+  KILN_BAD_OPTION = 5,           /* also: a null pointer where none may be */
+  KILN_BAD_WISDOM = 6,
+  KILN_OUT_OF_MEMORY = 7,
+  KILN_INTERNAL = 8, /* a bug of wasmkiln: please report it */
+  KILN_ABORTED = 9   /* kiln_model_cancel() ended the run */
+};
+
+enum kiln_dtype {
+  KILN_FLOAT32 = 0,
+  KILN_FLOAT16 = 1,
+  KILN_BFLOAT16 = 2,
+  KILN_INT8 = 3,
+  KILN_UINT8 = 4,
+  KILN_INT32 = 5,
+  KILN_INT64 = 6,
+  KILN_BOOL = 7 /* a byte, 0 or 1 */
+};
+
+/* The message of the last call that failed on this thread: what is wrong, where, and what to do. */
+const char* kiln_last_error(void);
+/* "bad-input" for KILN_BAD_INPUT, and so on. */
+const char* kiln_status_name(int status);
+
+/* A size for a symbolic dim of the model. */
+typedef struct kiln_dim {
+  const char* name;
+  int64_t size;
+} kiln_dim;
+
+/* Set every field by kiln_options_init(), then change what you want to. */
+typedef struct kiln_options {
+  int threads;          /* with the caller's; 0: one per core */
+  const char* isa;      /* "host", "avx2", "avx512", "neon", "reference" */
+  double tuning_ms;     /* how long opening may measure kernels that no wisdom knows; 0: not at all */
+  const char* wisdom;   /* path of a wisdom file to read, or NULL */
+  int device_wisdom;    /* read and keep what was measured on this machine, in the user's cache directory */
+  int verify_checksums; /* compare the weights with their SHA-256 */
+  const kiln_dim* dims;
+  size_t num_dims;
+} kiln_options;
+void kiln_options_init(kiln_options* options);
+
+/* Loads and compiles. `options` may be NULL. On failure *model is NULL. */
+int kiln_model_open(const char* path, const kiln_options* options, kiln_model** model);
+/* No call may be under way. NULL is allowed. */
+void kiln_model_close(kiln_model* model);
+
+typedef struct kiln_port {
+  const char* name;
+  int dtype; /* enum kiln_dtype */
+  const int64_t* shape;
+  size_t rank;
+  size_t bytes;
+} kiln_port;
+size_t kiln_model_num_inputs(const kiln_model* model);
+size_t kiln_model_num_outputs(const kiln_model* model);
+int kiln_model_input(const kiln_model* model, size_t index, kiln_port* port);
+int kiln_model_output(const kiln_model* model, size_t index, kiln_port* port);
+
+/* Data is contiguous and row-major; `bytes` is its size. */
+typedef struct kiln_input {
+  const char* name;
+  int dtype;
+  const int64_t* shape;
+  size_t rank;
+  const void* data;
+  size_t bytes;
+} kiln_input;
+typedef struct kiln_output {
+  const char* name;
+  void* data;
+  size_t bytes; /* exactly the port's */
+} kiln_output;
+/* Every input must be given, in any order; outputs that are not asked for are not copied. */
+int kiln_model_run(kiln_model* model, const kiln_input* inputs, size_t num_inputs, const kiln_output* outputs,
+                   size_t num_outputs);
+/* From any thread: ends the run that is under way, which returns KILN_ABORTED. Without one it does nothing. */
+void kiln_model_cancel(kiln_model* model);
+
+/* One step of the compiled model. */
+typedef struct kiln_step {
+  const char* label;
+  const char* kernel;   /* family */
+  const char* schedule; /* what was chosen for it */
+  double flops, bytes;
+} kiln_step;
+size_t kiln_model_num_steps(const kiln_model* model);
+int kiln_model_step(const kiln_model* model, size_t index, kiln_step* step);
+/* The least milliseconds of each step over `passes` passes, into ms[kiln_model_num_steps()]. */
+int kiln_model_profile(kiln_model* model, const kiln_input* inputs, size_t num_inputs, int passes, double* ms);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

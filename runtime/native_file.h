@@ -1,0 +1,44 @@
+// A .kiln file on disk: its head, its weights by ranges, and whether they are what was exported.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "format/kiln_file.h"
+
+namespace kiln {
+
+class ModelFile {
+ public:
+  static Result<ModelFile> open(const std::string& path);
+  ModelFile(ModelFile&& other) noexcept;
+  ModelFile& operator=(ModelFile&&) = delete;
+  ~ModelFile();
+
+  const std::string& path() const { return path_; }
+  /// The graph, verified; also that the file is as long as its weights need.
+  Result<Graph> graph() const { return read_kiln(head_.data(), static_cast<int64_t>(head_.size()), bytes_); }
+  /// Reads `size` bytes from `offset` of the weights. Several threads may read at once.
+  Status read_weights(int64_t offset, void* to, int64_t size) const;
+  /// Compares segments with their SHA-256 (those that have one).
+  Status verify(const std::vector<Segment>& segments) const;
+
+ private:
+  explicit ModelFile(std::string path) : path_(std::move(path)) {}
+  Status read_head();
+  Status read_at(int64_t offset, void* to, int64_t size) const;
+
+  std::string path_;
+  int file_ = -1;
+  int64_t bytes_ = 0;
+  HeadLayout layout_;
+  std::vector<uint8_t> head_;
+};
+
+/// A file's bytes as text, for wisdom and the like.
+Result<std::string> read_text(const std::string& path);
+/// SHA-256 of a text in hexadecimal.
+std::string sha256_hex(const std::string& text);
+
+}  // namespace kiln

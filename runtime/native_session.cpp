@@ -1,0 +1,247 @@
+#include "runtime/native_session.h"
+
+#include <algorithm>
+#include <cstring>
+#include <future>
+#include <limits>
+#include <set>
+
+namespace kiln {
+namespace {
+
+std::string shape_text(const std::vector<int64_t>& shape) { return to_string(Shape(shape.begin(), shape.end())); }
+
+std::string port_text(const Port& port) {
+  return "'" + port.name + "' (" + name_of(port.dtype) + " " + shape_text(port.shape) + ")";
+}
+
+Error bad_input(std::string message, const std::string& where) {
+  return {ErrorCode::bad_input, std::move(message), where};
+}
+
+std::string names(const std::vector<Port>& ports) {
+  std::string text;
+  for (const Port& p : ports) text += (text.empty() ? "" : ", ") + port_text(p);
+  return text;
+}
+
+const Port* find(const std::vector<Port>& ports, const std::string& name) {
+  const auto it = std::find_if(ports.begin(), ports.end(), [&](const Port& p) { return p.name == name; });
+  return it == ports.end() ? nullptr : &*it;
+}
+
+Status check(const Port& port, const InputView& given) {
+  if (given.dtype != port.dtype || given.shape != port.shape)
+    return bad_input("the model takes " + port_text(port) + ", not " + name_of(given.dtype) + " " +
+                         shape_text(given.shape),
+                     port.name);
+  if (given.bytes != bytes_of(port))
+    return bad_input("the model takes " + port_text(port) + " in " + std::to_string(bytes_of(port)) + " bytes, not " +
+                         std::to_string(given.bytes),
+                     port.name);
+  return ok();
+}
+
+}  // namespace
+
+int64_t bytes_of(const Port& port) {
+  int64_t bytes = size_of(port.dtype);
+  for (int64_t d : port.shape) bytes *= d;
+  return bytes;
+}
+
+void Turns::take() {
+  std::unique_lock lock(mutex_);
+  const uint64_t mine = next_++;
+  changed_.wait(lock, [&] { return now_ == mine; });
+}
+
+void Turns::give() {
+  const std::lock_guard lock(mutex_);
+  ++now_;
+  changed_.notify_all();
+}
+
+Result<std::unique_ptr<NativeSession>> NativeSession::open(const std::string& path, const SessionOptions& options) {
+  const Clock::time_point start = Clock::now();
+  if (options.threads < 0 || options.threads > 256)
+    return Error{ErrorCode::bad_option, "threads must be 1 to 256, or 0 for one per core", ""};
+  std::unique_ptr<NativeSession> s(new NativeSession);
+  KILN_ASSIGN(s->options_.target, target_by_name(options.isa));
+  s->options_.threads = options.threads ? options.threads : host_threads();
+  s->options_.device = host_device(s->options_.threads);
+  s->options_.dims = options.dims;
+
+  KILN_ASSIGN(const ModelFile file, ModelFile::open(path));
+  KILN_ASSIGN(Graph graph, file.graph());
+  std::future<Status> verified;  // beside everything that follows
+  if (options.verify_checksums)
+    verified = std::async(std::launch::async, [&file, segments = graph.segments] { return file.verify(segments); });
+  KILN_ASSIGN(s->planned_, plan_model(std::move(graph), s->options_));
+  s->timings_.plan_ms = since_ms(start);
+
+  const Clock::time_point tuning = Clock::now();
+  std::vector<Choice> choices;
+  KILN_TRY(s->choose(options, choices));
+  s->timings_.tune_ms = since_ms(tuning);
+
+  const Clock::time_point emission = Clock::now();
+  KILN_ASSIGN(s->compiled_, lay_out_model(s->planned_, choices, s->options_));
+  KILN_ASSIGN(s->code_, load_executable(s->options_.target,
+                                        [&](Emitter& e) { return emit_program(e, s->compiled_.program); }));
+  s->timings_.emit_ms = since_ms(emission);
+
+  const Clock::time_point loading = Clock::now();
+  KILN_ASSIGN(s->memory_, NativeMemory::allocate(s->compiled_.memory.total_bytes));
+  KILN_TRY(s->load_weights(file));
+  if (verified.valid()) KILN_TRY(verified.get());
+  s->timings_.weights_ms = since_ms(loading);
+  s->team_ = std::make_unique<NativeTeam>(*s->code_, s->memory_.base(), s->compiled_.memory.control,
+                                          s->options_.threads);
+  s->timings_.total_ms = since_ms(start);
+  return s;
+}
+
+Status NativeSession::choose(const SessionOptions& options, std::vector<Choice>& choices) {
+  Chooser chooser(planned_, options_.target, options_.device);
+  const auto store = options.device_wisdom ? WisdomFile::of_device(options_.device) : std::nullopt;
+  if (store) {
+    const auto known = store->load();
+    if (known) chooser.add(*known);
+    if (!known && known.error().code == ErrorCode::bad_wisdom)
+      notes_.push_back(store->path() + " was not used: " + known.error().message);
+  }
+  for (const Wisdom& wisdom : options.wisdom) chooser.add(wisdom);
+  if (options.tuning_ms > 0) KILN_TRY(tune(chooser, options_.target, options.tuning_ms, options.on_tune));
+  choices = chooser.choices();
+  learned_ = chooser.learned();
+  if (store && learned_.size() > 0) {
+    const Status saved = store->merge(learned_);
+    if (!saved) notes_.push_back("wisdom was not saved: " + saved.error().message);
+  }
+  return ok();
+}
+
+char* NativeSession::at(const Operand& operand) const {
+  return memory_.at(compiled_.memory.address(planned_.plan, operand));
+}
+
+/// As js-sdk/src/host/session.ts: constants, phases that wait for no weight, then each weight and the phase it starts.
+Status NativeSession::load_weights(const ModelFile& file) {
+  const Plan& plan = planned_.plan;
+  const auto init = [&](int64_t phase) { return code_->call(Entry::init, {memory_.base(), phase}); };
+  for (const Plan::Inline& c : plan.constants)
+    if (!c.bytes.empty()) std::memcpy(at(c.dst), c.bytes.data(), c.bytes.size());
+  std::set<int64_t> started;
+  for (const Transfer& t : plan.transfers) started.insert(t.phase);
+  for (int64_t phase = 0; phase < static_cast<int64_t>(plan.init.size()); ++phase)
+    if (!started.count(phase)) KILN_TRY(init(phase));
+  for (const Transfer& t : plan.transfers) {
+    KILN_TRY(file.read_weights(t.file_offset, at(t.dst), t.size));
+    if (t.phase >= 0) KILN_TRY(init(t.phase));
+  }
+  return ok();
+}
+
+Status NativeSession::write_inputs(const std::vector<InputView>& given) {
+  std::set<std::string> seen;
+  for (const InputView& view : given) {
+    const Port* port = find(inputs(), view.name);
+    if (!port) return bad_input("the model has no input '" + view.name + "'; it takes " + names(inputs()), view.name);
+    if (!seen.insert(view.name).second) return bad_input("an input is given twice", view.name);
+    KILN_TRY(check(*port, view));
+  }
+  for (const Port& port : inputs())
+    if (!seen.count(port.name)) return bad_input("the input " + port_text(port) + " is missing", port.name);
+  for (const InputView& view : given)
+    if (view.bytes) std::memcpy(at(find(inputs(), view.name)->at), view.data, static_cast<size_t>(view.bytes));
+  return ok();
+}
+
+Result<std::vector<const Port*>> NativeSession::match_outputs(const std::vector<OutputView>& wanted) const {
+  std::vector<const Port*> ports;
+  for (const OutputView& view : wanted) {
+    ports.push_back(find(outputs(), view.name));
+    if (!ports.back())
+      return bad_input("the model has no output '" + view.name + "'; it gives " + names(outputs()), view.name);
+    if (view.bytes != bytes_of(*ports.back()))
+      return bad_input("the output " + port_text(*ports.back()) + " takes " + std::to_string(bytes_of(*ports.back())) +
+                           " bytes, not " + std::to_string(view.bytes),
+                       view.name);
+  }
+  return ports;
+}
+
+Status NativeSession::run_steps(int64_t first, int64_t last) {
+  KILN_ASSIGN(const int32_t status, team_->run(first, last));
+  switch (status) {
+    case kStatusOk:
+      return ok();
+    case kStatusAborted:
+      return Error{ErrorCode::aborted, "the run was cancelled", ""};
+    case kStatusBadIndex:
+      return Error{ErrorCode::bad_input, "an input holds an index (a token id, a position) that is outside its table",
+                   ""};
+    default:
+      return Error{ErrorCode::internal, "the run ended with the unknown status " + std::to_string(status), ""};
+  }
+}
+
+/// One caller at a time; only inside can cancel() reach it.
+template <class Work>
+auto NativeSession::exclusively(const Work& work) {
+  turns_.take();
+  {
+    const std::lock_guard lock(running_mutex_);
+    team_->clear_cancel();
+    running_ = true;
+  }
+  auto result = work();
+  {
+    const std::lock_guard lock(running_mutex_);
+    running_ = false;
+  }
+  turns_.give();
+  return result;
+}
+
+Status NativeSession::run(const std::vector<InputView>& given, const std::vector<OutputView>& wanted) {
+  KILN_ASSIGN(const std::vector<const Port*> ports, match_outputs(wanted));
+  return exclusively([&]() -> Status {
+    KILN_TRY(write_inputs(given));
+    KILN_TRY(run_steps(0, static_cast<int64_t>(planned_.plan.steps.size())));
+    for (size_t i = 0; i < wanted.size(); ++i)
+      if (wanted[i].bytes) std::memcpy(wanted[i].data, at(ports[i]->at), static_cast<size_t>(wanted[i].bytes));
+    return ok();
+  });
+}
+
+Result<std::vector<double>> NativeSession::profile(const std::vector<InputView>& given, int passes) {
+  using Times = std::vector<double>;
+  return exclusively([&]() -> Result<Times> {
+    KILN_TRY(write_inputs(given));
+    const auto steps = static_cast<int64_t>(planned_.plan.steps.size());
+    KILN_TRY(run_steps(0, steps));
+    Times best(static_cast<size_t>(steps), std::numeric_limits<double>::infinity());
+    double empty = std::numeric_limits<double>::infinity();
+    const auto time = [&](int64_t first, int64_t last, double& least) -> Status {
+      const Clock::time_point start = Clock::now();
+      KILN_TRY(run_steps(first, last));
+      least = std::min(least, since_ms(start));
+      return ok();
+    };
+    for (int pass = 0; pass < passes; ++pass) {
+      KILN_TRY(time(0, 0, empty));
+      for (int64_t step = 0; step < steps; ++step) KILN_TRY(time(step, step + 1, best[static_cast<size_t>(step)]));
+    }
+    for (double& ms : best) ms = std::max(ms - empty, 0.0);
+    return best;
+  });
+}
+
+void NativeSession::cancel() {
+  const std::lock_guard lock(running_mutex_);
+  if (running_) team_->cancel();
+}
+
+}  // namespace kiln

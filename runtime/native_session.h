@@ -1,0 +1,112 @@
+// One loaded model in this process: compiled for this CPU, its weights in memory, ready to run on a team of threads.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "runtime/native_device.h"
+#include "runtime/native_file.h"
+#include "runtime/native_memory.h"
+#include "runtime/native_team.h"
+#include "runtime/native_tune.h"
+
+namespace kiln {
+
+struct SessionOptions {
+  std::string isa = "host";  ///< see target_by_name()
+  int threads = 0;           ///< with the caller's; 0: as many as this process has cores
+  std::map<std::string, int64_t> dims;
+  double tuning_ms = 0;         ///< budget for measuring what no wisdom tells
+  std::vector<Wisdom> wisdom;   ///< given ones
+  bool device_wisdom = true;    ///< also read this device's wisdom file, and add to it what was measured
+  bool verify_checksums = true; ///< compare the weights with their SHA-256
+  std::function<void(const TuneProgress&)> on_tune;
+};
+
+struct InputView {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<int64_t> shape;
+  const void* data = nullptr;  ///< contiguous, row-major
+  int64_t bytes = 0;
+};
+struct OutputView {
+  std::string name;
+  void* data = nullptr;
+  int64_t bytes = 0;  ///< exactly the port's
+};
+int64_t bytes_of(const Port& port);
+
+struct SessionTimings {
+  double plan_ms = 0, tune_ms = 0, emit_ms = 0, weights_ms = 0, total_ms = 0;
+};
+
+/// Callers in the order in which they came.
+class Turns {
+ public:
+  void take();
+  void give();
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  uint64_t next_ = 0, now_ = 0;
+};
+
+class NativeSession {
+ public:
+  static Result<std::unique_ptr<NativeSession>> open(const std::string& path, const SessionOptions& options = {});
+
+  const std::vector<Port>& inputs() const { return planned_.plan.inputs; }
+  const std::vector<Port>& outputs() const { return planned_.plan.outputs; }
+
+  /// Runs once. Every input must be given; outputs that are not asked for are not copied. Calls from several threads
+  /// take turns, in the order in which they came. Errors: bad_input (names, types, sizes, an index outside its table),
+  /// aborted.
+  Status run(const std::vector<InputView>& inputs, const std::vector<OutputView>& outputs);
+  /// Ends the run (or profile) that is under way, from any thread; it returns `aborted`. Without one it does nothing.
+  void cancel();
+  /// The least milliseconds of each step over `passes` whole passes, each step timed between its neighbours, as in a
+  /// run, less what an empty step takes.
+  Result<std::vector<double>> profile(const std::vector<InputView>& inputs, int passes);
+
+  const CompileOptions& options() const { return options_; }
+  const Planned& planned() const { return planned_; }
+  const Compiled& compiled() const { return compiled_; }
+  const Module& module() const { return code_->module(); }
+  const SessionTimings& timings() const { return timings_; }
+  /// What was measured at this load.
+  const Wisdom& learned() const { return learned_; }
+  /// What did not work and does not matter to the answer: wisdom that could not be read or saved.
+  const std::vector<std::string>& notes() const { return notes_; }
+
+ private:
+  NativeSession() = default;
+  Status choose(const SessionOptions& options, std::vector<Choice>& choices);
+  Status load_weights(const ModelFile& file);
+  Status write_inputs(const std::vector<InputView>& inputs);
+  Result<std::vector<const Port*>> match_outputs(const std::vector<OutputView>& outputs) const;
+  Status run_steps(int64_t first, int64_t last);
+  template <class Work>
+  auto exclusively(const Work& work);
+  char* at(const Operand& operand) const;
+
+  CompileOptions options_;
+  Planned planned_;
+  Compiled compiled_;
+  std::unique_ptr<NativeExecutable> code_;
+  NativeMemory memory_;
+  SessionTimings timings_;
+  Wisdom learned_;
+  std::vector<std::string> notes_;
+  Turns turns_;
+  std::mutex running_mutex_;
+  bool running_ = false;
+  std::unique_ptr<NativeTeam> team_;  // last: its threads end before what they use
+};
+
+}  // namespace kiln

@@ -1,0 +1,102 @@
+#include "runtime/native_team.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include "jit/program.h"
+
+namespace kiln {
+namespace {
+
+// The host's words of the control block, as in js-sdk/src/shared/memory.ts: start generation, first and last step; how
+// many threads have left the run.
+constexpr int64_t kGeneration = kControlHost, kFirst = kControlHost + 4, kLast = kControlHost + 8,
+                  kFinished = kControlHost + 64;
+/// Rounds of looking at a word before sleeping on it: some 20 µs, what waking up from sleep costs.
+constexpr int kSpins = 1000;
+
+using Word = std::atomic<int32_t>;
+static_assert(sizeof(Word) == 4 && Word::is_always_lock_free, "a control word is a plain 32-bit word");
+
+void sleep_on(Word& word, int32_t expected) {
+  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, nullptr, nullptr, 0);
+}
+void wake(Word& word) { syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0); }
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// Returns when the word is no longer `old`, with what it is.
+int32_t await_change(Word& word, int32_t old) {
+  for (int spin = 0; spin < kSpins; ++spin) {
+    const int32_t now = word.load();
+    if (now != old) return now;
+    relax();
+  }
+  for (;;) {
+    const int32_t now = word.load();
+    if (now != old) return now;
+    sleep_on(word, old);
+  }
+}
+
+}  // namespace
+
+NativeTeam::NativeTeam(const NativeExecutable& executable, int64_t base, int64_t control, int threads)
+    : executable_(executable), base_(base), control_(control), threads_(threads) {
+  for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { serve(thread); });
+}
+
+NativeTeam::~NativeTeam() {
+  ending_ = true;
+  word(kGeneration).fetch_add(1);
+  wake(word(kGeneration));
+  for (std::thread& worker : workers_) worker.join();
+}
+
+Word& NativeTeam::word(int64_t offset) const {
+  return *reinterpret_cast<Word*>(static_cast<intptr_t>(base_ + control_ + offset));
+}
+
+Status NativeTeam::take_part(int thread, int64_t first, int64_t last) const {
+  return executable_.call(Entry::run, {base_, thread, threads_, first, last});
+}
+
+void NativeTeam::serve(int thread) {
+  for (int32_t generation = 0;;) {
+    generation = await_change(word(kGeneration), generation);
+    if (ending_) return;
+    if (!take_part(thread, word(kFirst).load(), word(kLast).load())) failed_ = true;
+    word(kFinished).fetch_add(1);
+    wake(word(kFinished));
+  }
+}
+
+Result<int32_t> NativeTeam::run(int64_t first, int64_t last) {
+  word(kControlStatus).store(kStatusOk);
+  const int32_t others = threads_ - 1;
+  if (others > 0) {
+    word(kFinished).store(0);
+    word(kFirst).store(static_cast<int32_t>(first));
+    word(kLast).store(static_cast<int32_t>(last));
+    word(kGeneration).fetch_add(1);
+    wake(word(kGeneration));
+  }
+  KILN_TRY(take_part(0, first, last));
+  for (int32_t done = word(kFinished).load(); done < others;) done = await_change(word(kFinished), done);
+  if (failed_) return Error{ErrorCode::internal, "a thread failed inside the model", ""};
+  return word(kControlStatus).load();
+}
+
+void NativeTeam::cancel() { word(kControlCancel).store(1); }
+void NativeTeam::clear_cancel() { word(kControlCancel).store(0); }
+
+}  // namespace kiln

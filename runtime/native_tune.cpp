@@ -1,0 +1,123 @@
+#include "runtime/native_tune.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+
+#include "runtime/native_executable.h"
+#include "runtime/native_memory.h"
+
+namespace kiln {
+namespace {
+
+constexpr int kBatch = 8, kSamples = 10;
+constexpr double kWarmUpMs = 0.2;
+
+/// Milliseconds of `repeats` calls.
+template <class Run>
+double time_ms(const Run& run, int64_t repeats) {
+  const Clock::time_point start = Clock::now();
+  run(repeats);
+  return since_ms(start);
+}
+
+/// Warms up, and returns how many calls make a sample of `sample_ms`.
+template <class Run>
+int64_t calls_per_sample(const Run& run, double sample_ms) {
+  for (int64_t count = 1;; count *= 4) {
+    const double took = time_ms(run, count);
+    if (took >= std::min(kWarmUpMs, sample_ms / 4))
+      return std::max<int64_t>(1, std::llround(static_cast<double>(count) * sample_ms / took));
+  }
+}
+
+/// The least nanoseconds per call of each candidate. Stops at `deadline_ms` with what it has: at least one sample each.
+std::vector<double> measure(const std::function<void(size_t index, int64_t repeats)>& bench, size_t count,
+                            double sample_ms, const std::function<bool()>& late) {
+  std::vector<int64_t> repeats;
+  for (size_t i = 0; i < count; ++i)
+    repeats.push_back(calls_per_sample([&](int64_t n) { bench(i, n); }, sample_ms));
+  std::vector<double> best(count, std::numeric_limits<double>::infinity());
+  for (int sample = 0; sample < kSamples && (sample == 0 || !late()); ++sample)
+    for (size_t i = 0; i < count; ++i)
+      best[i] = std::min(best[i], time_ms([&](int64_t n) { bench(i, n); }, repeats[i]) * 1e6 /
+                                      static_cast<double>(repeats[i]));
+  return best;
+}
+
+/// Operands of ordinary size: zeros are quick to multiply on no machine, but denormals are slow.
+void fill(const NativeMemory& memory) {
+  auto* at = reinterpret_cast<float*>(memory.at(0));
+  for (int64_t i = 0; i < memory.bytes() / 4; ++i) at[i] = static_cast<float>(i % 64) * 0.015625f;
+}
+
+}  // namespace
+
+Status tune(Chooser& chooser, const Target& target, double budget_ms,
+            const std::function<void(const TuneProgress&)>& progress) {
+  const Clock::time_point start = Clock::now();
+  const auto late = [&] { return since_ms(start) >= budget_ms; };
+  const double sample_ms = std::min(1.0, budget_ms / 400);
+  NativeMemory memory;
+  TuneProgress now{0, budget_ms, 0};
+  while (!late()) {
+    const std::vector<Search::Candidate>& batch = chooser.next_batch(kBatch);
+    if (batch.empty()) break;
+    const BenchProgram bench = make_bench_program(chooser.searched(), batch);
+    KILN_ASSIGN(const auto code, load_executable(target, [&](Emitter& e) { return emit_bench(e, bench); }));
+    if (memory.bytes() < bench.bytes) {
+      KILN_ASSIGN(memory, NativeMemory::allocate(bench.bytes));
+      fill(memory);
+    }
+    Status failure = ok();
+    const auto run = [&](size_t index, int64_t repeats) {
+      const Status done = code->call(Entry::bench, {memory.base(), static_cast<int64_t>(index), repeats});
+      if (!done) failure = done;
+    };
+    const std::vector<double> best = measure(run, batch.size(), sample_ms, late);
+    KILN_TRY(failure);
+    for (size_t i = 0; i < best.size(); ++i) chooser.report(i, best[i]);
+    now.elapsed_ms = since_ms(start);
+    now.measured += static_cast<int>(best.size());
+    if (progress) progress(now);
+  }
+  return ok();
+}
+
+Result<double> measure_peak(const Target& target) {
+  constexpr int kChains = 12, kRounds = 64;  // more than latency × rate of any target, fewer than its registers
+  const auto emit = [](Emitter& e) -> Status {
+    e.begin_function("peak", 2, true);
+    const Int i = e.integer();
+    const Vec a = e.vec(), b = e.vec();
+    e.splat(a, 0.5f);
+    e.splat(b, 0.25f);
+    std::vector<Vec> sums;
+    for (int c = 0; c < kChains; ++c) {
+      sums.push_back(e.vec());
+      e.splat(sums.back(), 1.0f);
+    }
+    e.for_range(i, 0, e.param(1), 1, [&] {
+      for (int round = 0; round < kRounds / kChains; ++round)
+        for (Vec sum : sums) e.madd(sum, a, b, sum);
+    });
+    for (int c = 1; c < kChains; ++c) e.op(VecBinary::add, sums[0], sums[0], sums[static_cast<size_t>(c)]);
+    e.store({e.param(0), 0}, sums[0]);
+    e.end_function();
+    return ok();
+  };
+  KILN_ASSIGN(const auto code, load_executable(target, emit));
+  alignas(64) std::array<float, 16> sink{};
+  const auto run = [&](int64_t repeats) {
+    (void)code->call(Entry::peak, {static_cast<int64_t>(reinterpret_cast<intptr_t>(sink.data())), repeats});
+  };
+  const int64_t repeats = calls_per_sample(run, 2);
+  double best = std::numeric_limits<double>::infinity();
+  for (int sample = 0; sample < 2 * kSamples; ++sample) best = std::min(best, time_ms(run, repeats));
+  const double flops = 2.0 * target.width * (kRounds / kChains * kChains) * static_cast<double>(repeats);
+  return flops / best / 1e6;
+}
+
+}  // namespace kiln
