@@ -52,7 +52,10 @@ Result<std::vector<InputView>> input_views(const kiln_input* inputs, size_t coun
       return Error{ErrorCode::bad_input, "an input has no name, no shape or no data", "input " + std::to_string(i)};
     if (in.dtype < KILN_FLOAT32 || in.dtype > KILN_BOOL)
       return Error{ErrorCode::bad_input, "an input is of no known type", in.name};
-    views.push_back({in.name, static_cast<DType>(in.dtype), {in.shape, in.shape + in.rank}, in.data,
+    views.push_back({in.name,
+                     static_cast<DType>(in.dtype),
+                     {in.shape, in.shape + in.rank},
+                     in.data,
                      static_cast<int64_t>(in.bytes)});
   }
   return views;
@@ -104,8 +107,8 @@ int kiln_model_open(const char* path, const kiln_options* options, kiln_model** 
   if (!session) return fail(session.error());
   auto opened = std::make_unique<kiln_model>();
   opened->session = std::move(*session);
-  for (const int spec : opened->session->planned().step_spec)
-    opened->schedules.push_back(to_string(opened->session->compiled().choices[static_cast<size_t>(spec)].schedule));
+  for (size_t step = 0; step < opened->session->planned().plan.steps.size(); ++step)
+    opened->schedules.push_back(to_string(opened->session->choice_of(step).schedule));
   *model = opened.release();
   return KILN_OK;
 }
@@ -133,6 +136,14 @@ int kiln_model_run(kiln_model* model, const kiln_input* inputs, size_t num_input
 
 void kiln_model_cancel(kiln_model* model) {
   if (model) model->session->cancel();
+}
+
+int kiln_model_memory(const kiln_model* model, kiln_memory* memory) {
+  if (!model || !memory) return fail("model or memory is null");
+  const MemoryMap& m = model->session->memory();
+  *memory = {static_cast<size_t>(m.arena - m.weights), static_cast<size_t>(m.scratch - m.arena),
+             static_cast<size_t>(m.total_bytes - m.scratch), static_cast<size_t>(m.total_bytes)};
+  return KILN_OK;
 }
 
 size_t kiln_model_num_steps(const kiln_model* model) { return model ? model->schedules.size() : 0; }

@@ -108,6 +108,12 @@ int kiln_model_run(kiln_model* model, const kiln_input* inputs, size_t num_input
 /* From any thread: ends the run that is under way, which returns KILN_ABORTED. Without one it does nothing. */
 void kiln_model_cancel(kiln_model* model);
 
+/* Bytes of one block of memory that holds everything a model uses while it runs. */
+typedef struct kiln_memory {
+  size_t weights, arena, scratch, total;
+} kiln_memory;
+int kiln_model_memory(const kiln_model* model, kiln_memory* memory);
+
 /* One step of the compiled model. */
 typedef struct kiln_step {
   const char* label;

@@ -20,10 +20,10 @@ struct SessionOptions {
   std::string isa = "host";  ///< see target_by_name()
   int threads = 0;           ///< with the caller's; 0: as many as this process has cores
   std::map<std::string, int64_t> dims;
-  double tuning_ms = 0;         ///< budget for measuring what no wisdom tells
-  std::vector<Wisdom> wisdom;   ///< given ones
-  bool device_wisdom = true;    ///< also read this device's wisdom file, and add to it what was measured
-  bool verify_checksums = true; ///< compare the weights with their SHA-256
+  double tuning_ms = 0;          ///< budget for measuring what no wisdom tells
+  std::vector<Wisdom> wisdom;    ///< given ones
+  bool device_wisdom = true;     ///< also read this device's wisdom file, and add to it what was measured
+  bool verify_checksums = true;  ///< compare the weights with their SHA-256
   std::function<void(const TuneProgress&)> on_tune;
 };
 
@@ -76,7 +76,11 @@ class NativeSession {
 
   const CompileOptions& options() const { return options_; }
   const Planned& planned() const { return planned_; }
-  const Compiled& compiled() const { return compiled_; }
+  const MemoryMap& memory() const { return compiled_.memory; }
+  /// What was chosen for a step, and by whom.
+  const Choice& choice_of(size_t step) const {
+    return compiled_.choices[static_cast<size_t>(planned_.step_spec[step])];
+  }
   const Module& module() const { return code_->module(); }
   const SessionTimings& timings() const { return timings_; }
   /// What was measured at this load.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,10 @@ class ZooModel:
     output_names: tuple[str, ...]
     description: str
     write_extras: Callable[[Path], None] = lambda directory: None  # held-out data, a tokenizer, …
+
+    def __iter__(self) -> Iterator[object]:
+        """As `model, inputs = build()`: what `python -m wasmkiln verify FILE zoo.digits:build` takes."""
+        return iter((self.module, tuple(self.inputs.values())))
 
     def run(self) -> dict[str, Tensor]:
         """The outputs of PyTorch eager for the example inputs, by name."""

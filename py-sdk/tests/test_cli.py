@@ -65,3 +65,15 @@ def test_verify_compares_every_output(folder: Path, offset: object, code: int) -
     done = call(folder, "verify", "m.kiln", "tiny:make", "--kiln", str(fake))
     assert "relu" in done.stdout, done.stderr
     assert done.returncode == code, done.stderr
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(("tolerance", "code"), [("1e-4", 0), ("1e-12", 1)])
+def test_verify_runs_the_native_command(tolerance: str, code: int) -> None:
+    """The real thing, on the model that ./dev test exported with the command that it built."""
+    model = ROOT / "build/deps/models/digits/model.kiln"
+    done = call(ROOT, "verify", str(model), "zoo.digits:build", "--tolerance", tolerance)
+    assert "logits" in done.stdout, done.stderr
+    assert done.returncode == code, done.stderr

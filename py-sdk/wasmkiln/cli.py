@@ -85,11 +85,13 @@ def inspect(path: Path) -> None:
 
 
 def find_kiln(given: str | None) -> str:
-    """The native runtime's command."""
-    found = given or os.environ.get("KILN") or shutil.which("kiln")
+    """The native runtime's command: as given, else $KILN, else what `./dev build` made here, else on PATH."""
+    built = Path(__file__).resolve().parents[2] / "build/native/kiln"
+    found = given or os.environ.get("KILN") or (str(built) if built.exists() else shutil.which("kiln"))
     if not found or not shutil.which(found):
         raise CliError(
-            "verify runs the native `kiln` command, which was not found: pass --kiln PATH, or put it on PATH"
+            "verify runs the native `kiln` command, which was not found: build it by `./dev build`, pass --kiln PATH, "
+            "or put it on PATH"
         )
     return found
 
@@ -143,7 +145,7 @@ def main() -> None:
     one = commands.add_parser("verify", help="compare a .kiln file, run natively, with PyTorch")
     one.add_argument("path", type=Path)
     one.add_argument("source", **source)
-    one.add_argument("--kiln", help="the native command (default: $KILN, then PATH)")
+    one.add_argument("--kiln", help="the native command (default: $KILN, the one in build/native, PATH)")
     one.add_argument(
         "--tolerance", type=float, default=1e-4, help="of the output's largest magnitude (default %(default)s)"
     )

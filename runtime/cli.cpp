@@ -1,0 +1,26 @@
+// The `kiln` command: one subcommand a file, in runtime/cli.
+#include <cstdio>
+
+#include "runtime/cli/commands.h"
+
+int main(int argc, char** argv) {
+  using namespace kiln;
+  CLI::App app("wasmkiln: runs PyTorch models by compiling them for the machine they are on", "kiln");
+  app.require_subcommand(1);
+  cli::Work work;
+  cli::add_inspect(app, work);
+  cli::add_run(app, work);
+  cli::add_bench(app, work);
+  cli::add_profile(app, work);
+  cli::add_dump(app, work);
+  cli::add_ops(app, work);
+  cli::add_tune(app, work);
+  cli::add_wisdom(app, work);
+  CLI11_PARSE(app, argc, argv);
+  const Status done = work();
+  if (done) return 0;
+  const Error& e = done.error();
+  std::fprintf(stderr, "kiln: %s: %s%s\n", error_code_name(e.code), e.message.c_str(),
+               e.where.empty() ? "" : (" [" + e.where + "]").c_str());
+  return 1;
+}

@@ -1,0 +1,141 @@
+#include "runtime/cli/flags.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <set>
+
+namespace kiln::cli {
+namespace {
+
+Error bad_option(std::string message) { return {ErrorCode::bad_option, std::move(message), ""}; }
+
+/// "name=value"
+Result<std::pair<std::string, std::string>> split(const std::string& text, const char* what) {
+  const size_t equals = text.find('=');
+  if (equals == 0 || equals == std::string::npos) return bad_option("'" + text + "' is not of the form " + what);
+  return std::pair(text.substr(0, equals), text.substr(equals + 1));
+}
+
+std::vector<char> invent(const Port& port) {
+  std::vector<char> bytes(static_cast<size_t>(bytes_of(port)));
+  if (port.dtype != DType::f32) return bytes;
+  std::minstd_rand random(1);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  auto* at = reinterpret_cast<float*>(bytes.data());
+  for (size_t i = 0; i < bytes.size() / 4; ++i) at[i] = uniform(random);
+  return bytes;
+}
+
+Result<Inputs> gather(const std::vector<Port>& ports, const DataFlags& flags, bool invent_missing) {
+  std::map<std::string, std::string> files;
+  for (const std::string& text : flags.inputs) {
+    KILN_ASSIGN(const auto pair, split(text, "--input name=file"));
+    if (!files.insert(pair).second) return bad_option("the input '" + pair.first + "' is given twice");
+  }
+  Inputs in;
+  std::vector<const Port*> taken;
+  for (const Port& port : ports) {
+    const auto file = files.find(port.name);
+    if (file == files.end() && !invent_missing) continue;  // the session names what is missing
+    taken.push_back(&port);
+    if (file == files.end()) {
+      in.bytes.push_back(invent(port));
+      continue;
+    }
+    KILN_ASSIGN(const std::string text, read_text(file->second));
+    in.bytes.emplace_back(text.begin(), text.end());
+    files.erase(file);
+  }
+  if (!files.empty())
+    return Error{ErrorCode::bad_input, "the model has no input '" + files.begin()->first + "'; kiln inspect lists them",
+                 ""};
+  for (size_t i = 0; i < taken.size(); ++i)
+    in.views.push_back({taken[i]->name, taken[i]->dtype, taken[i]->shape, in.bytes[i].data(),
+                        static_cast<int64_t>(in.bytes[i].size())});
+  return in;
+}
+
+}  // namespace
+
+void describe(CLI::App& command, ModelFlags& flags) {
+  command.add_option("model", flags.path, "a .kiln file")->required();
+  command.add_option("--isa", flags.isa, "host (the best of this CPU), avx2, avx512, neon, reference")
+      ->capture_default_str();
+  command.add_option("--threads", flags.threads, "0: as many as this process has cores")->capture_default_str();
+  command.add_option("--tune-ms", flags.tuning_ms, "how long to measure kernels that no wisdom knows")
+      ->capture_default_str();
+  command.add_option("--dim", flags.dims, "name=size of a symbolic dim");
+  command.add_option("--wisdom", flags.wisdom, "files to read besides this device's own");
+  command.add_flag("--no-device-wisdom", flags.no_device_wisdom, "neither read nor keep this device's wisdom");
+  command.add_flag("--no-verify", flags.no_verify, "do not compare weights with their checksums");
+}
+
+Result<std::map<std::string, int64_t>> parse_dims(const std::vector<std::string>& dims) {
+  std::map<std::string, int64_t> out;
+  for (const std::string& text : dims) {
+    KILN_ASSIGN(const auto pair, split(text, "--dim name=size"));
+    char* end = nullptr;
+    const long long size = std::strtoll(pair.second.c_str(), &end, 10);
+    if (pair.second.empty() || *end || size < 1) return bad_option("the dim " + pair.first + " needs a size from 1 up");
+    out[pair.first] = size;
+  }
+  return out;
+}
+
+Result<std::unique_ptr<NativeSession>> open(const ModelFlags& flags) {
+  SessionOptions options;
+  options.isa = flags.isa;
+  options.threads = flags.threads;
+  options.tuning_ms = flags.tuning_ms;
+  options.device_wisdom = !flags.no_device_wisdom;
+  options.verify_checksums = !flags.no_verify;
+  KILN_ASSIGN(options.dims, parse_dims(flags.dims));
+  for (const std::string& path : flags.wisdom) {
+    KILN_ASSIGN(Wisdom wisdom, WisdomFile(path).load());
+    options.wisdom.push_back(std::move(wisdom));
+  }
+  auto session = NativeSession::open(flags.path, options);
+  if (session)
+    for (const std::string& note : (*session)->notes()) std::fprintf(stderr, "kiln: %s\n", note.c_str());
+  return session;
+}
+
+void describe(CLI::App& command, DataFlags& flags) {
+  command.add_option("--input", flags.inputs, "name=file: raw little-endian elements, row-major");
+  command.add_option("--output-dir", flags.output_dir, "where to write <output>.bin");
+}
+
+Result<Inputs> read_inputs(const std::vector<Port>& ports, const DataFlags& flags) {
+  return gather(ports, flags, false);
+}
+Result<Inputs> read_or_invent_inputs(const std::vector<Port>& ports, const DataFlags& flags) {
+  return gather(ports, flags, true);
+}
+
+Outputs room_for(const std::vector<Port>& ports) {
+  Outputs out;
+  for (const Port& port : ports) out.bytes.emplace_back(static_cast<size_t>(bytes_of(port)));
+  for (size_t i = 0; i < ports.size(); ++i)
+    out.views.push_back({ports[i].name, out.bytes[i].data(), bytes_of(ports[i])});
+  return out;
+}
+
+Status write(const Outputs& outputs, const DataFlags& flags) {
+  if (flags.output_dir.empty()) return ok();
+  const std::filesystem::path folder(flags.output_dir);
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  for (size_t i = 0; i < outputs.views.size(); ++i) {
+    const std::filesystem::path path = folder / (outputs.views[i].name + ".bin");
+    std::ofstream file(path, std::ios::binary);
+    file.write(outputs.bytes[i].data(), static_cast<std::streamsize>(outputs.bytes[i].size()));
+    file.flush();
+    if (!file) return bad_option(path.string() + " cannot be written");
+  }
+  return ok();
+}
+
+}  // namespace kiln::cli

@@ -1,0 +1,26 @@
+// Numbers and tables for people.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "runtime/native_session.h"
+
+namespace kiln::cli {
+
+/// printf's %.*f
+std::string fixed(double value, int digits);
+/// "float32 1x3x224x224"
+std::string type_text(const Port& port);
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header) : rows_{std::move(header)} {}
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  /// Columns padded to their widest cell; those that start with a digit in every row but the first align right.
+  void print() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace kiln::cli
