@@ -30,6 +30,9 @@ Result<SessionOptions> session_options(const kiln_options& o) {
   SessionOptions out;
   out.threads = o.threads;
   if (o.isa) out.isa = o.isa;
+  if (o.precision != KILN_FAST && o.precision != KILN_EXACT)
+    return Error{ErrorCode::bad_option, "precision is neither KILN_FAST nor KILN_EXACT", ""};
+  out.precision = o.precision == KILN_EXACT ? Precision::exact : Precision::fast;
   out.tuning_ms = o.tuning_ms;
   out.device_wisdom = o.device_wisdom != 0;
   out.verify_checksums = o.verify_checksums != 0;
@@ -92,7 +95,7 @@ const char* kiln_status_name(int status) {
 }
 
 void kiln_options_init(kiln_options* options) {
-  if (options) *options = {0, "host", 0, nullptr, 1, 1, nullptr, 0};
+  if (options) *options = {0, "host", KILN_FAST, 0, nullptr, 1, 1, nullptr, 0};
 }
 
 int kiln_model_open(const char* path, const kiln_options* options, kiln_model** model) {

@@ -52,6 +52,11 @@ const char* kiln_last_error(void);
 /* "bad-input" for KILN_BAD_INPUT, and so on. */
 const char* kiln_status_name(int status);
 
+enum kiln_precision {
+  KILN_FAST = 0, /* algorithms that keep outputs within 1e-3 of their scale */
+  KILN_EXACT = 1 /* rounding alone, about 1e-6 of the scale */
+};
+
 /* A size for a symbolic dim of the model. */
 typedef struct kiln_dim {
   const char* name;
@@ -62,6 +67,7 @@ typedef struct kiln_dim {
 typedef struct kiln_options {
   int threads;          /* with the caller's; 0: one per core */
   const char* isa;      /* "host", "avx2", "avx512", "neon", "reference" */
+  int precision;        /* enum kiln_precision */
   double tuning_ms;     /* how long opening may measure kernels that no wisdom knows; 0: not at all */
   const char* wisdom;   /* path of a wisdom file to read, or NULL */
   int device_wisdom;    /* read and keep what was measured on this machine, in the user's cache directory */

@@ -3,6 +3,7 @@
 #include "jit/backends/native_code.h"
 #include "jit/backends/reference.h"
 #include "runtime/compile.h"
+#include "runtime/native_perf.h"
 
 namespace kiln {
 namespace {
@@ -30,6 +31,8 @@ class MachineCode final : public NativeExecutable {
     f(a[0], a[1], a[2], a[3], a[4]);  // arguments travel in registers: those beyond the last parameter go unread
     return ok();
   }
+
+  Status register_for_perf() const override { return perf_register(*code_); }
 
  private:
   using Function = void (*)(int64_t, int64_t, int64_t, int64_t, int64_t);
@@ -60,8 +63,7 @@ Result<std::unique_ptr<NativeExecutable>> load_executable(const Target& target, 
     return std::unique_ptr<NativeExecutable>(std::make_unique<Interpreted>(std::move(module), std::move(code)));
   }
   const std::unique_ptr<ModuleEmitter> emitter = make_emitter(target);
-  if (!emitter)
-    return Error{ErrorCode::bad_option, "this build has no code generator for " + to_string(target), ""};
+  if (!emitter) return Error{ErrorCode::bad_option, "this build has no code generator for " + to_string(target), ""};
   KILN_TRY(emit(*emitter));
   KILN_ASSIGN(Module module, emitter->finish());
   KILN_ASSIGN(auto code, NativeCode::load(module));

@@ -21,6 +21,8 @@ class NativeExecutable {
   virtual ~NativeExecutable() = default;
   /// Calls an entry with its first arguments; several threads may do so at once.
   virtual Status call(Entry entry, const std::array<int64_t, 5>& args) const = 0;
+  /// Tells Linux perf of the functions, where it was asked to (runtime/native_perf.h).
+  virtual Status register_for_perf() const { return ok(); }
   const Module& module() const { return module_; }
 
  protected:

@@ -21,7 +21,8 @@ Result<NativeMemory> NativeMemory::allocate(int64_t bytes) {
   if (whole != MAP_FAILED) m.data_ = static_cast<char*>(whole) + page;
   if (!m.data_ || mprotect(m.data_, static_cast<size_t>(m.bytes_), PROT_READ | PROT_WRITE) != 0)
     return Error{ErrorCode::out_of_memory,
-                 "the model needs " + std::to_string((bytes >> 20) + 1) + " MB in one piece and the system refuses", ""};
+                 "the model needs " + std::to_string((bytes >> 20) + 1) + " MB in one piece and the system refuses",
+                 ""};
 #ifdef MADV_HUGEPAGE
   madvise(m.data_, static_cast<size_t>(m.bytes_), MADV_HUGEPAGE);  // fewer misses of the TLB; a wish, not a need
 #endif

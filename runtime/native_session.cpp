@@ -32,9 +32,9 @@ const Port* find(const std::vector<Port>& ports, const std::string& name) {
 
 Status check(const Port& port, const InputView& given) {
   if (given.dtype != port.dtype || given.shape != port.shape)
-    return bad_input("the model takes " + port_text(port) + ", not " + name_of(given.dtype) + " " +
-                         shape_text(given.shape),
-                     port.name);
+    return bad_input(
+        "the model takes " + port_text(port) + ", not " + name_of(given.dtype) + " " + shape_text(given.shape),
+        port.name);
   if (given.bytes != bytes_of(port))
     return bad_input("the model takes " + port_text(port) + " in " + std::to_string(bytes_of(port)) + " bytes, not " +
                          std::to_string(given.bytes),
@@ -71,6 +71,7 @@ Result<std::unique_ptr<NativeSession>> NativeSession::open(const std::string& pa
   s->options_.threads = options.threads ? options.threads : host_threads();
   s->options_.device = host_device(s->options_.threads);
   s->options_.dims = options.dims;
+  s->options_.precision = options.precision;
 
   KILN_ASSIGN(const ModelFile file, ModelFile::open(path));
   KILN_ASSIGN(Graph graph, file.graph());
@@ -87,8 +88,9 @@ Result<std::unique_ptr<NativeSession>> NativeSession::open(const std::string& pa
 
   const Clock::time_point emission = Clock::now();
   KILN_ASSIGN(s->compiled_, lay_out_model(s->planned_, choices, s->options_));
-  KILN_ASSIGN(s->code_, load_executable(s->options_.target,
-                                        [&](Emitter& e) { return emit_program(e, s->compiled_.program); }));
+  KILN_ASSIGN(s->code_,
+              load_executable(s->options_.target, [&](Emitter& e) { return emit_program(e, s->compiled_.program); }));
+  KILN_TRY(s->code_->register_for_perf());
   s->timings_.emit_ms = since_ms(emission);
 
   const Clock::time_point loading = Clock::now();
@@ -96,8 +98,8 @@ Result<std::unique_ptr<NativeSession>> NativeSession::open(const std::string& pa
   KILN_TRY(s->load_weights(file));
   if (verified.valid()) KILN_TRY(verified.get());
   s->timings_.weights_ms = since_ms(loading);
-  s->team_ = std::make_unique<NativeTeam>(*s->code_, s->memory_.base(), s->compiled_.memory.control,
-                                          s->options_.threads);
+  s->team_ =
+      std::make_unique<NativeTeam>(*s->code_, s->memory_.base(), s->compiled_.memory.control, s->options_.threads);
   s->timings_.total_ms = since_ms(start);
   return s;
 }
@@ -122,9 +124,7 @@ Status NativeSession::choose(const SessionOptions& options, std::vector<Choice>&
   return ok();
 }
 
-char* NativeSession::at(const Operand& operand) const {
-  return memory_.at(compiled_.memory.address(planned_.plan, operand));
-}
+char* NativeSession::at(const Operand& operand) const { return memory_.at(compiled_.memory.address(operand)); }
 
 /// As js-sdk/src/host/session.ts: constants, phases that wait for no weight, then each weight and the phase it starts.
 Status NativeSession::load_weights(const ModelFile& file) {

@@ -37,13 +37,12 @@ int64_t calls_per_sample(const Run& run, double sample_ms) {
 std::vector<double> measure(const std::function<void(size_t index, int64_t repeats)>& bench, size_t count,
                             double sample_ms, const std::function<bool()>& late) {
   std::vector<int64_t> repeats;
-  for (size_t i = 0; i < count; ++i)
-    repeats.push_back(calls_per_sample([&](int64_t n) { bench(i, n); }, sample_ms));
+  for (size_t i = 0; i < count; ++i) repeats.push_back(calls_per_sample([&](int64_t n) { bench(i, n); }, sample_ms));
   std::vector<double> best(count, std::numeric_limits<double>::infinity());
   for (int sample = 0; sample < kSamples && (sample == 0 || !late()); ++sample)
     for (size_t i = 0; i < count; ++i)
-      best[i] = std::min(best[i], time_ms([&](int64_t n) { bench(i, n); }, repeats[i]) * 1e6 /
-                                      static_cast<double>(repeats[i]));
+      best[i] = std::min(best[i],
+                         time_ms([&](int64_t n) { bench(i, n); }, repeats[i]) * 1e6 / static_cast<double>(repeats[i]));
   return best;
 }
 
@@ -65,7 +64,7 @@ Status tune(Chooser& chooser, const Target& target, double budget_ms,
   while (!late()) {
     const std::vector<Search::Candidate>& batch = chooser.next_batch(kBatch);
     if (batch.empty()) break;
-    const BenchProgram bench = make_bench_program(chooser.searched(), batch);
+    const BenchProgram bench = make_bench_program(chooser.searched(), batch, target);
     KILN_ASSIGN(const auto code, load_executable(target, [&](Emitter& e) { return emit_bench(e, bench); }));
     if (memory.bytes() < bench.bytes) {
       KILN_ASSIGN(memory, NativeMemory::allocate(bench.bytes));

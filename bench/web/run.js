@@ -13,10 +13,11 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '../..');
 const deps = join(root, 'build/deps');
 const kBrowserEngines = ['wasmkiln', 'ort-web', 'tfjs', 'jax-js'];
+const kNativeEngines = ['wasmkiln-native', 'ort-native', 'torch'];
 const { values: options } = parseArgs({
   options: {
     models: { type: 'string', default: 'digits,minilm,resnet50,mobilenetv2,bert-base,yolov8n,whisper-encoder,whisper-decoder' },
-    engines: { type: 'string', default: 'wasmkiln,ort-web,ort-native,torch' },
+    engines: { type: 'string', default: 'wasmkiln,ort-web,wasmkiln-native,ort-native,torch' },
     threads: { type: 'string', default: '1,2' },
     rounds: { type: 'string', default: '20' },
     colds: { type: 'string', default: '3' },
@@ -96,9 +97,11 @@ for (const model of models) {
       const samples = await inPage({ kind: 'race', model, names, threads: count, rounds: Number(options.rounds) });
       for (const name of names) addRuns(model, name, count, samples[name]);
     }
-    for (const engine of engines.filter((e) => e === 'ort-native' || e === 'torch')) {
+    for (const engine of engines.filter((e) => kNativeEngines.includes(e))) {
       const output = python(['bench/native.py', engine, model, String(count), options.rounds], { OMP_NUM_THREADS: String(count) });
-      addRuns(model, engine, count, JSON.parse(output.trim().split('\n').at(-1)));
+      const { samples_ms: samples, ...others } = JSON.parse(output.trim().split('\n').at(-1));
+      addRuns(model, engine, count, samples);
+      for (const [metric, value] of Object.entries(others)) add(model, engine, count, metric, [value]);
     }
     report(model, count);
   }
@@ -112,12 +115,13 @@ if (options.report) python(['bench/report.py', resolve(options.json)]);
 /** A line per engine, and how it compares with wasmkiln in this run. */
 function report(model, count) {
   const value = (engine, metric) => rows.find((r) => r.model === model && r.engine === engine && r.threads === count && r.metric === metric)?.value;
+  const reference = engines.includes('wasmkiln') ? 'wasmkiln' : engines[0];
   console.log(`\n${model}, ${count} thread${count > 1 ? 's' : ''}`);
   for (const engine of engines) {
     const [run, first, memory, error] = ['run_median_ms', 'first_output_ms', 'peak_memory_bytes', 'max_abs_error'].map((m) => value(engine, m));
     if (run === undefined) continue;
-    const ours = value('wasmkiln', 'run_median_ms'), ourFirst = value('wasmkiln', 'first_output_ms');
-    const parts = [`${engine.padEnd(11)} run ${run.toFixed(2)} ms (${(run / ours).toFixed(2)}×)`];
+    const ours = value(reference, 'run_median_ms'), ourFirst = value(reference, 'first_output_ms');
+    const parts = [`${engine.padEnd(15)} run ${run.toFixed(2)} ms (${(run / ours).toFixed(2)}×)`];
     if (first !== undefined) parts.push(`first output ${first.toFixed(0)} ms (${(first / ourFirst).toFixed(2)}×), memory ${(memory / 1e6).toFixed(0)} MB, error ${error.toExponential(1)}`);
     console.log(`  ${parts.join(', ')}`);
   }

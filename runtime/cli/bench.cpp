@@ -12,13 +12,13 @@ namespace kiln::cli {
 namespace {
 
 struct Flags {
-  ModelFlags model;
+  SessionFlags session;
   DataFlags data;
   int rounds = 20, warm_up = 5;
   bool json = false;
 };
 void describe(CLI::App& command, Flags& flags) {
-  describe(command, flags.model);
+  describe(command, flags.session);
   describe(command, flags.data);
   command.add_option("--rounds", flags.rounds)->check(CLI::Range(1, 1000000))->capture_default_str();
   command.add_option("--warm-up", flags.warm_up, "runs before the first that counts")
@@ -70,7 +70,7 @@ void print_text(const NativeSession& session, std::vector<double> samples, doubl
 
 Status bench(const Flags& flags) {
   const Clock::time_point start = Clock::now();
-  KILN_ASSIGN(const auto session, open(flags.model));
+  KILN_ASSIGN(const auto session, open(flags.session));
   KILN_ASSIGN(const Inputs inputs, read_or_invent_inputs(session->inputs(), flags.data));
   const Outputs outputs = room_for(session->outputs());
   KILN_TRY(session->run(inputs.views, outputs.views));

@@ -12,23 +12,19 @@ namespace kiln::cli {
 namespace {
 
 struct Flags {
-  std::string path, isa = "host", output_dir;
-  std::vector<std::string> stages{"graph"}, dims, wisdom;
-  int threads = 1;
+  ModelFlags model;
+  std::vector<std::string> stages{"graph"};
+  std::string output_dir;
 };
 void describe(CLI::App& command, Flags& flags) {
-  command.add_option("model", flags.path, "a .kiln file")->required();
+  describe(command, flags.model);
+  command.get_option("--isa")->description("avx2, avx512, neon on any machine; host: the best of this CPU; wasm");
   command
       .add_option("--stage", flags.stages,
                   "source (as read), graph (after all passes), plan, schedule, wat (for a page), asm (for --isa)")
       ->delimiter(',')
       ->check(CLI::IsMember({"source", "graph", "plan", "schedule", "wat", "asm"}))
       ->capture_default_str();
-  command.add_option("--isa", flags.isa, "avx2, avx512, neon on any machine; host: the best of this CPU; wasm")
-      ->capture_default_str();
-  command.add_option("--threads", flags.threads)->check(CLI::Range(1, 256))->capture_default_str();
-  command.add_option("--dim", flags.dims, "name=size of a symbolic dim");
-  command.add_option("--wisdom", flags.wisdom, "files to choose schedules by");
   command.add_option("--output-dir", flags.output_dir, "write <stage>.txt there instead of printing");
 }
 
@@ -57,21 +53,15 @@ Status show(const Flags& flags, const std::string& stage, const std::string& tex
 
 /// The line from graph to module for one target, showing what is `wanted` on the way.
 Status dump_for(const Flags& flags, const Graph& graph, const Target& target, std::set<std::string> wanted) {
-  CompileOptions options;
-  options.target = target;
-  options.threads = flags.threads;
-  options.device = host_device(flags.threads);
-  KILN_ASSIGN(options.dims, parse_dims(flags.dims));
+  KILN_ASSIGN(CompileOptions options, compile_options(flags.model, target));
   Status shown = ok();
   options.dump = [&](const char* stage, const std::string& text) {
     if (shown && wanted.count(stage)) shown = show(flags, stage, text);
   };
   KILN_ASSIGN(const Planned planned, plan_model(graph, options));
   Chooser chooser(planned, options.target, options.device);
-  for (const std::string& path : flags.wisdom) {
-    KILN_ASSIGN(const Wisdom wisdom, WisdomFile(path).load());
-    chooser.add(wisdom);
-  }
+  KILN_ASSIGN(const std::vector<Wisdom> known, load_wisdom(flags.model));
+  for (const Wisdom& wisdom : known) chooser.add(wisdom);
   KILN_ASSIGN(const Compiled compiled, lay_out_model(planned, chooser.choices(), options));
   KILN_TRY(shown);
   if (wanted.count("wat")) {
@@ -86,9 +76,9 @@ Status dump_for(const Flags& flags, const Graph& graph, const Target& target, st
 }
 
 Status dump(const Flags& flags) {
-  KILN_ASSIGN(const ModelFile file, ModelFile::open(flags.path));
+  KILN_ASSIGN(const ModelFile file, ModelFile::open(flags.model.path));
   KILN_ASSIGN(const Graph graph, file.graph());
-  KILN_ASSIGN(const Target target, any_target(flags.isa));
+  KILN_ASSIGN(const Target target, any_target(flags.model.isa));
   std::set<std::string> stages(flags.stages.begin(), flags.stages.end());
   if (stages.count("asm") && (target.isa == Isa::wasm || target.isa == Isa::reference))
     return Error{ErrorCode::bad_option, "--stage asm needs an --isa with machine code: avx2, avx512, neon", ""};

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
-#include <set>
 
 namespace kiln::cli {
 namespace {
@@ -17,6 +16,18 @@ Result<std::pair<std::string, std::string>> split(const std::string& text, const
   const size_t equals = text.find('=');
   if (equals == 0 || equals == std::string::npos) return bad_option("'" + text + "' is not of the form " + what);
   return std::pair(text.substr(0, equals), text.substr(equals + 1));
+}
+
+Result<std::map<std::string, int64_t>> parse_dims(const std::vector<std::string>& dims) {
+  std::map<std::string, int64_t> out;
+  for (const std::string& text : dims) {
+    KILN_ASSIGN(const auto pair, split(text, "--dim name=size"));
+    char* end = nullptr;
+    const long long size = std::strtoll(pair.second.c_str(), &end, 10);
+    if (pair.second.empty() || *end || size < 1) return bad_option("the dim " + pair.first + " needs a size from 1 up");
+    out[pair.first] = size;
+  }
+  return out;
 }
 
 std::vector<char> invent(const Port& port) {
@@ -64,40 +75,54 @@ void describe(CLI::App& command, ModelFlags& flags) {
   command.add_option("model", flags.path, "a .kiln file")->required();
   command.add_option("--isa", flags.isa, "host (the best of this CPU), avx2, avx512, neon, reference")
       ->capture_default_str();
-  command.add_option("--threads", flags.threads, "0: as many as this process has cores")->capture_default_str();
-  command.add_option("--tune-ms", flags.tuning_ms, "how long to measure kernels that no wisdom knows")
+  command.add_option("--threads", flags.threads, "0: as many as this process has cores")
+      ->check(CLI::Range(0, 256))
+      ->capture_default_str();
+  command.add_option("--precision", flags.precision, "fast, or exact: no Winograd F(4,3)")
+      ->check(CLI::IsMember({"fast", "exact"}))
       ->capture_default_str();
   command.add_option("--dim", flags.dims, "name=size of a symbolic dim");
-  command.add_option("--wisdom", flags.wisdom, "files to read besides this device's own");
+  command.add_option("--wisdom", flags.wisdom, "files of measured choices to read");
+}
+
+Result<CompileOptions> compile_options(const ModelFlags& flags, const Target& target) {
+  CompileOptions options;
+  options.target = target;
+  options.threads = flags.threads ? flags.threads : host_threads();
+  options.device = host_device(options.threads);
+  options.precision = flags.precision == "exact" ? Precision::exact : Precision::fast;
+  KILN_ASSIGN(options.dims, parse_dims(flags.dims));
+  return options;
+}
+
+Result<std::vector<Wisdom>> load_wisdom(const ModelFlags& flags) {
+  std::vector<Wisdom> all;
+  for (const std::string& path : flags.wisdom) {
+    KILN_ASSIGN(Wisdom wisdom, WisdomFile(path).load());
+    all.push_back(std::move(wisdom));
+  }
+  return all;
+}
+
+void describe(CLI::App& command, SessionFlags& flags) {
+  describe(command, flags.model);
+  command.add_option("--tune-ms", flags.tuning_ms, "how long to measure kernels that no wisdom knows")
+      ->capture_default_str();
   command.add_flag("--no-device-wisdom", flags.no_device_wisdom, "neither read nor keep this device's wisdom");
   command.add_flag("--no-verify", flags.no_verify, "do not compare weights with their checksums");
 }
 
-Result<std::map<std::string, int64_t>> parse_dims(const std::vector<std::string>& dims) {
-  std::map<std::string, int64_t> out;
-  for (const std::string& text : dims) {
-    KILN_ASSIGN(const auto pair, split(text, "--dim name=size"));
-    char* end = nullptr;
-    const long long size = std::strtoll(pair.second.c_str(), &end, 10);
-    if (pair.second.empty() || *end || size < 1) return bad_option("the dim " + pair.first + " needs a size from 1 up");
-    out[pair.first] = size;
-  }
-  return out;
-}
-
-Result<std::unique_ptr<NativeSession>> open(const ModelFlags& flags) {
+Result<std::unique_ptr<NativeSession>> open(const SessionFlags& flags) {
   SessionOptions options;
-  options.isa = flags.isa;
-  options.threads = flags.threads;
+  options.isa = flags.model.isa;
+  options.threads = flags.model.threads;
+  options.precision = flags.model.precision == "exact" ? Precision::exact : Precision::fast;
   options.tuning_ms = flags.tuning_ms;
   options.device_wisdom = !flags.no_device_wisdom;
   options.verify_checksums = !flags.no_verify;
-  KILN_ASSIGN(options.dims, parse_dims(flags.dims));
-  for (const std::string& path : flags.wisdom) {
-    KILN_ASSIGN(Wisdom wisdom, WisdomFile(path).load());
-    options.wisdom.push_back(std::move(wisdom));
-  }
-  auto session = NativeSession::open(flags.path, options);
+  KILN_ASSIGN(options.dims, parse_dims(flags.model.dims));
+  KILN_ASSIGN(options.wisdom, load_wisdom(flags.model));
+  auto session = NativeSession::open(flags.model.path, options);
   if (session)
     for (const std::string& note : (*session)->notes()) std::fprintf(stderr, "kiln: %s\n", note.c_str());
   return session;

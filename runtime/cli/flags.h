@@ -9,17 +9,24 @@
 
 namespace kiln::cli {
 
+/// A model, and what it is compiled for.
 struct ModelFlags {
-  std::string path, isa = "host";
+  std::string path, isa = "host", precision = "fast";
   int threads = 0;
-  double tuning_ms = 0;
   std::vector<std::string> dims, wisdom;
-  bool no_device_wisdom = false, no_verify = false;
 };
 void describe(CLI::App& command, ModelFlags& flags);
-Result<std::map<std::string, int64_t>> parse_dims(const std::vector<std::string>& dims);
+Result<CompileOptions> compile_options(const ModelFlags& flags, const Target& target);
+Result<std::vector<Wisdom>> load_wisdom(const ModelFlags& flags);
+
+struct SessionFlags {
+  ModelFlags model;
+  double tuning_ms = 0;
+  bool no_device_wisdom = false, no_verify = false;
+};
+void describe(CLI::App& command, SessionFlags& flags);
 /// Opens the model; notes go to stderr.
-Result<std::unique_ptr<NativeSession>> open(const ModelFlags& flags);
+Result<std::unique_ptr<NativeSession>> open(const SessionFlags& flags);
 
 struct DataFlags {
   std::vector<std::string> inputs;

@@ -11,13 +11,13 @@ namespace kiln::cli {
 namespace {
 
 struct Flags {
-  ModelFlags model;
+  SessionFlags session;
   DataFlags data;
   int passes = 20;
   bool json = false, by_time = false;
 };
 void describe(CLI::App& command, Flags& flags) {
-  describe(command, flags.model);
+  describe(command, flags.session);
   describe(command, flags.data);
   command.add_option("--passes", flags.passes, "the least time of so many counts")
       ->check(CLI::Range(1, 100000))
@@ -105,7 +105,7 @@ void print_json(const NativeSession& session, const Profile& p) {
 }
 
 Status profile(const Flags& flags) {
-  KILN_ASSIGN(const auto session, open(flags.model));
+  KILN_ASSIGN(const auto session, open(flags.session));
   KILN_ASSIGN(const Profile p, measure(flags, *session));
   if (flags.json) {
     print_json(*session, p);

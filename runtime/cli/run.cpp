@@ -8,16 +8,16 @@ namespace kiln::cli {
 namespace {
 
 struct Flags {
-  ModelFlags model;
+  SessionFlags session;
   DataFlags data;
 };
 void describe(CLI::App& command, Flags& flags) {
-  describe(command, flags.model);
+  describe(command, flags.session);
   describe(command, flags.data);
 }
 
 Status run(const Flags& flags) {
-  KILN_ASSIGN(const auto session, open(flags.model));
+  KILN_ASSIGN(const auto session, open(flags.session));
   KILN_ASSIGN(const Inputs inputs, read_inputs(session->inputs(), flags.data));
   const Outputs outputs = room_for(session->outputs());
   const Clock::time_point start = Clock::now();

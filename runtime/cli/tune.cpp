@@ -1,7 +1,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <set>
 
 #include "runtime/cli/commands.h"
 #include "runtime/cli/flags.h"
@@ -12,19 +11,13 @@ namespace kiln::cli {
 namespace {
 
 struct Flags {
-  std::string path, isa = "host", output;
-  int threads = 1;
+  ModelFlags model;
+  std::string output;
   double budget_ms = 2000;
-  std::vector<std::string> dims;
 };
 void describe(CLI::App& command, Flags& flags) {
-  command.add_option("model", flags.path, "a .kiln file")->required();
-  command.add_option("--isa", flags.isa, "host (the best of this CPU), avx2, avx512, neon")->capture_default_str();
-  command.add_option("--threads", flags.threads, "of the sessions that are to use the wisdom")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
+  describe(command, flags.model);
   command.add_option("--budget-ms", flags.budget_ms, "how long to measure")->capture_default_str();
-  command.add_option("--dim", flags.dims, "name=size of a symbolic dim");
   command.add_option("-o,--output", flags.output, "the wisdom file to add to (default: this device's own)");
 }
 
@@ -42,18 +35,17 @@ Result<WisdomFile> store_of(const Flags& flags, const Device& device) {
 }
 
 Status tune_model(const Flags& flags) {
-  CompileOptions options;
-  KILN_ASSIGN(options.target, target_by_name(flags.isa));
-  options.threads = flags.threads;
-  options.device = host_device(flags.threads);
-  KILN_ASSIGN(options.dims, parse_dims(flags.dims));
+  KILN_ASSIGN(const Target target, target_by_name(flags.model.isa));
+  KILN_ASSIGN(const CompileOptions options, compile_options(flags.model, target));
   KILN_ASSIGN(const WisdomFile store, store_of(flags, options.device));
-  KILN_ASSIGN(const ModelFile file, ModelFile::open(flags.path));
+  KILN_ASSIGN(const ModelFile file, ModelFile::open(flags.model.path));
   KILN_ASSIGN(Graph graph, file.graph());
   KILN_ASSIGN(const Planned planned, plan_model(std::move(graph), options));
-  Chooser chooser(planned, options.target, options.device);
+  Chooser chooser(planned, target, options.device);
+  KILN_ASSIGN(const std::vector<Wisdom> known, load_wisdom(flags.model));
+  for (const Wisdom& wisdom : known) chooser.add(wisdom);
   int measured = 0;
-  KILN_TRY(tune(chooser, options.target, flags.budget_ms, [&](const TuneProgress& p) {
+  KILN_TRY(tune(chooser, target, flags.budget_ms, [&](const TuneProgress& p) {
     measured = p.measured;
     print_progress(p);
   }));

@@ -25,6 +25,9 @@ static int refuses_to_open(const char* path) {
   options.isa = "pdp11";
   EXPECT(kiln_model_open(path, &options, &model) == KILN_BAD_OPTION);
   kiln_options_init(&options);
+  options.precision = 7;
+  EXPECT(kiln_model_open(path, &options, &model) == KILN_BAD_OPTION);
+  kiln_options_init(&options);
   options.dims = &nameless;
   options.num_dims = 1;
   EXPECT(kiln_model_open(path, &options, &model) == KILN_BAD_OPTION);
