@@ -1,41 +1,8 @@
-// Row operations and maps, nanoseconds per element on one thread, as the engine under this process runs the
-// emitted module.
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <cstring>
-#include <functional>
+// Row operations and maps.
+#include "bench/kernels/cases.h"
 
-#include "tests/support/machine.h"
-
-namespace kiln {
+namespace kiln::bench {
 namespace {
-
-double now_us() {
-  using namespace std::chrono;
-  return static_cast<double>(duration_cast<nanoseconds>(steady_clock::now().time_since_epoch()).count()) / 1e3;
-}
-
-/// Warms up until the engine's best tier has the code, then the least of 15 samples of about a millisecond.
-double best_us(const std::function<void()>& run) {
-  const double start = now_us();
-  int runs = 0;
-  while (now_us() - start < 60e3) run(), ++runs;
-  const int per_sample = std::max(1, runs / 60);
-  double best = 1e30;
-  for (int sample = 0; sample < 15; ++sample) {
-    const double before = now_us();
-    for (int i = 0; i < per_sample; ++i) run();
-    best = std::min(best, (now_us() - before) / per_sample);
-  }
-  return best;
-}
-
-struct Case {
-  const char* name;
-  KernelSpec spec;
-  int64_t elements;
-};
 
 NormSpec norm(NormKind kind, int64_t rows, int64_t cols, bool affine) {
   NormSpec s;
@@ -78,7 +45,9 @@ Expr sum() {
   return e;
 }
 
-std::vector<Case> cases() {
+}  // namespace
+
+std::vector<Case> row_cases() {
   const int64_t n = 128 * 3072;
   ReduceSpec pool;
   pool.kind = ReduceKind::mean;
@@ -126,26 +95,4 @@ std::vector<Case> cases() {
   };
 }
 
-void run(const Target& target) {
-  std::printf("%s\n", to_string(target).c_str());
-  std::vector<std::vector<float>> buffers(4, std::vector<float>(1 << 20));
-  for (size_t b = 0; b < buffers.size(); ++b)
-    for (size_t i = 0; i < buffers[b].size(); ++i) buffers[b][i] = static_cast<float>((i * 7919 + b) % 2003) / 250 - 4;
-  for (Case& c : cases()) {
-    testing::Kernel kernel(target, c.spec);
-    std::vector<void*> operands;
-    for (int i = 0; i < num_operands(c.spec); ++i) operands.push_back(buffers[static_cast<size_t>(i)].data());
-    bool good = true;
-    const double us = best_us([&] { good &= kernel.run(operands).ok(); });
-    std::printf("  %-40s %8.3f ns/element %10.1f us%s\n", c.name, us * 1e3 / static_cast<double>(c.elements), us,
-                good ? "" : "  FAILED");
-  }
-}
-
-}  // namespace
-}  // namespace kiln
-
-int main(int argc, char** argv) {
-  for (const kiln::Target& target : kiln::testing::targets())
-    if (target.isa != kiln::Isa::reference || (argc > 1 && !std::strcmp(argv[1], "--reference"))) kiln::run(target);
-}
+}  // namespace kiln::bench

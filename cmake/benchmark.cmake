@@ -1,0 +1,15 @@
+# Google Benchmark: Debian's library natively, its source under Emscripten.
+if(EMSCRIPTEN)
+  set(BENCHMARK_DIR ${KILN_DEPS}/benchmark)
+  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/fetch_source.sh ${BENCHMARK_DIR} bookworm benchmark=1.7.1-1
+                          6430e4092653380d9dc4ccb45a1e2dc9259d581f4866dc0759713126056bc1d7 COMMAND_ERROR_IS_FATAL ANY)
+  file(GLOB benchmark_sources ${BENCHMARK_DIR}/src/*.cc)
+  list(FILTER benchmark_sources EXCLUDE REGEX benchmark_main)
+  add_library(benchmark_lib STATIC EXCLUDE_FROM_ALL ${benchmark_sources})
+  target_include_directories(benchmark_lib SYSTEM PUBLIC ${BENCHMARK_DIR}/include)
+  target_compile_definitions(benchmark_lib PRIVATE HAVE_STD_REGEX NDEBUG)
+  target_compile_options(benchmark_lib PRIVATE -w)
+  add_library(benchmark::benchmark ALIAS benchmark_lib)
+else()
+  find_package(benchmark REQUIRED)
+endif()
