@@ -1,5 +1,6 @@
 // Single kernels against a peak that is measured beside them: GFLOP/s and share of the peak; for products also the
-// prior's pick against the best of all candidates. Usage: kiln_bench [--search] [--json FILE] [--only TEXT]
+// prior's pick against the best of all candidates. Usage: kiln_bench [--search] [--json FILE] [--only TEXT] [--target
+// TEXT]
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -20,7 +21,7 @@ constexpr int64_t kWorkspaceBytes = 96 << 20, kOperands = 6;
 
 struct Options {
   bool search = false;
-  std::string json, only;
+  std::string json, only, target;  ///< only: rows whose name holds this; target: likewise
 };
 
 struct Row {
@@ -155,7 +156,7 @@ int main_of(const Options& options) {
   const Workspace workspace(kWorkspaceBytes + kOperands * 1088);
   nlohmann::json all = nlohmann::json::array();
   for (const Target& target : testing::targets()) {
-    if (target.isa == Isa::reference) continue;
+    if (target.isa == Isa::reference || to_string(target).find(options.target) == std::string::npos) continue;
     std::printf("%s\n", to_string(target).c_str());
     Runner runner(target, options, workspace);
     runner.products();
@@ -176,6 +177,7 @@ int main(int argc, char** argv) {
     if (!std::strcmp(argv[i], "--search")) options.search = true;
     if (!std::strcmp(argv[i], "--json") && i + 1 < argc) options.json = argv[++i];
     if (!std::strcmp(argv[i], "--only") && i + 1 < argc) options.only = argv[++i];
+    if (!std::strcmp(argv[i], "--target") && i + 1 < argc) options.target = argv[++i];
   }
   return kiln::bench::main_of(options);
 }
