@@ -86,14 +86,19 @@ class NativeMachine final : public Machine {
 
 }  // namespace
 
+std::vector<Target> real_targets() {
+#ifdef __EMSCRIPTEN__
+  return {wasm_target(false, false), wasm_target(true, false)};
+#else
+  return host_targets();
+#endif
+}
+
 std::vector<Target> targets() {
   std::vector<Target> all{reference_target(4), reference_target(8), reference_target(16)};
   all[1].fma = false;
-#ifdef __EMSCRIPTEN__
-  all.push_back(wasm_target(false, false));
-  all.push_back(wasm_target(true, false));
-#else
-  for (const Target& t : host_targets()) all.push_back(t);
+  for (const Target& t : real_targets()) all.push_back(t);
+#ifndef __EMSCRIPTEN__
   if (host_target().isa != Isa::neon) all.push_back(neon_target());
 #endif
   return all;

@@ -15,6 +15,8 @@ namespace kiln::testing {
 /// What this process can run: reference interpreters of several widths with and without fused multiply-add,
 /// the CPU's own instruction sets; under Node instead of those, WebAssembly with and without relaxed SIMD.
 std::vector<Target> targets();
+/// Those among them that run at the machine's own speed.
+std::vector<Target> real_targets();
 
 /// A module that can be called.
 class Machine {
