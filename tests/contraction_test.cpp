@@ -134,6 +134,19 @@ TEST(Contraction, EveryTileOnOneShape) {
   }
 }
 
+TEST(Contraction, LargeWeightsAreReadAhead) {
+  Random random(7);
+  for (const Target& target : targets()) {
+    Schedule s;
+    s.mr = 3, s.nv = 2, s.unroll = 4;
+    for (const int64_t taps : {1, 3}) {
+      check(target, {1, 2, 7, taps, taps, 259 / taps, 131, 1, 1, true}, s, random);
+      s.mc = 9;
+      check(target, {1, 2, 7, taps, taps, 259 / taps, 131, 1, 2, false}, s, random);
+    }
+  }
+}
+
 TEST(Contraction, SchedulesThatSpillAreRefused) {
   const Target wasm = wasm_target(true, false), plain = wasm_target(false, false);
   ContractionSpec s;

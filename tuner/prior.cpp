@@ -7,11 +7,14 @@
 namespace kiln {
 namespace {
 
-/// Cycles per k of an mr × nv tile: two multiply-adds and two loads a cycle, and at least their latency of four.
+/// Cycles per k of an mr × nv tile: two multiply-adds and two loads a cycle, and at least their latency of four. A
+/// dozen chains of multiply-adds keep both units busy; with fewer some of their latency shows.
 double cycles_per_k(int64_t mr, int64_t nv, const Target& target) {
-  const double products = static_cast<double>(mr * nv) * (target.fma ? 0.5 : 0.55);
-  const double loads = static_cast<double>(mr + nv) * 0.5;
-  return std::max({products, loads, target.fma ? 4.0 : 3.0}) + 0.05 * static_cast<double>(mr + nv);
+  constexpr double kBusyChains = 12;
+  const auto chains = static_cast<double>(mr * nv), operands = static_cast<double>(mr + nv);
+  const double products = chains * (target.fma ? 0.5 : 0.55), loads = operands * 0.5;
+  return std::max({products + 0.1 * std::max(0.0, kBusyChains - chains), loads, target.fma ? 4.0 : 3.0}) +
+         0.01 * operands;
 }
 
 }  // namespace
@@ -64,15 +67,15 @@ Schedule contraction_prior(const ContractionSpec& spec, const Target& target, co
   if (const auto winograd =
           winograd_prior(spec, least + streaming_cost(static_cast<double>(packed_size(k, s.n)) * 4), target, device))
     return *winograd;
-  // A block of A stays in half of the second-level cache while the panels of B go by.
+  // A block of A stays in most of the second-level cache while the panels of B go by; B is read once for each block.
   const int64_t rows_bytes = std::max<int64_t>(1, s.kh * s.kw == 1 ? k * 4 : s.k * 4 * s.kh);
-  int64_t mc = device.l2_bytes / 2 / rows_bytes / best.mr * best.mr;
-  mc = std::max<int64_t>(mc, best.mr);
+  const int64_t parts = ceil_div(m * rows_bytes, device.l2_bytes * 3 / 4);
+  int64_t mc = std::min<int64_t>(round_up(ceil_div(m, parts), best.mr), 65535 / best.mr * best.mr);
   const int64_t panels = ceil_div(s.n, tile_columns(best, target)) * s.batch[0] * s.batch[1];
   if (device.threads > 1)  // enough units for every thread to get an even share
     while (mc > best.mr && panels * ceil_div(m, mc) < 8 * device.threads)
       mc = std::max<int64_t>(best.mr, mc / 2 / best.mr * best.mr);
-  best.mc = static_cast<uint16_t>(mc >= m || mc > 65535 ? 0 : mc);
+  best.mc = static_cast<uint16_t>(mc >= m ? 0 : mc);
   return best;
 }
 

@@ -12,12 +12,12 @@
 namespace kiln {
 
 /// The generator version: part of every wisdom key; raised when the code a (spec, schedule) stands for changes.
-constexpr int kGeneratorVersion = 1;
+constexpr int kGeneratorVersion = 2;
 
 /// What the prior knows of the machine.
 struct Device {
   std::string id = "unknown";  ///< CPU or user-agent class, part of the wisdom key
-  int64_t l1_bytes = 32 << 10, l2_bytes = 512 << 10;
+  int64_t l1_bytes = 32 << 10, l2_bytes = 1 << 20;
   int threads = 1;
 };
 

@@ -34,6 +34,8 @@ namespace {
 
 constexpr int64_t kF = 4;  // bytes of a float
 
+constexpr int64_t kReadAhead = 128 << 10;
+
 int64_t rows_of(const ContractionSpec& s) { return s.oh * s.ow; }
 int64_t block_rows(const ContractionSpec& s, const Schedule& schedule) {
   return schedule.mc ? schedule.mc : round_up(rows_of(s), schedule.mr);
@@ -59,12 +61,22 @@ class ContractionEmitter {
   Func emit() {
     const int64_t full = s_.n / nr_, tail = s_.n % nr_;
     Func whole{}, last{};
-    if (full) whole = emit_panel(e_, s_, schedule_, name_, nr_);
+    if (full) whole = emit_panel(e_, s_, schedule_, name_, nr_, ahead_tiles());
     if (tail) last = emit_panel(e_, s_, schedule_, name_, tail);
     return emit_entry(full, whole, last);
   }
 
  private:
+  /// Tiles of a block that read the next panel of B, where B is a weight that no cache holds from the last run. Many
+  /// tiles hide a panel's arrival by themselves, and could not share it out a byte each.
+  int64_t ahead_tiles() const {
+    const int64_t tiles = std::min(block_rows(s_, schedule_), m_) / mr_;
+    const auto shared = [&](size_t i) { return s_.batch[i] == 1 || s_.b_batch[i] == 0; };
+    const bool weights = shared(0) && shared(1) && k_total_ * s_.n * kF >= kReadAhead;
+    return weights && s_.n / nr_ >= 3 && tiles >= 2 && tiles <= nr_ * std::min<int64_t>(schedule_.unroll, 4) ? tiles
+                                                                                                             : 0;
+  }
+
   // -- the share of a thread: units (batch, block, panel) or (batch, panel, block)
   // ---------------------------------------------
   Func emit_entry(int64_t full, Func whole, Func last) {
@@ -102,15 +114,29 @@ class ContractionEmitter {
             for (Int r : {x, count, rest}) args.emplace_back(r);
             if (whole.id >= 0 && last.id >= 0)
               e_.if_(
-                  p, Compare::lt, full, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
+                  p, Compare::lt, full, [&] { call_whole(whole, args, p, full); }, [&] { e_.call(last, args); });
+            else if (whole.id >= 0)
+              call_whole(whole, args, p, full);
             else
-              e_.call(whole.id >= 0 ? whole : last, args);
+              e_.call(last, args);
             add(e_, unit, unit, 1);
           },
           unit, Compare::lt, end);
     });
     e_.end_function();
     return f;
+  }
+
+  /// The tiles round up how far they read, which may be into the panel after the next one: the last two look back.
+  void call_whole(Func whole, std::vector<Arg> args, Int p, int64_t full) {
+    if (ahead_tiles()) {
+      const Int ahead = e_.integer();
+      const int64_t panel = k_total_ * nr_ * kF;
+      add(e_, ahead, args[1], panel);
+      e_.if_(p, Compare::ge, full - 2, [&] { e_.op(IntOp::sub, ahead, ahead, 2 * panel); });
+      args.emplace_back(ahead);
+    }
+    e_.call(whole, args);
   }
 
   /// low = v mod n, high = v div n.

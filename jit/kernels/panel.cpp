@@ -19,7 +19,8 @@ struct Tile {
 
 class PanelEmitter {
  public:
-  PanelEmitter(Emitter& emitter, const ContractionSpec& spec, const Schedule& schedule, std::string name)
+  PanelEmitter(Emitter& emitter, const ContractionSpec& spec, const Schedule& schedule, std::string name,
+               int64_t ahead_tiles)
       : e_(emitter),
         s_(spec),
         schedule_(schedule),
@@ -27,6 +28,7 @@ class PanelEmitter {
         mr_(schedule.mr),
         m_(s_.oh * s_.ow),
         fused_(s_.epilogue.operands.size()),
+        ahead_tiles_(ahead_tiles),
         out_type_(stored_type(s_.epilogue)) {}
 
   Func emit(int64_t columns) {
@@ -42,13 +44,15 @@ class PanelEmitter {
     if (rest_rows) remainder = emit_tile(rest, columns);
 
     const auto n = static_cast<int>(3 + fused_);
-    const Func f = e_.begin_function(name_ + "_panel" + std::to_string(columns), n + 3);
+    const Func f = e_.begin_function(name_ + "_panel" + std::to_string(columns), n + (ahead_tiles_ ? 4 : 3));
+    ahead_ = ahead_tiles_ ? e_.param(n + 3) : Int{};
     const Int x = e_.param(n), count = e_.param(n + 1), with_rest = e_.param(n + 2);
     if (mr_ <= m_) {
       e_.if_(count, Compare::gt, 0, [&] {
         e_.do_while(
             [&] {
               emit_step(within, wrapping, wrapped, x);
+              if (ahead_tiles_) add(e_, ahead_, ahead_, ahead_step(columns) * rounds_of_tile());
               add(e_, count, count, -1);
             },
             count, Compare::gt, 0);
@@ -71,7 +75,7 @@ class PanelEmitter {
     const auto vectors = static_cast<size_t>(ceil_div(columns, w));
     const Func f = e_.begin_function(name_ + "_tile" + std::to_string(t.rows) + "x" + std::to_string(columns) +
                                          (t.x ? "_at" + std::to_string(t.x) : ""),
-                                     static_cast<int>(3 + fused_));
+                                     static_cast<int>(tile_params()));
     const Int a = e_.param(0), b = e_.param(1), c = e_.param(2);
     std::vector<Vec> acc(static_cast<size_t>(t.rows) * vectors), bv(vectors);
     for (Vec& v : acc) e_.splat(v = e_.vec(), 0);
@@ -88,11 +92,17 @@ class PanelEmitter {
         for (size_t j = 0; j < vectors; ++j) e_.madd(acc[i * vectors + j], av, bv[j], acc[i * vectors + j]);
       }
     };
+    const Int touched = e_.integer();
     const auto run = [&](int64_t depth) {  // consecutive k; leaves a behind them
       const int64_t unroll = std::min<int64_t>(schedule_.unroll, depth), rounds = depth / unroll, rest = depth % unroll;
       const Int i = e_.integer();
       e_.for_range(i, 0, rounds, 1, [&] {
         for (int64_t u = 0; u < unroll; ++u) step(u);
+        if (ahead_tiles_) {
+          const Int ahead = e_.param(static_cast<int>(3 + fused_));
+          e_.load_int(touched, {ahead}, DType::i32);
+          add(e_, ahead, ahead, ahead_step(columns));
+        }
         add(e_, a, a, unroll * kF);
         add(e_, b, b, unroll * panel_bytes);
       });
@@ -100,8 +110,8 @@ class PanelEmitter {
       add(e_, a, a, rest * kF);
       add(e_, b, b, rest * panel_bytes);
     };
-    const bool dense = s_.kw == 1 || s_.a_tap_col == s_.k;  // a row of taps is one run
-    const int64_t depth = dense ? s_.kw * s_.k : s_.k;
+    const bool dense = taps_adjoin();
+    const int64_t depth = run_depth();
     const Int y = e_.integer(), x = e_.integer();
     e_.for_range(y, 0, s_.kh, 1, [&] {
       if (dense) {
@@ -117,6 +127,17 @@ class PanelEmitter {
     store_tile(t, columns, acc, c);
     e_.end_function();
     return f;
+  }
+
+  bool taps_adjoin() const { return s_.kw == 1 || s_.a_tap_col == s_.k; }  ///< a row of taps is one run
+  int64_t run_depth() const { return taps_adjoin() ? s_.kw * s_.k : s_.k; }
+  size_t tile_params() const { return 3 + fused_ + (ahead_tiles_ ? 1 : 0); }
+  /// Rounds of the innermost loop in a tile, and bytes of the next panel that each of them moves on.
+  int64_t rounds_of_tile() const {
+    return s_.kh * (taps_adjoin() ? 1 : s_.kw) * (run_depth() / std::min<int64_t>(schedule_.unroll, run_depth()));
+  }
+  int64_t ahead_step(int64_t columns) const {
+    return ceil_div(s_.kh * s_.kw * s_.k * columns * kF, ahead_tiles_ * rounds_of_tile());
   }
 
   void store_tile(const Tile& t, int64_t columns, const std::vector<Vec>& acc, Int c) {
@@ -167,6 +188,7 @@ class PanelEmitter {
   std::vector<Arg> tile_args() {
     std::vector<Arg> args;
     for (int i = 0; i < static_cast<int>(3 + fused_); ++i) args.emplace_back(e_.param(i));
+    if (ahead_tiles_) args.emplace_back(ahead_);
     return args;
   }
 
@@ -227,14 +249,16 @@ class PanelEmitter {
   std::string name_;
   int64_t mr_, m_;
   size_t fused_;
+  int64_t ahead_tiles_;
+  Int ahead_;  ///< of the panel function
   DType out_type_;
 };
 
 }  // namespace
 
 Func emit_panel(Emitter& emitter, const ContractionSpec& flattened, const Schedule& schedule, const std::string& name,
-                int64_t columns) {
-  return PanelEmitter(emitter, flattened, schedule, name).emit(columns);
+                int64_t columns, int64_t ahead_tiles) {
+  return PanelEmitter(emitter, flattened, schedule, name, ahead_tiles).emit(columns);
 }
 
 }  // namespace kiln
