@@ -4,11 +4,12 @@ execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/fetch_source.sh ${BINARYEN_DIR
                         a4edd532d37b33d88e28e8d770f7177a7c0bb4495eabc6f5ecd41ffc5fd4db90 COMMAND_ERROR_IS_FATAL ANY)
 
 set(sources wasm/literal wasm/wasm wasm/wasm-binary wasm/wasm-debug wasm/wasm-stack wasm/wasm-type ir/intrinsics
-            ir/module-utils ir/table-utils support/bits support/istring support/string support/utilities support/colors
+            ir/table-utils support/bits support/istring support/string support/utilities support/colors
             support/path support/name)
 list(TRANSFORM sources PREPEND ${BINARYEN_DIR}/src/)
 list(TRANSFORM sources APPEND .cpp)
 add_library(binaryen_min STATIC EXCLUDE_FROM_ALL ${sources} ${CMAKE_SOURCE_DIR}/cmake/binaryen_min/binaryen_c.cpp
+                                ${CMAKE_SOURCE_DIR}/cmake/binaryen_min/module_utils.cpp
                                 ${CMAKE_SOURCE_DIR}/cmake/binaryen_min/pass_runner.cpp)
 target_include_directories(binaryen_min SYSTEM PUBLIC ${BINARYEN_DIR}/src)
 target_include_directories(binaryen_min SYSTEM PRIVATE ${BINARYEN_DIR}/third_party/FP16/include)

@@ -22,7 +22,8 @@ endfunction()
 # The page's compiler: one standalone .wasm without glue; the SDK instantiates it.
 function(kiln_web_options target)
   set_target_properties(${target} PROPERTIES OUTPUT_NAME kiln_compiler SUFFIX .wasm RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/runtime)
-  target_link_options(${target} PRIVATE --no-entry -sSTANDALONE_WASM=1 -sALLOW_MEMORY_GROWTH=1 -sINITIAL_MEMORY=8MB -sTOTAL_STACK=1MB
+  # -O3 is for the linker's optimiser: it inlines what -Os left, which halves the time of planning at the same size.
+  target_link_options(${target} PRIVATE -O3 --no-entry -sSTANDALONE_WASM=1 -sALLOW_MEMORY_GROWTH=1 -sINITIAL_MEMORY=8MB -sTOTAL_STACK=1MB
     -sFILESYSTEM=0 -sMALLOC=emmalloc
     -sEXPORTED_FUNCTIONS=_kiln_alloc,_kiln_free,_kiln_head_layout,_kiln_open,_kiln_wisdom,_kiln_tune_next,_kiln_tune_describe,_kiln_tune_report,_kiln_emit,_kiln_manifest,_kiln_wisdom_export,_kiln_dump,_kiln_result_data,_kiln_result_size)
 endfunction()

@@ -5,6 +5,7 @@ async function wasmkiln(at, model, threads) {
   const { loadModel, Tensor } = await import(at('sdk/index.js'));
   const loaded = await loadModel(at(`models/${model}/model.kiln`), { threads, wisdomStore: false });
   return {
+    phases: loaded.info().phases,
     run: async (inputs) => {
       const outputs = await loaded.run(Object.fromEntries(inputs.map((p) => [p.name, new Tensor(p.dtype, p.data, p.shape)])));
       return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, tensor.data]));

@@ -20,7 +20,7 @@ const { values: options } = parseArgs({
     engines: { type: 'string', default: 'wasmkiln,ort-web,wasmkiln-native,ort-native,torch' },
     threads: { type: 'string', default: '1,2' },
     rounds: { type: 'string', default: '20' },
-    colds: { type: 'string', default: '3' },
+    colds: { type: 'string', default: '5' },
     json: { type: 'string', default: join(root, 'build/bench/latest.json') },
     browser: { type: 'string', default: 'chromium' },
     report: { type: 'boolean', default: false },
@@ -84,16 +84,35 @@ function downloaded(engine, model) {
   return of(model, 'model.onnx') + size(`${dist}/ort.wasm.min.mjs`) + size(`${dist}/ort-wasm-simd-threaded.mjs`) + size(`${dist}/ort-wasm-simd-threaded.wasm`);
 }
 
+/** Each cold start in a browser of its own; the engines take turns, and turns at being first. */
+async function coldStarts(model, names, count) {
+  const colds = Object.fromEntries(names.map((name) => [name, []]));
+  for (let i = 0; i < Number(options.colds); i++) {
+    for (const engine of i % 2 ? [...names].reverse() : names) colds[engine].push(await inPage({ kind: 'cold', model, engine, threads: count }));
+  }
+  for (const engine of names.filter((name) => colds[name].length)) {
+    for (const metric of ['first_output_ms', 'peak_memory_bytes', 'max_abs_error']) add(model, engine, count, metric, colds[engine].map((c) => c[metric]));
+    add(model, engine, count, 'downloaded_bytes', [downloaded(engine, model)]);
+    printPhases(colds[engine].map((cold) => cold.phases ?? []));
+  }
+}
+
+/** Medians of what each phase of a load took, with the time it ended at. */
+function printPhases(loads) {
+  const names = [...new Set(loads.flat().map(({ name }) => name))];
+  const median = (values) => quantile(values, 0.5).toFixed(0);
+  const parts = names.map((name) => {
+    const all = loads.flat().filter((phase) => phase.name === name);
+    return `${name} ${median(all.map((p) => p.endMs - p.startMs))} (to ${median(all.map((p) => p.endMs))})`;
+  });
+  if (parts.length) console.log(`\nms of a cold load: ${parts.join(', ')}`);
+}
+
 for (const model of models) {
   const names = engines.filter((e) => kBrowserEngines.includes(e) && (canRun[e]?.(model) ?? true));
   for (const count of threads) {
-    for (const engine of names.filter((e) => !canRun[e])) {
-      const colds = [];
-      for (let i = 0; i < Number(options.colds); i++) colds.push(await inPage({ kind: 'cold', model, engine, threads: count }));
-      for (const metric of ['first_output_ms', 'peak_memory_bytes', 'max_abs_error']) add(model, engine, count, metric, colds.map((c) => c[metric]));
-      add(model, engine, count, 'downloaded_bytes', [downloaded(engine, model)]);
-    }
-    if (names.length) {
+    await coldStarts(model, names.filter((e) => !canRun[e]), count);
+    if (names.length && Number(options.rounds)) {
       const samples = await inPage({ kind: 'race', model, names, threads: count, rounds: Number(options.rounds) });
       for (const name of names) addRuns(model, name, count, samples[name]);
     }
@@ -119,9 +138,10 @@ function report(model, count) {
   console.log(`\n${model}, ${count} thread${count > 1 ? 's' : ''}`);
   for (const engine of engines) {
     const [run, first, memory, error] = ['run_median_ms', 'first_output_ms', 'peak_memory_bytes', 'max_abs_error'].map((m) => value(engine, m));
-    if (run === undefined) continue;
+    if (run === undefined && first === undefined) continue;
     const ours = value(reference, 'run_median_ms'), ourFirst = value(reference, 'first_output_ms');
-    const parts = [`${engine.padEnd(15)} run ${run.toFixed(2)} ms (${(run / ours).toFixed(2)}×)`];
+    const parts = [engine.padEnd(15)];
+    if (run !== undefined) parts[0] += ` run ${run.toFixed(2)} ms (${(run / ours).toFixed(2)}×)`;
     if (first !== undefined) parts.push(`first output ${first.toFixed(0)} ms (${(first / ourFirst).toFixed(2)}×), memory ${(memory / 1e6).toFixed(0)} MB, error ${error.toExponential(1)}`);
     console.log(`  ${parts.join(', ')}`);
   }

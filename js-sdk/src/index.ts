@@ -6,3 +6,4 @@ export type { LoadOptions, ModelSource, Precision, RunOptions, TuningOptions, Wi
 export type { KernelInfo, PortInfo, StepInfo } from './shared/manifest.js';
 export type { CompilerSource, ProgressEvent, Timings } from './shared/messages.js';
 export { detectEnvironment, type Environment, type Missing } from './shared/environment.js';
+export type { Phase } from './shared/timeline.js';

@@ -1,6 +1,8 @@
 import { aborted, asKilnError, type KilnError } from './shared/errors.js';
+import { sharedNow } from './shared/timeline.js';
 import type { LoadResult, WisdomTexts } from './shared/messages.js';
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
+import { compilerModule } from './main/compiler_module.js';
 import { settle, type Settings } from './main/settings.js';
 import { postable, type PostableSource } from './main/sources.js';
 import { Team } from './main/team.js';
@@ -48,6 +50,7 @@ async function gather(settings: Settings, make: (settings: Settings) => Promise<
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   if (options.signal?.aborted) throw aborted(options.signal);
+  const began = sharedNow();
   const wanted = settle(options);
   const input: PostableSource = postable(source);
   const notes: string[] = [];
@@ -58,7 +61,9 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   const crashed = new Promise<never>((_, reject) => (crash = reject));
   crashed.catch(() => undefined);
 
-  const { team, settings } = await gather(wanted, ({ threads, workers, compiler }) =>
+  const compiler = compilerModule(wanted.compiler);
+  compiler.catch(() => undefined); // the compiler worker tells whoever asks it
+  const { team, settings } = await gather(wanted, ({ threads, workers }) =>
     Team.gather({
       threads, workers, compiler,
       answers: { pull: input.pull, wisdom: () => texts },
@@ -72,7 +77,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   try {
     const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, stallTimeoutMs, environment } = settings;
     const compile = { threads, shared, relaxedSimd, memory64, device: environment.device, dims, precision, budgetMs };
-    const loading = team.host.call('load', { source: input.message, compile, verify, stallTimeoutMs });
+    const loading = team.host.call('load', { source: input.message, compile, verify, stallTimeoutMs, began });
     const result: LoadResult = await abortable(Promise.race([loading, crashed]), options.signal);
     const model = new Model(team, settings, result, await keep(result, await texts, store, environment.device, notes), notes);
     crash = (error) => model.end(error);

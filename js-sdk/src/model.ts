@@ -1,6 +1,7 @@
 import { asKilnError, KilnError } from './shared/errors.js';
 import type { KernelInfo, PortInfo, StepInfo } from './shared/manifest.js';
 import type { LoadResult, Timings } from './shared/messages.js';
+import type { Phase } from './shared/timeline.js';
 import type { Missing } from './shared/environment.js';
 import type { RunOptions } from './options.js';
 import { Canceller } from './main/cancel.js';
@@ -25,6 +26,8 @@ export interface ModelInfo {
   kernels: readonly KernelInfo[];
   steps: number;
   timings: Timings;
+  /** What the load did when. */
+  phases: readonly Phase[];
   moduleBytes: number;
   downloadedBytes: number;
 }
@@ -85,12 +88,12 @@ export class Model {
   }
 
   info(): ModelInfo {
-    const { kernels, steps, timings, moduleBytes, downloadedBytes, memory64, notes } = this.result_;
+    const { kernels, steps, timings, phases, moduleBytes, downloadedBytes, memory64, notes } = this.result_;
     const { threads, shared, relaxedSimd, workers, missing, environment } = this.settings_;
     const allNotes = [...this.notes_, ...notes];
     return {
       inputs: this.inputs, outputs: this.outputs, threads, sharedMemory: shared, relaxedSimd, memory64, workers, missing,
-      notes: allNotes, device: environment.device, kernels, steps: steps.length, timings, moduleBytes, downloadedBytes,
+      notes: allNotes, device: environment.device, kernels, steps: steps.length, timings, phases, moduleBytes, downloadedBytes,
     };
   }
 

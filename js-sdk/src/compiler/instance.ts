@@ -1,9 +1,6 @@
 // The compiler's instance: a standalone WebAssembly module with the C exports of runtime/web_api.h.
-import type * as Fs from 'node:fs/promises';
 import { asKilnError, KilnError, type KilnErrorCode } from '../shared/errors.js';
-import type { CompilerSource } from '../shared/messages.js';
 import { patiently } from '../shared/memory.js';
-import { isNode, nodeModule } from '../shared/node.js';
 
 interface Exports {
   memory: WebAssembly.Memory;
@@ -40,29 +37,16 @@ function systemImports(module: WebAssembly.Module): WebAssembly.Imports {
   return imports;
 }
 
-async function moduleOf(source: CompilerSource): Promise<WebAssembly.Module> {
-  if (source instanceof WebAssembly.Module) return source;
-  if (typeof source !== 'string') return WebAssembly.compile(source);
-  if (isNode && source.startsWith('file:')) return WebAssembly.compile(await nodeModule<typeof Fs>('fs/promises').readFile(new URL(source)));
-  const response = await fetch(source);
-  if (!response.ok) throw new KilnError('network', `the compiler at ${source} answered ${response.status}: serve the files of wasmkiln's dist together`);
-  if (response.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(response);
-  return WebAssembly.compile(await response.arrayBuffer());
-}
-
 export class Compiler {
   private constructor(private readonly exports_: Exports) {}
 
-  static async create(source: CompilerSource): Promise<Compiler> {
+  static async create(module: WebAssembly.Module): Promise<Compiler> {
     try {
-      const module = await moduleOf(source);
       const instance = await patiently(() => WebAssembly.instantiate(module, systemImports(module)));
       const exports = instance.exports as unknown as Exports;
       exports._initialize?.();
       return new Compiler(exports);
     } catch (thrown) {
-      const blocked = thrown instanceof WebAssembly.CompileError && /unsafe-eval|Content Security Policy/i.test(thrown.message);
-      if (blocked) throw new KilnError('unsupported-environment', "the page's Content-Security-Policy forbids WebAssembly: add 'wasm-unsafe-eval' to script-src", { cause: thrown });
       throw asKilnError(thrown, thrown instanceof RangeError ? 'out-of-memory' : 'compile', 'the compiler could not be started');
     }
   }

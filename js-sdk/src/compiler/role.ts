@@ -1,8 +1,9 @@
 // The compiler worker: one model, then it is thrown away.
 import { Channel, Transferred, type Hold } from '../shared/channel.js';
-import { asKilnError, describe, KilnError } from '../shared/errors.js';
+import { asKilnError, describe, fromPlain, KilnError, type PlainError } from '../shared/errors.js';
 import { kLimit32 } from '../shared/memory.js';
-import type { CompileRequest, CompileResult, CompilerCalls, CompileSettings, CompilerSource, ProgressEvent, WisdomTexts } from '../shared/messages.js';
+import type { CompileRequest, CompileResult, CompilerCalls, CompileSettings, ProgressEvent, WisdomTexts } from '../shared/messages.js';
+import { Timeline } from '../shared/timeline.js';
 import { Compiler } from './instance.js';
 import { tune } from './tune.js';
 
@@ -48,20 +49,21 @@ function giveWisdom(compiler: Compiler, wisdom: WisdomTexts, notes: string[]): b
 
 async function compile(compiler: Compiler, request: CompileRequest, progress: (event: ProgressEvent) => void): Promise<CompileResult> {
   const notes: string[] = [];
-  const start = performance.now();
-  const settings = openFitting(compiler, request, request.settings.memory64);
+  const timeline = new Timeline(request.began);
+  const start = timeline.now();
+  const settings = await timeline.during('plan', () => openFitting(compiler, request, request.settings.memory64));
   const storedDropped = giveWisdom(compiler, request.wisdom, notes);
-  const tuneStart = performance.now();
-  if (settings.budgetMs > 0) await tune(compiler, settings, progress);
-  const tuneMs = performance.now() - tuneStart;
-  const module = compiler.emit();
-  const manifest = compiler.manifest();
-  const wisdom = compiler.wisdomExport();
-  return { manifest, module, wisdom, memory64: settings.memory64, compileMs: performance.now() - start - tuneMs, tuneMs, storedDropped, notes };
+  const tuneStart = timeline.now();
+  if (settings.budgetMs > 0) await timeline.during('tune', () => tune(compiler, settings, progress));
+  const tuneMs = timeline.now() - tuneStart;
+  const module = await timeline.during('emit', () => compiler.emit());
+  const { manifest, wisdom } = await timeline.during('describe', () => ({ manifest: compiler.manifest(), wisdom: compiler.wisdomExport() }));
+  const compileMs = timeline.now() - start - tuneMs;
+  return { manifest, module, wisdom, memory64: settings.memory64, compileMs, tuneMs, phases: timeline.phases, storedDropped, notes };
 }
 
-export function startCompiler(port: MessagePort, source: CompilerSource, hold: Hold): void {
-  const created = Compiler.create(source);
+export function startCompiler(port: MessagePort, module: WebAssembly.Module | PlainError, hold: Hold): void {
+  const created = module instanceof WebAssembly.Module ? Compiler.create(module) : Promise.reject(fromPlain(module));
   created.catch(() => undefined); // reported to whoever asks first
   const channel: Channel<object, CompilerCalls> = new Channel<object, CompilerCalls>(
     port,

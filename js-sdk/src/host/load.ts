@@ -3,6 +3,7 @@ import type { Channel } from '../shared/channel.js';
 import { asKilnError, KilnError } from '../shared/errors.js';
 import { parseManifest, type Manifest } from '../shared/manifest.js';
 import { createMemory, kBase, patiently } from '../shared/memory.js';
+import { Timeline } from '../shared/timeline.js';
 import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, ComputeCalls, LoadRequest, LoadResult, MainCalls } from '../shared/messages.js';
 import { Prefetcher } from './prefetch.js';
 import { Session } from './session.js';
@@ -20,29 +21,31 @@ export interface Peers {
 }
 
 export async function load(request: LoadRequest, peers: Peers): Promise<{ session: Session; result: LoadResult }> {
-  const begin = performance.now();
-  const since = (start: number): number => performance.now() - start;
-  const compilerReady = peers.compiler.call('ready', null).then(() => since(begin));
+  const timeline = new Timeline(request.began);
+  timeline.add('workers', 0);
+  const begin = timeline.now();
+  const compilerReady = timeline.during('compiler', () => peers.compiler.call('ready', null)).then(() => timeline.now() - begin);
   compilerReady.catch(() => undefined);
   const wisdom = peers.main.call('wisdom', null);
   wisdom.catch(() => undefined);
-  const source = await openSource(request.source, () => peers.main.call('pull', null));
+  const source = await timeline.during('response', () => openSource(request.source, () => peers.main.call('pull', null)));
   const stream = new Prefetcher(source, request.stallTimeoutMs, reporter(source, peers.main));
   try {
-    const { head, weightsBegin } = await readHead(stream, peers.compiler);
+    const { head, weightsBegin } = await timeline.during('head', () => readHead(stream, peers.compiler));
     peers.main.emit('progress', { stage: 'compile' });
     const gap = weightsBegin - head.length;
     const compiled = await peers.compiler.call(
-      'compile', { head, fileBytes: source.size ?? -1, settings: request.compile, wisdom: await wisdom }, [head.buffer]);
+      'compile', { head, fileBytes: source.size ?? -1, settings: request.compile, wisdom: await wisdom, began: request.began }, [head.buffer]);
     peers.main.emit('compiled', null);
     const manifest = parseManifest(compiled.manifest);
-    const session = await createSession(compiled, manifest, request);
+    const session = await timeline.during('instantiate', () => createSession(compiled, manifest, request));
     await stream.take(gap);
-    await streamWeights(stream, session, request.verify);
-    const downloadMs = since(begin);
-    await startThreads(session, compiled.memory64, peers.compute);
+    await timeline.during('weights', () => streamWeights(stream, session, request.verify, timeline));
+    const downloadMs = timeline.now() - begin;
+    await timeline.during('threads', () => startThreads(session, compiled.memory64, peers.compute));
     const result = summarize(session, compiled, stream.received, request);
-    Object.assign(result.timings, { compilerReadyMs: await compilerReady, downloadMs, totalMs: since(begin) });
+    Object.assign(result.timings, { compilerReadyMs: await compilerReady, downloadMs, totalMs: timeline.now() - begin });
+    result.phases.push(...timeline.phases, ...compiled.phases);
     return { session, result };
   } finally {
     stream.cancel();
@@ -91,7 +94,7 @@ async function createSession(compiled: CompileResult, manifest: Manifest, reques
   }
 }
 
-async function streamWeights(stream: Prefetcher, session: Session, verify: boolean): Promise<void> {
+async function streamWeights(stream: Prefetcher, session: Session, verify: boolean, timeline: Timeline): Promise<void> {
   const verifier = new Verifier(stream.source.name);
   const checked = verify && Verifier.available;
   const writer = new WeightWriter(session.manifest.transfers, session.bytes, kBase, (transfer) => {
@@ -103,10 +106,11 @@ async function streamWeights(stream: Prefetcher, session: Session, verify: boole
     const chunk = await stream.next();
     if (!chunk) break;
     writer.feed(chunk);
+    stream.source.release?.(chunk.buffer);
     await verifier.room();
   }
   writer.end(stream.source.name);
-  await verifier.end();
+  await timeline.during('verify', () => verifier.end());
 }
 
 async function startThreads(session: Session, memory64: boolean, compute: Channel<ComputeCalls>[]): Promise<void> {
@@ -130,6 +134,7 @@ function summarize(session: Session, compiled: CompileResult, downloadedBytes: n
     downloadedBytes,
     memory64: compiled.memory64,
     timings: { compilerReadyMs: 0, compileMs: compiled.compileMs, tuneMs: compiled.tuneMs, downloadMs: 0, initMs: session.initMs, totalMs: 0 },
+    phases: [],
     wisdom: compiled.wisdom,
     storedDropped: compiled.storedDropped,
     notes,

@@ -1,7 +1,8 @@
 import { asKilnError, KilnError } from '../shared/errors.js';
 import type { ByteSource } from './source.js';
 
-const kBufferBytes = 16 << 20;
+/** What waits here has not been written to the model's memory yet, where untouched pages cost nothing: the sum is the file. */
+const kBufferBytes = 256 << 20;
 
 /**
  * Reads ahead of its consumer into a bounded buffer, so that the download goes on while the compiler works. A read that

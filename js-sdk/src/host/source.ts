@@ -11,21 +11,66 @@ export interface ByteSource {
   /** The next chunk, or null at the end. */
   read(): Promise<Uint8Array | null>;
   cancel(): void;
+  /** Gives back the buffer of a chunk that is not needed any more. */
+  release?(buffer: ArrayBufferLike): void;
 }
 
-function ofStream(name: string, size: number | undefined, stream: ReadableStream<Uint8Array>): ByteSource {
-  const reader = stream.getReader();
+type Reader = Pick<ByteSource, 'read' | 'release' | 'cancel'>;
+
+const kSmallestSlab = 64 << 10;
+const kLargestSlab = 1 << 20;
+const kSlabMs = 20;
+const kSpareSlabs = 4;
+
+/**
+ * Fills slabs of our own: fewer and larger chunks, without the engine's copies. Their size follows the speed of the download,
+ * so that no byte waits long for those behind it.
+ */
+function slabReader(reader: ReadableStreamBYOBReader): Reader {
+  let size = kSmallestSlab;
+  const spare: ArrayBuffer[] = [];
+  const read = async (): Promise<Uint8Array | null> => {
+    const start = performance.now();
+    let buffer = size === kLargestSlab ? (spare.pop() ?? new ArrayBuffer(size)) : new ArrayBuffer(size);
+    for (let filled = 0; ; ) {
+      const { value, done } = await reader.read(new Uint8Array(buffer, filled));
+      if (!value) return null; // cancelled
+      buffer = value.buffer;
+      filled += value.length;
+      if (!done && filled < size) continue;
+      size = performance.now() - start < kSlabMs ? Math.min(size * 2, kLargestSlab) : Math.max(size / 2, kSmallestSlab);
+      return filled > 0 ? new Uint8Array(buffer, 0, filled) : null;
+    }
+  };
+  const release = (buffer: ArrayBufferLike): void => {
+    if (buffer.byteLength === kLargestSlab && spare.length < kSpareSlabs) spare.push(buffer as ArrayBuffer);
+    else (buffer as { transfer?: (size: number) => void }).transfer?.(0); // free it now, not when the engine gets round to it
+  };
+  return { read, release, cancel: () => void reader.cancel().catch(() => undefined) };
+}
+
+function readerOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Reader {
+  try {
+    return slabReader(stream.getReader({ mode: 'byob' }));
+  } catch {
+    const reader = stream.getReader(); // a stream that is not of bytes (WebKit's)
+    return { read: async () => (await reader.read()).value ?? null, cancel: () => void reader.cancel().catch(() => undefined) };
+  }
+}
+
+function ofStream(name: string, size: number | undefined, stream: ReadableStream<Uint8Array<ArrayBuffer>>): ByteSource {
+  const reader = readerOf(stream);
   return {
+    ...reader,
     name,
     size,
     read: async () => {
       try {
-        return (await reader.read()).value ?? null;
+        return await reader.read();
       } catch (thrown) {
         throw new KilnError('network', `the download of ${name} broke off; try again`, { where: name, cause: thrown });
       }
     },
-    cancel: () => void reader.cancel().catch(() => undefined),
   };
 }
 

@@ -1,8 +1,8 @@
 // The workers of one model, or the same roles in this thread where there are no workers.
 import type * as WorkerThreads from 'node:worker_threads';
 import { Channel, type Handlers } from '../shared/channel.js';
-import { describe, KilnError } from '../shared/errors.js';
-import type { CompilerSource, HostCalls, HostEvents, MainCalls, RoleMessage } from '../shared/messages.js';
+import { describe, KilnError, toPlain, type PlainError } from '../shared/errors.js';
+import type { HostCalls, HostEvents, MainCalls, RoleMessage } from '../shared/messages.js';
 import { isNode, nodeModule } from '../shared/node.js';
 
 interface Seat {
@@ -60,7 +60,7 @@ async function localSeat(): Promise<Seat> {
 export interface TeamOptions {
   threads: number;
   workers: boolean;
-  compiler: CompilerSource;
+  compiler: Promise<WebAssembly.Module>;
   answers: Handlers<MainCalls>;
   onEvent: <K extends keyof HostEvents>(name: K, data: HostEvents[K]) => void;
   onCrash: Crash;
@@ -102,7 +102,8 @@ export class Team {
         else options.onEvent(name, data);
       });
       const hostPorts = compute.map(({ port1 }) => port1);
-      compilerSeat.start({ role: 'compiler', host: compiler.port2, compiler: options.compiler }, [compiler.port2]);
+      const startCompiler = (module: WebAssembly.Module | PlainError): void => compilerSeat.start({ role: 'compiler', host: compiler.port2, compiler: module }, [compiler.port2]);
+      void options.compiler.then(startCompiler, (thrown: unknown) => startCompiler(toPlain(thrown)));
       hostSeat.start({ role: 'host', main: main.port2, compiler: compiler.port1, compute: hostPorts }, [main.port2, compiler.port1, ...hostPorts]);
       computeSeats.forEach((each, i) => each.start({ role: 'compute', host: (compute[i] as MessageChannel).port2 }, [(compute[i] as MessageChannel).port2]));
       holdOpen(main.port1);

@@ -1,5 +1,7 @@
 // Who may ask whom for what. Roles: the page (main), the host worker (thread 0), the compiler worker, compute workers (threads 1…).
 import type { KernelInfo, MemoryLayout, PortInfo, StepInfo } from './manifest.js';
+import type { PlainError } from './errors.js';
+import type { Phase } from './timeline.js';
 
 /** Where the model's bytes come from, in a form that can be posted. `pull`: chunks are asked from the main thread. */
 export type SourceMessage =
@@ -31,6 +33,8 @@ export interface LoadRequest {
   compile: CompileSettings;
   verify: boolean;
   stallTimeoutMs: number;
+  /** sharedNow() when the load was asked for. */
+  began: number;
 }
 
 export interface Timings {
@@ -57,6 +61,7 @@ export interface LoadResult {
   downloadedBytes: number;
   memory64: boolean;
   timings: Timings;
+  phases: Phase[];
   wisdom: string;
   /** The stored wisdom could not be used. */
   storedDropped: boolean;
@@ -103,6 +108,7 @@ export interface CompileRequest {
   fileBytes: number;
   settings: CompileSettings;
   wisdom: WisdomTexts;
+  began: number;
 }
 
 export interface CompileResult {
@@ -112,6 +118,7 @@ export interface CompileResult {
   memory64: boolean;
   compileMs: number;
   tuneMs: number;
+  phases: Phase[];
   storedDropped: boolean;
   notes: string[];
 }
@@ -136,5 +143,5 @@ export type CompilerSource = string | Uint8Array<ArrayBuffer> | WebAssembly.Modu
 /** The first message to a worker. */
 export type RoleMessage =
   | { role: 'host'; main: MessagePort; compiler: MessagePort; compute: MessagePort[] }
-  | { role: 'compiler'; host: MessagePort; compiler: CompilerSource }
+  | { role: 'compiler'; host: MessagePort; compiler: WebAssembly.Module | PlainError }
   | { role: 'compute'; host: MessagePort };

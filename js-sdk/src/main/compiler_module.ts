@@ -1,0 +1,25 @@
+import type * as Fs from 'node:fs/promises';
+import { asKilnError, KilnError } from '../shared/errors.js';
+import type { CompilerSource } from '../shared/messages.js';
+import { isNode, nodeModule } from '../shared/node.js';
+
+async function moduleOf(source: CompilerSource): Promise<WebAssembly.Module> {
+  if (source instanceof WebAssembly.Module) return source;
+  if (typeof source !== 'string') return WebAssembly.compile(source);
+  if (isNode && source.startsWith('file:')) return WebAssembly.compile(await nodeModule<typeof Fs>('fs/promises').readFile(new URL(source)));
+  const response = await fetch(source);
+  if (!response.ok) throw new KilnError('network', `the compiler at ${source} answered ${response.status}: serve the files of wasmkiln's dist together`);
+  if (response.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(response);
+  return WebAssembly.compile(await response.arrayBuffer());
+}
+
+/** Fetches and compiles the compiler, off this thread, while the workers start. */
+export async function compilerModule(source: CompilerSource): Promise<WebAssembly.Module> {
+  try {
+    return await moduleOf(source);
+  } catch (thrown) {
+    const blocked = thrown instanceof WebAssembly.CompileError && /unsafe-eval|Content Security Policy/i.test(thrown.message);
+    if (blocked) throw new KilnError('unsupported-environment', "the page's Content-Security-Policy forbids WebAssembly: add 'wasm-unsafe-eval' to script-src", { cause: thrown });
+    throw asKilnError(thrown, 'compile', 'the compiler could not be started');
+  }
+}
