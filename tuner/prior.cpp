@@ -22,14 +22,17 @@ double cycles_per_k(int64_t mr, int64_t nv, const Target& target) {
 double tiled_cost(const ContractionSpec& s, int mr, int nv, const Target& target) {
   const int64_t m = s.oh * s.ow, nr = int64_t{nv} * target.width, k = s.kh * s.kw * s.k;
   const double per_tile = 30.0;  // call, accumulators, stores
+  Schedule tile;
+  tile.mr = static_cast<uint8_t>(mr);
+  const std::vector<int64_t> remainder = remainder_tiles(s, tile);
+  const auto whole = static_cast<double>((m - remainder_rows(s, tile)) / mr);
   const auto row_of_tiles = [&](int64_t vectors) {
-    const int64_t whole = m / mr;
-    const auto tiles = static_cast<double>(whole);
-    double cost = tiles * (static_cast<double>(k) * cycles_per_k(mr, vectors, target) + per_tile +
-                           static_cast<double>(mr * vectors) * 2);
-    if (m % mr)
-      cost += static_cast<double>(k) * cycles_per_k(m % mr, vectors, target) + per_tile +
-              static_cast<double>((m % mr) * vectors) * 2;
+    const auto one = [&](int64_t rows) {
+      return static_cast<double>(k) * cycles_per_k(rows, vectors, target) + per_tile +
+             static_cast<double>(rows * vectors) * 2;
+    };
+    double cost = whole * one(mr);
+    for (int64_t rows : remainder) cost += one(rows);
     return cost;
   };
   const int64_t columns = s.n / nr;
@@ -79,16 +82,40 @@ Schedule contraction_prior(const ContractionSpec& spec, const Target& target, co
   return best;
 }
 
+/// The tile with the fewest cycles for the whole image: multiply-adds and loads of inputs and taps.
+Schedule depthwise_prior(const DepthwiseSpec& s, const Target& target) {
+  Schedule best;
+  double least = 0;
+  for (const Schedule& c : candidates(s, target)) {
+    const auto cycles = [&](int64_t height, int64_t width) {
+      const auto extent = [](int64_t outputs, int64_t taps, int64_t stride, int64_t tap_stride) {
+        return stride % tap_stride || stride / tap_stride >= taps ? outputs * taps
+                                                                  : (outputs - 1) * (stride / tap_stride) + taps;
+      };
+      const int64_t rows = extent(height, s.kh, s.in_row, std::max<int64_t>(1, s.in_tap_row)),
+                    columns = extent(width, s.kw, s.in_col, std::max<int64_t>(1, s.in_tap_col));
+      const auto products = static_cast<double>(height * width * s.kh * s.kw);
+      const auto loads = static_cast<double>(rows * columns + height * s.kh * s.kw);
+      // An accumulator's multiply-adds come one after the other: few of them wait for one another.
+      return std::max({products * (target.fma ? 0.5 : 0.55), loads * 0.5, 4.0 * static_cast<double>(s.kh * s.kw)}) +
+             static_cast<double>(height * width) + 8;
+    };
+    const auto sum = [&](int64_t height) {
+      const int64_t rest = s.ow % c.tile_w;
+      return static_cast<double>(s.ow / c.tile_w) * cycles(height, c.tile_w) + (rest ? cycles(height, rest) : 0);
+    };
+    const int64_t rest = s.oh % c.tile_h;
+    const double cost = static_cast<double>(s.oh / c.tile_h) * sum(c.tile_h) + (rest ? sum(rest) : 0);
+    if (best.tile_h == 0 || cost < least) best = c, least = cost;
+  }
+  return best;
+}
+
 }  // namespace
 
 Schedule prior(const KernelSpec& spec, const Target& target, const Device& device) {
   if (const auto* c = std::get_if<ContractionSpec>(&spec)) return contraction_prior(*c, target, device);
-  if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) {
-    Schedule s;
-    s.tile_h = static_cast<uint8_t>(std::min<int64_t>(2, d->oh));
-    s.tile_w = static_cast<uint8_t>(std::min<int64_t>(target.vector_registers > 16 ? 8 : 4, d->ow));
-    return s;
-  }
+  if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) return depthwise_prior(*d, target);
   return Schedule{};
 }
 

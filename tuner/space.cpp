@@ -41,8 +41,7 @@ std::vector<Schedule> depthwise_candidates(const DepthwiseSpec& s, const Target&
       Schedule t;
       t.tile_h = static_cast<uint8_t>(h);
       t.tile_w = static_cast<uint8_t>(w);
-      if (h <= s.oh && w <= s.ow && (h * w >= 3 || s.oh * s.ow < 3) && family_of(s).feasible(s, t, target))
-        out.push_back(t);
+      if (h <= s.oh && w <= s.ow && family_of(s).feasible(s, t, target)) out.push_back(t);
     }
   }
   return out;

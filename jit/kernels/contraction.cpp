@@ -34,8 +34,6 @@ namespace {
 
 constexpr int64_t kF = 4;  // bytes of a float
 
-constexpr int64_t kReadAhead = 128 << 10;
-
 int64_t rows_of(const ContractionSpec& s) { return s.oh * s.ow; }
 int64_t block_rows(const ContractionSpec& s, const Schedule& schedule) {
   return schedule.mc ? schedule.mc : round_up(rows_of(s), schedule.mr);
@@ -51,7 +49,6 @@ class ContractionEmitter {
         s_(flattened(spec)),
         schedule_(schedule),
         name_(std::move(name)),
-        mr_(schedule.mr),
         nr_(tile_columns(schedule, e_.target())),
         m_(rows_of(s_)),
         k_total_(s_.kh * s_.kw * s_.k),
@@ -61,22 +58,15 @@ class ContractionEmitter {
   Func emit() {
     const int64_t full = s_.n / nr_, tail = s_.n % nr_;
     Func whole{}, last{};
-    if (full) whole = emit_panel(e_, s_, schedule_, name_, nr_, ahead_tiles());
+    const auto shared = [&](size_t i) { return s_.batch[i] == 1 || s_.b_batch[i] == 0; };
+    const bool weights = shared(0) && shared(1);
+    if (weights) ahead_ = ahead_tiles(s_, schedule_, e_.target(), k_total_ * s_.n * kF);
+    if (full) whole = emit_panel(e_, s_, schedule_, name_, nr_, ahead_);
     if (tail) last = emit_panel(e_, s_, schedule_, name_, tail);
     return emit_entry(full, whole, last);
   }
 
  private:
-  /// Tiles of a block that read the next panel of B, where B is a weight that no cache holds from the last run. Many
-  /// tiles hide a panel's arrival by themselves, and could not share it out a byte each.
-  int64_t ahead_tiles() const {
-    const int64_t tiles = std::min(block_rows(s_, schedule_), m_) / mr_;
-    const auto shared = [&](size_t i) { return s_.batch[i] == 1 || s_.b_batch[i] == 0; };
-    const bool weights = shared(0) && shared(1) && k_total_ * s_.n * kF >= kReadAhead;
-    return weights && s_.n / nr_ >= 3 && tiles >= 2 && tiles <= nr_ * std::min<int64_t>(schedule_.unroll, 4) ? tiles
-                                                                                                             : 0;
-  }
-
   // -- the share of a thread: units (batch, block, panel) or (batch, panel, block)
   // ---------------------------------------------
   Func emit_entry(int64_t full, Func whole, Func last) {
@@ -100,8 +90,7 @@ class ContractionEmitter {
             // rows left → whole tiles, and whether the remainder tile is in this block
             e_.op(IntOp::sub, count, m_, t);
             e_.op(IntOp::min, count, count, mc);
-            e_.op(IntOp::rem, rest, count, mr_);
-            e_.op(IntOp::div, count, count, mr_);
+            split_rows(e_, s_, schedule_, count, count, rest);
             place(at[0], e_.param(4), kF, {s_.a_batch[0], s_.a_batch[1], s_.a_row, s_.a_col, 0}, b0, b1, y, x, p);
             place(at[1], e_.param(5), kF, {s_.b_batch[0], s_.b_batch[1], 0, 0, k_total_}, b0, b1, y, x, p);
             place(at[2], e_.param(3), size_of(out_type_), {s_.c_batch[0], s_.c_batch[1], s_.c_row, s_.c_col, 1}, b0, b1,
@@ -114,9 +103,10 @@ class ContractionEmitter {
             for (Int r : {x, count, rest}) args.emplace_back(r);
             if (whole.id >= 0 && last.id >= 0)
               e_.if_(
-                  p, Compare::lt, full, [&] { call_whole(whole, args, p, full); }, [&] { e_.call(last, args); });
+                  p, Compare::lt, full, [&] { call_panel(e_, whole, args, p, full, ahead_ ? k_total_ * nr_ * kF : 0); },
+                  [&] { e_.call(last, args); });
             else if (whole.id >= 0)
-              call_whole(whole, args, p, full);
+              call_panel(e_, whole, args, p, full, ahead_ ? k_total_ * nr_ * kF : 0);
             else
               e_.call(last, args);
             add(e_, unit, unit, 1);
@@ -125,18 +115,6 @@ class ContractionEmitter {
     });
     e_.end_function();
     return f;
-  }
-
-  /// The tiles round up how far they read, which may be into the panel after the next one: the last two look back.
-  void call_whole(Func whole, std::vector<Arg> args, Int p, int64_t full) {
-    if (ahead_tiles()) {
-      const Int ahead = e_.integer();
-      const int64_t panel = k_total_ * nr_ * kF;
-      add(e_, ahead, args[1], panel);
-      e_.if_(p, Compare::ge, full - 2, [&] { e_.op(IntOp::sub, ahead, ahead, 2 * panel); });
-      args.emplace_back(ahead);
-    }
-    e_.call(whole, args);
   }
 
   /// low = v mod n, high = v div n.
@@ -172,8 +150,9 @@ class ContractionEmitter {
   ContractionSpec s_;
   Schedule schedule_;
   std::string name_;
-  int64_t mr_, nr_, m_, k_total_;
+  int64_t nr_, m_, k_total_;
   size_t fused_;
+  int64_t ahead_ = 0;
   DType out_type_;
 };
 

@@ -11,13 +11,26 @@ inline int64_t tile_columns(const Schedule& s, const Target& t) { return int64_t
 /// that a tile cannot cross (see ContractionSpec) become batches.
 ContractionSpec flattened(const ContractionSpec& spec);
 
+/// Rows of the one or two tiles that end a product whose rows are no multiple of the schedule's: a tile of one or two
+/// rows would leave most multipliers idle, so it shares with its neighbour.
+std::vector<int64_t> remainder_tiles(const ContractionSpec& flattened, const Schedule& schedule);
+int64_t remainder_rows(const ContractionSpec& flattened, const Schedule& schedule);
+/// `rows` of a block → whole tiles, and not 0 in `rest` where the remainder_tiles follow them.
+void split_rows(Emitter& e, const ContractionSpec& flattened, const Schedule& schedule, Int rows, Int count, Int rest);
+/// Tiles of a block that read the next panel of `bytes` of weights, 0 where none should: caches hold few bytes from the
+/// last run, many tiles hide a panel's arrival by themselves.
+int64_t ahead_tiles(const ContractionSpec& flattened, const Schedule& schedule, const Target& target, int64_t bytes);
+
 /// Emits panel(a, b, c, fused…, x, count, rest): consecutive output pixels against one panel of `columns` columns of B:
-/// `count` tiles of the schedule's rows from image column x, then, if rest ≠ 0, the tile of the rows that are left over
-/// of all rows of the spec. With `ahead_tiles` there is one parameter more, the panel that comes next (or any other):
-/// that many tiles touch all of it between them, a little in every round of the innermost loop, so that weights arrive
-/// from memory while the multipliers are busy. Hardware does not do it: it sees one panel's end, then a miss elsewhere.
+/// `count` tiles of the schedule's rows from image column x, then, if rest ≠ 0, the remainder_tiles of the spec. With
+/// `ahead_tiles` there is one parameter more, the panel that comes next (or any other): that many tiles touch all of it
+/// between them, a little in every round of the innermost loop, so that weights arrive from memory while the
+/// multipliers are busy. Hardware does not do it: it sees one panel's end, then a miss elsewhere.
 Func emit_panel(Emitter& emitter, const ContractionSpec& flattened, const Schedule& schedule, const std::string& name,
                 int64_t columns, int64_t ahead_tiles = 0);
+/// Calls it for panel `index` of `full` ones that follow each other; `ahead_bytes` is the size of one where it reads
+/// ahead, else 0.
+void call_panel(Emitter& e, Func panel, std::vector<Arg> args, Int index, int64_t full, int64_t ahead_bytes);
 
 /// Elements from a packed B's start to its end: more of them for Winograd, whose taps are transformed.
 int64_t packed_elements(const PackSpec& spec, const Schedule& schedule);

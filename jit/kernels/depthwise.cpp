@@ -1,4 +1,7 @@
 // Depthwise convolution, channels last: a tile of output pixels in registers, vectors over channels, one tap at a time.
+#include <algorithm>
+#include <map>
+
 #include "jit/epilogue.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
@@ -9,6 +12,26 @@ namespace {
 constexpr int64_t kF = 4;
 
 const DepthwiseSpec& spec_of(const KernelSpec& spec) { return *std::get_if<DepthwiseSpec>(&spec); }
+
+/// Input offset (rows or columns, in elements) → the outputs that it is part of, and by which tap.
+struct Meeting {
+  int64_t output, tap;
+};
+using Meetings = std::map<int64_t, std::vector<Meeting>>;
+Meetings meetings(int64_t outputs, int64_t taps, int64_t stride, int64_t tap_stride) {
+  Meetings all;
+  for (int64_t o = 0; o < outputs; ++o)
+    for (int64_t t = 0; t < taps; ++t) all[o * stride + t * tap_stride].push_back({o, t});
+  return all;
+}
+
+/// Taps that `height` output rows hold in registers: of one input row, for every output row it is part of.
+int64_t taps_at_once(const DepthwiseSpec& s, int64_t height) {
+  size_t rows = 0;
+  for (const auto& [at, outputs] : meetings(height, s.kh, s.in_row, s.in_tap_row))
+    rows = std::max(rows, outputs.size());
+  return static_cast<int64_t>(rows) * s.kw;
+}
 
 class DepthwiseEmitter {
  public:
@@ -104,20 +127,27 @@ class DepthwiseEmitter {
     return f;
   }
 
+  /// Every input vector is loaded once, for all the outputs and taps that meet it; so is every row of taps while the
+  /// input rows that need it go by.
   void emit_vector(int64_t height, int64_t width, int64_t c, int lanes) {
     std::vector<Vec> acc(static_cast<size_t>(height * width));
     for (Vec& v : acc) e_.splat(v = e_.vec(), 0);
-    const Vec tap = e_.vec(), x = e_.vec();
-    for (int64_t ky = 0; ky < s_.kh; ++ky) {
-      for (int64_t kx = 0; kx < s_.kw; ++kx) {
-        e_.load(tap, {e_.param(2), ((ky * s_.kw + kx) * s_.c + c) * kF}, DType::f32, lanes);
-        for (int64_t i = 0; i < height * width; ++i) {
-          const int64_t at =
-              (i / width) * s_.in_row + (i % width) * s_.in_col + ky * s_.in_tap_row + kx * s_.in_tap_col + c;
-          e_.load(x, {e_.param(1), at * kF}, DType::f32, lanes);
-          const Vec a = acc[static_cast<size_t>(i)];
-          e_.madd(a, x, tap, a);
-        }
+    const Vec x = e_.vec();
+    std::vector<Vec> tap_registers;
+    for (int64_t i = 0; i < taps_at_once(s_, height); ++i) tap_registers.push_back(e_.vec());
+    const Meetings columns = meetings(width, s_.kw, s_.in_col, s_.in_tap_col);
+    for (const auto& [row, outputs] : meetings(height, s_.kh, s_.in_row, s_.in_tap_row)) {
+      for (size_t i = 0; i < outputs.size(); ++i)
+        for (int64_t kx = 0; kx < s_.kw; ++kx)
+          e_.load(tap_registers[i * static_cast<size_t>(s_.kw) + static_cast<size_t>(kx)],
+                  {e_.param(2), ((outputs[i].tap * s_.kw + kx) * s_.c + c) * kF}, DType::f32, lanes);
+      for (const auto& [column, across] : columns) {
+        e_.load(x, {e_.param(1), (row + column + c) * kF}, DType::f32, lanes);
+        for (size_t i = 0; i < outputs.size(); ++i)
+          for (const Meeting& m : across) {
+            const Vec a = acc[static_cast<size_t>(outputs[i].output * width + m.output)];
+            e_.madd(a, x, tap_registers[i * static_cast<size_t>(s_.kw) + static_cast<size_t>(m.tap)], a);
+          }
       }
     }
     for (int64_t i = 0; i < height * width; ++i) {
@@ -144,8 +174,10 @@ int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target&) {
   return spec_of(spec).batch * ceil_div(spec_of(spec).oh, schedule.tile_h);
 }
 int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
-bool feasible(const KernelSpec&, const Schedule& s, const Target& t) {
-  return s.tile_h >= 1 && s.tile_w >= 1 && s.tile_h * s.tile_w + 2 + (t.fma ? 0 : 1) <= t.vector_registers;
+bool feasible(const KernelSpec& spec, const Schedule& s, const Target& t) {
+  if (s.tile_h < 1 || s.tile_w < 1) return false;
+  if (s.tile_h == 1 && s.tile_w == 1) return true;  // where a row of taps alone exceeds the registers
+  return s.tile_h * s.tile_w + 1 + taps_at_once(spec_of(spec), s.tile_h) + (t.fma ? 0 : 1) <= t.vector_registers;
 }
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
   return DepthwiseEmitter(e, spec_of(spec), schedule, name).emit();

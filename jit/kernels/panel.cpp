@@ -10,6 +10,7 @@ namespace kiln {
 namespace {
 
 constexpr int64_t kF = 4;  // bytes of a float
+constexpr int64_t kReadAhead = 128 << 10;
 
 /// One micro-kernel: `rows` consecutive output pixels from column `x` of an image row × the vectors of a panel.
 struct Tile {
@@ -38,10 +39,13 @@ class PanelEmitter {
     std::vector<Func> wrapped;
     if (inner && mr_ <= m_) within = emit_tile({mr_, 0}, columns);
     for (const Tile& t : wrapping) wrapped.push_back(emit_tile(t, columns));
-    const int64_t rest_rows = m_ % mr_;
-    const Tile rest{rest_rows, (m_ - rest_rows) % s_.ow};
-    Func remainder{};
-    if (rest_rows) remainder = emit_tile(rest, columns);
+    std::vector<Tile> rest;
+    std::vector<Func> remainder;
+    for (int64_t rows : remainder_tiles(s_, schedule_)) {
+      const int64_t done = rest.empty() ? m_ - remainder_rows(s_, schedule_) : m_ - rows;
+      rest.push_back({rows, done % s_.ow});
+      remainder.push_back(emit_tile(rest.back(), columns));
+    }
 
     const auto n = static_cast<int>(3 + fused_);
     const Func f = e_.begin_function(name_ + "_panel" + std::to_string(columns), n + (ahead_tiles_ ? 4 : 3));
@@ -58,7 +62,13 @@ class PanelEmitter {
             count, Compare::gt, 0);
       });
     }
-    if (rest_rows) e_.if_(with_rest, Compare::ne, 0, [&] { e_.call(remainder, tile_args()); });
+    if (!rest.empty())
+      e_.if_(with_rest, Compare::ne, 0, [&] {
+        e_.call(remainder[0], tile_args());
+        if (rest.size() == 1) return;
+        move_over(rest[0], rest[0].rows);
+        e_.call(remainder[1], tile_args());
+      });
     e_.end_function();
     return f;
   }
@@ -227,9 +237,12 @@ class PanelEmitter {
       if (s_.ow != m_) add(e_, x, x, mr_);
       return;
     }
-    move(pixel(t, mr_, s_.a_row, s_.a_col), pixel(t, mr_, s_.c_row, s_.c_col),
-         [&](const FusedOperand& o) { return pixel(t, mr_, o.strides[2], o.strides[3]); });
+    move_over(t, mr_);
     e_.set(x, (t.x + mr_) % s_.ow);
+  }
+  void move_over(const Tile& t, int64_t rows) {
+    move(pixel(t, rows, s_.a_row, s_.a_col), pixel(t, rows, s_.c_row, s_.c_col),
+         [&](const FusedOperand& o) { return pixel(t, rows, o.strides[2], o.strides[3]); });
   }
 
   void move(int64_t a, int64_t c, FunctionRef<int64_t(const FusedOperand&)> fused) {
@@ -255,6 +268,44 @@ class PanelEmitter {
 };
 
 }  // namespace
+
+std::vector<int64_t> remainder_tiles(const ContractionSpec& flattened, const Schedule& schedule) {
+  const int64_t m = flattened.oh * flattened.ow, mr = schedule.mr, rest = m % mr;
+  if (rest == 0) return {};
+  const bool alone = m < mr || (schedule.mc && m % schedule.mc < mr && m % schedule.mc);  // in the last block
+  if (alone || rest > 2 || mr < 4) return {rest};
+  return {ceil_div(mr + rest, 2), (mr + rest) / 2};
+}
+
+int64_t remainder_rows(const ContractionSpec& flattened, const Schedule& schedule) {
+  int64_t rows = 0;
+  for (int64_t tile : remainder_tiles(flattened, schedule)) rows += tile;
+  return rows;
+}
+
+void split_rows(Emitter& e, const ContractionSpec& flattened, const Schedule& schedule, Int rows, Int count, Int rest) {
+  e.op(IntOp::rem, rest, rows, schedule.mr);
+  e.op(IntOp::div, count, rows, schedule.mr);
+  if (remainder_tiles(flattened, schedule).size() == 2) e.if_(rest, Compare::ne, 0, [&] { add(e, count, count, -1); });
+}
+
+int64_t ahead_tiles(const ContractionSpec& flattened, const Schedule& schedule, const Target& target, int64_t bytes) {
+  const int64_t m = flattened.oh * flattened.ow, nr = tile_columns(schedule, target);
+  const int64_t tiles = (schedule.mc ? std::min<int64_t>(schedule.mc, m) : m) / schedule.mr;
+  const bool can = tiles >= 2 && tiles <= nr * std::min<int64_t>(schedule.unroll, 4) && flattened.n / nr >= 3;
+  return can && bytes >= kReadAhead ? tiles : 0;
+}
+
+void call_panel(Emitter& e, Func panel, std::vector<Arg> args, Int index, int64_t full, int64_t ahead_bytes) {
+  if (ahead_bytes) {
+    const Int ahead = e.integer();
+    add(e, ahead, args[1], ahead_bytes);
+    // The tiles round up how far they read, which may be into the panel after the next one: the last two look back.
+    e.if_(index, Compare::ge, full - 2, [&] { e.op(IntOp::sub, ahead, ahead, 2 * ahead_bytes); });
+    args.emplace_back(ahead);
+  }
+  e.call(panel, args);
+}
 
 Func emit_panel(Emitter& emitter, const ContractionSpec& flattened, const Schedule& schedule, const std::string& name,
                 int64_t columns, int64_t ahead_tiles) {

@@ -196,15 +196,20 @@ class WinogradEmitter {
 
   // -- products
   // ------------------------------------------------------------------------------------------------------------
-  /// multiply(scratch, u, panel, panels, count, rest): every point's product with panels of U; `count` and `rest` as in
-  /// emit_panel.
-  Func emit_multiply() {
+  ContractionSpec point_product() const {
     ContractionSpec product;
     product.ow = l_.tiles, product.k = s_.k, product.n = s_.n;
     product.a_col = l_.v_row, product.c_col = l_.p_row;
+    return product;
+  }
+  /// multiply(scratch, u, panel, panels, count, rest): every point's product with panels of U; `count` and `rest` as in
+  /// emit_panel.
+  Func emit_multiply() {
+    const ContractionSpec product = point_product();
+    const int64_t ahead = ahead_tiles(product, schedule_, e_.target(), l_.points * s_.k * s_.n * kF);
     const int64_t full = s_.n / nr_, tail = s_.n % nr_;
     Func whole{}, last{};
-    if (full) whole = emit_panel(e_, product, schedule_, name_, nr_);
+    if (full) whole = emit_panel(e_, product, schedule_, name_, nr_, ahead);
     if (tail) last = emit_panel(e_, product, schedule_, name_, tail);
     const Func f = e_.begin_function(name_ + "_multiply", 6);
     const Int a = e_.integer(), b = e_.integer(), c = e_.integer(), u = e_.param(1), out = e_.integer();
@@ -220,11 +225,13 @@ class WinogradEmitter {
       e_.do_while(
           [&] {
             const std::vector<Arg> args{a, b, c, 0, e_.param(4), e_.param(5)};
+            const auto call_whole = [&] { call_panel(e_, whole, args, panel, full, ahead ? nr_ * s_.k * kF : 0); };
             if (full && tail)
-              e_.if_(
-                  panel, Compare::lt, full, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
+              e_.if_(panel, Compare::lt, full, call_whole, [&] { e_.call(last, args); });
+            else if (full)
+              call_whole();
             else
-              e_.call(full ? whole : last, args);
+              e_.call(last, args);
             add(e_, b, b, nr_ * s_.k * kF);
             add(e_, c, c, nr_ * kF);
             add(e_, panel, panel, 1);
@@ -347,8 +354,7 @@ class WinogradEmitter {
         e_.call(forward, {scratch, e_.param(4), first, tiles});
         e_.set(ready, block);
       });
-      e_.op(IntOp::rem, rest, tiles, schedule_.mr);
-      e_.op(IntOp::div, count, tiles, schedule_.mr);
+      split_rows(e_, point_product(), schedule_, tiles, count, rest);
       e_.op(IntOp::mul, panel, range, panels);
       e_.op(IntOp::sub, left, ceil_div(s_.n, nr_), panel);
       e_.op(IntOp::min, left, left, panels);
