@@ -143,7 +143,7 @@ Status NativeSession::load_weights(const ModelFile& file) {
   return ok();
 }
 
-Status NativeSession::write_inputs(const std::vector<InputView>& given) {
+Status NativeSession::check_inputs(const std::vector<InputView>& given) const {
   std::set<std::string> seen;
   for (const InputView& view : given) {
     const Port* port = find(inputs(), view.name);
@@ -153,9 +153,12 @@ Status NativeSession::write_inputs(const std::vector<InputView>& given) {
   }
   for (const Port& port : inputs())
     if (!seen.count(port.name)) return bad_input("the input " + port_text(port) + " is missing", port.name);
+  return ok();
+}
+
+void NativeSession::write_inputs(const std::vector<InputView>& given) {
   for (const InputView& view : given)
     if (view.bytes) std::memcpy(at(find(inputs(), view.name)->at), view.data, static_cast<size_t>(view.bytes));
-  return ok();
 }
 
 Result<std::vector<const Port*>> NativeSession::match_outputs(const std::vector<OutputView>& wanted) const {
@@ -206,9 +209,10 @@ auto NativeSession::exclusively(const Work& work) {
 }
 
 Status NativeSession::run(const std::vector<InputView>& given, const std::vector<OutputView>& wanted) {
+  KILN_TRY(check_inputs(given));
   KILN_ASSIGN(const std::vector<const Port*> ports, match_outputs(wanted));
   return exclusively([&]() -> Status {
-    KILN_TRY(write_inputs(given));
+    write_inputs(given);
     KILN_TRY(run_steps(0, static_cast<int64_t>(planned_.plan.steps.size())));
     for (size_t i = 0; i < wanted.size(); ++i)
       if (wanted[i].bytes) std::memcpy(wanted[i].data, at(ports[i]->at), static_cast<size_t>(wanted[i].bytes));
@@ -218,10 +222,9 @@ Status NativeSession::run(const std::vector<InputView>& given, const std::vector
 
 Result<std::vector<double>> NativeSession::profile(const std::vector<InputView>& given, int passes) {
   using Times = std::vector<double>;
+  KILN_TRY(check_inputs(given));
   return exclusively([&]() -> Result<Times> {
-    KILN_TRY(write_inputs(given));
     const auto steps = static_cast<int64_t>(planned_.plan.steps.size());
-    KILN_TRY(run_steps(0, steps));
     Times best(static_cast<size_t>(steps), std::numeric_limits<double>::infinity());
     double empty = std::numeric_limits<double>::infinity();
     const auto time = [&](int64_t first, int64_t last, double& least) -> Status {
@@ -231,6 +234,7 @@ Result<std::vector<double>> NativeSession::profile(const std::vector<InputView>&
       return ok();
     };
     for (int pass = 0; pass < passes; ++pass) {
+      write_inputs(given);  // a run leaves other things in their place
       KILN_TRY(time(0, 0, empty));
       for (int64_t step = 0; step < steps; ++step) KILN_TRY(time(step, step + 1, best[static_cast<size_t>(step)]));
     }

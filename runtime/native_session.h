@@ -93,7 +93,8 @@ class NativeSession {
   NativeSession() = default;
   Status choose(const SessionOptions& options, std::vector<Choice>& choices);
   Status load_weights(const ModelFile& file);
-  Status write_inputs(const std::vector<InputView>& inputs);
+  Status check_inputs(const std::vector<InputView>& inputs) const;
+  void write_inputs(const std::vector<InputView>& inputs);
   Result<std::vector<const Port*>> match_outputs(const std::vector<OutputView>& outputs) const;
   Status run_steps(int64_t first, int64_t last);
   template <class Work>
