@@ -15,6 +15,8 @@ namespace kiln {
 namespace {
 
 using Digest = std::array<uint8_t, 32>;
+/// Bytes hashed at a time: the second-level cache keeps what was read until it is hashed.
+constexpr int64_t kChunk = 256 << 10;
 
 class Sha256 {
  public:
@@ -85,23 +87,24 @@ Status ModelFile::read_weights(int64_t offset, void* to, int64_t size) const {
   return read_at(layout_.weights_begin + offset, to, size);
 }
 
-Status ModelFile::verify(const std::vector<Segment>& segments) const {
-  std::vector<uint8_t> chunk(size_t{1} << 20);
-  for (size_t i = 0; i < segments.size(); ++i) {
-    const Segment& s = segments[i];
-    if (s.sha256 == Digest{}) continue;
-    Sha256 sha;
-    for (int64_t at = 0; at < s.size;) {
-      const int64_t size = std::min(static_cast<int64_t>(chunk.size()), s.size - at);
-      KILN_TRY(read_weights(s.offset + at, chunk.data(), size));
-      sha.add(chunk.data(), static_cast<size_t>(size));
-      at += size;
-    }
-    if (sha.digest() != s.sha256)
-      return Error{ErrorCode::bad_file, path_ + " is damaged: a weight does not match its checksum; copy it again",
-                   "segment " + std::to_string(i)};
-  }
+Status Verification::work() {
+  for (size_t i = next_++; i < segments_.size(); i = next_++) KILN_TRY(verify(i));
   return ok();
+}
+
+Status Verification::verify(size_t index) const {
+  const Segment& s = segments_[index];
+  if (s.sha256 == Digest{}) return ok();
+  std::vector<uint8_t> chunk(static_cast<size_t>(std::min<int64_t>(s.size, kChunk)));
+  Sha256 sha;
+  for (int64_t at = 0; at < s.size; at += kChunk) {
+    const int64_t size = std::min(kChunk, s.size - at);
+    KILN_TRY(file_.read_weights(s.offset + at, chunk.data(), size));
+    sha.add(chunk.data(), static_cast<size_t>(size));
+  }
+  if (sha.digest() == s.sha256) return ok();
+  return Error{ErrorCode::bad_file, file_.path() + " is damaged: a weight does not match its checksum; copy it again",
+               "segment " + std::to_string(index)};
 }
 
 Result<std::string> read_text(const std::string& path) {

@@ -1,6 +1,7 @@
 // A .kiln file on disk: its head, its weights by ranges, and whether they are what was exported.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -21,8 +22,6 @@ class ModelFile {
   Result<Graph> graph() const { return read_kiln(head_.data(), static_cast<int64_t>(head_.size()), bytes_); }
   /// Reads `size` bytes from `offset` of the weights. Several threads may read at once.
   Status read_weights(int64_t offset, void* to, int64_t size) const;
-  /// Compares segments with their SHA-256 (those that have one).
-  Status verify(const std::vector<Segment>& segments) const;
 
  private:
   explicit ModelFile(std::string path) : path_(std::move(path)) {}
@@ -34,6 +33,23 @@ class ModelFile {
   int64_t bytes_ = 0;
   HeadLayout layout_;
   std::vector<uint8_t> head_;
+};
+
+/// Compares a file's segments with their SHA-256, those that have one.
+class Verification {
+ public:
+  /// `file` must outlive it.
+  Verification(const ModelFile& file, std::vector<Segment> segments) : file_(file), segments_(std::move(segments)) {}
+  /// Takes one segment after the other until none is left; the threads that call it share the work. The error names the
+  /// first segment that this thread found damaged.
+  Status work();
+
+ private:
+  Status verify(size_t index) const;
+
+  const ModelFile& file_;
+  const std::vector<Segment> segments_;
+  std::atomic<size_t> next_{0};
 };
 
 /// A file's bytes as text, for wisdom and the like.

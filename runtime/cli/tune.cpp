@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "runtime/cli/browser.h"
 #include "runtime/cli/commands.h"
 #include "runtime/cli/flags.h"
 #include "runtime/cli/text.h"
@@ -12,12 +13,14 @@ namespace {
 
 struct Flags {
   ModelFlags model;
-  std::string output;
+  std::string output, browser;
   double budget_ms = 2000;
 };
 void describe(CLI::App& command, Flags& flags) {
   describe(command, flags.model);
   command.add_option("--budget-ms", flags.budget_ms, "how long to measure")->capture_default_str();
+  command.add_option("--browser", flags.browser, "measure in this engine, for pages that it opens")
+      ->check(CLI::IsMember({"chromium", "firefox"}));
   command.add_option("-o,--output", flags.output, "the wisdom file to add to (default: this device's own)");
 }
 
@@ -27,17 +30,11 @@ void print_progress(const TuneProgress& p) {
   std::fflush(stderr);
 }
 
-Result<WisdomFile> store_of(const Flags& flags, const Device& device) {
-  if (!flags.output.empty()) return WisdomFile(flags.output);
-  const auto own = WisdomFile::of_device(device);
-  if (own) return *own;
-  return Error{ErrorCode::bad_option, "this process has no home directory: say --output FILE", ""};
-}
-
-Status tune_model(const Flags& flags) {
+Status tune_here(const Flags& flags) {
   KILN_ASSIGN(const Target target, target_by_name(flags.model.isa));
   KILN_ASSIGN(const CompileOptions options, compile_options(flags.model, target));
-  KILN_ASSIGN(const WisdomFile store, store_of(flags, options.device));
+  const auto store = flags.output.empty() ? WisdomFile::of_device(options.device) : WisdomFile(flags.output);
+  if (!store) return Error{ErrorCode::bad_option, "this process has no home directory: say --output FILE", ""};
   KILN_ASSIGN(const ModelFile file, ModelFile::open(flags.model.path));
   KILN_ASSIGN(Graph graph, file.graph());
   KILN_ASSIGN(const Planned planned, plan_model(std::move(graph), options));
@@ -50,9 +47,19 @@ Status tune_model(const Flags& flags) {
     print_progress(p);
   }));
   if (isatty(STDERR_FILENO)) std::fprintf(stderr, "\n");
-  KILN_TRY(store.merge(chooser.learned()));
+  KILN_TRY(store->merge(chooser.learned()));
   std::printf("%d candidates for %zu kernels; wisdom in %s\n", measured, chooser.searched().size(),
-              store.path().c_str());
+              store->path().c_str());
+  return ok();
+}
+
+Status tune_model(const Flags& flags) {
+  if (flags.browser.empty()) return tune_here(flags);
+  if (flags.output.empty())
+    return Error{ErrorCode::bad_option, "--browser needs --output FILE: a browser keeps its own wisdom elsewhere", ""};
+  KILN_ASSIGN(const Wisdom wisdom, tune_in_browser(flags.model, flags.browser, flags.budget_ms));
+  KILN_TRY(WisdomFile(flags.output).merge(wisdom));
+  std::printf("wisdom of %s in %s: pass it as tuning.wisdom\n", flags.browser.c_str(), flags.output.c_str());
   return ok();
 }
 

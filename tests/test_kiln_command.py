@@ -1,0 +1,134 @@
+"""The kiln command in processes of its own, on the digits model that ./dev test exports before."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+KILN = ROOT / "build/native/kiln"
+DIGITS = ROOT / "build/deps/models/digits"
+MODEL = str(DIGITS / "model.kiln")
+
+
+@pytest.fixture
+def kiln(tmp_path: Path):
+    """Calls the command with a cache folder of its own; checks its exit code."""
+
+    def call(*args: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+        command = [str(KILN), *map(str, args)]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        return done
+
+    return call
+
+
+def test_inspect(kiln) -> None:
+    text = kiln("inspect", MODEL).stdout
+    assert "aten.convolution.default" in text
+    assert "1x1x8x8" in text
+    assert "checksums match" in text
+
+
+@pytest.mark.parametrize("isa", ["host", "reference"])
+@pytest.mark.parametrize("precision", ["fast", "exact"])
+def test_run_writes_what_pytorch_answers(kiln, tmp_path: Path, isa: str, precision: str) -> None:
+    image = f"image={DIGITS / 'inputs/image.bin'}"
+    kiln("run", MODEL, "--isa", isa, "--precision", precision, "--input", image, "--output-dir", tmp_path / "out")
+    got = np.fromfile(tmp_path / "out/logits.bin", np.float32)
+    want = np.fromfile(DIGITS / "outputs/logits.bin", np.float32)
+    # 'fast' may round to 1e-3 of the scale (docs/precision.md), 'exact' no more than another order of sums does
+    tolerance = 1e-3 if precision == "fast" else 1e-5
+    np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * np.abs(want).max())
+
+
+def test_bench_and_profile_as_json(kiln) -> None:
+    told = json.loads(kiln("bench", MODEL, "--json", "--rounds", 3, "--threads", 2).stdout)
+    assert len(told["samples_ms"]) == 3
+    assert told["threads"] == 2
+    assert told["first_output_ms"] >= told["load_ms"]["total"] > 0
+    assert told["peak_memory_bytes"] > told["model_memory_bytes"] > 0
+    told = json.loads(kiln("profile", MODEL, "--json", "--passes", 2).stdout)
+    assert told["peak_gflops"] > 0
+    assert {"contraction", "depthwise", "window", "map"} == {step["kernel"] for step in told["steps"]}
+    assert sum(step["ms"] for step in told["steps"]) == pytest.approx(told["total_ms"])
+
+
+def test_profile_as_tables(kiln) -> None:
+    text = kiln("profile", MODEL, "--passes", 2, "--by-time").stdout
+    assert "% of peak" in text
+    assert "measured in this run" in text
+
+
+@pytest.mark.parametrize(
+    ("stage", "isa", "expected"),
+    [
+        ("source", "host", "= aten.convolution.default("),
+        ("graph", "host", "conv("),
+        ("plan", "host", "run\n"),
+        ("schedule", "wasm", "(prior)"),
+        ("wat", "host", '(export "run"'),
+        ("wat", "wasm", "f32x4.relaxed_madd"),
+        ("asm", "avx2", "vfmadd"),
+        ("asm", "avx512", "zmm"),
+        ("asm", "neon", "fmla"),
+    ],
+)
+def test_dump(kiln, stage: str, isa: str, expected: str) -> None:
+    assert expected in kiln("dump", MODEL, "--stage", stage, "--isa", isa).stdout
+
+
+def test_dump_into_files(kiln, tmp_path: Path) -> None:
+    kiln("dump", MODEL, "--stage", "graph,plan,wat", "--output-dir", tmp_path / "dumps")
+    assert {path.name for path in (tmp_path / "dumps").iterdir()} == {"graph.txt", "plan.txt", "wat.txt"}
+
+
+def test_ops(kiln) -> None:
+    assert "aten.convolution.default" in kiln("ops").stdout
+
+
+def test_tuning_is_kept_and_merged(kiln, tmp_path: Path) -> None:
+    one, two, both = (tmp_path / name for name in ("one.json", "two.json", "both.json"))
+    kiln("tune", MODEL, "--budget-ms", 50, "--threads", 1, "-o", one)
+    kiln("tune", MODEL, "--budget-ms", 50, "--threads", 2, "-o", two)
+    kiln("wisdom", "merge", one, two, "-o", both)
+    entries = [json.loads(path.read_text())["entries"] for path in (one, two, both)]
+    assert entries[0] and entries[1]
+    assert len(entries[2]) == len(entries[0]) + len(entries[1])
+    assert "(wisdom)" in kiln("dump", MODEL, "--stage", "schedule", "--threads", 1, "--wisdom", both).stdout
+    kiln("tune", MODEL, "--budget-ms", 50)
+    assert list((tmp_path / "cache/wasmkiln").glob("wisdom-*.json"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("run", "missing.kiln"), "bad-file"),
+        (("run", MODEL), "'image' (float32 1x1x8x8) is missing"),
+        (("run", MODEL, "--input", "picture=missing.bin"), "no input 'picture'"),
+        (("run", MODEL, "--input", "image=missing.bin"), "missing.bin cannot be read"),
+        (("run", MODEL, "--input", "image"), "not of the form"),
+        (("run", MODEL, "--input", f"image={MODEL}"), "256 bytes"),
+        (("run", MODEL, "--isa", "vax"), "choose one of host"),
+        (("run", MODEL, "--dim", "n=zero"), "needs a size"),
+        (("run", MODEL, "--wisdom", MODEL), "bad-wisdom"),
+        (("dump", MODEL, "--stage", "asm", "--isa", "wasm"), "needs an --isa with machine code"),
+        (("wisdom", "merge", "missing.json", "-o", "out.json"), "missing.json cannot be read"),
+        (("tune", MODEL, "--browser", "chromium"), "--output"),
+    ],
+)
+def test_errors_say_what_is_wrong(kiln, arguments: tuple[str, ...], told: str) -> None:
+    assert told in kiln(*arguments, code=1).stderr
+
+
+def test_usage_errors() -> None:
+    for arguments in ((), ("run",), ("dump", MODEL, "--stage", "soup"), ("bench", MODEL, "--rounds", "0")):
+        done = subprocess.run([str(KILN), *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode > 100  # CLI11's own codes
