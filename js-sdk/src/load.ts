@@ -39,7 +39,7 @@ async function gather(settings: Settings, make: (settings: Settings) => Promise<
     return { team: await make(settings), settings };
   } catch (thrown) {
     const why = asKilnError(thrown, 'internal', 'workers cannot be started').message;
-    const alone: Settings = { ...settings, workers: false, threads: 1, shared: false, missing: [...settings.missing, { feature: 'workers', why }] };
+    const alone: Settings = { ...settings, workers: false, threads: 1, shared: false, mailbox: false, missing: [...settings.missing, { feature: 'workers', why }] };
     return { team: await make(alone), settings: alone };
   }
 }
@@ -75,9 +75,9 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
     }),
   );
   try {
-    const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, stallTimeoutMs, environment } = settings;
+    const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, mailbox, stallTimeoutMs, environment } = settings;
     const compile = { threads, shared, relaxedSimd, memory64, device: environment.device, dims, precision, budgetMs };
-    const loading = team.host.call('load', { source: input.message, compile, verify, stallTimeoutMs, began });
+    const loading = team.host.call('load', { source: input.message, compile, verify, mailbox, stallTimeoutMs, began });
     const result: LoadResult = await abortable(Promise.race([loading, crashed]), options.signal);
     const model = new Model(team, settings, result, await keep(result, await texts, store, environment.device, notes), notes);
     crash = (error) => model.end(error);

@@ -8,7 +8,8 @@ import { Canceller } from './main/cancel.js';
 import { RunQueue } from './main/queue.js';
 import type { Settings } from './main/settings.js';
 import type { Team } from './main/team.js';
-import { packInputs, Tensor } from './tensor.js';
+import { MailboxClient } from './shared/mailbox.js';
+import { orderInputs, packInputs, Tensor } from './tensor.js';
 
 export interface ModelInfo {
   inputs: readonly PortInfo[];
@@ -50,6 +51,7 @@ export interface StepProfile extends StepInfo {
 
 const kProfileRepeats = 10;
 
+
 /** A model that is ready to run. */
 export class Model {
   readonly inputs: readonly PortInfo[];
@@ -58,6 +60,7 @@ export class Model {
   private spare_: ArrayBuffer[] = []; // of the inputs of the last run
   private ended_: KilnError | null = null;
   private readonly canceller_: Canceller;
+  private readonly mailbox_: MailboxClient | null;
 
   /** @internal */
   constructor(
@@ -70,12 +73,14 @@ export class Model {
     this.inputs = result_.inputs;
     this.outputs = result_.outputs;
     this.canceller_ = new Canceller(result_.cancel);
+    const { host } = team_;
+    const attend = (): void => void host.call('attend', null).catch(() => undefined); // the mailbox says how it went
+    this.mailbox_ = result_.mailbox && new MailboxClient(result_.mailbox, attend, () => host.call('failure', null));
   }
 
   /** Runs the model once. Calls while another runs wait their turn, in order; the inputs are copied at the call. */
   async run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {
-    const { outputs, inputs: spare } = await this.enqueue(inputs, (packed) => this.team_.host.call('run', packed, packed), options);
-    this.spare_ = spare;
+    const outputs = this.mailbox_ ? await this.runByMailbox(this.mailbox_, inputs, options) : await this.runByMessage(inputs, options);
     return Object.fromEntries(this.outputs.map((port, i) => [port.name, Tensor.fromBytes(port, outputs[i] as ArrayBuffer)]));
   }
 
@@ -83,7 +88,8 @@ export class Model {
   async profile(inputs: Record<string, Tensor>, options: RunOptions & { repeats?: number } = {}): Promise<StepProfile[]> {
     const clockMs = this.settings_.environment.sharedMemory ? 0.005 : 0.1;
     const repeats = Math.max(1, options.repeats ?? kProfileRepeats);
-    const ms = await this.enqueue(inputs, (packed) => this.team_.host.call('profile', { inputs: packed, repeats, clockMs }, packed), options);
+    const pack = (): ArrayBuffer[] => packInputs(orderInputs(this.inputs, inputs));
+    const ms = await this.enqueue(pack, (packed) => this.team_.host.call('profile', { inputs: packed, repeats, clockMs }, packed), options);
     return this.result_.steps.map((step, i) => ({ ...step, ms: ms[i] ?? NaN, gflops: step.flops / (ms[i] ?? NaN) / 1e6 }));
   }
 
@@ -127,14 +133,29 @@ export class Model {
     if (this.ended_) return;
     this.ended_ = error;
     this.canceller_.close();
+    this.mailbox_?.close(error);
     this.team_.terminate(error);
     this.queue_.clear(error);
   }
 
-  private async enqueue<T>(inputs: Record<string, Tensor>, work: (packed: ArrayBuffer[]) => Promise<T>, { signal }: RunOptions): Promise<T> {
+  private runByMailbox(mailbox: MailboxClient, inputs: Record<string, Tensor>, options: RunOptions): Promise<ArrayBuffer[]> {
+    const pack = (): ArrayBufferView[] => {
+      const data = orderInputs(this.inputs, inputs);
+      return this.queue_.idle ? data : data.map((each) => each.slice()); // read at once, or later
+    };
+    return this.enqueue(pack, (data) => this.team_.host.during(mailbox.run(data)), options);
+  }
+
+  private async runByMessage(inputs: Record<string, Tensor>, options: RunOptions): Promise<ArrayBuffer[]> {
+    const pack = (): ArrayBuffer[] => packInputs(orderInputs(this.inputs, inputs), this.spare_.splice(0));
+    const { outputs, inputs: spare } = await this.enqueue(pack, (packed) => this.team_.host.call('run', packed, packed), options);
+    this.spare_ = spare;
+    return outputs;
+  }
+
+  private async enqueue<P, T>(pack: () => P, work: (packed: P) => Promise<T>, { signal }: RunOptions): Promise<T> {
     if (this.ended_) throw this.ended_;
-    const packed = packInputs(this.inputs, inputs, this.spare_);
-    this.spare_ = [];
+    const packed = pack();
     let running = false;
     const guarded = async (): Promise<T> => {
       running = true;

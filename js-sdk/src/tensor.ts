@@ -59,15 +59,12 @@ function convert<T extends DType>(type: T, data: DataLike<T>): DataOf<T> {
 const kNamesShown = 8;
 const quoted = (names: string[]): string => names.slice(0, kNamesShown).map((n) => `"${n}"`).join(', ') + (names.length > kNamesShown ? ', …' : '');
 
-/**
- * A copy of each input's bytes in the model's order, or a KilnError that names what was expected. `spare` are buffers of
- * an earlier call to fill again: fresh memory costs ten times as much as the copy.
- */
-export function packInputs(ports: readonly PortInfo[], inputs: Record<string, Tensor>, spare: readonly ArrayBuffer[] = []): ArrayBuffer[] {
+/** Each input's data in the model's order, or a KilnError that names what was expected. */
+export function orderInputs(ports: readonly PortInfo[], inputs: Record<string, Tensor>): DataOf<DType>[] {
   const names = ports.map((p) => p.name);
   const stranger = Object.keys(inputs).find((name) => !names.includes(name));
   if (stranger !== undefined) throw new KilnError('bad-input', `the model has no input "${stranger}"; its inputs are ${quoted(names)}`, { where: stranger });
-  const tensors = ports.map((port) => {
+  return ports.map((port) => {
     const tensor = inputs[port.name];
     const expected = `${port.dtype}[${port.shape.join(', ')}]`;
     if (!tensor) throw new KilnError('bad-input', `the input "${port.name}" is missing: pass a Tensor ${expected}`, { where: port.name });
@@ -78,11 +75,15 @@ export function packInputs(ports: readonly PortInfo[], inputs: Record<string, Te
     if (tensor.data.length !== elements(port.shape)) {
       throw new KilnError('bad-input', `the input "${port.name}" has ${tensor.data.length} elements, ${expected} has ${elements(port.shape)}`, { where: port.name });
     }
-    return tensor;
+    return tensor.data;
   });
-  return tensors.map(({ data }, i) => {
+}
+
+/** A copy of each input's bytes. `spare` are buffers of an earlier call to fill again: fresh memory costs ten times as much as the copy. */
+export function packInputs(inputs: readonly DataOf<DType>[], spare: readonly ArrayBuffer[] = []): ArrayBuffer[] {
+  return inputs.map((data, i) => {
     const buffer = spare[i];
-    if (!buffer) return data.slice().buffer;
+    if (!buffer) return data.slice().buffer as ArrayBuffer;
     new Uint8Array(buffer).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     return buffer;
   });

@@ -11,8 +11,9 @@ import { WeightWriter } from '../src/host/weights.js';
 import { fileStore, indexedDbStore } from '../src/main/stores.js';
 import { mergeWisdom, remember } from '../src/main/wisdom.js';
 import { fromPlain, toPlain } from '../src/shared/errors.js';
-import { parseManifest, type Transfer } from '../src/shared/manifest.js';
-import { packInputs } from '../src/tensor.js';
+import { createMailbox, MailboxClient, MailboxServer, type MailboxHandle } from '../src/shared/mailbox.js';
+import { parseManifest, type PortInfo, type Transfer } from '../src/shared/manifest.js';
+import { orderInputs, packInputs } from '../src/tensor.js';
 import { manifest } from './support/tiny_model.js';
 
 describe('Tensor', () => {
@@ -34,19 +35,74 @@ describe('Tensor', () => {
     ['an unknown type', () => new Tensor('float8' as 'float32', [1])],
   ])('refuses %s', (_, make) => expect(make).toThrow(KilnError));
 
-  it('is packed as a copy of its own bytes', () => {
-    const whole = new Float32Array([0, 1, 2, 3]);
-    const [packed] = packInputs([{ name: 'x', dtype: 'float32', shape: [2] }], { x: new Tensor('float32', whole.subarray(1, 3)) });
-    expect(new Float32Array(packed as ArrayBuffer)).toEqual(new Float32Array([1, 2]));
+  it('comes in the order of the ports', () => {
+    const port = (name: string): PortInfo => ({ name, dtype: 'float32', shape: [1] });
+    const [a, b] = orderInputs([port('a'), port('b')], { b: new Tensor('float32', [2]), a: new Tensor('float32', [1]) });
+    expect([a?.[0], b?.[0]]).toEqual([1, 2]);
   });
 
   it('is packed into a spare buffer', () => {
     const spare = new Float32Array([7, 7]).buffer;
     const whole = new Float32Array([0, 1, 2, 3]);
-    const [packed] = packInputs([{ name: 'x', dtype: 'float32', shape: [2] }], { x: new Tensor('float32', whole.subarray(1, 3)) }, [spare]);
+    const [packed] = packInputs([whole.subarray(1, 3)], [spare]);
     expect(packed).toBe(spare);
     expect(new Float32Array(spare)).toEqual(new Float32Array([1, 2]));
   });
+});
+
+describe('the mailbox', () => {
+  /** The host here, behind a message: it doubles what it reads. */
+  function pair(): { client: MailboxClient; fetches: () => number } {
+    const handle = createMailbox([8, 4], [8]) as MailboxHandle;
+    let failure = new Error('nothing failed');
+    let fetches = 0;
+    const run = ([x, flag]: Uint8Array[], [y]: Uint8Array[]): void => {
+      if (flag?.[0]) throw new KilnError('bad-input', 'no such token');
+      const read = x as Uint8Array;
+      y?.set(read.map((value) => 2 * value));
+    };
+    const server = new MailboxServer(handle, run, (thrown) => (failure = thrown as Error));
+    const fetch = (): void => {
+      fetches++;
+      setTimeout(() => server.attend(), 0);
+    };
+    return { client: new MailboxClient(handle, fetch, () => Promise.reject(failure)), fetches: () => fetches };
+  }
+  const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
+
+  it('passes views of any array, one run after the other', async () => {
+    const { client, fetches } = pair();
+    const whole = bytes(9, 1, 2, 3, 4, 5, 6, 7, 8, 9);
+    for (let i = 0; i < 3; i++) {
+      const [y] = await client.run([whole.subarray(1, 9), bytes(0, 0, 0, 0)]);
+      expect(new Uint8Array(y as ArrayBuffer)).toEqual(bytes(2, 4, 6, 8, 10, 12, 14, 16));
+    }
+    expect(fetches()).toBe(3); // by then the host attended no more
+  });
+
+  it('reads the inputs before it returns', async () => {
+    const { client } = pair();
+    const x = bytes(1, 1, 1, 1, 1, 1, 1, 1);
+    const answer = client.run([x, bytes(0, 0, 0, 0)]);
+    x.fill(50);
+    expect(new Uint8Array((await answer)[0] as ArrayBuffer)[7]).toBe(2);
+  });
+
+  it('brings errors, and works after one', async () => {
+    const { client } = pair();
+    await expect(client.run([new Uint8Array(8), bytes(1, 0, 0, 0)])).rejects.toMatchObject({ code: 'bad-input' });
+    expect(new Uint8Array((await client.run([new Uint8Array(8).fill(4), bytes(0, 0, 0, 0)]))[0] as ArrayBuffer)[0]).toBe(8);
+  });
+
+  it('rejects what waits when it is closed', async () => {
+    const handle = createMailbox([], []) as MailboxHandle;
+    const client = new MailboxClient(handle, () => undefined, () => Promise.reject(new Error()));
+    const never = client.run([]);
+    client.close(new KilnError('disposed', 'gone'));
+    await expect(never).rejects.toMatchObject({ code: 'disposed' });
+  });
+
+  it('leaves what is large to messages', () => expect(createMailbox([8 << 20], [4])).toBeNull());
 });
 
 describe('WeightWriter', () => {

@@ -139,6 +139,7 @@ function summarize(session: Session, compiled: CompileResult, downloadedBytes: n
     storedDropped: compiled.storedDropped,
     notes,
     cancel: request.compile.shared ? cancelHandle(session) : null,
+    mailbox: null,
   };
 }
 

@@ -1,12 +1,15 @@
 // The host worker: thread 0 of a model.
 import { Channel, Transferred, type Hold } from '../shared/channel.js';
 import { KilnError } from '../shared/errors.js';
+import { createMailbox, MailboxServer } from '../shared/mailbox.js';
 import type { CompilerCalls, CompilerEvents, ComputeCalls, HostCalls, MainCalls } from '../shared/messages.js';
 import { load } from './load.js';
 import type { Session } from './session.js';
 
 export function startHost(mainPort: MessagePort, compilerPort: MessagePort, computePorts: MessagePort[], hold: Hold): void {
   let session: Session | null = null;
+  let mailbox: MailboxServer | null = null;
+  let failure: unknown = new KilnError('internal', 'nothing has failed');
   const loaded = (): Session => {
     if (!session) throw new KilnError('internal', 'nothing is loaded');
     return session;
@@ -18,17 +21,35 @@ export function startHost(mainPort: MessagePort, compilerPort: MessagePort, comp
         const done = await load(request, { main, compiler, compute });
         session = done.session;
         compiler.close(new KilnError('disposed', 'the compiler has done its work'));
+        mailbox = request.mailbox ? openMailbox(session, (thrown) => (failure = thrown)) : null;
+        done.result.mailbox = mailbox?.handle ?? null;
         return new Transferred(done.result, done.result.cancel ? [done.result.cancel.port] : []);
       },
       run: (inputs) => {
-        const outputs = loaded().run(inputs);
-        return new Transferred({ outputs, inputs }, [...outputs, ...inputs]);
+        const outputs = loaded().manifest.outputs.map(({ bytes }) => new Uint8Array(bytes));
+        loaded().run(inputs.map((buffer) => new Uint8Array(buffer)), outputs);
+        const buffers = outputs.map(({ buffer }) => buffer);
+        return new Transferred({ outputs: buffers, inputs }, [...buffers, ...inputs]);
       },
-      profile: ({ inputs, repeats, clockMs }) => loaded().profile(inputs, repeats, clockMs),
+      attend: () => {
+        mailbox?.attend();
+        return null;
+      },
+      failure: () => {
+        throw failure;
+      },
+      profile: ({ inputs, repeats, clockMs }) => loaded().profile(inputs.map((buffer) => new Uint8Array(buffer)), repeats, clockMs),
     },
     hold,
   );
   const compiler = new Channel<CompilerCalls, object, CompilerEvents>(compilerPort, {}, hold, (name, data) => main.emit(name, data));
   const compute = computePorts.map((port) => new Channel<ComputeCalls>(port, {}, hold));
   main.emit('ready', null);
+}
+
+function openMailbox(session: Session, failed: (thrown: unknown) => void): MailboxServer | null {
+  const { inputs, outputs } = session.manifest;
+  const bytesOf = ({ bytes }: { bytes: number }): number => bytes;
+  const handle = createMailbox(inputs.map(bytesOf), outputs.map(bytesOf));
+  return handle && new MailboxServer(handle, (from, to) => session.run(from, to), failed);
 }

@@ -6,11 +6,15 @@ import {
   kStatusBadIndex, type InitExport, type RunExport,
 } from '../shared/memory.js';
 
+/** A run of less than this (some 40 µs) is over before another thread would be awake. */
+const kAloneFlops = 2e6;
+
 export class Session {
   readonly bytes: Uint8Array;
   readonly control: number;
   initMs = 0;
   private readonly words_: Int32Array;
+  private readonly running_: number; // threads that take part in a run
   private readonly run_: RunExport;
   private readonly init_: InitExport;
   private readonly address_: (value: number) => number | bigint;
@@ -26,6 +30,7 @@ export class Session {
     this.control = kBase + manifest.memory.control;
     this.words_ = new Int32Array(memory.buffer, this.control);
     this.address_ = addressIn(memory64);
+    this.running_ = manifest.steps.reduce((sum, { flops }) => sum + flops, 0) < kAloneFlops ? 1 : threads;
     const { exports } = new WebAssembly.Instance(module, { env: { memory } });
     this.run_ = exports['run'] as RunExport;
     this.init_ = exports['init'] as InitExport;
@@ -44,20 +49,21 @@ export class Session {
     this.initMs += performance.now() - start;
   }
 
-  run(inputs: ArrayBuffer[]): ArrayBuffer[] {
+  /** Reads the inputs' bytes, writes the outputs'. */
+  run(inputs: Uint8Array[], outputs: Uint8Array[]): void {
     this.write(inputs);
     this.steps(0, this.manifest.steps.length);
     this.checkStatus();
-    return this.manifest.outputs.map(({ address, bytes }) => {
-      const copy = new Uint8Array(bytes);
-      copy.set(this.bytes.subarray(kBase + address, kBase + address + bytes));
-      return copy.buffer;
+    this.manifest.outputs.forEach(({ address, bytes }, i) => {
+      (outputs[i] as Uint8Array).set(this.bytes.subarray(kBase + address, kBase + address + bytes));
     });
   }
 
   /** Minimum milliseconds of each step over `repeats` whole passes; short steps are repeated until the clock sees them. */
-  profile(inputs: ArrayBuffer[], repeats: number, clockMs: number): number[] {
-    this.run(inputs); // warm, and every buffer holds sane values
+  profile(inputs: Uint8Array[], repeats: number, clockMs: number): number[] {
+    this.write(inputs);
+    this.steps(0, this.manifest.steps.length); // warm, and every buffer holds sane values
+    this.checkStatus();
     return this.manifest.steps.map((_, step) => {
       let best = Infinity;
       let count = 1;
@@ -73,19 +79,19 @@ export class Session {
     });
   }
 
-  private write(inputs: ArrayBuffer[]): void {
-    this.manifest.inputs.forEach(({ address }, i) => this.bytes.set(new Uint8Array(inputs[i] as ArrayBuffer), kBase + address));
+  private write(inputs: Uint8Array[]): void {
+    this.manifest.inputs.forEach(({ address }, i) => this.bytes.set(inputs[i] as Uint8Array, kBase + address));
   }
 
   /** Steps [first, last) on all threads; returns when the last thread is done. */
   private steps(first: number, last: number): void {
     Atomics.store(this.words_, kControlStatus / 4, 0);
     Atomics.store(this.words_, kControlCancel / 4, 0);
-    const others = this.threads - 1;
+    const others = this.running_ - 1;
     if (others > 0) this.publish(first, last);
     const a = this.address_;
     try {
-      this.run_(a(kBase), a(0), a(this.threads), a(first), a(last));
+      this.run_(a(kBase), a(0), a(this.running_), a(first), a(last));
     } catch (thrown) {
       throw new KilnError('internal', `the model crashed: ${describe(thrown)}; load it again and report it`, { cause: thrown });
     }
@@ -101,7 +107,7 @@ export class Session {
   }
 
   private finished(): number {
-    return this.threads > 1 ? Atomics.load(this.words_, kHostFinished / 4) : 0;
+    return this.running_ > 1 ? Atomics.load(this.words_, kHostFinished / 4) : 0;
   }
 
   private checkStatus(): void {

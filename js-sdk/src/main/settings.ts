@@ -11,6 +11,8 @@ const kStallTimeoutMs = 30_000;
 export interface Settings {
   threads: number;
   shared: boolean;
+  /** Runs may pass through shared memory, whatever memory the model has. */
+  mailbox: boolean;
   relaxedSimd: boolean;
   memory64: boolean;
   workers: boolean;
@@ -62,6 +64,7 @@ export function settle(options: LoadOptions): Settings {
   return {
     threads,
     shared: threads > 1,
+    mailbox: mayShare && typeof Atomics.waitAsync === 'function',
     relaxedSimd: wanted('relaxedSimd', environment.relaxedSimd, preferences.relaxedSimd),
     memory64: environment.memory64 && preferences.memory64 !== false,
     workers,

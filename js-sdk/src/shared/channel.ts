@@ -40,6 +40,7 @@ interface Waiting {
 export class Channel<Remote extends Callables<Remote>, Local extends Callables<Local> = object, Events extends object = object> {
   private next_ = 1;
   private readonly waiting_ = new Map<number, Waiting>();
+  private holders_ = 0;
   private closed_: KilnError | null = null;
 
   constructor(
@@ -58,7 +59,7 @@ export class Channel<Remote extends Callables<Remote>, Local extends Callables<L
     if (this.closed_) return Promise.reject(this.closed_);
     const id = this.next_++;
     return new Promise((resolve, reject) => {
-      if (this.hold_ === 'pending' && this.waiting_.size === 0) (this.port_ as NodePort).ref?.();
+      this.retain();
       this.waiting_.set(id, { resolve: resolve as (value: unknown) => void, reject });
       this.post({ kind: 'call', id, name, arg }, transfer);
     });
@@ -78,6 +79,24 @@ export class Channel<Remote extends Callables<Remote>, Local extends Callables<L
     this.waiting_.clear();
   }
 
+  /** Keeps a Node process alive until `work` settles, as a call does. */
+  async during<T>(work: Promise<T>): Promise<T> {
+    this.retain();
+    try {
+      return await work;
+    } finally {
+      this.release();
+    }
+  }
+
+  private retain(): void {
+    if (this.hold_ === 'pending' && this.holders_++ === 0) (this.port_ as NodePort).ref?.();
+  }
+
+  private release(): void {
+    if (this.hold_ === 'pending' && --this.holders_ === 0) (this.port_ as NodePort).unref?.();
+  }
+
   private post(message: Message, transfer: Transferable[]): void {
     if (!this.closed_) this.port_.postMessage(message, transfer);
   }
@@ -94,7 +113,7 @@ export class Channel<Remote extends Callables<Remote>, Local extends Callables<L
     const waiting = this.waiting_.get(message.id);
     if (!waiting) return;
     this.waiting_.delete(message.id);
-    if (this.hold_ === 'pending' && this.waiting_.size === 0) (this.port_ as NodePort).unref?.();
+    this.release();
     if (message.kind === 'answer') waiting.resolve(message.value);
     else waiting.reject(fromPlain(message.error));
   }

@@ -1,4 +1,5 @@
 // Who may ask whom for what. Roles: the page (main), the host worker (thread 0), the compiler worker, compute workers (threads 1…).
+import type { MailboxHandle } from './mailbox.js';
 import type { KernelInfo, MemoryLayout, PortInfo, StepInfo } from './manifest.js';
 import type { PlainError } from './errors.js';
 import type { Phase } from './timeline.js';
@@ -32,6 +33,8 @@ export interface LoadRequest {
   source: SourceMessage;
   compile: CompileSettings;
   verify: boolean;
+  /** Runs may pass through shared memory. */
+  mailbox: boolean;
   stallTimeoutMs: number;
   /** sharedNow() when the load was asked for. */
   began: number;
@@ -68,6 +71,8 @@ export interface LoadResult {
   notes: string[];
   /** So that a run can be stopped from outside; null when the memory is private. */
   cancel: CancelHandle | null;
+  /** How runs are asked for; null: by messages. */
+  mailbox: MailboxHandle | null;
 }
 
 /** A port that brings the model's shared memory to whoever opens it, and the address of its control block. */
@@ -87,6 +92,10 @@ export interface HostCalls {
   load(request: LoadRequest): LoadResult;
   /** The inputs' buffers come back to be filled again. */
   run(inputs: ArrayBuffer[]): { outputs: ArrayBuffer[]; inputs: ArrayBuffer[] };
+  /** There is something in the mailbox. */
+  attend(arg: null): null;
+  /** Throws what the last run from the mailbox threw. */
+  failure(arg: null): never;
   /** Minimum milliseconds per step. */
   profile(request: { inputs: ArrayBuffer[]; repeats: number; clockMs: number }): number[];
 }

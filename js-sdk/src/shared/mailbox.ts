@@ -1,0 +1,143 @@
+// Runs through shared memory: the page writes the inputs and wakes the host, which answers the same way. A message between
+// threads costs more than a small model does. After a run the host attends for a moment, asleep on a word; then it goes back
+// to its messages, and the next run fetches it by one.
+import type { KilnError } from './errors.js';
+
+/** Larger inputs and outputs are transferred by messages, which copies once less. */
+const kMostBytes = 2 << 20;
+/** How long the host attends: messages wait no longer than this. */
+const kAttendMs = 50;
+/** The host looks this often before it sleeps: a page that runs again and again does so at once. */
+const kLooks = 2000;
+
+// Words: which run is asked for, which is done and how it went, whether the host attends.
+const kAsked = 0;
+const kDone = 16;
+const kFailed = 17;
+const kAttends = 32;
+const kHeaderBytes = 192;
+const kAlign = 64;
+
+/** Where each input and output lies, in order. */
+interface Slot {
+  at: number;
+  bytes: number;
+}
+export interface MailboxHandle {
+  buffer: SharedArrayBuffer;
+  inputs: Slot[];
+  outputs: Slot[];
+}
+
+/** Null where the values are too large to pass this way. */
+export function createMailbox(inputBytes: number[], outputBytes: number[]): MailboxHandle | null {
+  let end = kHeaderBytes;
+  const slot = (bytes: number): Slot => {
+    const at = end;
+    end += Math.ceil(bytes / kAlign) * kAlign;
+    return { at, bytes };
+  };
+  const inputs = inputBytes.map(slot), outputs = outputBytes.map(slot);
+  return end > kMostBytes ? null : { buffer: new SharedArrayBuffer(end), inputs, outputs };
+}
+
+class Mailbox {
+  readonly words: Int32Array;
+  readonly inputs: Uint8Array[];
+  readonly outputs: Uint8Array[];
+
+  constructor({ buffer, inputs, outputs }: MailboxHandle) {
+    const view = ({ at, bytes }: Slot): Uint8Array => new Uint8Array(buffer, at, bytes);
+    this.words = new Int32Array(buffer, 0, kHeaderBytes / 4);
+    this.inputs = inputs.map(view);
+    this.outputs = outputs.map(view);
+  }
+}
+
+/** The host's side. */
+export class MailboxServer {
+  private readonly box_: Mailbox;
+
+  /** `run` reads the inputs and writes the outputs; what it throws the page will ask for. */
+  constructor(
+    readonly handle: MailboxHandle,
+    private readonly run_: (inputs: Uint8Array[], outputs: Uint8Array[]) => void,
+    private readonly failed_: (thrown: unknown) => void,
+  ) {
+    this.box_ = new Mailbox(handle);
+  }
+
+  /** Serves what is asked for, and for a moment what is asked next. Whoever asks a host that does not attend sends it here. */
+  attend(): void {
+    const { words } = this.box_;
+    Atomics.store(words, kAttends, 1);
+    while (this.serve()) this.wait();
+    Atomics.store(words, kAttends, 0);
+    this.serve(); // asked between the last look and the word before
+  }
+
+  /** Whether there was a run, and it did not fail. */
+  private serve(): boolean {
+    const { words, inputs, outputs } = this.box_;
+    const asked = Atomics.load(words, kAsked);
+    if (asked === Atomics.load(words, kDone)) return false;
+    let failed = 0;
+    try {
+      this.run_(inputs, outputs);
+    } catch (thrown) {
+      failed = 1;
+      this.failed_(thrown);
+    }
+    if (failed) Atomics.store(words, kAttends, 0); // the page asks why by a message
+    Atomics.store(words, kFailed, failed);
+    Atomics.store(words, kDone, asked);
+    Atomics.notify(words, kDone);
+    return !failed;
+  }
+
+  private wait(): void {
+    const { words } = this.box_;
+    const done = Atomics.load(words, kDone);
+    for (let i = 0; i < kLooks; i++) if (Atomics.load(words, kAsked) !== done) return;
+    Atomics.wait(words, kAsked, done, kAttendMs);
+  }
+}
+
+/** The page's side, which never blocks. */
+export class MailboxClient {
+  private readonly box_: Mailbox;
+  private reject_: (error: KilnError) => void = () => undefined;
+
+  /** `fetch` sends the host to its mailbox; `failure` rejects with what the last run threw. */
+  constructor(
+    handle: MailboxHandle,
+    private readonly fetch_: () => void,
+    private readonly failure_: () => Promise<never>,
+  ) {
+    this.box_ = new Mailbox(handle);
+  }
+
+  /** The inputs are copied before this returns. One run at a time. */
+  async run(inputs: ArrayBufferView[]): Promise<ArrayBuffer[]> {
+    const { words, inputs: slots, outputs } = this.box_;
+    inputs.forEach((from, i) => (slots[i] as Uint8Array).set(new Uint8Array(from.buffer, from.byteOffset, from.byteLength)));
+    const before = Atomics.load(words, kDone);
+    const asked = (before + 1) | 0;
+    Atomics.store(words, kAsked, asked);
+    if (Atomics.load(words, kAttends)) Atomics.notify(words, kAsked);
+    else this.fetch_();
+    while (Atomics.load(words, kDone) !== asked) await this.changed(before);
+    if (Atomics.load(words, kFailed)) return this.failure_();
+    return outputs.map((bytes) => bytes.slice().buffer);
+  }
+
+  /** Rejects what waits. */
+  close(error: KilnError): void {
+    this.reject_(error);
+  }
+
+  private async changed(done: number): Promise<void> {
+    const { async, value } = Atomics.waitAsync(this.box_.words, kDone, done);
+    if (async) await Promise.race([value, new Promise((_, reject) => (this.reject_ = reject))]);
+  }
+}
