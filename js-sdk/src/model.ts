@@ -51,7 +51,6 @@ export interface StepProfile extends StepInfo {
 
 const kProfileRepeats = 10;
 
-
 /** A model that is ready to run. */
 export class Model {
   readonly inputs: readonly PortInfo[];

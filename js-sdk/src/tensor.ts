@@ -83,7 +83,7 @@ export function orderInputs(ports: readonly PortInfo[], inputs: Record<string, T
 export function packInputs(inputs: readonly DataOf<DType>[], spare: readonly ArrayBuffer[] = []): ArrayBuffer[] {
   return inputs.map((data, i) => {
     const buffer = spare[i];
-    if (!buffer) return data.slice().buffer as ArrayBuffer;
+    if (!buffer) return data.slice().buffer;
     new Uint8Array(buffer).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     return buffer;
   });

@@ -65,7 +65,7 @@ export function modelFile(): Uint8Array<ArrayBuffer> {
 
 export function manifest(): Manifest {
   const sha = (values: number[]): string => createHash('sha256').update(new Uint8Array(new Float32Array(values).buffer)).digest('hex');
-  const step = (label: string): Manifest['steps'][number] => ({ label, kernel: 0, flops: 4, bytes: 48, barrier: false });
+  const step = (label: string): Manifest['steps'][number] => ({ label, kernel: 0, flops: 4e6, bytes: 48, barrier: false }); // enough for all threads to take part
   return {
     memory: { control: kControl, weights: kW, arena: kX, scratch: 1408, scratchStride: 64, total: kTotal },
     inputs: [{ name: 'x', dtype: 'float32', shape: [1, 4], address: kX, bytes: 16 }],
