@@ -9,6 +9,9 @@ namespace {
 
 const PackSpec& spec_of(const KernelSpec& spec) { return *std::get_if<PackSpec>(&spec); }
 
+/// Vectors of so many lanes are best stored lane by lane: an instruction each.
+constexpr int kLaneStores = 4;
+
 class PackEmitter {
  public:
   PackEmitter(Emitter& emitter, const PackSpec& spec, const Schedule& schedule, std::string name)
@@ -35,10 +38,11 @@ class PackEmitter {
     const Int dst = e_.param(0), src = e_.param(1), row = e_.integer();
     const Int y = e_.integer(), x = e_.integer();
     const int64_t padded = round_up(columns, e_.width());
+    const int64_t block = s_.src_k == 1 && s_.src_n != 1 ? e_.width() : 1;
+    if (block > kLaneStores && s_.k >= block) make_masks(src);
     e_.for_range(y, 0, s_.kh, 1, [&] {
       e_.for_range(x, 0, s_.kw, 1, [&] {
         e_.set(row, src);
-        const int64_t block = s_.src_k == 1 && s_.src_n != 1 ? e_.width() : 1;
         const Int k = e_.integer();
         if (s_.k / block) {
           e_.for_range(k, 0, s_.k / block, 1, [&] {
@@ -69,17 +73,59 @@ class PackEmitter {
     }
   }
 
-  /// width × width blocks: the source runs along k, the panel along n. Rows are loaded whole and their lanes stored
-  /// apart.
+  /// width × width blocks: the source runs along k, the panel along n. Rows are loaded whole; narrow ones are stored
+  /// lane by lane, wide ones turned in registers.
   void transpose(Int dst, Int src, int64_t columns, int64_t padded) {
     const int w = e_.width();
-    const Vec v = e_.vec();
-    for (int64_t j = 0; j < padded; ++j) {
-      if (j < columns)
-        e_.load(v, {src, j * s_.src_n * 4});
-      else
-        e_.splat_i32(v, 0);
-      for (int i = 0; i < w; ++i) e_.store_lane({dst, (i * padded + j) * 4}, v, i);
+    for (int64_t j = 0; j < padded; j += w) {
+      std::vector<Vec> rows;
+      for (int64_t i = j; i < j + w; ++i) {
+        rows.push_back(e_.vec());
+        if (i < columns)
+          e_.load(rows.back(), {src, i * s_.src_n * 4});
+        else
+          e_.splat_i32(rows.back(), 0);
+        for (int k = 0; w <= kLaneStores && k < w; ++k) e_.store_lane({dst, (k * padded + i) * 4}, rows.back(), k);
+      }
+      if (w <= kLaneStores) continue;
+      turn(rows);
+      for (int k = 0; k < w; ++k) e_.store({dst, (k * padded + j) * 4}, rows[static_cast<size_t>(k)]);
+    }
+  }
+
+  /// rows[r][l] ↔ rows[l][r]: for every bit of the index, halves change places between rows that differ in it alone.
+  void turn(std::vector<Vec>& rows) {
+    const int w = e_.width();
+    const Vec from_high = e_.vec(), from_low = e_.vec();
+    for (size_t bit = 0; bit < masks_.size(); ++bit) {
+      const size_t apart = size_t{1} << bit;
+      for (size_t i = 0; i < rows.size(); ++i) {
+        if (i & apart) continue;
+        const Vec low = rows[i], high = rows[i + apart];
+        e_.rotate(from_high, high, w - static_cast<int>(apart));
+        e_.rotate(from_low, low, static_cast<int>(apart));
+        e_.select(low, masks_[bit], low, from_high);
+        e_.select(high, masks_[bit], from_low, high);
+      }
+    }
+  }
+
+  /// masks_[b]: the lanes whose index has bit b clear. `any` is an address that may be read.
+  void make_masks(Int any) {
+    const Vec all = e_.vec(), first = e_.vec(), turned = e_.vec();
+    e_.splat_load(all, {any, 0});
+    e_.op(VecUnary::not_, first, all);
+    e_.load_lane(first, 0, {any, 0});  // differs from `all` in every lane but 0, whatever was read
+    e_.compare(first, Lane::i32, Compare::eq, first, all);
+    masks_.clear();
+    for (int apart = 1; apart < e_.width(); apart *= 2) {
+      masks_.push_back(e_.vec());
+      e_.set(masks_.back(), first);
+      for (int other = 1; other < e_.width(); other *= 2) {
+        if (other == apart) continue;
+        e_.rotate(turned, masks_.back(), e_.width() - other);
+        e_.op(VecBinary::or_, masks_.back(), masks_.back(), turned);
+      }
     }
   }
 
@@ -160,6 +206,7 @@ class PackEmitter {
   int m_;  // Winograd tile, or 0
   std::string name_;
   int64_t nr_, panels_;
+  std::vector<Vec> masks_;  // of the function being emitted
 };
 
 int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
