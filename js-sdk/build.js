@@ -1,6 +1,7 @@
 // dist/: index.js (the SDK), worker.js (every worker), roles.js (the same code for pages without workers), types, and the compiler.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
 
 const root = new URL('.', import.meta.url);
@@ -13,7 +14,14 @@ const keepRoles = {
   name: 'keep-roles',
   setup: ({ onResolve }) => onResolve({ filter: /\/roles\.js$/ }, () => ({ path: './roles.js', external: true })),
 };
-const common = { bundle: true, format: 'esm', target: 'es2022', minify: true, keepNames: false, sourcemap: true, legalComments: 'none' };
+// Names this build: what an older one has cached is of no use to it.
+function buildId() {
+  const hash = createHash('sha256').update(readFileSync(compiler));
+  for (const file of readdirSync(at('src'), { recursive: true }).sort()) if (file.endsWith('.ts')) hash.update(readFileSync(at(`src/${file}`)));
+  return hash.digest('hex').slice(0, 16);
+}
+const define = { __KILN_BUILD__: JSON.stringify(existsSync(compiler) ? buildId() : null) };
+const common = { define, bundle: true, format: 'esm', target: 'es2022', minify: true, keepNames: false, sourcemap: true, legalComments: 'none' };
 await build({ ...common, entryPoints: [at('src/index.ts')], outdir: at('dist'), plugins: [keepRoles] });
 await build({ ...common, entryPoints: [at('src/worker.ts'), at('src/roles.ts')], outdir: at('dist') });
 execFileSync(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.types.json')], { stdio: 'inherit' });

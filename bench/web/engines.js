@@ -1,11 +1,11 @@
 // Each engine behind one shape: load(at, model, threads) → { run(inputs) → {name: typed array} }.
 import { jaxJs, tfjs } from './peers.js';
 
-async function wasmkiln(at, model, threads) {
+async function wasmkiln(at, model, threads, cache = false) {
   const { loadModel, Tensor } = await import(at('sdk/index.js'));
-  const loaded = await loadModel(at(`models/${model}/model.kiln`), { threads, wisdomStore: false });
+  const loaded = await loadModel(at(`models/${model}/model.kiln`), { threads, wisdomStore: false, cache });
   return {
-    phases: loaded.info().phases,
+    info: () => loaded.info(),
     run: async (inputs) => {
       const outputs = await loaded.run(Object.fromEntries(inputs.map((p) => [p.name, new Tensor(p.dtype, p.data, p.shape)])));
       return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, tensor.data]));

@@ -93,19 +93,25 @@ async function coldStarts(model, names, count) {
   for (const engine of names.filter((name) => colds[name].length)) {
     for (const metric of ['first_output_ms', 'peak_memory_bytes', 'max_abs_error']) add(model, engine, count, metric, colds[engine].map((c) => c[metric]));
     add(model, engine, count, 'downloaded_bytes', [downloaded(engine, model)]);
-    printPhases(colds[engine].map((cold) => cold.phases ?? []));
+    printPhases('cold', colds[engine].map((cold) => cold.phases ?? []));
   }
+  if (!names.includes('wasmkiln')) return;
+  const revisits = [];
+  for (let i = 0; i < Number(options.colds); i++) revisits.push(await inPage({ kind: 'revisit', model, threads: count }));
+  if (!revisits.length) return;
+  add(model, 'wasmkiln', count, 'second_visit_ms', revisits.map((visit) => visit.second_visit_ms));
+  printPhases('second', revisits.map((visit) => visit.phases));
 }
 
 /** Medians of what each phase of a load took, with the time it ended at. */
-function printPhases(loads) {
+function printPhases(kind, loads) {
   const names = [...new Set(loads.flat().map(({ name }) => name))];
   const median = (values) => quantile(values, 0.5).toFixed(0);
   const parts = names.map((name) => {
     const all = loads.flat().filter((phase) => phase.name === name);
     return `${name} ${median(all.map((p) => p.endMs - p.startMs))} (to ${median(all.map((p) => p.endMs))})`;
   });
-  if (parts.length) console.log(`\nms of a cold load: ${parts.join(', ')}`);
+  if (parts.length) console.log(`\nms of a ${kind} load: ${parts.join(', ')}`);
 }
 
 for (const model of models) {
@@ -137,12 +143,13 @@ function report(model, count) {
   const reference = engines.includes('wasmkiln') ? 'wasmkiln' : engines[0];
   console.log(`\n${model}, ${count} thread${count > 1 ? 's' : ''}`);
   for (const engine of engines) {
-    const [run, first, memory, error] = ['run_median_ms', 'first_output_ms', 'peak_memory_bytes', 'max_abs_error'].map((m) => value(engine, m));
+    const [run, first, second, memory, error] = ['run_median_ms', 'first_output_ms', 'second_visit_ms', 'peak_memory_bytes', 'max_abs_error'].map((m) => value(engine, m));
     if (run === undefined && first === undefined) continue;
     const ours = value(reference, 'run_median_ms'), ourFirst = value(reference, 'first_output_ms');
     const parts = [engine.padEnd(15)];
     if (run !== undefined) parts[0] += ` run ${run.toFixed(2)} ms (${(run / ours).toFixed(2)}×)`;
     if (first !== undefined) parts.push(`first output ${first.toFixed(0)} ms (${(first / ourFirst).toFixed(2)}×), memory ${(memory / 1e6).toFixed(0)} MB, error ${error.toExponential(1)}`);
+    if (second !== undefined) parts.push(`second visit ${second.toFixed(0)} ms`);
     console.log(`  ${parts.join(', ')}`);
   }
 }

@@ -1,4 +1,4 @@
-import { aborted, asKilnError, type KilnError } from './shared/errors.js';
+import { aborted, asKilnError, describe, type KilnError } from './shared/errors.js';
 import { sharedNow } from './shared/timeline.js';
 import type { LoadResult, WisdomTexts } from './shared/messages.js';
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
@@ -8,6 +8,8 @@ import { postable, type PostableSource } from './main/sources.js';
 import { Team } from './main/team.js';
 import { chooseStore, givenWisdom, mergeWisdom, remember } from './main/wisdom.js';
 import { Model } from './model.js';
+
+const kKeepAfterMs = 300;
 
 /** Rejects when the signal aborts, whatever `work` is doing. */
 function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
@@ -75,18 +77,30 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
     }),
   );
   try {
-    const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, mailbox, stallTimeoutMs, environment } = settings;
+    const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, mailbox, stallTimeoutMs, build, environment } = settings;
     const compile = { threads, shared, relaxedSimd, memory64, device: environment.device, dims, precision, budgetMs };
-    const loading = team.host.call('load', { source: input.message, compile, verify, mailbox, stallTimeoutMs, began });
+    const loading = team.host.call('load', { source: input.message, compile, verify, mailbox, stallTimeoutMs, build: input.message.kind === 'url' ? build : null, began });
     const result: LoadResult = await abortable(Promise.race([loading, crashed]), options.signal);
     const model = new Model(team, settings, result, await keep(result, await texts, store, environment.device, notes), notes);
     crash = (error) => model.end(error);
     options.onProgress?.({ stage: 'ready' });
+    if (result.cache === 'miss') setTimeout(() => void keepModel(model, team, texts, store, environment.device), kKeepAfterMs);
     return model;
   } catch (thrown) {
     const error = asKilnError(thrown, 'internal', 'the model cannot be loaded');
     team.terminate(error);
     throw error;
+  }
+}
+
+/** For the next visit, under the wisdom that it will find. In the background: the first runs come first. */
+async function keepModel(model: Model, team: Team, texts: Promise<WisdomTexts>, store: WisdomStore | null, device: string): Promise<void> {
+  try {
+    const { explicit } = await texts;
+    const note = await team.host.call('keep', { explicit, stored: store ? await store.load(device) : null });
+    model.kept(note);
+  } catch (thrown) {
+    model.kept(`nothing was kept for the next visit: ${describe(thrown)}`);
   }
 }
 

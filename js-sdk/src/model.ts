@@ -31,6 +31,8 @@ export interface ModelInfo {
   phases: readonly Phase[];
   moduleBytes: number;
   downloadedBytes: number;
+  /** hit: this load started from what an earlier one kept; miss: it did not. kept: the next one can. none: no cache here. */
+  cache: 'hit' | 'miss' | 'kept' | 'none';
 }
 
 export interface ModelMemory {
@@ -60,6 +62,7 @@ export class Model {
   private ended_: KilnError | null = null;
   private readonly canceller_: Canceller;
   private readonly mailbox_: MailboxClient | null;
+  private kept_ = false;
 
   /** @internal */
   constructor(
@@ -67,7 +70,7 @@ export class Model {
     private readonly settings_: Settings,
     private readonly result_: LoadResult,
     private readonly wisdom_: string,
-    private readonly notes_: readonly string[],
+    private readonly notes_: string[],
   ) {
     this.inputs = result_.inputs;
     this.outputs = result_.outputs;
@@ -99,6 +102,7 @@ export class Model {
     return {
       inputs: this.inputs, outputs: this.outputs, threads, sharedMemory: shared, relaxedSimd, memory64, workers, missing,
       notes: allNotes, device: environment.device, kernels, steps: steps.length, timings, phases, moduleBytes, downloadedBytes,
+      cache: this.kept_ ? 'kept' : this.result_.cache,
     };
   }
 
@@ -125,6 +129,12 @@ export class Model {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** @internal The model was kept for the next visit, or a note says why not. */
+  kept(note: string | null): void {
+    this.kept_ = note === null;
+    if (note !== null && !this.ended_) this.notes_.push(note);
   }
 
   /** @internal A thread crashed: nothing in the model can be trusted any more. */

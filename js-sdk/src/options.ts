@@ -34,6 +34,11 @@ export interface LoadOptions {
   precision?: Precision;
   onProgress?: (event: ProgressEvent) => void;
   signal?: AbortSignal;
+  /**
+   * Keep what was compiled and packed in the origin's private file system, so that the next visit starts from there. Default true;
+   * works for models that come from a URL, with the compiler that came with this SDK.
+   */
+  cache?: boolean;
   /** Compare weights with their SHA-256 while they arrive. Default true; needs a secure context. */
   verify?: boolean;
   /** A download that brings nothing for so long fails with 'stalled'. Default 30 000. */

@@ -97,6 +97,53 @@ async function survivesFlips({ sdk, base }) {
   return JSON.stringify(tally);
 }
 
+const kCacheFolder = 'wasmkiln-cache-1';
+const cacheFolder = async () => (await navigator.storage.getDirectory()).getDirectoryHandle(kCacheFolder, { create: true });
+
+/** Changes every file of the cache by `edit(bytes)`. */
+async function damage(edit) {
+  for await (const handle of (await cacheFolder()).values()) {
+    const bytes = new Uint8Array(await (await handle.getFile()).arrayBuffer());
+    const stream = await handle.createWritable();
+    await stream.write(edit(bytes));
+    await stream.close();
+  }
+}
+
+/** A second load starts from what the first one kept; not when anything differs, is damaged, or was not wanted. */
+async function revisits(context) {
+  const { sdk, base } = context;
+  const url = new URL('models/digits/model.kiln', base).href;
+  const visit = async (options = {}, wait = true) => {
+    const model = await sdk.loadModel(url, { threads: 1, wisdomStore: false, ...options });
+    const first = model.info().cache;
+    for (let i = 0; wait && first === 'miss' && model.info().cache !== 'kept'; i++) {
+      if (i === 200) throw new Error(`not kept: ${model.info().notes.join()}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    model.dispose();
+    return first;
+  };
+  const expect = async (state, what, options) => {
+    const got = await visit(options);
+    if (got !== state) throw new Error(`${what}: ${got}, not ${state}`);
+  };
+  if (typeof navigator.storage?.getDirectory !== 'function' || !globalThis.FileSystemFileHandle?.prototype.createWritable) return visit({}, false);
+  for await (const name of (await cacheFolder()).keys()) await (await cacheFolder()).removeEntry(name);
+  if ((await visit()) === 'none') return 'no cache here';
+  await expect('hit', 'a second visit');
+  await agrees(context, 'digits', { threads: 1 });
+  await expect('none', 'a visit that wants none', { cache: false });
+  await expect('miss', 'other settings', { preferences: { relaxedSimd: false } });
+  const damages = { cut: (bytes) => bytes.slice(0, -1), empty: () => new Uint8Array(0), flipped: (bytes) => ((bytes[bytes.length - 100] ^= 4), bytes), 'flipped in front': (bytes) => ((bytes[200] ^= 1), bytes) };
+  for (const [name, edit] of Object.entries(damages)) {
+    await damage(edit);
+    await expect('miss', `a ${name} file`);
+    await expect('hit', `after a ${name} file`);
+  }
+  return 'hit';
+}
+
 /** Real sentences: PyTorch's embeddings. */
 async function sentences({ sdk, base }) {
   const at = (path) => new URL(`models/minilm/${path}`, base).href;
@@ -119,6 +166,7 @@ export function modelCases(context) {
   if (!context.models.includes('digits')) return cases;
   cases['digits classifies every held-out digit as PyTorch does'] = () => heldOut(context);
   cases['digits: what was measured comes back as wisdom'] = () => remembers(context);
+  cases['digits: a second visit starts from the cache'] = () => revisits(context);
   cases['digits survives flipped bits'] = () => survivesFlips(context);
   const fallbacks = { 'one thread': { threads: 1 }, 'no worker': { preferences: { worker: false } }, 'no relaxed SIMD': { preferences: { relaxedSimd: false } }, tuned: { tuning: { budgetMs: 100 } } };
   for (const [name, options] of Object.entries(fallbacks)) cases[`digits agrees with PyTorch: ${name}`] = () => agrees(context, 'digits', options);

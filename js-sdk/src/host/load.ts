@@ -4,14 +4,18 @@ import { asKilnError, KilnError } from '../shared/errors.js';
 import { parseManifest, type Manifest } from '../shared/manifest.js';
 import { createMemory, kBase, patiently } from '../shared/memory.js';
 import { Timeline } from '../shared/timeline.js';
-import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, ComputeCalls, LoadRequest, LoadResult, MainCalls } from '../shared/messages.js';
-import { Prefetcher } from './prefetch.js';
+import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, ComputeCalls, LoadRequest, LoadResult, MainCalls, WisdomTexts } from '../shared/messages.js';
+import { Cache } from './cache.js';
+import { kBufferBytes, Prefetcher } from './prefetch.js';
 import { Session } from './session.js';
 import { openSource, type ByteSource } from './source.js';
 import { Verifier } from './verify.js';
 import { WeightWriter } from './weights.js';
 
 const kStartBytes = 16;
+const kMostPeeked = 64 << 20;
+/** Before it is known whether the weights are needed, little is read ahead. */
+const kHeadAhead = 256 << 10;
 const kProgressMs = 50;
 
 export interface Peers {
@@ -20,36 +24,88 @@ export interface Peers {
   compute: Channel<ComputeCalls>[];
 }
 
-export async function load(request: LoadRequest, peers: Peers): Promise<{ session: Session; result: LoadResult }> {
+/** A model that is ready, and how to keep it for the next visit (null: there is no need, or no place). */
+export interface Loaded {
+  session: Session;
+  result: LoadResult;
+  keep: ((wisdom: WisdomTexts) => Promise<void>) | null;
+}
+
+interface Ready {
+  session: Session;
+  compiled: CompileResult;
+}
+
+export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> {
   const timeline = new Timeline(request.began);
   timeline.add('workers', 0);
   const begin = timeline.now();
-  const compilerReady = timeline.during('compiler', () => peers.compiler.call('ready', null)).then(() => timeline.now() - begin);
-  compilerReady.catch(() => undefined);
+  let compilerReadyMs = 0;
+  void timeline.during('compiler', () => peers.compiler.call('ready', null)).then(() => (compilerReadyMs = timeline.now() - begin), () => undefined);
   const wisdom = peers.main.call('wisdom', null);
   wisdom.catch(() => undefined);
+  const opening = request.build === null ? null : Cache.open();
   const source = await timeline.during('response', () => openSource(request.source, () => peers.main.call('pull', null)));
-  const stream = new Prefetcher(source, request.stallTimeoutMs, reporter(source, peers.main));
+  const cache = await opening;
+  const stream = new Prefetcher(source, request.stallTimeoutMs, reporter(source, peers.main), cache ? kHeadAhead : kBufferBytes);
   try {
-    const { head, weightsBegin } = await timeline.during('head', () => readHead(stream, peers.compiler));
-    peers.main.emit('progress', { stage: 'compile' });
-    const gap = weightsBegin - head.length;
-    const compiled = await peers.compiler.call(
-      'compile', { head, fileBytes: source.size ?? -1, settings: request.compile, wisdom: await wisdom, began: request.began }, [head.buffer]);
-    peers.main.emit('compiled', null);
-    const manifest = parseManifest(compiled.manifest);
-    const session = await timeline.during('instantiate', () => createSession(compiled, manifest, request));
-    await stream.take(gap);
-    await timeline.during('weights', () => streamWeights(stream, session, request.verify, timeline));
+    const head = cache ? await peekHead(stream) : null;
+    const key = head && request.build !== null ? (texts: WisdomTexts): Promise<string> => Cache.key(request.build as string, head, request.compile, texts) : null;
+    const found = cache && key ? await timeline.during('cache', async () => fromCache(cache, await key(await wisdom), request)) : null;
+    if (found) peers.main.emit('compiled', null);
+    else stream.readAhead(kBufferBytes);
+    const { session, compiled } = found ?? (await fromNetwork(stream, request, peers, await wisdom, timeline));
     const downloadMs = timeline.now() - begin;
     await timeline.during('threads', () => startThreads(session, compiled.memory64, peers.compute));
     const result = summarize(session, compiled, stream.received, request);
-    Object.assign(result.timings, { compilerReadyMs: await compilerReady, downloadMs, totalMs: timeline.now() - begin });
+    Object.assign(result.timings, { compilerReadyMs, downloadMs, totalMs: timeline.now() - begin });
     result.phases.push(...timeline.phases, ...compiled.phases);
-    return { session, result };
+    const named = session.manifest.transfers.every(({ sha256 }) => sha256); // else the head says nothing about the weights
+    const keep = cache && key && !found && named ? async (texts: WisdomTexts): Promise<void> => cache.keep(await key(texts), compiled, session.image) : null;
+    result.cache = found ? 'hit' : keep ? 'miss' : 'none';
+    return { session, result, keep };
   } finally {
     stream.cancel();
   }
+}
+
+/** The head of a .kiln file, which stays in the stream; null when these bytes are none. Its size stands in front. */
+async function peekHead(stream: Prefetcher): Promise<Uint8Array | null> {
+  const start = await stream.take(kStartBytes);
+  stream.unread(start);
+  if (start.length < kStartBytes || new TextDecoder('latin1').decode(start.subarray(8, 12)) !== 'KILN') return null;
+  const bytes = 4 + new DataView(start.buffer).getUint32(0, true);
+  if (bytes > kMostPeeked) return null;
+  const head = await stream.take(bytes);
+  stream.unread(head);
+  return head.length === bytes ? head : null;
+}
+
+async function fromCache(cache: Cache, key: string, request: LoadRequest): Promise<Ready | null> {
+  const entry = await cache.find(key);
+  if (!entry) return null;
+  try {
+    const { compiled } = entry;
+    const session = await createSession(compiled, parseManifest(compiled.manifest), request);
+    if (entry.restore(session.image)) return entry.close(), { session, compiled };
+  } catch {
+    // then as if there were none
+  }
+  return cache.drop(key, entry);
+}
+
+async function fromNetwork(stream: Prefetcher, request: LoadRequest, peers: Peers, wisdom: WisdomTexts, timeline: Timeline): Promise<Ready> {
+  const { head, weightsBegin } = await timeline.during('head', () => readHead(stream, peers.compiler));
+  peers.main.emit('progress', { stage: 'compile' });
+  const gap = weightsBegin - head.length;
+  const compiled = await peers.compiler.call(
+    'compile', { head, fileBytes: stream.source.size ?? -1, settings: request.compile, wisdom, began: request.began }, [head.buffer]);
+  peers.main.emit('compiled', null);
+  const session = await timeline.during('instantiate', () => createSession(compiled, parseManifest(compiled.manifest), request));
+  session.begin();
+  await stream.take(gap);
+  await timeline.during('weights', () => streamWeights(stream, session, request.verify, timeline));
+  return { session, compiled };
 }
 
 /** Tells the page how far the download is, at most every kProgressMs and at its end. */
@@ -135,6 +191,7 @@ function summarize(session: Session, compiled: CompileResult, downloadedBytes: n
     memory64: compiled.memory64,
     timings: { compilerReadyMs: 0, compileMs: compiled.compileMs, tuneMs: compiled.tuneMs, downloadMs: 0, initMs: session.initMs, totalMs: 0 },
     phases: [],
+    cache: 'none',
     wisdom: compiled.wisdom,
     storedDropped: compiled.storedDropped,
     notes,

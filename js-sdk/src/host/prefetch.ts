@@ -2,7 +2,7 @@ import { asKilnError, KilnError } from '../shared/errors.js';
 import type { ByteSource } from './source.js';
 
 /** What waits here has not been written to the model's memory yet, where untouched pages cost nothing: the sum is the file. */
-const kBufferBytes = 256 << 20;
+export const kBufferBytes = 256 << 20;
 
 /**
  * Reads ahead of its consumer into a bounded buffer, so that the download goes on while the compiler works. A read that
@@ -22,7 +22,7 @@ export class Prefetcher {
     readonly source: ByteSource,
     private readonly stallTimeoutMs_: number,
     private readonly on_progress_: (received: number) => void,
-    private readonly limit_: number = kBufferBytes,
+    private limit_: number = kBufferBytes,
   ) {
     void this.pump();
   }
@@ -42,6 +42,12 @@ export class Prefetcher {
     this.buffered_ -= chunk.length;
     this.wake_pump_?.();
     return chunk;
+  }
+
+  /** From now on, reads this far ahead. */
+  readAhead(bytes: number): void {
+    this.limit_ = bytes;
+    this.wake_pump_?.();
   }
 
   /** Puts bytes back in front. */

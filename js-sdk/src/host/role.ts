@@ -1,15 +1,16 @@
 // The host worker: thread 0 of a model.
 import { Channel, Transferred, type Hold } from '../shared/channel.js';
-import { KilnError } from '../shared/errors.js';
+import { describe, KilnError } from '../shared/errors.js';
 import { createMailbox, MailboxServer } from '../shared/mailbox.js';
 import type { CompilerCalls, CompilerEvents, ComputeCalls, HostCalls, MainCalls } from '../shared/messages.js';
-import { load } from './load.js';
+import { load, type Loaded } from './load.js';
 import type { Session } from './session.js';
 
 export function startHost(mainPort: MessagePort, compilerPort: MessagePort, computePorts: MessagePort[], hold: Hold): void {
   let session: Session | null = null;
   let mailbox: MailboxServer | null = null;
   let failure: unknown = new KilnError('internal', 'nothing has failed');
+  let keep: Loaded['keep'] = null;
   const loaded = (): Session => {
     if (!session) throw new KilnError('internal', 'nothing is loaded');
     return session;
@@ -19,11 +20,21 @@ export function startHost(mainPort: MessagePort, compilerPort: MessagePort, comp
     {
       load: async (request) => {
         const done = await load(request, { main, compiler, compute });
-        session = done.session;
+        ({ session, keep } = done);
         compiler.close(new KilnError('disposed', 'the compiler has done its work'));
         mailbox = request.mailbox ? openMailbox(session, (thrown) => (failure = thrown)) : null;
         done.result.mailbox = mailbox?.handle ?? null;
         return new Transferred(done.result, done.result.cancel ? [done.result.cancel.port] : []);
+      },
+      keep: async (wisdom) => {
+        try {
+          await keep?.(wisdom);
+          return null;
+        } catch (thrown) {
+          return `nothing was kept for the next visit: ${describe(thrown)}`;
+        } finally {
+          keep = null;
+        }
       },
       run: (inputs) => {
         const outputs = loaded().manifest.outputs.map(({ bytes }) => new Uint8Array(bytes));

@@ -35,7 +35,17 @@ export class Session {
     this.run_ = exports['run'] as RunExport;
     this.init_ = exports['init'] as InitExport;
     for (const { address, base64 } of manifest.constants) this.bytes.set(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)), kBase + address);
-    for (const phase of freePhases(manifest)) this.init(phase);
+  }
+
+  /** All that a later load needs in place of the weights: they are packed, runs do not change them. */
+  get image(): Uint8Array {
+    const { weights, arena } = this.manifest.memory;
+    return this.bytes.subarray(kBase + weights, kBase + arena);
+  }
+
+  /** Runs the init phases that wait for no weight. */
+  begin(): void {
+    for (const phase of freePhases(this.manifest)) this.init(phase);
   }
 
   /** Runs one init phase: weights that have arrived are packed. */

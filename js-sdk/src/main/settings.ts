@@ -4,6 +4,10 @@ import type { CompilerSource } from '../shared/messages.js';
 import type { LoadOptions, Precision } from '../options.js';
 import { absolute } from './sources.js';
 
+/** A hash of the sources and the compiler, from build.js. */
+declare const __KILN_BUILD__: string | null;
+const kBuild = typeof __KILN_BUILD__ === 'undefined' ? null : __KILN_BUILD__;
+
 const kMostThreads = 8;
 const kStallTimeoutMs = 30_000;
 
@@ -21,6 +25,8 @@ export interface Settings {
   precision: Precision;
   stallTimeoutMs: number;
   verify: boolean;
+  /** Names the compiler where a cache may be used. */
+  build: string | null;
   compiler: CompilerSource;
   environment: Environment;
   missing: Missing[];
@@ -73,6 +79,7 @@ export function settle(options: LoadOptions): Settings {
     precision: choosePrecision(options.precision),
     stallTimeoutMs: positive('stallTimeoutMs', options.stallTimeoutMs ?? kStallTimeoutMs),
     verify: options.verify ?? true,
+    build: options.cache === false || options.compiler !== undefined ? null : kBuild,
     compiler: compilerOf(options.compiler),
     environment,
     missing,

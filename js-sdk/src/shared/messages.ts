@@ -36,6 +36,8 @@ export interface LoadRequest {
   /** Runs may pass through shared memory. */
   mailbox: boolean;
   stallTimeoutMs: number;
+  /** Names the compiler, for the cache; null: do without one. */
+  build: string | null;
   /** sharedNow() when the load was asked for. */
   began: number;
 }
@@ -65,6 +67,8 @@ export interface LoadResult {
   memory64: boolean;
   timings: Timings;
   phases: Phase[];
+  /** Whether this load started from the cache; none: there is no cache here, or it was switched off. */
+  cache: 'hit' | 'miss' | 'none';
   wisdom: string;
   /** The stored wisdom could not be used. */
   storedDropped: boolean;
@@ -90,6 +94,8 @@ export interface WisdomTexts {
 
 export interface HostCalls {
   load(request: LoadRequest): LoadResult;
+  /** Keeps the model for the next visit, which will bring this wisdom. Returns a note when that failed. */
+  keep(wisdom: WisdomTexts): string | null;
   /** The inputs' buffers come back to be filled again. */
   run(inputs: ArrayBuffer[]): { outputs: ArrayBuffer[]; inputs: ArrayBuffer[] };
   /** There is something in the mailbox. */

@@ -1,0 +1,197 @@
+// What a second visit starts from: the emitted module, its manifest and the packed weights, one file per model and settings in
+// the origin's private file system. The name is a hash of all that decides what is in it, so a stale file is never found; a
+// damaged one is noticed and removed. Whatever goes wrong here costs time, never correctness.
+import type { CompileResult, CompileSettings, WisdomTexts } from '../shared/messages.js';
+
+const kFolder = 'wasmkiln-cache-1';
+const kMostEntries = 8;
+const kMagic = 0x6b696c6e;
+const kHeaderBytes = 64;
+const kSlice = 4 << 20;
+const kPauseMs = 5;
+
+/** FileSystemSyncAccessHandle, which the types of pages lack. */
+interface AccessHandle {
+  read(into: Uint8Array, options: { at: number }): number;
+  write(from: Uint8Array, options: { at: number }): number;
+  truncate(bytes: number): void;
+  getSize(): number;
+  flush(): void;
+  close(): void;
+}
+interface FileHandle {
+  createSyncAccessHandle(options?: { mode: 'read-only' }): Promise<AccessHandle>;
+  getFile(): Promise<File>;
+}
+
+type Kept = Pick<CompileResult, 'manifest' | 'wisdom' | 'memory64' | 'notes'>;
+
+/** Notices damage, not malice: nobody but this origin writes its files. Bytes come in multiples of 16, at multiples of 4. */
+class Checksum {
+  private lanes_: [number, number, number, number] = [1, 2, 3, 4];
+
+  add(bytes: Uint8Array): void {
+    const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+    let [a, b, c, d] = this.lanes_;
+    const mix = (lane: number, word: number): number => {
+      const product = Math.imul(lane ^ word, 0x9e3779b1);
+      return product ^ (product >>> 15);
+    };
+    for (let i = 0; i < words.length; i += 4) {
+      a = mix(a, words[i] as number);
+      b = mix(b, words[i + 1] as number);
+      c = mix(c, words[i + 2] as number);
+      d = mix(d, words[i + 3] as number);
+    }
+    this.lanes_ = [a, b, c, d];
+  }
+
+  get value(): number {
+    return this.lanes_.reduce((sum, lane) => (Math.imul(sum, 31) + lane) >>> 0, 0);
+  }
+}
+
+const padded = (bytes: number): number => Math.ceil(bytes / 64) * 64;
+
+function* slices(bytes: Uint8Array): Generator<[number, Uint8Array]> {
+  for (let at = 0; at < bytes.length; at += kSlice) yield [at, bytes.subarray(at, at + kSlice)];
+}
+
+/** A found file: what was compiled is in memory, the weights are read by restore(). */
+export class Entry {
+  constructor(
+    readonly compiled: CompileResult,
+    readonly imageBytes: number,
+    private readonly file_: AccessHandle,
+    private readonly image_at_: number,
+    private readonly checksum_: number,
+  ) {}
+
+  /** Reads the packed weights straight to their place; false: they are damaged. */
+  restore(image: Uint8Array): boolean {
+    if (image.length !== this.imageBytes) return false;
+    const checksum = new Checksum();
+    for (const [at, slice] of slices(image)) {
+      if (this.file_.read(slice, { at: this.image_at_ + at }) !== slice.length) return false;
+      checksum.add(slice);
+    }
+    return checksum.value === this.checksum_;
+  }
+
+  close(): void {
+    this.file_.close();
+  }
+}
+
+export class Cache {
+  private constructor(private readonly folder_: FileSystemDirectoryHandle) {}
+
+  /** Null where there is none: Node, insecure contexts, private windows, pages without workers. */
+  static async open(): Promise<Cache | null> {
+    try {
+      const root = await globalThis.navigator.storage.getDirectory();
+      return new Cache(await root.getDirectoryHandle(kFolder, { create: true }));
+    } catch {
+      return null;
+    }
+  }
+
+  /** Everything that decides what is emitted: this build, the graph with the hashes of its weights, settings, wisdom. */
+  static async key(build: string, head: Uint8Array, settings: CompileSettings, wisdom: WisdomTexts): Promise<string> {
+    const { budgetMs, ...rest } = settings;
+    const text = new TextEncoder().encode(JSON.stringify([build, { ...rest, tuned: budgetMs > 0 }, wisdom]) + '\0');
+    const all = new Uint8Array(text.length + head.length);
+    all.set(text);
+    all.set(head, text.length);
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', all));
+    return Array.from(digest.subarray(0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  }
+
+  async find(key: string): Promise<Entry | null> {
+    let file: AccessHandle | null = null;
+    try {
+      const handle = (await this.folder_.getFileHandle(key)) as unknown as FileHandle;
+      file = await handle.createSyncAccessHandle({ mode: 'read-only' });
+      return readEntry(file) ?? (await this.drop(key, file));
+    } catch {
+      file?.close(); // not there, or another tab has it open
+      return null;
+    }
+  }
+
+  async drop(key: string, file: AccessHandle | Entry): Promise<null> {
+    file.close();
+    await this.folder_.removeEntry(key).catch(() => undefined);
+    return null;
+  }
+
+  /** Writes a file in slices between which runs get their turn; its header, which makes it valid, comes last. */
+  async keep(key: string, compiled: CompileResult, image: Uint8Array): Promise<void> {
+    await this.evict(key);
+    const handle = (await this.folder_.getFileHandle(key, { create: true })) as unknown as FileHandle;
+    const file = await handle.createSyncAccessHandle();
+    try {
+      const { manifest, wisdom, memory64, notes } = compiled;
+      const meta = new TextEncoder().encode(JSON.stringify({ manifest, wisdom, memory64, notes } satisfies Kept));
+      const front = new Uint8Array(padded(meta.length) + padded(compiled.module.length));
+      front.set(meta);
+      front.set(compiled.module, padded(meta.length));
+      file.truncate(0);
+      write(file, front, kHeaderBytes);
+      const [frontSum, imageSum] = [new Checksum(), new Checksum()];
+      frontSum.add(front);
+      for (const [at, slice] of slices(image)) {
+        await new Promise((resolve) => setTimeout(resolve, kPauseMs));
+        write(file, slice, kHeaderBytes + front.length + at);
+        imageSum.add(slice);
+      }
+      file.flush();
+      write(file, headerOf([kMagic, meta.length, compiled.module.length, image.length, frontSum.value, imageSum.value]), 0);
+      file.flush();
+      file.close();
+    } catch (thrown) {
+      await this.drop(key, file);
+      throw thrown;
+    }
+  }
+
+  /** Makes room: the oldest files go. */
+  private async evict(key: string): Promise<void> {
+    const files: { name: string; time: number }[] = [];
+    const folder = this.folder_ as unknown as AsyncIterable<[string, FileHandle]>;
+    for await (const [name, handle] of folder) if (name !== key) files.push({ name, time: (await handle.getFile()).lastModified });
+    files.sort((a, b) => b.time - a.time);
+    for (const { name } of files.slice(kMostEntries - 1)) await this.folder_.removeEntry(name).catch(() => undefined);
+  }
+}
+
+function write(file: AccessHandle, bytes: Uint8Array, at: number): void {
+  if (file.write(bytes, { at }) !== bytes.length) throw new Error('the disk is full');
+}
+
+/** The words, and a checksum over them. */
+function headerOf(words: number[]): Uint8Array {
+  const bytes = new Uint8Array(new Float64Array([...words, 0, 0]).buffer);
+  const checksum = new Checksum();
+  checksum.add(bytes);
+  new Float64Array(bytes.buffer)[words.length] = checksum.value;
+  return bytes;
+}
+
+function readEntry(file: AccessHandle): Entry | null {
+  const header = new Float64Array(kHeaderBytes / 8);
+  if (file.read(new Uint8Array(header.buffer), { at: 0 }) !== kHeaderBytes) return null;
+  const expected = new Float64Array(headerOf([...header.subarray(0, 6)]).buffer);
+  if (header.some((word, i) => word !== expected[i])) return null;
+  const [magic, metaBytes, moduleBytes, imageBytes, frontSum, imageSum] = header as unknown as [number, number, number, number, number, number];
+  const frontBytes = padded(metaBytes) + padded(moduleBytes);
+  if (magic !== kMagic || kHeaderBytes + frontBytes + imageBytes !== file.getSize()) return null;
+  const front = new Uint8Array(frontBytes);
+  const checksum = new Checksum();
+  file.read(front, { at: kHeaderBytes });
+  checksum.add(front);
+  if (checksum.value !== frontSum) return null;
+  const kept = JSON.parse(new TextDecoder().decode(front.subarray(0, metaBytes))) as Kept;
+  const module = front.slice(padded(metaBytes), padded(metaBytes) + moduleBytes);
+  return new Entry({ ...kept, module, compileMs: 0, tuneMs: 0, phases: [], storedDropped: false }, imageBytes, file, kHeaderBytes + frontBytes, imageSum);
+}
