@@ -15,9 +15,9 @@ target_include_directories(binaryen_min SYSTEM PUBLIC ${BINARYEN_DIR}/src)
 target_include_directories(binaryen_min SYSTEM PRIVATE ${BINARYEN_DIR}/third_party/FP16/include)
 target_compile_options(binaryen_min PRIVATE -w -O2 -g0 -fno-rtti -ffunction-sections -fdata-sections)
 target_compile_definitions(binaryen_min PRIVATE NDEBUG)
-
-# The reader and the printer of the text format, for `kiln dump --stage wat` alone.
-if(NOT EMSCRIPTEN)
+if(EMSCRIPTEN)
+  target_compile_options(binaryen_min PRIVATE -include ${CMAKE_SOURCE_DIR}/cmake/binaryen_min/no_streams.h)
+else() # the reader and the printer of the text format, for `kiln dump --stage wat` alone
   add_library(binaryen_text OBJECT EXCLUDE_FROM_ALL ${BINARYEN_DIR}/src/passes/Print.cpp ${BINARYEN_DIR}/src/wasm/parsing.cpp
                                    ${BINARYEN_DIR}/src/support/safe_integer.cpp
                                    ${CMAKE_SOURCE_DIR}/cmake/binaryen_min/reader_stubs.cpp)
