@@ -58,6 +58,7 @@ describe('Cache', () => {
   let disk: FakeFolder, cache: Cache;
   beforeEach(async () => {
     disk = new FakeFolder();
+    vi.stubGlobal('FileSystemFileHandle', FakeFile);
     vi.stubGlobal('navigator', { storage: { getDirectory: () => Promise.resolve({ getDirectoryHandle: () => Promise.resolve(disk) }) } });
     cache = (await Cache.open()) as Cache;
   });

@@ -88,6 +88,7 @@ export class Cache {
 
   /** Null where there is none: Node, insecure contexts, private windows, pages without workers. */
   static async open(): Promise<Cache | null> {
+    if (!('createSyncAccessHandle' in (globalThis.FileSystemFileHandle?.prototype ?? {}))) return null;
     try {
       const root = await globalThis.navigator.storage.getDirectory();
       return new Cache(await root.getDirectoryHandle(kFolder, { create: true }));

@@ -15,7 +15,7 @@ import { WeightWriter } from './weights.js';
 const kStartBytes = 16;
 const kMostPeeked = 64 << 20;
 /** Before it is known whether the weights are needed, little is read ahead. */
-const kHeadAhead = 256 << 10;
+const kHeadAhead = 4 << 20;
 const kProgressMs = 50;
 
 export interface Peers {
@@ -44,17 +44,21 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
   void timeline.during('compiler', () => peers.compiler.call('ready', null)).then(() => (compilerReadyMs = timeline.now() - begin), () => undefined);
   const wisdom = peers.main.call('wisdom', null);
   wisdom.catch(() => undefined);
-  const opening = request.build === null ? null : Cache.open();
+  const { build } = request;
+  const opening = build === null ? null : Cache.open(); // takes longer than a download's head
   const source = await timeline.during('response', () => openSource(request.source, () => peers.main.call('pull', null)));
-  const cache = await opening;
-  const stream = new Prefetcher(source, request.stallTimeoutMs, reporter(source, peers.main), cache ? kHeadAhead : kBufferBytes);
+  const stream = new Prefetcher(source, request.stallTimeoutMs, reporter(source, peers.main), opening ? kHeadAhead : kBufferBytes);
   try {
-    const head = cache ? await peekHead(stream) : null;
-    const key = head && request.build !== null ? (texts: WisdomTexts): Promise<string> => Cache.key(request.build as string, head, request.compile, texts) : null;
-    const found = cache && key ? await timeline.during('cache', async () => fromCache(cache, await key(await wisdom), request)) : null;
+    const head = opening && (await peekHead(stream));
+    const key = head && build !== null ? (texts: WisdomTexts): Promise<string> => Cache.key(build, head, request.compile, texts) : null;
+    const compiling = compile(stream, request, peers, wisdom, timeline);
+    compiling.catch(() => undefined); // what comes from the cache needs no compiler
+    const looking = opening && key && timeline.during('cache', async () => fromCache(await opening, await key(await wisdom), request));
+    const found = looking && (await looking);
+    if (!found) stream.readAhead(kBufferBytes);
+    const { session, compiled } = found ?? (await fromNetwork(stream, request, await compiling, timeline));
     if (found) peers.main.emit('compiled', null);
-    else stream.readAhead(kBufferBytes);
-    const { session, compiled } = found ?? (await fromNetwork(stream, request, peers, await wisdom, timeline));
+    const cache = await opening;
     const downloadMs = timeline.now() - begin;
     await timeline.during('threads', () => startThreads(session, compiled.memory64, peers.compute));
     const result = summarize(session, compiled, stream.received, request);
@@ -81,9 +85,9 @@ async function peekHead(stream: Prefetcher): Promise<Uint8Array | null> {
   return head.length === bytes ? head : null;
 }
 
-async function fromCache(cache: Cache, key: string, request: LoadRequest): Promise<Ready | null> {
-  const entry = await cache.find(key);
-  if (!entry) return null;
+async function fromCache(cache: Cache | null, key: string, request: LoadRequest): Promise<Ready | null> {
+  const entry = await cache?.find(key);
+  if (!cache || !entry) return null;
   try {
     const { compiled } = entry;
     const session = await createSession(compiled, parseManifest(compiled.manifest), request);
@@ -94,13 +98,18 @@ async function fromCache(cache: Cache, key: string, request: LoadRequest): Promi
   return cache.drop(key, entry);
 }
 
-async function fromNetwork(stream: Prefetcher, request: LoadRequest, peers: Peers, wisdom: WisdomTexts, timeline: Timeline): Promise<Ready> {
+/** The head goes to the compiler; `gap` bytes are left before the weights. */
+async function compile(stream: Prefetcher, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, timeline: Timeline): Promise<{ compiled: CompileResult; gap: number }> {
   const { head, weightsBegin } = await timeline.during('head', () => readHead(stream, peers.compiler));
   peers.main.emit('progress', { stage: 'compile' });
   const gap = weightsBegin - head.length;
   const compiled = await peers.compiler.call(
-    'compile', { head, fileBytes: stream.source.size ?? -1, settings: request.compile, wisdom, began: request.began }, [head.buffer]);
+    'compile', { head, fileBytes: stream.source.size ?? -1, settings: request.compile, wisdom: await wisdom, began: request.began }, [head.buffer]);
   peers.main.emit('compiled', null);
+  return { compiled, gap };
+}
+
+async function fromNetwork(stream: Prefetcher, request: LoadRequest, { compiled, gap }: Awaited<ReturnType<typeof compile>>, timeline: Timeline): Promise<Ready> {
   const session = await timeline.during('instantiate', () => createSession(compiled, parseManifest(compiled.manifest), request));
   session.begin();
   await stream.take(gap);
