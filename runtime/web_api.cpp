@@ -225,15 +225,18 @@ int32_t kiln_tune_next(uint32_t max_candidates) {
 
 int32_t kiln_tune_describe() {
   json list = json::array();
-  for (const Search::Candidate& c : state->batch) {
+  for (size_t i = 0; i < state->batch.size(); ++i) {
+    const Search::Candidate& c = state->batch[i];
     const KernelSpec& spec = state->chooser->searched()[static_cast<size_t>(c.spec)];
-    list.push_back({{"spec", to_string(spec)}, {"schedule", to_string(c.schedule)}, {"flops", flops_of(spec)}});
+    list.push_back({{"spec", to_string(spec)},
+                    {"schedule", to_string(c.schedule)},
+                    {"flops", flops_of(spec) * state->bench.share[i]}});
   }
   return answer(json{{"bytes", state->bench.bytes}, {"candidates", list}});
 }
 
 int32_t kiln_tune_report(uint32_t index, double nanoseconds) {
-  state->chooser->report(index, nanoseconds);
+  if (index < state->batch.size()) state->chooser->report(index, nanoseconds / state->bench.share[index]);
   return 0;
 }
 

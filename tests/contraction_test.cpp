@@ -147,6 +147,20 @@ TEST(Contraction, LargeWeightsAreReadAhead) {
   }
 }
 
+TEST(Contraction, RemaindersOfOneOrTwoRowsShareATile) {
+  Random random(11);
+  for (const Target& target : targets())
+    for (const auto& [oh, ow] :
+         {std::pair(7, 7), std::pair(1, 13), std::pair(5, 5), std::pair(10, 2), std::pair(26, 1)})
+      for (const int mr : {4, 5, 6, 12}) {
+        Schedule s;
+        s.mr = static_cast<uint8_t>(mr), s.nv = 1, s.unroll = 2;
+        check(target, {1, oh, ow, 1, 1, 5, 9, 1, 1, true}, s, random);
+        s.mc = static_cast<uint16_t>(2 * mr);
+        check(target, {1, oh, ow, 3, 1, 5, 9, 1, 1, true}, s, random);
+      }
+}
+
 TEST(Contraction, SchedulesThatSpillAreRefused) {
   const Target wasm = wasm_target(true, false), plain = wasm_target(false, false);
   ContractionSpec s;

@@ -1,5 +1,6 @@
 // A module that measures candidates: bench(base, index, repeats).
 #include <algorithm>
+#include <cmath>
 
 #include "jit/kernels/contraction.h"
 #include "tuner/tuner.h"
@@ -38,6 +39,17 @@ Sizes operand_bytes(const KernelSpec& spec, const Schedule& schedule) {
   return out;
 }
 
+/// Half a millisecond of work tells as much as ten.
+constexpr double kBenchFlops = 25e6;
+
+/// Units that stand for all: a product's panels cost the same. (Winograd transforms its input in a block's first unit.)
+int64_t bench_units(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
+  const int64_t units = family_of(spec).units(spec, schedule, target);
+  if (schedule.algorithm != Algorithm::direct) return units;
+  const double part = std::min(1.0, kBenchFlops / std::max(1.0, flops_of(spec)));
+  return std::clamp<int64_t>(static_cast<int64_t>(std::ceil(static_cast<double>(units) * part)), 1, units);
+}
+
 }  // namespace
 
 BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std::vector<Search::Candidate>& batch,
@@ -48,6 +60,8 @@ BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std:
     ProgramStep step;
     step.kernel = static_cast<int>(out.program.kernels.size());
     out.program.kernels.push_back({spec, c.schedule});
+    out.share.push_back(static_cast<double>(bench_units(spec, c.schedule, target)) /
+                        static_cast<double>(family_of(spec).units(spec, c.schedule, target)));
     int64_t at = kControlBytes + round_up(family_of(spec).scratch_bytes(spec, c.schedule, target), 64);
     for (int64_t bytes : operand_bytes(spec, c.schedule)) {
       step.operands.push_back(at);
@@ -70,11 +84,13 @@ Status emit_bench(Emitter& e, const BenchProgram& bench) {
   for (size_t i = 0; i < entries.size(); ++i) {
     const Program::Kernel& k = bench.program.kernels[i];
     const auto at = static_cast<int64_t>(i);
+    const int64_t units = family_of(k.spec).units(k.spec, k.schedule, e.target());
+    const int64_t part = bench.share.empty() ? units : std::llround(bench.share[i] * static_cast<double>(units));
     e.if_(index, Compare::eq, at, [&] {
       e.do_while(
           [&] {
             e.set(begin, 0);
-            e.set(end, family_of(k.spec).units(k.spec, k.schedule, e.target()));
+            e.set(end, part);
             const Int scratch = e.integer();
             add(e, scratch, base, kControlBytes);
             std::vector<Arg> args{begin, end, scratch};

@@ -12,6 +12,9 @@ double streaming_cost(double bytes);
 /// Everything a convolution does with a Winograd schedule: transforms, products, and what overflows the caches.
 double winograd_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
 
+/// Any schedule of a contraction or a depthwise convolution.
+double predicted_cost(const KernelSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
+
 /// Winograd's part of candidates().
 std::vector<Schedule> winograd_candidates(const ContractionSpec& spec, const Target& target);
 

@@ -57,6 +57,11 @@ std::optional<Schedule> winograd_prior(const ContractionSpec& spec, double cost,
   return best;
 }
 
+/// Of A, that a row of a block brings into the cache.
+int64_t row_bytes(const ContractionSpec& s) {
+  return std::max<int64_t>(1, s.kh * s.kw == 1 ? s.k * 4 : s.k * 4 * s.kh);
+}
+
 Schedule contraction_prior(const ContractionSpec& spec, const Target& target, const Device& device) {
   const ContractionSpec s = flattened(spec);
   const int64_t m = s.oh * s.ow, k = s.kh * s.kw * s.k;
@@ -71,8 +76,7 @@ Schedule contraction_prior(const ContractionSpec& spec, const Target& target, co
           winograd_prior(spec, least + streaming_cost(static_cast<double>(packed_size(k, s.n)) * 4), target, device))
     return *winograd;
   // A block of A stays in most of the second-level cache while the panels of B go by; B is read once for each block.
-  const int64_t rows_bytes = std::max<int64_t>(1, s.kh * s.kw == 1 ? k * 4 : s.k * 4 * s.kh);
-  const int64_t parts = ceil_div(m * rows_bytes, device.l2_bytes * 3 / 4);
+  const int64_t parts = ceil_div(m * row_bytes(s), device.l2_bytes * 3 / 4);
   int64_t mc = std::min<int64_t>(round_up(ceil_div(m, parts), best.mr), 65535 / best.mr * best.mr);
   const int64_t panels = ceil_div(s.n, tile_columns(best, target)) * s.batch[0] * s.batch[1];
   if (device.threads > 1)  // enough units for every thread to get an even share
@@ -82,41 +86,62 @@ Schedule contraction_prior(const ContractionSpec& spec, const Target& target, co
   return best;
 }
 
-/// The tile with the fewest cycles for the whole image: multiply-adds and loads of inputs and taps.
-Schedule depthwise_prior(const DepthwiseSpec& s, const Target& target) {
-  Schedule best;
-  double least = 0;
-  for (const Schedule& c : candidates(s, target)) {
-    const auto cycles = [&](int64_t height, int64_t width) {
-      const auto extent = [](int64_t outputs, int64_t taps, int64_t stride, int64_t tap_stride) {
-        return stride % tap_stride || stride / tap_stride >= taps ? outputs * taps
-                                                                  : (outputs - 1) * (stride / tap_stride) + taps;
-      };
-      const int64_t rows = extent(height, s.kh, s.in_row, std::max<int64_t>(1, s.in_tap_row)),
-                    columns = extent(width, s.kw, s.in_col, std::max<int64_t>(1, s.in_tap_col));
-      const auto products = static_cast<double>(height * width * s.kh * s.kw);
-      const auto loads = static_cast<double>(rows * columns + height * s.kh * s.kw);
-      // An accumulator's multiply-adds come one after the other: few of them wait for one another.
-      return std::max({products * (target.fma ? 0.5 : 0.55), loads * 0.5, 4.0 * static_cast<double>(s.kh * s.kw)}) +
-             static_cast<double>(height * width) + 8;
-    };
-    const auto sum = [&](int64_t height) {
-      const int64_t rest = s.ow % c.tile_w;
-      return static_cast<double>(s.ow / c.tile_w) * cycles(height, c.tile_w) + (rest ? cycles(height, rest) : 0);
-    };
-    const int64_t rest = s.oh % c.tile_h;
-    const double cost = static_cast<double>(s.oh / c.tile_h) * sum(c.tile_h) + (rest ? sum(rest) : 0);
-    if (best.tile_h == 0 || cost < least) best = c, least = cost;
-  }
-  return best;
+/// Multiply-adds, and loads of inputs and taps, of the whole image.
+double depthwise_cost(const DepthwiseSpec& s, const Schedule& schedule, const Target& target) {
+  const auto extent = [](int64_t outputs, int64_t taps, int64_t stride, int64_t tap_stride) {
+    tap_stride = std::max<int64_t>(1, tap_stride);
+    const int64_t step = stride / tap_stride;
+    return stride % tap_stride || step >= taps ? outputs * taps : (outputs - 1) * step + taps;
+  };
+  const auto tile = [&](int64_t height, int64_t width) {
+    const int64_t inputs = extent(height, s.kh, s.in_row, s.in_tap_row) * extent(width, s.kw, s.in_col, s.in_tap_col);
+    const auto products = static_cast<double>(height * width * s.kh * s.kw);
+    const auto loads = static_cast<double>(inputs + height * s.kh * s.kw);
+    // An accumulator's multiply-adds come one after the other: few of them wait for one another.
+    return std::max({products * (target.fma ? 0.5 : 0.55), loads * 0.5, 4.0 * static_cast<double>(s.kh * s.kw)}) +
+           static_cast<double>(height * width) + 8;
+  };
+  const auto rows = [&](int64_t height) {
+    const int64_t rest = s.ow % schedule.tile_w;
+    return static_cast<double>(s.ow / schedule.tile_w) * tile(height, schedule.tile_w) +
+           (rest ? tile(height, rest) : 0);
+  };
+  const int64_t rest = s.oh % schedule.tile_h;
+  return static_cast<double>(s.oh / schedule.tile_h) * rows(schedule.tile_h) + (rest ? rows(rest) : 0);
+}
+
+/// A product by tiles, and what its blocks overflow: a block of A too large for the second cache comes from the last
+/// one for every panel, a large B comes again for every block. Half of that hides behind the arithmetic.
+double direct_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device) {
+  const ContractionSpec s = flattened(spec);
+  const int64_t m = s.oh * s.ow, block = schedule.mc ? std::min<int64_t>(schedule.mc, m) : m;
+  const auto block_bytes = static_cast<double>(block * row_bytes(s)), l2 = static_cast<double>(device.l2_bytes);
+  const double b_bytes = static_cast<double>(packed_size(s.kh * s.kw * s.k, s.n)) * 4,
+               blocks = static_cast<double>(ceil_div(m, block)),
+               panels = static_cast<double>(ceil_div(s.n, tile_columns(schedule, target)));
+  double moved = 0;
+  if (block_bytes > l2 * 0.75) moved += blocks * panels * block_bytes;
+  if (b_bytes > l2 / 2) moved += (blocks - 1) * b_bytes;
+  return tiled_cost(s, schedule.mr, schedule.nv, target) + moved / 24;
 }
 
 }  // namespace
 
 Schedule prior(const KernelSpec& spec, const Target& target, const Device& device) {
   if (const auto* c = std::get_if<ContractionSpec>(&spec)) return contraction_prior(*c, target, device);
-  if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) return depthwise_prior(*d, target);
-  return Schedule{};
+  if (!std::holds_alternative<DepthwiseSpec>(spec)) return Schedule{};
+  const std::vector<Schedule> all = candidates(spec, target);
+  return *std::min_element(all.begin(), all.end(), [&](const Schedule& a, const Schedule& b) {
+    return predicted_cost(spec, a, target, device) < predicted_cost(spec, b, target, device);
+  });
+}
+
+double predicted_cost(const KernelSpec& spec, const Schedule& schedule, const Target& target, const Device& device) {
+  if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) return depthwise_cost(*d, schedule, target);
+  const auto* c = std::get_if<ContractionSpec>(&spec);
+  if (!c) return 0;
+  return schedule.algorithm == Algorithm::direct ? direct_cost(*c, schedule, target, device)
+                                                 : winograd_cost(*c, schedule, target, device);
 }
 
 }  // namespace kiln

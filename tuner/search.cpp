@@ -1,30 +1,29 @@
 #include <algorithm>
+#include <limits>
 
-#include "tuner/tuner.h"
+#include "tuner/cost.h"
 
 namespace kiln {
 
-/// Candidates are tried in the order of what the prior thinks of them: the first batches hold the likely winners.
+namespace {
+/// The model behind the prior errs by less than this: what it thinks so much slower than its pick is not measured.
+constexpr double kDoubt = 1.2;
+constexpr double kEqual = 0.97;
+}  // namespace
+
+/// Candidates in the order of what the model thinks of them, the prior's pick first.
 Search::Search(std::vector<KernelSpec> specs, Target target, const Device& device) : target_(std::move(target)) {
   for (KernelSpec& spec : specs) {
     Entry e;
-    e.best.schedule = prior(spec, target_, device);
-    e.untried = candidates(spec, target_);
-    if (e.untried.size() < 2) e.untried.clear();
-    const auto first = std::find(e.untried.begin(), e.untried.end(), e.best.schedule);
-    if (first != e.untried.end())
-      std::rotate(e.untried.begin(), first, first + 1);
-    else if (!e.untried.empty())
-      e.untried.insert(e.untried.begin(), e.best.schedule);
-    // Neighbours of the prior's pick next: the same tile at other blockings, then other tiles.
-    std::stable_sort(
-        e.untried.begin() + (e.untried.empty() ? 0 : 1), e.untried.end(), [&](const Schedule& a, const Schedule& b) {
-          const auto far = [&](const Schedule& s) {
-            return (s.algorithm == e.best.schedule.algorithm ? 0 : 2) + std::abs(s.mr - e.best.schedule.mr) +
-                   std::abs(s.nv - e.best.schedule.nv) * 2 + std::abs(s.tile_w - e.best.schedule.tile_w);
-          };
-          return far(a) < far(b);
-        });
+    e.best.schedule = e.prior = prior(spec, target_, device);
+    std::vector<std::pair<double, Schedule>> ranked;
+    for (const Schedule& s : candidates(spec, target_))
+      if (s != e.best.schedule) ranked.emplace_back(predicted_cost(spec, s, target_, device), s);
+    std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    const double limit = kDoubt * predicted_cost(spec, e.best.schedule, target_, device);
+    for (const auto& [cost, schedule] : ranked)
+      if (cost <= limit) e.untried.push_back(schedule);
+    if (!e.untried.empty()) e.untried.insert(e.untried.begin(), e.best.schedule);
     std::reverse(e.untried.begin(), e.untried.end());  // taken from the back
     e.spec = std::move(spec);
     entries_.push_back(std::move(e));
@@ -33,14 +32,15 @@ Search::Search(std::vector<KernelSpec> specs, Target target, const Device& devic
 
 std::vector<Search::Candidate> Search::next_batch(int max_candidates) {
   batch_.clear();
-  // The spec with the most work left unexplored goes first.
+  // Every spec's likely winners first, in the order of its work; then the less likely ones.
   const auto weight = [&](const Entry& e) {
-    return e.untried.empty() ? -1.0 : flops_of(e.spec) * static_cast<double>(e.untried.size());
+    return e.untried.empty() ? -1.0 : flops_of(e.spec) / (1 + 1e3 * static_cast<double>(e.batches));
   };
   const auto e = std::max_element(entries_.begin(), entries_.end(),
                                   [&](const Entry& a, const Entry& b) { return weight(a) < weight(b); });
-  if (e == entries_.end()) return batch_;
+  if (e == entries_.end() || e->untried.empty()) return batch_;
   const int spec = static_cast<int>(e - entries_.begin());
+  ++e->batches;
   while (!e->untried.empty() && static_cast<int>(batch_.size()) < max_candidates) {
     batch_.push_back({spec, e->untried.back()});
     e->untried.pop_back();
@@ -50,9 +50,14 @@ std::vector<Search::Candidate> Search::next_batch(int max_candidates) {
 
 void Search::report(size_t index, double nanoseconds) {
   if (index >= batch_.size() || nanoseconds < 0) return;
-  Choice& best = entries_[static_cast<size_t>(batch_[index].spec)].best;
-  if (best.origin == Origin::measured && nanoseconds >= best.nanoseconds) return;
-  best = {batch_[index].schedule, Origin::measured, nanoseconds};
+  Entry& e = entries_[static_cast<size_t>(batch_[index].spec)];
+  const bool is_prior = batch_[index].schedule == e.prior;
+  if (is_prior) e.prior_nanoseconds = nanoseconds;
+  // Differences of a few percent are noise, or the caches of a benchmark: the prior's pick stays then.
+  const double least = is_prior                     ? std::numeric_limits<double>::infinity()
+                       : e.best.schedule == e.prior ? e.prior_nanoseconds * kEqual
+                                                    : e.best.nanoseconds;
+  if (nanoseconds < least) e.best = {batch_[index].schedule, Origin::measured, nanoseconds};
 }
 
 Choice Search::best(int spec) const { return entries_[static_cast<size_t>(spec)].best; }

@@ -22,9 +22,10 @@ std::vector<Schedule> contraction_candidates(const ContractionSpec& spec, const 
       if (int64_t{nv - 1} * target.width >= s.n) continue;  // a vector that would never be used
       if (mr * nv * 2 < target.vector_registers && mr < m && int64_t{nv} * target.width < s.n)
         continue;  // starves the multipliers
-      for (int64_t rows : {int64_t{0}, int64_t{mr}, int64_t{mr} * 4, int64_t{mr} * 16}) {
-        if (rows >= m && rows != 0) continue;
-        t.mc = static_cast<uint16_t>(rows);
+      for (const int64_t parts : {1, 2, 4, 16}) {
+        const int64_t rows = round_up(ceil_div(m, parts), mr);
+        if (parts > 1 && (rows < 4 * mr || rows > 65535)) continue;
+        t.mc = static_cast<uint16_t>(parts == 1 ? 0 : rows);
         out.push_back(t);
       }
     }

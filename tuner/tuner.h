@@ -1,6 +1,7 @@
 // KernelSpec → Schedule: wisdom first, then the analytic prior, then, within a budget, measurement.
 #pragma once
 
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -62,8 +63,7 @@ class Search {
     int spec;
     Schedule schedule;
   };
-  /// The next kernels to measure against each other, most promising spec first (time share by flops); empty when there
-  /// is nothing left.
+  /// The next kernels to measure against each other, all of one spec; empty when there is nothing left.
   std::vector<Candidate> next_batch(int max_candidates);
   /// Best time of one candidate of the last batch, in nanoseconds for the whole kernel on one thread; < 0: it failed.
   void report(size_t index, double nanoseconds);
@@ -73,6 +73,9 @@ class Search {
   struct Entry {
     KernelSpec spec;
     std::vector<Schedule> untried;
+    int batches = 0;  ///< taken so far
+    Schedule prior;   ///< measured first
+    double prior_nanoseconds = std::numeric_limits<double>::infinity();
     Choice best;
   };
   Target target_;
@@ -81,8 +84,9 @@ class Search {
 };
 
 /// A program that measures candidates: one kernel each, scratch and operands laid out over arbitrary data; `bench(base,
-/// index, repeats)` runs one.
+/// index, repeats)` runs one, or of a large one its first units.
 struct BenchProgram {
+  std::vector<double> share;  ///< of each kernel that one repeat runs; empty: all of every kernel
   Program program;
   int64_t bytes = 0;
 };

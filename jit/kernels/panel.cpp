@@ -43,8 +43,10 @@ class PanelEmitter {
     std::vector<Func> remainder;
     for (int64_t rows : remainder_tiles(s_, schedule_)) {
       const int64_t done = rest.empty() ? m_ - remainder_rows(s_, schedule_) : m_ - rows;
-      rest.push_back({rows, done % s_.ow});
-      remainder.push_back(emit_tile(rest.back(), columns));
+      const Tile tile{rows, done % s_.ow};
+      const bool again = !rest.empty() && rest[0].rows == tile.rows && rest[0].x == tile.x;
+      rest.push_back(tile);
+      remainder.push_back(again ? remainder[0] : emit_tile(tile, columns));
     }
 
     const auto n = static_cast<int>(3 + fused_);

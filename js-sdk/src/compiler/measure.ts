@@ -8,6 +8,8 @@ export interface Measured {
 
 const kWarmupFlops = 5e6; // V8 recompiles a kernel after some 3 MFLOP
 const kSamples = 10;
+const kHeats = 3; // samples after which a candidate is given up that is slower than the best
+const kHopeless = 1.15; // by this
 
 /** The smallest step of the clock, in ms: 5 µs when isolated, up to 1 ms otherwise. */
 export function clockStep(now: () => number): number {
@@ -21,23 +23,25 @@ export function clockStep(now: () => number): number {
   return step;
 }
 
-/** Length of one sample in ms: about 1, long against the clock's step, shorter when the budget is small. */
+/** Length of one sample in ms: about a half, long against the clock's step, shorter when the budget is small. */
 export function sampleLength(budgetMs: number, clockMs: number): number {
-  return Math.max(Math.min(1, budgetMs / 400), clockMs * 20);
+  return Math.max(Math.min(0.5, budgetMs / 400), clockMs * 20);
 }
 
 /**
- * Best nanoseconds per call of each candidate; negative where it failed. Stops early at `deadline` with what it has, which is
+ * Best nanoseconds per call of each candidate, which are kernels for the same problem; negative where it failed. Stops early at `deadline` with what it has, which is
  * never less than one sample each.
  */
 export function measure(candidates: Measured[], sampleMs: number, deadline: number, now: () => number): number[] {
   const best = candidates.map(() => Infinity);
   const repeats = candidates.map((candidate) => warmUp(candidate, sampleMs, now));
+  const pace = (i: number): number => (best[i] ?? Infinity) / (candidates[i]?.flops || 1);
   for (let sample = 0; sample < kSamples; sample++) {
     if (sample > 0 && now() >= deadline) break;
+    const limit = sample < kHeats ? Infinity : kHopeless * Math.min(...candidates.map((_, i) => pace(i)));
     candidates.forEach((candidate, i) => {
       const count = repeats[i] ?? 0;
-      if (count === 0) return;
+      if (count === 0 || pace(i) > limit) return;
       const start = now();
       candidate.bench(count);
       best[i] = Math.min(best[i] ?? Infinity, (now() - start) / count);

@@ -1,0 +1,92 @@
+// The search: what it measures first, what it believes, and that a benchmark of a part stands for the whole.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+
+#include "jit/kernels/contraction.h"
+#include "tests/support/machine.h"
+#include "tuner/cost.h"
+
+namespace kiln {
+namespace {
+
+ContractionSpec product(int64_t m, int64_t n, int64_t k) {
+  ContractionSpec s;
+  s.ow = m, s.n = n, s.k = k;
+  s.a_col = s.a_tap_col = k, s.c_col = n;
+  return s;
+}
+
+const Target kTarget = wasm_target(true, false);
+
+TEST(Search, BeginsWithThePriorsPickOfEverySpecInTheOrderOfTheirWork) {
+  Search search({product(64, 64, 64), product(512, 512, 512), MapSpec{}}, kTarget, {});
+  const auto first = search.next_batch(4);
+  ASSERT_EQ(first.size(), 4u);
+  for (const auto& c : first) EXPECT_EQ(c.spec, 1);
+  EXPECT_EQ(first[0].schedule, prior(product(512, 512, 512), kTarget, {}));
+  const auto second = search.next_batch(4);
+  ASSERT_FALSE(second.empty());
+  EXPECT_EQ(second[0].spec, 0);
+  EXPECT_EQ(second[0].schedule, prior(product(64, 64, 64), kTarget, {}));
+  std::set<std::string> seen;
+  for (auto batch = search.next_batch(3); !batch.empty(); batch = search.next_batch(3))
+    for (const auto& c : batch) EXPECT_TRUE(seen.insert(std::to_string(c.spec) + to_string(c.schedule)).second);
+}
+
+TEST(Search, KeepsThePriorsPickUnlessAnotherIsClearlyFaster) {
+  Search search({product(256, 256, 256)}, kTarget, {});
+  const auto batch = search.next_batch(4);
+  ASSERT_GE(batch.size(), 4u);
+  EXPECT_EQ(search.best(0).origin, Origin::prior);
+  search.report(0, 100);
+  search.report(1, 99);
+  EXPECT_EQ(search.best(0).schedule, batch[0].schedule);
+  EXPECT_EQ(search.best(0).origin, Origin::measured);
+  search.report(2, 90);
+  search.report(3, -1);  // failed
+  EXPECT_EQ(search.best(0).schedule, batch[2].schedule);
+  EXPECT_EQ(search.best(0).nanoseconds, 90);
+  search.report(3, 89);
+  EXPECT_EQ(search.best(0).schedule, batch[3].schedule);
+}
+
+TEST(Search, LeavesOutWhatTheModelThinksMuchSlower) {
+  const KernelSpec spec = product(128, 768, 768);
+  Search search({spec}, kTarget, {});
+  const double limit = 1.2 * predicted_cost(spec, prior(spec, kTarget, {}), kTarget, {});
+  size_t count = 0;
+  for (auto batch = search.next_batch(8); !batch.empty(); batch = search.next_batch(8))
+    for (const auto& c : batch) {
+      ++count;
+      EXPECT_LE(predicted_cost(spec, c.schedule, kTarget, {}), limit);
+    }
+  EXPECT_GT(count, 4u);
+  EXPECT_LT(count, candidates(spec, kTarget).size());
+}
+
+TEST(Bench, RunsTheFirstUnitsOfALargeKernelAndAllOfASmallOne) {
+  const std::vector<KernelSpec> specs{product(12, 20000, 60), product(5, 7, 9)};
+  for (const Target& target : testing::targets()) {
+    const std::vector<Search::Candidate> batch{{0, prior(specs[0], target, {})}, {1, prior(specs[1], target, {})}};
+    const BenchProgram bench = make_bench_program(specs, batch, target);
+    ASSERT_EQ(bench.share.size(), 2u);
+    EXPECT_LT(bench.share[0], 1);
+    EXPECT_EQ(bench.share[1], 1);
+    std::vector<float> memory(static_cast<size_t>(bench.bytes / 4 + 16), 1.0f);
+    const int64_t base = round_up(testing::address(memory.data()), 64);
+    Status emitted = ok();
+    const auto machine = testing::load(target, [&](Emitter& e) { emitted = emit_bench(e, bench); });
+    ASSERT_TRUE(emitted.ok() && machine.ok());
+    (*machine)->allow(memory.data(), static_cast<int64_t>(memory.size()) * 4);
+    for (const int64_t index : {0, 1}) ASSERT_TRUE((*machine)->call("bench", {base, index, 2}).ok());
+    const auto* c = reinterpret_cast<const float*>(base + bench.program.steps[0].operands[0]);
+    int64_t written = 0;  // of the first row; the sums of the ones are the depth
+    for (int64_t n = 0; n < 20000; ++n) written += c[n] != 1.0f;
+    EXPECT_NEAR(static_cast<double>(written) / 20000, bench.share[0], 0.02) << to_string(target);
+  }
+}
+
+}  // namespace
+}  // namespace kiln
