@@ -22,6 +22,14 @@ const kLargestSlab = 1 << 20;
 const kSlabMs = 20;
 const kSpareSlabs = 4;
 
+/** Frees a buffer now: one that is merely detached keeps its memory until the garbage collector comes by. */
+function free(buffer: ArrayBuffer): void {
+  const { port1, port2 } = new MessageChannel();
+  port2.close();
+  port1.postMessage(null, [buffer]);
+  port1.close();
+}
+
 /**
  * Fills slabs of our own: fewer and larger chunks, without the engine's copies. Their size follows the speed of the download,
  * so that no byte waits long for those behind it.
@@ -44,9 +52,13 @@ function slabReader(reader: ReadableStreamBYOBReader): Reader {
   };
   const release = (buffer: ArrayBufferLike): void => {
     if (buffer.byteLength === kLargestSlab && spare.length < kSpareSlabs) spare.push(buffer as ArrayBuffer);
-    else (buffer as { transfer?: (size: number) => void }).transfer?.(0); // free it now, not when the engine gets round to it
+    else free(buffer as ArrayBuffer);
   };
-  return { read, release, cancel: () => void reader.cancel().catch(() => undefined) };
+  const cancel = (): void => {
+    spare.splice(0).forEach(free);
+    void reader.cancel().catch(() => undefined);
+  };
+  return { read, release, cancel };
 }
 
 function readerOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Reader {
