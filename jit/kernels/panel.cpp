@@ -11,6 +11,8 @@ namespace {
 
 constexpr int64_t kF = 4;  // bytes of a float
 constexpr int64_t kReadAhead = 128 << 10;
+/// An epilogue of more instructions than this (a bias, a residual and a ReLU have fewer) holds many values at once.
+constexpr size_t kLongEpilogue = 10;
 
 /// One micro-kernel: `rows` consecutive output pixels from column `x` of an image row × the vectors of a panel.
 struct Tile {
@@ -136,9 +138,20 @@ class PanelEmitter {
       }
       if (s_.kh > 1) add(e_, a, a, (s_.a_tap_row - (dense ? depth : s_.kw * s_.a_tap_col)) * kF);
     });
-    store_tile(t, columns, acc, c);
+    store_tile(t, columns, s_.epilogue.expr.insts.size() > kLongEpilogue ? copies(acc) : acc, c);
     e_.end_function();
     return f;
+  }
+
+  /// The same values under new names. A register allocator that finds one place for a value's whole life would keep
+  /// sums out of registers in the innermost loop for the sake of a long epilogue behind it.
+  std::vector<Vec> copies(const std::vector<Vec>& values) {
+    std::vector<Vec> out;
+    for (const Vec v : values) {
+      out.push_back(e_.vec());
+      e_.set(out.back(), v);
+    }
+    return out;
   }
 
   bool taps_adjoin() const { return s_.kw == 1 || s_.a_tap_col == s_.k; }  ///< a row of taps is one run
