@@ -66,8 +66,8 @@ TEST(Search, LeavesOutWhatTheModelThinksMuchSlower) {
   EXPECT_LT(count, candidates(spec, kTarget).size());
 }
 
-TEST(Bench, RunsTheFirstUnitsOfALargeKernelAndAllOfASmallOne) {
-  const std::vector<KernelSpec> specs{product(12, 20000, 60), product(5, 7, 9)};
+TEST(Bench, GoesThroughALargeKernelInPartsAndRunsAllOfASmallOne) {
+  const std::vector<KernelSpec> specs{product(12, 20000, 200), product(5, 7, 9)};
   for (const Target& target : testing::targets()) {
     const std::vector<Search::Candidate> batch{{0, prior(specs[0], target, {})}, {1, prior(specs[1], target, {})}};
     const BenchProgram bench = make_bench_program(specs, batch, target);
@@ -84,7 +84,7 @@ TEST(Bench, RunsTheFirstUnitsOfALargeKernelAndAllOfASmallOne) {
     const auto* c = reinterpret_cast<const float*>(base + bench.program.steps[0].operands[0]);
     int64_t written = 0;  // of the first row; the sums of the ones are the depth
     for (int64_t n = 0; n < 20000; ++n) written += c[n] != 1.0f;
-    EXPECT_NEAR(static_cast<double>(written) / 20000, bench.share[0], 0.02) << to_string(target);
+    EXPECT_NEAR(static_cast<double>(written) / 20000, 2 * bench.share[0], 0.03) << to_string(target);
   }
 }
 

@@ -42,10 +42,11 @@ Sizes operand_bytes(const KernelSpec& spec, const Schedule& schedule) {
 /// Half a millisecond of work tells as much as ten.
 constexpr double kBenchFlops = 25e6;
 
-/// Units that stand for all: a product's panels cost the same. (Winograd transforms its input in a block's first unit.)
+/// Units that stand for all: the panels of a product in one block cost the same. (Winograd transforms its input in a
+/// block's first unit.)
 int64_t bench_units(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
   const int64_t units = family_of(spec).units(spec, schedule, target);
-  if (schedule.algorithm != Algorithm::direct) return units;
+  if (schedule.algorithm != Algorithm::direct || schedule.mc) return units;
   const double part = std::min(1.0, kBenchFlops / std::max(1.0, flops_of(spec)));
   return std::clamp<int64_t>(static_cast<int64_t>(std::ceil(static_cast<double>(units) * part)), 1, units);
 }
@@ -89,8 +90,13 @@ Status emit_bench(Emitter& e, const BenchProgram& bench) {
     e.if_(index, Compare::eq, at, [&] {
       e.do_while(
           [&] {
-            e.set(begin, 0);
-            e.set(end, part);
+            // Every repeat goes on where the last one ended: weights arrive from afar, as they do in a model.
+            const Mem position{base, at * 4};
+            e.load_int(begin, position, DType::i32);
+            e.if_(begin, Compare::lt, 0, [&] { e.set(begin, 0); });
+            e.if_(begin, Compare::gt, units - part, [&] { e.set(begin, 0); });
+            add(e, end, begin, part);
+            e.store_int(position, end, DType::i32);
             const Int scratch = e.integer();
             add(e, scratch, base, kControlBytes);
             std::vector<Arg> args{begin, end, scratch};

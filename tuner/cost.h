@@ -12,6 +12,8 @@ double streaming_cost(double bytes);
 /// Everything a convolution does with a Winograd schedule: transforms, products, and what overflows the caches.
 double winograd_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
 
+/// A tile with the blocks that suit the caches and give every thread its share.
+Schedule blocked(const ContractionSpec& spec, Schedule tile, const Target& target, const Device& device);
 /// Any schedule of a contraction or a depthwise convolution.
 double predicted_cost(const KernelSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
 

@@ -62,9 +62,26 @@ int64_t row_bytes(const ContractionSpec& s) {
   return std::max<int64_t>(1, s.kh * s.kw == 1 ? s.k * 4 : s.k * 4 * s.kh);
 }
 
+}  // namespace
+
+Schedule blocked(const ContractionSpec& spec, Schedule schedule, const Target& target, const Device& device) {
+  const ContractionSpec s = flattened(spec);
+  const int64_t m = s.oh * s.ow, mr = schedule.mr;
+  // A block of A stays in most of the second-level cache while the panels of B go by; B is read once for each block.
+  const int64_t parts = ceil_div(m * row_bytes(s), device.l2_bytes * 3 / 4);
+  int64_t mc = std::min<int64_t>(round_up(ceil_div(m, parts), mr), 65535 / mr * mr);
+  const int64_t panels = ceil_div(s.n, tile_columns(schedule, target)) * s.batch[0] * s.batch[1];
+  if (device.threads > 1)  // enough units for every thread to get an even share
+    while (mc > mr && panels * ceil_div(m, mc) < 8 * device.threads) mc = std::max<int64_t>(mr, mc / 2 / mr * mr);
+  schedule.mc = static_cast<uint16_t>(mc >= m ? 0 : mc);
+  return schedule;
+}
+
+namespace {
+
 Schedule contraction_prior(const ContractionSpec& spec, const Target& target, const Device& device) {
   const ContractionSpec s = flattened(spec);
-  const int64_t m = s.oh * s.ow, k = s.kh * s.kw * s.k;
+  const int64_t k = s.kh * s.kw * s.k;
   Schedule best;
   double least = 0;
   for (const Schedule& c : candidates(spec, target)) {
@@ -75,15 +92,7 @@ Schedule contraction_prior(const ContractionSpec& spec, const Target& target, co
   if (const auto winograd =
           winograd_prior(spec, least + streaming_cost(static_cast<double>(packed_size(k, s.n)) * 4), target, device))
     return *winograd;
-  // A block of A stays in most of the second-level cache while the panels of B go by; B is read once for each block.
-  const int64_t parts = ceil_div(m * row_bytes(s), device.l2_bytes * 3 / 4);
-  int64_t mc = std::min<int64_t>(round_up(ceil_div(m, parts), best.mr), 65535 / best.mr * best.mr);
-  const int64_t panels = ceil_div(s.n, tile_columns(best, target)) * s.batch[0] * s.batch[1];
-  if (device.threads > 1)  // enough units for every thread to get an even share
-    while (mc > best.mr && panels * ceil_div(m, mc) < 8 * device.threads)
-      mc = std::max<int64_t>(best.mr, mc / 2 / best.mr * best.mr);
-  best.mc = static_cast<uint16_t>(mc >= m ? 0 : mc);
-  return best;
+  return blocked(spec, best, target, device);
 }
 
 /// Multiply-adds, and loads of inputs and taps, of the whole image.

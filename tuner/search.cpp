@@ -8,7 +8,21 @@ namespace kiln {
 namespace {
 /// The model behind the prior errs by less than this: what it thinks so much slower than its pick is not measured.
 constexpr double kDoubt = 1.2;
-constexpr double kEqual = 0.97;
+constexpr double kEqual = 0.95;
+
+/// Tiles with the blocks that suit them: how much of a cache a whole model leaves, one kernel alone cannot tell.
+std::vector<Schedule> worth_measuring(const KernelSpec& spec, const Target& target, const Device& device) {
+  std::vector<Schedule> out;
+  const auto* contraction = std::get_if<ContractionSpec>(&spec);
+  for (const Schedule& s : candidates(spec, target)) {
+    const bool tile = contraction && s.algorithm == Algorithm::direct;
+    if (!tile)
+      out.push_back(s);
+    else if (!s.mc)
+      out.push_back(blocked(*contraction, s, target, device));
+  }
+  return out;
+}
 }  // namespace
 
 /// Candidates in the order of what the model thinks of them, the prior's pick first.
@@ -17,7 +31,7 @@ Search::Search(std::vector<KernelSpec> specs, Target target, const Device& devic
     Entry e;
     e.best.schedule = e.prior = prior(spec, target_, device);
     std::vector<std::pair<double, Schedule>> ranked;
-    for (const Schedule& s : candidates(spec, target_))
+    for (const Schedule& s : worth_measuring(spec, target_, device))
       if (s != e.best.schedule) ranked.emplace_back(predicted_cost(spec, s, target_, device), s);
     std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     const double limit = kDoubt * predicted_cost(spec, e.best.schedule, target_, device);

@@ -13,7 +13,7 @@
 namespace kiln {
 
 /// The generator version: part of every wisdom key; raised when the code a (spec, schedule) stands for changes.
-constexpr int kGeneratorVersion = 2;
+constexpr int kGeneratorVersion = 3;
 
 /// What the prior knows of the machine.
 struct Device {
@@ -84,7 +84,7 @@ class Search {
 };
 
 /// A program that measures candidates: one kernel each, scratch and operands laid out over arbitrary data; `bench(base,
-/// index, repeats)` runs one, or of a large one its first units.
+/// index, repeats)` runs one, or of a large one some units, others each time. At base there are as many words of state.
 struct BenchProgram {
   std::vector<double> share;  ///< of each kernel that one repeat runs; empty: all of every kernel
   Program program;
