@@ -2,6 +2,7 @@ import { aborted, asKilnError, describe, type KilnError } from './shared/errors.
 import { sharedNow } from './shared/timeline.js';
 import type { LoadResult, WisdomTexts } from './shared/messages.js';
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
+import { mayBeKept, noteKept } from './main/kept.js';
 import { compilerModule } from './main/compiler_module.js';
 import { settle, type Settings } from './main/settings.js';
 import { postable, type PostableSource } from './main/sources.js';
@@ -79,7 +80,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   try {
     const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, mailbox, stallTimeoutMs, build, environment } = settings;
     const compile = { threads, shared, relaxedSimd, memory64, device: environment.device, dims, precision, budgetMs };
-    const loading = team.host.call('load', { source: input.message, compile, verify, mailbox, stallTimeoutMs, build: input.message.kind === 'url' ? build : null, began });
+    const loading = team.host.call('load', { source: input.message, compile, verify, mailbox, stallTimeoutMs, build: input.message.kind === 'url' ? build : null, mayBeKept: mayBeKept(), began });
     const result: LoadResult = await abortable(Promise.race([loading, crashed]), options.signal);
     const model = new Model(team, settings, result, await keep(result, await texts, store, environment.device, notes), notes);
     crash = (error) => model.end(error);
@@ -98,6 +99,7 @@ async function keepModel(model: Model, team: Team, texts: Promise<WisdomTexts>, 
   try {
     const { explicit } = await texts;
     const note = await team.host.call('keep', { explicit, stored: store ? await store.load(device) : null });
+    if (note === null) noteKept();
     model.kept(note);
   } catch (thrown) {
     model.kept(`nothing was kept for the next visit: ${describe(thrown)}`);

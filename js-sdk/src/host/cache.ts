@@ -86,9 +86,14 @@ export class Entry {
 export class Cache {
   private constructor(private readonly folder_: FileSystemDirectoryHandle) {}
 
-  /** Null where there is none: Node, insecure contexts, private windows, pages without workers. */
+  /** Not in Node, insecure contexts and pages without workers. */
+  static get possible(): boolean {
+    return 'createSyncAccessHandle' in (globalThis.FileSystemFileHandle?.prototype ?? {});
+  }
+
+  /** Null where there is none after all: in private windows. */
   static async open(): Promise<Cache | null> {
-    if (!('createSyncAccessHandle' in (globalThis.FileSystemFileHandle?.prototype ?? {}))) return null;
+    if (!Cache.possible) return null;
     try {
       const root = await globalThis.navigator.storage.getDirectory();
       return new Cache(await root.getDirectoryHandle(kFolder, { create: true }));

@@ -44,12 +44,12 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
   void timeline.during('compiler', () => peers.compiler.call('ready', null)).then(() => (compilerReadyMs = timeline.now() - begin), () => undefined);
   const wisdom = peers.main.call('wisdom', null);
   wisdom.catch(() => undefined);
-  const { build } = request;
-  const opening = build === null ? null : Cache.open(); // takes longer than a download's head
+  const build = Cache.possible ? request.build : null;
+  const opening = build !== null && request.mayBeKept ? Cache.open() : null; // takes longer than a download's head
   const source = await timeline.during('response', () => openSource(request.source, () => peers.main.call('pull', null)));
   const stream = new Prefetcher(source, request.stallTimeoutMs, reporter(source, peers.main), opening ? kHeadAhead : kBufferBytes);
   try {
-    const head = opening && (await peekHead(stream));
+    const head = build === null ? null : await peekHead(stream);
     const key = head && build !== null ? (texts: WisdomTexts): Promise<string> => Cache.key(build, head, request.compile, texts) : null;
     const compiling = compile(stream, request, peers, wisdom, timeline);
     compiling.catch(() => undefined); // what comes from the cache needs no compiler
@@ -58,14 +58,13 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
     if (!found) stream.readAhead(kBufferBytes);
     const { session, compiled } = found ?? (await fromNetwork(stream, request, await compiling, timeline));
     if (found) peers.main.emit('compiled', null);
-    const cache = await opening;
     const downloadMs = timeline.now() - begin;
     await timeline.during('threads', () => startThreads(session, compiled.memory64, peers.compute));
     const result = summarize(session, compiled, stream.received, request);
     Object.assign(result.timings, { compilerReadyMs, downloadMs, totalMs: timeline.now() - begin });
     result.phases.push(...timeline.phases, ...compiled.phases);
     const named = session.manifest.transfers.every(({ sha256 }) => sha256); // else the head says nothing about the weights
-    const keep = cache && key && !found && named ? async (texts: WisdomTexts): Promise<void> => cache.keep(await key(texts), compiled, session.image) : null;
+    const keep = key && !found && named ? async (texts: WisdomTexts): Promise<void> => keepIn(await (opening ?? Cache.open()), await key(texts), session, compiled) : null;
     result.cache = found ? 'hit' : keep ? 'miss' : 'none';
     return { session, result, keep };
   } finally {
@@ -83,6 +82,11 @@ async function peekHead(stream: Prefetcher): Promise<Uint8Array | null> {
   const head = await stream.take(bytes);
   stream.unread(head);
   return head.length === bytes ? head : null;
+}
+
+async function keepIn(cache: Cache | null, key: string, session: Session, compiled: CompileResult): Promise<void> {
+  if (!cache) throw new Error('there is no private file system here');
+  await cache.keep(key, compiled, session.image);
 }
 
 async function fromCache(cache: Cache | null, key: string, request: LoadRequest): Promise<Ready | null> {

@@ -38,6 +38,8 @@ export interface LoadRequest {
   stallTimeoutMs: number;
   /** Names the compiler, for the cache; null: do without one. */
   build: string | null;
+  /** An earlier visit may have filled the cache. */
+  mayBeKept: boolean;
   /** sharedNow() when the load was asked for. */
   began: number;
 }
