@@ -12,6 +12,7 @@ namespace {
 /// overflow.
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 constexpr size_t kMaxRank = 8;
+constexpr size_t kMaxCode = 512;
 constexpr size_t kMaxNodes = 1 << 20;
 constexpr int64_t kMaxInline = 1 << 20;
 
@@ -28,11 +29,12 @@ std::string text_or_empty(const flatbuffers::String* s) { return s ? s->str() : 
 
 class Reader {
  public:
-  Reader(const fb::Model& model, int64_t head_weights_begin, int64_t file_bytes)
-      : m_(model), weights_begin_(head_weights_begin), file_bytes_(file_bytes) {}
+  Reader(const fb::Model& model, const HeadLayout& layout, int64_t file_bytes)
+      : m_(model), layout_(layout), file_bytes_(file_bytes) {}
 
-  Result<Graph> run() {
+  Result<Graph> run(const uint8_t* head) {
     KILN_TRY(version());
+    KILN_TRY(checksum(head));
     g_.name = text_or_empty(m_.name());
     KILN_TRY(symbols());
     KILN_TRY(segments());
@@ -58,11 +60,35 @@ class Reader {
     return ok();
   }
 
+  /// What the verifier and the checks below cannot see: a bit that flipped in a number.
+  Status checksum(const uint8_t* head) {
+    const uint8_t* field = reinterpret_cast<const flatbuffers::Table&>(m_).GetAddressOf(fb::Model::VT_HEAD_CRC32);
+    if (!field && m_.version() < kFirstChecked) return ok();
+    if (!field || head_crc32(head, layout_.head_bytes, field - head) != m_.head_crc32())
+      return bad("its head does not have the checksum that it says");
+    return ok();
+  }
+
   Status symbols() {
     for (size_t i = 0; i < size_or_zero(m_.symbols()); ++i) {
       const fb::Symbol* s = m_.symbols()->Get(static_cast<unsigned>(i));
       if (s->min() < 0 || (s->max() != 0 && s->max() < s->min())) return bad("symbol range", s->name()->str());
-      g_.symbols.push_back({s->name()->str(), s->min(), s->max()});
+      Symbol out{s->name()->str(), s->min(), s->max(), {}};
+      const size_t length = size_or_zero(s->code());
+      if (length % 2 || length > kMaxCode) return bad("a size that is no expression", out.name);
+      size_t depth = 0;
+      for (size_t at = 0; at < length; at += 2) {
+        const int64_t op = s->code()->Get(static_cast<unsigned>(at)),
+                      argument = s->code()->Get(static_cast<unsigned>(at + 1));
+        const bool pushes = op == Symbol::number || op == Symbol::symbol;
+        if (op < 0 || op >= Symbol::kCodes || (!pushes && depth < 2) ||
+            (op == Symbol::symbol && (argument < 0 || argument >= static_cast<int64_t>(i))))
+          return bad("a size that is no expression", out.name);
+        depth += pushes ? 1 : size_t(-1);
+        out.code.emplace_back(op, argument);
+      }
+      if (length && depth != 1) return bad("a size that is no expression", out.name);
+      g_.symbols.push_back(std::move(out));
     }
     return ok();
   }
@@ -71,7 +97,7 @@ class Reader {
     const uint64_t limit = uint64_t{1} << 46;
     if (m_.weights_bytes() > limit) return bad("weights are too large");
     g_.weights_bytes = static_cast<int64_t>(m_.weights_bytes());
-    if (file_bytes_ >= 0 && weights_begin_ + g_.weights_bytes > file_bytes_)
+    if (file_bytes_ >= 0 && layout_.weights_begin + g_.weights_bytes > file_bytes_)
       return bad("the file is truncated: its weights end before they should");
     int64_t end = 0;
     for (size_t i = 0; i < size_or_zero(m_.segments()); ++i) {
@@ -210,6 +236,16 @@ class Reader {
       default:
         return bad("unknown kind of attribute '" + out.name + "'", where);
     }
+    const size_t numbers = a.kind() == fb::AttrKind::integer    ? 1
+                           : a.kind() == fb::AttrKind::integers ? size_or_zero(a.ints())
+                                                                : 0;
+    const size_t count = size_or_zero(a.symbols());
+    if (count && count != numbers) return bad("symbols in the place of other numbers", where);
+    for (size_t i = 0; i < count; ++i) {
+      out.symbols.push_back(a.symbols()->Get(static_cast<unsigned>(i)));
+      if (out.symbols[i] < -1 || out.symbols[i] >= static_cast<int64_t>(g_.symbols.size()))
+        return bad("unknown symbol", where);
+    }
     node.source_attrs.push_back(std::move(out));
     return ok();
   }
@@ -226,12 +262,28 @@ class Reader {
   }
 
   const fb::Model& m_;
-  int64_t weights_begin_, file_bytes_;
+  HeadLayout layout_;
+  int64_t file_bytes_;
   Graph g_;
   std::vector<bool> defined_;
 };
 
 }  // namespace
+
+uint32_t head_crc32(const uint8_t* head, int64_t size, int64_t field) {
+  uint32_t nibbles[16];
+  for (uint32_t i = 0; i < 16; ++i) {
+    nibbles[i] = i;
+    for (int bit = 0; bit < 4; ++bit) nibbles[i] = (nibbles[i] >> 1) ^ (nibbles[i] & 1 ? 0xedb88320u : 0);
+  }
+  uint32_t crc = ~0u;
+  for (int64_t i = 0; i < size; ++i) {
+    crc ^= i >= field && i < field + 4 ? 0 : head[i];
+    crc = (crc >> 4) ^ nibbles[crc & 15];
+    crc = (crc >> 4) ^ nibbles[crc & 15];
+  }
+  return ~crc;
+}
 
 Result<HeadLayout> read_head_layout(const uint8_t* bytes, int64_t size) {
   if (size < 16) return bad("it is only " + std::to_string(size) + " bytes long");
@@ -251,7 +303,7 @@ Result<Graph> read_kiln(const uint8_t* head, int64_t size, int64_t file_bytes) {
   if (layout.head_bytes > size) return bad("its head is truncated");
   flatbuffers::Verifier verifier(head, static_cast<size_t>(layout.head_bytes), 64, 10000000);
   if (!verifier.VerifySizePrefixedBuffer<fb::Model>("KILN")) return bad("its head does not verify");
-  return Reader(*flatbuffers::GetSizePrefixedRoot<fb::Model>(head), layout.weights_begin, file_bytes).run();
+  return Reader(*flatbuffers::GetSizePrefixedRoot<fb::Model>(head), layout, file_bytes).run(head);
 }
 
 }  // namespace kiln

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -33,8 +34,12 @@ struct Dim {
 using Shape = std::vector<Dim>;
 
 struct Symbol {
+  /// Of a size in postfix, each with an argument: the number itself, the index of an earlier symbol, or none.
+  enum Code : int64_t { number, symbol, add, subtract, multiply, divide, modulo, lesser, greater, kCodes };
   std::string name;
   int64_t min = 1, max = 0;
+  std::vector<std::pair<int64_t, int64_t>> code =
+      {};  ///< empty: to be given a size; else it follows from earlier symbols
 };
 
 using ValueId = int32_t;
@@ -123,6 +128,8 @@ using OpAttrs = std::variant<std::monostate, ConvAttrs, MatmulAttrs, ReduceAttrs
 struct SourceAttr {
   std::string name;
   std::variant<std::monostate, int64_t, double, bool, std::string, std::vector<int64_t>, std::vector<double>> value;
+  std::vector<int> symbols =
+      {};  ///< of integers: what stands in the place of each, -1 for the number; empty: all numbers
 };
 
 struct Node {

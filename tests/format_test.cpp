@@ -5,6 +5,8 @@
 
 #include "format/kiln_file.h"
 #include "format/model_generated.h"
+#include "ir/passes/passes.h"
+#include "tests/support/seal_head.h"
 
 namespace kiln {
 namespace {
@@ -13,6 +15,7 @@ namespace {
 fb::ModelT small_model() {
   fb::ModelT m;
   m.version = kFormatVersion;
+  m.head_crc32 = 1;  // any number but zero, so that there is a place for it
   m.op_names = {"aten.relu.default", "aten.add.Tensor"};
   const auto value = [&](const char* name, const std::vector<int64_t>& dims, int segment) {
     auto v = std::make_unique<fb::ValueT>();
@@ -47,7 +50,9 @@ fb::ModelT small_model() {
 std::vector<uint8_t> bytes_of(const fb::ModelT& model) {
   flatbuffers::FlatBufferBuilder builder;
   builder.FinishSizePrefixed(fb::Model::Pack(builder, &model), "KILN");
-  return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
+  std::vector<uint8_t> bytes{builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
+  seal_head(bytes.data(), static_cast<int64_t>(bytes.size()));
+  return bytes;
 }
 
 Result<Graph> read(const std::vector<uint8_t>& bytes, int64_t file_bytes = -1) {
@@ -77,14 +82,69 @@ TEST(Format, RefusesEveryTruncation) {
   }
 }
 
-TEST(Format, SurvivesEveryFlippedBit) {
+/// As they are, heads with a flipped bit are refused, whatever the bit means; with a checksum that fits, read or
+/// refused.
+TEST(Format, RefusesEveryFlippedBit) {
   const auto bytes = bytes_of(small_model());
   for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
     auto flipped = bytes;
     flipped[bit / 8] = static_cast<uint8_t>(flipped[bit / 8] ^ (1 << (bit % 8)));
+    EXPECT_FALSE(read(flipped).ok()) << bit;
+    seal_head(flipped.data(), static_cast<int64_t>(flipped.size()));
     const auto graph = read(flipped);
     EXPECT_TRUE(graph.ok() || !graph.error().message.empty());
   }
+}
+
+TEST(Format, ChecksumIsZlibs) {
+  const uint8_t text[] = {'1', '2', '3', '4', '5', '6', '7', '8', '9'};
+  EXPECT_EQ(head_crc32(text, 9, 100), 0xcbf43926u);
+  EXPECT_NE(head_crc32(text, 9, 2), 0xcbf43926u);
+}
+
+TEST(Format, ReadsTheFirstVersion) {
+  fb::ModelT m = small_model();
+  m.version = 1, m.head_crc32 = 0;
+  EXPECT_TRUE(read(bytes_of(m)).ok());
+}
+
+/// Sizes that follow from others: code per symbol, and what is wrong with it.
+TEST(Format, SymbolsThatFollowFromOthers) {
+  const auto with = [](std::vector<int64_t> code) {
+    fb::ModelT m = small_model();
+    for (int i = 0; i < 2; ++i) {
+      auto s = std::make_unique<fb::SymbolT>();
+      s->name = i ? "half" : "batch";
+      if (i) s->code = code;
+      m.symbols.push_back(std::move(s));
+    }
+    for (const size_t v : {size_t{0}, size_t{2}, size_t{3}}) m.values[v]->dims[0] = fb::Dim(2, 1);
+    auto attr = std::make_unique<fb::AttrT>();
+    attr->name = "size", attr->kind = fb::AttrKind::integers, attr->ints = {7, 9}, attr->symbols = {1, -1};
+    m.nodes[1]->attrs.push_back(std::move(attr));
+    return m;
+  };
+  auto graph = read(bytes_of(with({1, 0, 0, 2, 5, 0, 0, 1, 2, 0})));  // batch / 2 + 1
+  ASSERT_TRUE(graph.ok()) << graph.error().message;
+  for (const int64_t batch : {int64_t{5}, int64_t{8}}) {
+    const auto bound = bind_symbols(*graph, {{"batch", batch}});
+    ASSERT_TRUE(bound.ok()) << bound.error().message;
+    EXPECT_EQ(bound->value(3).shape[0], Dim(batch / 2 + 1));
+    const std::vector<int64_t> size{batch / 2 + 1, 9};
+    EXPECT_EQ(std::get<std::vector<int64_t>>(bound->nodes[1].source_attrs[0].value), size);
+  }
+  EXPECT_FALSE(bind_symbols(*graph, {}).ok());
+  EXPECT_FALSE(bind_symbols(*graph, {{"batch", 3}, {"half", 3}}).ok());
+  EXPECT_FALSE(bind_symbols(*read(bytes_of(with({1, 0, 0, 9, 3, 0}))), {{"batch", 3}}).ok());              // negative
+  EXPECT_FALSE(bind_symbols(*read(bytes_of(with({1, 0, 1, 0, 1, 0, 3, 0, 5, 0}))), {{"batch", 3}}).ok());  // by nothing
+  for (const auto& code :
+       std::vector<std::vector<int64_t>>{{1}, {1, 1}, {9, 0}, {-1, 0}, {2, 0}, {1, 0, 1, 0}, {1, -1}})
+    EXPECT_FALSE(read(bytes_of(with(code))).ok()) << code.size();
+  fb::ModelT m = with({1, 0});
+  m.nodes[1]->attrs[0]->symbols = {1};
+  EXPECT_FALSE(read(bytes_of(m)).ok());
+  m.nodes[1]->attrs[0]->symbols = {1, 2};
+  EXPECT_FALSE(read(bytes_of(m)).ok());
 }
 
 TEST(Format, RefusesTruncatedWeights) {
@@ -105,6 +165,7 @@ TEST(Format, RefusesWhatDoesNotFit) {
       {"newer version", [](fb::ModelT& m) { m.version = kFormatVersion + 1; }, ErrorCode::unsupported_version},
       {"unknown feature", [](fb::ModelT& m) { m.features = {"int3"}; }, ErrorCode::unsupported_version},
       {"no version", [](fb::ModelT& m) { m.version = 0; }},
+      {"no checksum", [](fb::ModelT& m) { m.head_crc32 = 0; }},
       {"operator name", [](fb::ModelT& m) { m.nodes[0]->op = 2; }},
       {"operand out of range", [](fb::ModelT& m) { m.nodes[0]->inputs[0] = 4; }},
       {"operand below -1", [](fb::ModelT& m) { m.nodes[0]->inputs[0] = -2; }},

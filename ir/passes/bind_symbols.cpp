@@ -1,14 +1,68 @@
-// Needs: any graph. Guarantees: every dim is a constant.
+// Needs: any graph. Guarantees: every dim and every argument is a number.
+#include <algorithm>
+
 #include "ir/infer.h"
 #include "ir/passes/passes.h"
 
 namespace kiln {
+namespace {
 
-Result<Graph> bind_symbols(Graph graph, const std::map<std::string, int64_t>& dims) {
-  const auto bad = [](std::string message) { return Error{ErrorCode::bad_option, std::move(message), "dims"}; };
+Error bad(std::string message) { return {ErrorCode::bad_option, std::move(message), "dims"}; }
+
+/// What follows from sizes that are known; false if it overflows or divides by nothing.
+bool apply(int64_t code, int64_t a, int64_t b, int64_t& out) {
+  const auto remainder = [&] { return ((a % b) + b) % b; };
+  switch (code) {
+    case Symbol::add:
+      return !__builtin_add_overflow(a, b, &out);
+    case Symbol::subtract:
+      return !__builtin_sub_overflow(a, b, &out);
+    case Symbol::multiply:
+      return !__builtin_mul_overflow(a, b, &out);
+    case Symbol::divide:
+      if (b < 1 || a < -kMaxElements) return false;
+      out = (a - remainder()) / b;
+      return true;
+    case Symbol::modulo:
+      if (b < 1 || b > kMaxElements) return false;
+      out = remainder();
+      return true;
+    case Symbol::lesser:
+      out = std::min(a, b);
+      return true;
+    default:
+      out = std::max(a, b);
+      return true;
+  }
+}
+
+Result<int64_t> derived(const Symbol& symbol, const std::vector<int64_t>& sizes) {
+  std::vector<int64_t> stack;
+  const Error wrong = bad("these sizes leave no size for '" + symbol.name + "'");
+  for (const auto& [code, argument] : symbol.code) {
+    if (code == Symbol::number || code == Symbol::symbol) {
+      stack.push_back(code == Symbol::number ? argument : sizes[static_cast<size_t>(argument)]);
+      continue;
+    }
+    if (stack.size() < 2) return wrong;
+    const int64_t b = stack.back();
+    stack.pop_back();
+    if (!apply(code, stack.back(), b, stack.back())) return wrong;
+  }
+  if (stack.size() != 1 || stack[0] < -kMaxElements || stack[0] > kMaxElements) return wrong;
+  return stack[0];
+}
+
+Result<std::vector<int64_t>> sizes_of_symbols(const Graph& graph, const std::map<std::string, int64_t>& dims) {
   std::string missing;
   std::vector<int64_t> sizes;
   for (const Symbol& symbol : graph.symbols) {
+    if (!symbol.code.empty()) {
+      if (!missing.empty()) break;
+      KILN_ASSIGN(const int64_t size, derived(symbol, sizes));
+      sizes.push_back(size);
+      continue;
+    }
     const auto it = dims.find(symbol.name);
     if (it == dims.end()) {
       missing += (missing.empty() ? "" : ", ") + symbol.name;
@@ -24,16 +78,42 @@ Result<Graph> bind_symbols(Graph graph, const std::map<std::string, int64_t>& di
   if (!missing.empty()) return bad("give a size to the dimensions " + missing);
   for (const auto& [name, size] : dims) {
     bool known = false;
-    for (const Symbol& symbol : graph.symbols) known = known || symbol.name == name;
+    for (const Symbol& symbol : graph.symbols) known = known || (symbol.name == name && symbol.code.empty());
     if (!known) return bad("the model has no dimension '" + name + "'");
   }
-  for (Value& value : graph.values)
-    for (Dim& dim : value.shape)
+  return sizes;
+}
+
+}  // namespace
+
+Result<Graph> bind_symbols(Graph graph, const std::map<std::string, int64_t>& dims) {
+  KILN_ASSIGN(const std::vector<int64_t> sizes, sizes_of_symbols(graph, dims));
+  const auto known = [&](int symbol) { return static_cast<size_t>(symbol) < sizes.size(); };
+  for (Value& value : graph.values) {
+    int64_t span = 1;  // as in the reader: a zero hides what its neighbours' strides come to
+    for (Dim& dim : value.shape) {
       if (!dim.is_constant()) {
-        if (static_cast<size_t>(dim.symbol) >= sizes.size())
-          return misfit("a dimension names a symbol that the file does not have");
+        if (!known(dim.symbol)) return misfit("a dimension names a symbol that the file does not have");
         dim = Dim(sizes[static_cast<size_t>(dim.symbol)]);
       }
+      if (dim.value < 0) return bad("these sizes leave a negative one for '" + value.name + "'");
+      if (__builtin_mul_overflow(span, std::max<int64_t>(dim.value, 1), &span) || span > kMaxElements)
+        return bad("these sizes make '" + value.name + "' too large");
+    }
+  }
+  for (Node& node : graph.nodes) {
+    for (SourceAttr& attr : node.source_attrs) {
+      for (size_t i = 0; i < attr.symbols.size(); ++i) {
+        if (attr.symbols[i] < 0) continue;
+        auto* one = std::get_if<int64_t>(&attr.value);
+        auto* many = std::get_if<std::vector<int64_t>>(&attr.value);
+        if (!known(attr.symbols[i]) || !(one || (many && i < many->size())))
+          return misfit(node.source + ": the argument '" + attr.name + "' names a symbol that there is not");
+        (one ? *one : (*many)[i]) = sizes[static_cast<size_t>(attr.symbols[i])];
+      }
+      attr.symbols.clear();
+    }
+  }
   graph.symbols.clear();
   return graph;
 }

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from wasmkiln.cli import CliError, load_source
 
 MODEL = """
 import torch
@@ -77,3 +78,38 @@ def test_verify_runs_the_native_command(tolerance: str, code: int) -> None:
     done = call(ROOT, "verify", str(model), "zoo.digits:build", "--tolerance", tolerance)
     assert "logits" in done.stdout, done.stderr
     assert done.returncode == code, done.stderr
+
+
+BROKEN = """
+import torch
+class Branches(torch.nn.Module):
+    def forward(self, x):
+        return x.relu() if x.sum() > 0 else x
+def branches():
+    return Branches(), (torch.ones(3),)
+def fails():
+    raise ValueError("no weights here")
+def nothing():
+    return 1, 2
+"""
+
+
+def test_errors_of_tracing_are_sentences(folder: Path) -> None:
+    (folder / "broken.py").write_text(BROKEN)
+    done = call(folder, "export", "broken:branches", "broken.kiln")
+    assert done.returncode == 1
+    assert "broken.py" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) < 30
+
+
+@pytest.mark.parametrize(
+    ("source", "words"), [("fails", "no weights here"), ("nothing", "must give"), ("absent", "cannot import")]
+)
+def test_errors_of_sources_are_sentences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, words: str
+) -> None:
+    (tmp_path / "broken_source.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(CliError, match=words):
+        load_source(f"broken_source:{source}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import zlib
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
-from wasmkiln import UnsupportedOperatorError, export
+from wasmkiln import ExportError, UnsupportedOperatorError, export
 from wasmkiln import model_generated as fb
 
 
@@ -104,6 +105,83 @@ def test_symbols_of_dynamic_shapes(tmp_path: Path) -> None:
     dims = model.values[model.inputs[0]].dims
     assert dims[0].symbol == 0
     assert (dims[1].value, dims[1].symbol) == (5, -1)
+
+
+class Resized(nn.Module):
+    """Sizes as arguments, as numbers and as shapes of results."""
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        n = x.size(0)
+        wide = x.view(n, 2, -1).unsqueeze(0).expand(3, n, 2, -1)
+        return wide * n, torch.cat([x, y])[: 2 * n]
+
+
+def test_sizes_follow_from_dynamic_dims(tmp_path: Path) -> None:
+    dims = ({0: torch.export.Dim("batch", min=2, max=64)}, {0: torch.export.Dim.AUTO})
+    export(Resized(), (torch.randn(8, 6), torch.randn(30, 6)), tmp_path / "m.kiln", dynamic_shapes=dims)
+    model, _ = read(tmp_path / "m.kiln")
+    symbols = {symbol.name: symbol for symbol in model.symbols}
+    assert list(symbols)[:2] == [b"batch", b"y_0"]
+    assert (symbols[b"batch"].min, symbols[b"batch"].max) == (2, 64)
+    assert not len(symbols[b"batch"].code)
+    assert list(symbols[b"2*batch"].code) == [0, 2, 1, 0, 4, 0]
+    by_name = {model.opNames[node.op]: node for node in model.nodes}
+    (size,) = (attr for attr in by_name[b"aten.view.default"].attrs if attr.name == b"size")
+    assert list(size.ints) == [8, 2, -1]
+    assert list(size.symbols) == [0, -1, -1]
+    (end,) = (attr for attr in by_name[b"aten.slice.Tensor"].attrs if attr.name == b"end")
+    assert [model.symbols[i].name for i in end.symbols] == [b"2*batch"]
+
+
+class Selected(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x / torch.nonzero(x).size(0)
+
+
+def test_sizes_that_depend_on_data_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="test_export.py|nonzero"):
+        export(Selected(), (torch.randn(3),), tmp_path / "m.kiln")
+
+
+def test_head_has_its_checksum(tmp_path: Path) -> None:
+    export(nn.ReLU(), (torch.randn(2, 5),), tmp_path / "m.kiln")
+    data = bytearray((tmp_path / "m.kiln").read_bytes())
+    head = data[: struct.unpack_from("<I", data)[0] + 4]
+    said = fb.Model.GetRootAs(head, 4).HeadCrc32()
+    at = head.index(struct.pack("<I", said))
+    head[at : at + 4] = bytes(4)
+    assert zlib.crc32(head) == said
+
+
+class Attention(nn.Module):
+    """Heads as views, and a mask that is a part of a larger, transposed buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(16, 48)
+        self.register_buffer("mask", torch.randn(10, 12).T[:5, :5])
+        self.register_buffer("same", self.qkv.weight.detach().T)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).view(1, 5, 3, 2, 8).permute(2, 0, 3, 1, 4).unbind(0)
+        return nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=self.mask), x @ self.same
+
+
+def test_attention_and_weights_that_are_views(tmp_path: Path) -> None:
+    module = Attention()
+    export(module, (torch.randn(1, 5, 16),), tmp_path / "m.kiln")
+    model, weights = read(tmp_path / "m.kiln")
+    assert "aten.scaled_dot_product_attention.default" in ops(model)
+
+    def stored(name: bytes) -> Tensor:
+        (value,) = (value for value in model.values if value.name == name)
+        if value.segment < 0:
+            return torch.frombuffer(bytearray(value.data), dtype=torch.float32)
+        segment = model.segments[value.segment]
+        return torch.frombuffer(bytearray(weights[segment.offset :][: segment.size]), dtype=torch.float32)
+
+    assert torch.equal(stored(b"mask"), module.mask.flatten())
+    assert torch.equal(stored(b"same"), module.same.flatten())  # a transposed view is other bytes than what it views
 
 
 def test_scalars_and_attributes(tmp_path: Path) -> None:

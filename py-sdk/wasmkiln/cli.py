@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +24,7 @@ from rich.table import Table
 from torch import Tensor
 
 from wasmkiln import model_generated as fb
-from wasmkiln.exporter import UnsupportedOperatorError, export
+from wasmkiln.exporter import ExportError, export
 from wasmkiln.writer import DTYPES, raw_bytes
 
 DTYPE_NAMES = {number: str(dtype).removeprefix("torch.") for dtype, number in DTYPES.items()}
@@ -45,8 +47,22 @@ def read_head(path: Path) -> fb.ModelT:
     return fb.ModelT.InitFromObj(fb.Model.GetRootAs(head, 4))
 
 
-def load_source(source: str) -> tuple[torch.nn.Module, Any]:
-    """`package.module:callable`, called without arguments, gives (model, inputs)."""
+MAX_LINES = 12  # of someone else's error
+
+
+def readable(error: Exception) -> str:
+    """What an error of PyTorch or of the user's code says, and where the user's code raised it."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    shown = lines[:MAX_LINES] + (["…"] if len(lines) > MAX_LINES else [])
+    at = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        if not any(part in frame.filename for part in ("site-packages", "wasmkiln", "<")):
+            at = f"\n  at {frame.filename}:{frame.lineno} in {frame.name}"
+    return f"{type(error).__name__}: " + "\n  ".join(shown) + at
+
+
+def load_source(source: str) -> tuple[torch.nn.Module, Any, Any]:
+    """`package.module:callable`, called without arguments, gives (model, inputs) or (model, inputs, dynamic_shapes)."""
     module, _, name = source.partition(":")
     if not name:
         raise CliError(f"'{source}' is not of the form module:callable")
@@ -55,8 +71,24 @@ def load_source(source: str) -> tuple[torch.nn.Module, Any]:
         factory = getattr(importlib.import_module(module), name)
     except (ModuleNotFoundError, AttributeError) as error:
         raise CliError(f"cannot import {source}: {error}") from error
-    model, inputs = factory()
-    return model.eval(), inputs
+    try:
+        model, inputs, *rest = factory()
+    except Exception as error:  # whatever the user's code raises
+        raise CliError(f"{source} failed: {readable(error)}") from error
+    if not isinstance(model, torch.nn.Module) or len(rest) > 1:
+        raise CliError(f"{source} must give (model, inputs) or (model, inputs, dynamic_shapes)")
+    return model.eval(), inputs, rest[0] if rest else None
+
+
+def export_source(source: str, path: Path) -> None:
+    model, inputs, dynamic_shapes = load_source(source)
+    logging.disable(logging.WARNING)  # PyTorch's warnings repeat what its errors say, with tracebacks
+    try:
+        export(model, inputs, path, dynamic_shapes)
+    except (ExportError, OSError):
+        raise
+    except Exception as error:  # torch.export has dozens
+        raise CliError(f"PyTorch cannot export this model: {readable(error)}") from error
 
 
 def shape_text(model: fb.ModelT, value: fb.ValueT) -> str:
@@ -99,7 +131,7 @@ def find_kiln(given: str | None) -> str:
 def verify(path: Path, source: str, kiln: str, tolerance: float) -> bool:
     """Runs the file natively and the model in PyTorch on the same inputs, prints the errors; True if small."""
     head = read_head(path)
-    module, inputs = load_source(source)
+    module, inputs, _ = load_source(source)
     keywords: dict[str, Tensor] = dict(inputs) if isinstance(inputs, Mapping) else {}
     positional = () if keywords else tuple(inputs)
     names = [head.values[i].name.decode() for i in head.inputs]
@@ -136,7 +168,10 @@ def verify(path: Path, source: str, kiln: str, tolerance: float) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="wasmkiln", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    source = {"metavar": "MODULE:CALLABLE", "help": "gives (model, inputs); inputs as a tuple, or a dict by name"}
+    source = {
+        "metavar": "MODULE:CALLABLE",
+        "help": "gives (model, inputs[, dynamic_shapes]); inputs as a tuple, or a dict by name",
+    }
     one = commands.add_parser("export", help="write a .kiln file")
     one.add_argument("source", **source)
     one.add_argument("path", type=Path)
@@ -152,10 +187,10 @@ def main() -> None:
     args = parser.parse_args()
     try:
         if args.command == "export":
-            export(*load_source(args.source), args.path)
+            export_source(args.source, args.path)
         elif args.command == "inspect":
             inspect(args.path)
         elif not verify(args.path, args.source, find_kiln(args.kiln), args.tolerance):
             raise CliError("the outputs differ by more than the tolerance")
-    except (CliError, UnsupportedOperatorError, OSError) as error:
+    except (CliError, ExportError, OSError) as error:
         sys.exit(f"wasmkiln: {error}")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 
 from wasmkiln import model_generated as fb
+from wasmkiln.sizes import UnknownSizeError, dim_names, expression_of
 from wasmkiln.writer import INLINE_BYTES, KilnWriter
 
 aten = torch.ops.aten
@@ -34,11 +37,15 @@ KEPT_WHOLE = (
     aten.embedding.default,
 )
 
-# Nodes that compute nothing.
-DROPPED = (aten._assert_tensor_metadata.default, aten._assert_scalar.default, aten.sym_constrain_range_for_size.default)
+# What an argument says of where and how a tensor lies: the runtime's own business.
+PLACEMENT = (torch.device, torch.layout, torch.memory_format)
 
 
-class UnsupportedOperatorError(RuntimeError):
+class ExportError(RuntimeError):
+    """The model has no form in a .kiln file; says what to do."""
+
+
+class UnsupportedOperatorError(ExportError):
     """Lists every node that the runtime has no operator for, with shapes and the line of the model's code."""
 
 
@@ -67,19 +74,35 @@ def export(
     """Writes `model`, as traced on `example_inputs`, to `path`.
 
     example_inputs: positional tensors, or keyword tensors of `forward`. dynamic_shapes: as torch.export takes it; the
-    dims become symbols of the file, bound when it is loaded. Names default to those of `forward`'s parameters and of
+    dims become symbols of the file, named as the torch.export.Dim or `<input>_<dim>`, and given sizes when it is loaded
+    (`dims`); every size that follows from them follows. Names default to those of `forward`'s parameters and of
     the graph's results.
-    Raises UnsupportedOperatorError with every operator that the runtime does not have.
+    Raises UnsupportedOperatorError with every operator that the runtime does not have, ExportError for anything else
+    that has no form in the file.
     """
     keywords = dict(example_inputs) if isinstance(example_inputs, Mapping) else {}
     positional = () if keywords else tuple(example_inputs)
-    with torch.no_grad():
+    with torch.no_grad(), stages() as stage:
+        stage("tracing")
         program = torch.export.export(model, positional, keywords, dynamic_shapes=dynamic_shapes, strict=False)
+        stage("decomposing")
         program = program.run_decompositions(decompositions())
-    join_nothing_empty(program)
-    drop_dead_nodes(program)
-    check_supported(program)
-    GraphExporter(program, type(model).__name__, input_names, output_names).write(Path(path))
+        join_nothing_empty(program)
+        drop_dead_nodes(program)
+        check_supported(program)
+        stage("collecting")
+        exporter = GraphExporter(program, type(model).__name__, input_names, output_names, dynamic_shapes)
+        exporter.build()
+    exporter.writer.write(Path(path))
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], None]]:
+    """Shows what goes on and for how long: tracing a large model takes a minute, and says nothing of how far it is."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda name: progress.reset(task, description=name)
 
 
 def join_nothing_empty(program: ExportedProgram) -> None:
@@ -111,13 +134,15 @@ def user_line(node: fx.Node) -> str:
     return f"{Path(file.strip(chr(34))).name}:{line.removeprefix('line ')} {' '.join(rest)}".strip()
 
 
+def is_computed(node: fx.Node) -> bool:
+    """A call of an operator on tensors: sizes are expressions, not values."""
+    is_operator = node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
+    return is_operator and isinstance(node.meta.get("val"), (Tensor, tuple, list))
+
+
 def compute_nodes(program: ExportedProgram) -> list[fx.Node]:
-    """Calls of operators, in order; those that compute nothing or that nobody reads left out."""
-    return [
-        n
-        for n in program.graph.nodes
-        if n.op == "call_function" and isinstance(n.target, torch._ops.OpOverload) and n.target not in DROPPED
-    ]
+    """Calls of operators, in order."""
+    return [node for node in program.graph.nodes if is_computed(node)]
 
 
 def check_supported(program: ExportedProgram) -> None:
@@ -144,43 +169,52 @@ class GraphExporter:
     """Walks one exported program into a KilnWriter."""
 
     def __init__(
-        self, program: ExportedProgram, name: str, input_names: Sequence[str] | None, output_names: Sequence[str] | None
+        self,
+        program: ExportedProgram,
+        name: str,
+        input_names: Sequence[str] | None,
+        output_names: Sequence[str] | None,
+        dynamic_shapes: Any = None,
     ) -> None:
         self.program = program
+        self.dims = dim_names(program, dynamic_shapes)
         self.writer = KilnWriter(name, f"wasmkiln 0.1.0, torch {torch.__version__}")
         self.ids: dict[fx.Node, int] = {}
         self.parts: dict[fx.Node, list[int]] = {}  # outputs of nodes that have several
         self.input_names = input_names
         self.output_names = output_names
 
-    def write(self, path: Path) -> None:
+    def build(self) -> None:
+        for symbol, name in self.dims.items():
+            self.writer.free_symbol(symbol, name, self.program.range_constraints.get(symbol))
         self.add_inputs()
         for node in self.program.graph.nodes:
             if node.op == "call_function" and "getitem" in getattr(node.target, "__name__", ""):
                 self.ids[node] = self.parts[node.args[0]][node.args[1]]
-        nodes = compute_nodes(self.program)
-        for node in nodes:
-            self.add_node(node)
+        for node in compute_nodes(self.program):
+            try:
+                self.add_node(node)
+            except (UnknownSizeError, TypeError) as error:
+                raise ExportError(
+                    f"{operator_name(node)}, at {user_line(node) or 'an unknown line'}: {error}"
+                ) from error
         self.add_outputs()
-        self.writer.write(path)
 
     # -- values
 
     def shape_of(self, value: Tensor) -> list[tuple[int, int]]:
         """(size, symbol or -1) per dim."""
-        dims = []
-        for size in value.shape:
-            if isinstance(size, int):
-                dims.append((size, -1))
-            else:
-                expression = size.node.expr
-                symbol = (
-                    self.writer.symbol(str(expression), self.program.range_constraints.get(expression))
-                    if expression.is_Symbol
-                    else -1
-                )
-                dims.append((int(size.node.hint), symbol))
-        return dims
+        return [self.size_of(size) for size in value.shape]
+
+    def size_of(self, size: int | torch.SymInt | fx.Node) -> tuple[int, int]:
+        """A size, and the symbol that stands for it (-1: none)."""
+        expression = expression_of(size)
+        if expression is None:
+            return int(size), -1
+        if expression.is_Integer:
+            return int(expression), -1
+        value = size.meta["val"] if isinstance(size, fx.Node) else size
+        return int(value.node.hint), self.writer.symbol(expression)
 
     def add_inputs(self) -> None:
         signature = self.program.graph_signature
@@ -198,14 +232,8 @@ class GraphExporter:
                 value = node.meta["val"]
                 self.ids[node] = self.writer.value(next(names, node.name), value.dtype, self.shape_of(value))
                 self.writer.model.inputs.append(self.ids[node])
-            elif self.is_computed(node):
+            elif is_computed(node):
                 self.reserve(node)
-
-    @staticmethod
-    def is_computed(node: fx.Node) -> bool:
-        return (
-            node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload) and node.target not in DROPPED
-        )
 
     def reserve(self, node: fx.Node) -> None:
         """Ids of a node's results, so that getitem nodes can name them."""
@@ -224,7 +252,7 @@ class GraphExporter:
         tensor = program.state_dict[name] if name in program.state_dict else program.constants[name]
         tensor = tensor.detach().cpu().contiguous()
         if tensor.numel() == 0:
-            raise UnsupportedOperatorError(f"{name} is a tensor without elements, which .kiln files do not hold")
+            raise ExportError(f"{name} is a tensor without elements, which .kiln files do not hold")
         if tensor.nbytes <= INLINE_BYTES and not tensor.is_floating_point():
             return self.writer.constant(name, tensor)
         return self.writer.weight(name, tensor)
@@ -244,8 +272,8 @@ class GraphExporter:
             kind = str(argument.type)
             if "Tensor" in kind:
                 inputs += self.tensor_operands(node, value)
-            elif not isinstance(value, (torch.device, torch.layout, torch.memory_format)):
-                attrs.append(self.writer.attr(argument.name, self.concrete(node, value)))
+            elif not isinstance(value, PLACEMENT):
+                attrs.append(self.attribute(argument.name, value))
         outputs = self.parts[node] if node in self.parts else [self.ids[node]]
         self.writer.node(operator_name(node), inputs, outputs, attrs, user_line(node))
 
@@ -254,20 +282,33 @@ class GraphExporter:
             return [i for part in value for i in self.tensor_operands(node, part)]
         if value is None:
             return [-1]
-        if isinstance(value, fx.Node):
+        if isinstance(value, fx.Node) and value in self.ids:
             return [self.ids[value]]
+        if expression_of(value) is not None:  # a size as a number
+            size = self.writer.value(f"{node.name}.size", torch.int64, [])
+            self.writer.node("aten.scalar_tensor.default", [], [size], [self.attribute("s", value)], user_line(node))
+            return [size]
+        if isinstance(value, fx.Node):
+            raise UnknownSizeError(
+                f"an operand is a {type(value.meta.get('val')).__name__} that depends on dynamic dims"
+            )
         dtype = torch.bool if isinstance(value, bool) else torch.int64 if isinstance(value, int) else torch.float32
         return [self.writer.constant(f"{node.name}.scalar", torch.tensor(value, dtype=dtype))]
 
-    def concrete(self, node: fx.Node, value: Any) -> Any:
-        """Attributes without symbols: a size that depends on a symbolic dim is no operator argument yet."""
-        if isinstance(value, (list, tuple)):
-            return [self.concrete(node, part) for part in value]
-        if isinstance(value, (fx.Node, torch.SymInt)):
-            raise UnsupportedOperatorError(
-                f"{operator_name(node)} has an argument that depends on a dynamic dim, at {user_line(node)}"
-            )
-        return value
+    def attribute(self, name: str, value: Any) -> fb.AttrT:
+        """An argument; sizes in it that depend on dynamic dims are symbols."""
+        many = isinstance(value, (list, tuple))
+        parts = list(value) if many else [value]
+        if all(expression_of(part) is None for part in parts):
+            unknown = next((part for part in parts if isinstance(part, fx.Node)), None)
+            if unknown is not None:
+                kind = type(unknown.meta.get("val")).__name__
+                raise UnknownSizeError(f"the argument {name} is a {kind} that depends on dynamic dims or on data")
+            return self.writer.attr(name, parts if many else value)
+        sizes = [self.size_of(part) for part in parts]
+        attr = self.writer.attr(name, [size for size, _ in sizes] if many else sizes[0][0])
+        attr.symbols = [symbol for _, symbol in sizes]
+        return attr
 
     def add_outputs(self) -> None:
         names = iter(self.output_names or [])
@@ -275,6 +316,8 @@ class GraphExporter:
         for node in returned:
             if not isinstance(node, fx.Node):
                 continue
+            if node not in self.ids:
+                raise ExportError(f"the result {node.name} is no tensor")
             value = self.ids[node]
             name = next(names, None)
             if name:

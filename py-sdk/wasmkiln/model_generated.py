@@ -83,6 +83,9 @@ class DimT(object):
         return CreateDim(builder, self.value, self.symbol)
 
 
+# `code` empty: a dim of an input, given a size when the model is loaded. Else a size that follows from earlier symbols, in
+# postfix, as pairs: 0 c = the number c, 1 i = symbol i, then with any second: 2 add, 3 subtract, 4 multiply, 5 divide
+# (rounded down), 6 remainder (not negative), 7 lesser, 8 greater.
 class Symbol(object):
     __slots__ = ['_tab']
 
@@ -126,12 +129,45 @@ class Symbol(object):
             return self._tab.Get(flatbuffers.number_types.Int64Flags, o + self._tab.Pos)
         return 0
 
-def SymbolStart(builder): builder.StartObject(3)
+    # Symbol
+    def Code(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+        if o != 0:
+            a = self._tab.Vector(o)
+            return self._tab.Get(flatbuffers.number_types.Int64Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 8))
+        return 0
+
+    # Symbol
+    def CodeAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+        if o != 0:
+            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Int64Flags, o)
+        return 0
+
+    # Symbol
+    def CodeLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Symbol
+    def CodeIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+        return o == 0
+
+def SymbolStart(builder): builder.StartObject(4)
 def SymbolAddName(builder, name): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(name), 0)
 def SymbolAddMin(builder, min): builder.PrependInt64Slot(1, min, 0)
 def SymbolAddMax(builder, max): builder.PrependInt64Slot(2, max, 0)
+def SymbolAddCode(builder, code): builder.PrependUOffsetTRelativeSlot(3, flatbuffers.number_types.UOffsetTFlags.py_type(code), 0)
+def SymbolStartCodeVector(builder, numElems): return builder.StartVector(8, numElems, 8)
 def SymbolEnd(builder): return builder.EndObject()
 
+try:
+    from typing import List
+except:
+    pass
 
 class SymbolT(object):
 
@@ -140,6 +176,7 @@ class SymbolT(object):
         self.name = None  # type: str
         self.min = 0  # type: int
         self.max = 0  # type: int
+        self.code = None  # type: List[int]
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -160,16 +197,33 @@ class SymbolT(object):
         self.name = symbol.Name()
         self.min = symbol.Min()
         self.max = symbol.Max()
+        if not symbol.CodeIsNone():
+            if np is None:
+                self.code = []
+                for i in range(symbol.CodeLength()):
+                    self.code.append(symbol.Code(i))
+            else:
+                self.code = symbol.CodeAsNumpy()
 
     # SymbolT
     def Pack(self, builder):
         if self.name is not None:
             name = builder.CreateString(self.name)
+        if self.code is not None:
+            if np is not None and type(self.code) is np.ndarray:
+                code = builder.CreateNumpyVector(self.code)
+            else:
+                SymbolStartCodeVector(builder, len(self.code))
+                for i in reversed(range(len(self.code))):
+                    builder.PrependInt64(self.code[i])
+                code = builder.EndVector()
         SymbolStart(builder)
         if self.name is not None:
             SymbolAddName(builder, name)
         SymbolAddMin(builder, self.min)
         SymbolAddMax(builder, self.max)
+        if self.code is not None:
+            SymbolAddCode(builder, code)
         symbol = SymbolEnd(builder)
         return symbol
 
@@ -487,6 +541,7 @@ class ValueT(object):
         return value
 
 
+# `symbols`, of an integer or of integers: the symbol that stands in each's place, -1 for none; absent: none at all.
 class Attr(object):
     __slots__ = ['_tab']
 
@@ -598,7 +653,34 @@ class Attr(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(16))
         return o == 0
 
-def AttrStart(builder): builder.StartObject(7)
+    # Attr
+    def Symbols(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
+        if o != 0:
+            a = self._tab.Vector(o)
+            return self._tab.Get(flatbuffers.number_types.Int32Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 4))
+        return 0
+
+    # Attr
+    def SymbolsAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
+        if o != 0:
+            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Int32Flags, o)
+        return 0
+
+    # Attr
+    def SymbolsLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Attr
+    def SymbolsIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
+        return o == 0
+
+def AttrStart(builder): builder.StartObject(8)
 def AttrAddName(builder, name): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(name), 0)
 def AttrAddKind(builder, kind): builder.PrependUint8Slot(1, kind, 0)
 def AttrAddI(builder, i): builder.PrependInt64Slot(2, i, 0)
@@ -608,6 +690,8 @@ def AttrAddInts(builder, ints): builder.PrependUOffsetTRelativeSlot(5, flatbuffe
 def AttrStartIntsVector(builder, numElems): return builder.StartVector(8, numElems, 8)
 def AttrAddReals(builder, reals): builder.PrependUOffsetTRelativeSlot(6, flatbuffers.number_types.UOffsetTFlags.py_type(reals), 0)
 def AttrStartRealsVector(builder, numElems): return builder.StartVector(8, numElems, 8)
+def AttrAddSymbols(builder, symbols): builder.PrependUOffsetTRelativeSlot(7, flatbuffers.number_types.UOffsetTFlags.py_type(symbols), 0)
+def AttrStartSymbolsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def AttrEnd(builder): return builder.EndObject()
 
 try:
@@ -626,6 +710,7 @@ class AttrT(object):
         self.s = None  # type: str
         self.ints = None  # type: List[int]
         self.reals = None  # type: List[float]
+        self.symbols = None  # type: List[int]
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -662,6 +747,13 @@ class AttrT(object):
                     self.reals.append(attr.Reals(i))
             else:
                 self.reals = attr.RealsAsNumpy()
+        if not attr.SymbolsIsNone():
+            if np is None:
+                self.symbols = []
+                for i in range(attr.SymbolsLength()):
+                    self.symbols.append(attr.Symbols(i))
+            else:
+                self.symbols = attr.SymbolsAsNumpy()
 
     # AttrT
     def Pack(self, builder):
@@ -685,6 +777,14 @@ class AttrT(object):
                 for i in reversed(range(len(self.reals))):
                     builder.PrependFloat64(self.reals[i])
                 reals = builder.EndVector()
+        if self.symbols is not None:
+            if np is not None and type(self.symbols) is np.ndarray:
+                symbols = builder.CreateNumpyVector(self.symbols)
+            else:
+                AttrStartSymbolsVector(builder, len(self.symbols))
+                for i in reversed(range(len(self.symbols))):
+                    builder.PrependInt32(self.symbols[i])
+                symbols = builder.EndVector()
         AttrStart(builder)
         if self.name is not None:
             AttrAddName(builder, name)
@@ -697,6 +797,8 @@ class AttrT(object):
             AttrAddInts(builder, ints)
         if self.reals is not None:
             AttrAddReals(builder, reals)
+        if self.symbols is not None:
+            AttrAddSymbols(builder, symbols)
         attr = AttrEnd(builder)
         return attr
 
@@ -1273,7 +1375,14 @@ class Model(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(28))
         return o == 0
 
-def ModelStart(builder): builder.StartObject(13)
+    # Model
+    def HeadCrc32(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(30))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+def ModelStart(builder): builder.StartObject(14)
 def ModelAddVersion(builder, version): builder.PrependUint32Slot(0, version, 0)
 def ModelAddFeatures(builder, features): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(features), 0)
 def ModelStartFeaturesVector(builder, numElems): return builder.StartVector(4, numElems, 4)
@@ -1296,6 +1405,7 @@ def ModelStartSegmentsVector(builder, numElems): return builder.StartVector(4, n
 def ModelAddWeightsBytes(builder, weightsBytes): builder.PrependUint64Slot(11, weightsBytes, 0)
 def ModelAddMetadata(builder, metadata): builder.PrependUOffsetTRelativeSlot(12, flatbuffers.number_types.UOffsetTFlags.py_type(metadata), 0)
 def ModelStartMetadataVector(builder, numElems): return builder.StartVector(4, numElems, 4)
+def ModelAddHeadCrc32(builder, headCrc32): builder.PrependUint32Slot(13, headCrc32, 0)
 def ModelEnd(builder): return builder.EndObject()
 
 try:
@@ -1320,6 +1430,7 @@ class ModelT(object):
         self.segments = None  # type: List[SegmentT]
         self.weightsBytes = 0  # type: int
         self.metadata = None  # type: List[MetadataT]
+        self.headCrc32 = 0  # type: int
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -1403,6 +1514,7 @@ class ModelT(object):
                 else:
                     metadata_ = MetadataT.InitFromObj(model.Metadata(i))
                     self.metadata.append(metadata_)
+        self.headCrc32 = model.HeadCrc32()
 
     # ModelT
     def Pack(self, builder):
@@ -1507,6 +1619,7 @@ class ModelT(object):
         ModelAddWeightsBytes(builder, self.weightsBytes)
         if self.metadata is not None:
             ModelAddMetadata(builder, metadata)
+        ModelAddHeadCrc32(builder, self.headCrc32)
         model = ModelEnd(builder)
         return model
 

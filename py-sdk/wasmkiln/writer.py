@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import flatbuffers
+import sympy
 import torch
 from rich.progress import Progress
 from torch import Tensor
 
 from wasmkiln import model_generated as fb
+from wasmkiln.sizes import postfix
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+HEAD_CRC32_SLOT = 4 + 2 * 13  # in the table's offsets: the fourteenth field of Model
 ALIGN = 64
 INLINE_BYTES = 256  # constants up to this size stand in the head, where the compiler can fold them
 
@@ -48,7 +52,7 @@ class KilnWriter:
         self.weights: list[Tensor] = []
         self.names: set[str] = set()
         self.ops: dict[str, int] = {}
-        self.symbols: dict[str, int] = {}
+        self.symbols: dict[sympy.Expr, int] = {}
         self.stored: dict[tuple[Any, ...], int] = {}
 
     def unique(self, name: str) -> str:
@@ -100,16 +104,29 @@ class KilnWriter:
         self.names.add(name)
         self.model.values[index].name = name
 
-    def symbol(self, name: str, constraint: Any) -> int:
-        if name not in self.symbols:
-            symbol = fb.SymbolT()
-            symbol.name = name
-            symbol.min = int(constraint.lower) if constraint is not None else 1
-            upper = constraint.upper if constraint is not None else None
-            symbol.max = int(upper) if upper is not None and upper.is_finite and int(upper) < 1 << 31 else 0
-            self.symbols[name] = len(self.model.symbols)
-            self.model.symbols.append(symbol)
-        return self.symbols[name]
+    def free_symbol(self, expression: sympy.Symbol, name: str, constraint: Any) -> None:
+        """A dim of an input that the user gives a size when the model is loaded."""
+        upper = constraint.upper if constraint is not None else None
+        low = int(constraint.lower) if constraint is not None else 1
+        high = int(upper) if upper is not None and upper.is_Integer and int(upper) < 1 << 31 else 0  # 0: any
+        self.add_symbol(expression, name, low, high, [])
+
+    def symbol(self, expression: sympy.Expr) -> int:
+        """The index of a symbol that has this size."""
+        if expression not in self.symbols:
+            code = postfix(expression, self.symbols)
+            names = {symbol: self.model.symbols[i].name for symbol, i in self.symbols.items() if symbol.is_Symbol}
+            text = str(
+                expression.subs({symbol: sympy.Symbol(name) for symbol, name in names.items()}, simultaneous=True)
+            )
+            self.add_symbol(expression, text, 0, 0, code)
+        return self.symbols[expression]
+
+    def add_symbol(self, expression: sympy.Expr, name: str, low: int, high: int, code: list[int]) -> None:
+        symbol = fb.SymbolT()
+        symbol.name, symbol.min, symbol.max, symbol.code = name, low, high, code
+        self.symbols[expression] = len(self.model.symbols)
+        self.model.symbols.append(symbol)
 
     def attr(self, name: str, value: Any) -> fb.AttrT:
         attr = fb.AttrT()
@@ -160,6 +177,18 @@ class KilnWriter:
             if value.segment >= 0:
                 value.segment = position[value.segment]
 
+    def head(self) -> bytes:
+        self.model.headCrc32 = 1  # anything but the default, which is left out
+        builder = flatbuffers.Builder(1 << 16)
+        builder.FinishSizePrefixed(self.model.Pack(builder), file_identifier=b"KILN")
+        head = bytearray(builder.Output())
+        assert struct.unpack_from("<I", head)[0] == len(head) - 4
+        table = fb.Model.GetRootAs(head, 4)._tab
+        field = table.Pos + table.Offset(HEAD_CRC32_SLOT)
+        struct.pack_into("<I", head, field, 0)
+        struct.pack_into("<I", head, field, zlib.crc32(head))
+        return bytes(head)
+
     def write(self, path: Path) -> None:
         self.order_weights()
         with Progress(transient=True) as progress:
@@ -171,10 +200,7 @@ class KilnWriter:
                 offset = -(-(offset + tensor.nbytes) // ALIGN) * ALIGN
                 progress.advance(task, tensor.nbytes)
             self.model.weightsBytes = offset
-            builder = flatbuffers.Builder(1 << 16)
-            builder.FinishSizePrefixed(self.model.Pack(builder), file_identifier=b"KILN")
-            head = bytes(builder.Output())
-            assert struct.unpack_from("<I", head)[0] == len(head) - 4
+            head = self.head()
             with path.open("wb") as file:
                 file.write(head)
                 file.write(b"\0" * (-len(head) % ALIGN))
