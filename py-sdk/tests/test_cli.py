@@ -100,7 +100,7 @@ def test_errors_of_tracing_are_sentences(folder: Path) -> None:
     assert done.returncode == 1
     assert "broken.py" in done.stderr
     assert "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) < 30
+    assert len(done.stderr.splitlines()) < 40  # PyTorch prints the part of the graph that it has, twice
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 
 from wasmkiln import model_generated as fb
 from wasmkiln.sizes import UnknownSizeError, dim_names, expression_of
-from wasmkiln.writer import INLINE_BYTES, KilnWriter
+from wasmkiln.writer import INLINE_BYTES, KilnWriter, progress_bar
 
 aten = torch.ops.aten
 
@@ -99,8 +99,7 @@ def export(
 @contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
     """Shows what goes on and for how long: tracing a large model takes a minute, and says nothing of how far it is."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, transient=True) as progress:
+    with progress_bar(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as progress:
         task = progress.add_task("", total=None)
         yield lambda name: progress.reset(task, description=name)
 

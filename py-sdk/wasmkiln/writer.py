@@ -11,7 +11,8 @@ from typing import Any
 import flatbuffers
 import sympy
 import torch
-from rich.progress import Progress
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 from torch import Tensor
 
 from wasmkiln import model_generated as fb
@@ -32,6 +33,11 @@ DTYPES = {
     torch.int64: fb.DType.i64,
     torch.bool: fb.DType.boolean,
 }
+
+
+def progress_bar(*columns: ProgressColumn) -> Progress:
+    """Gone when it is done, and absent where nobody looks: a log would keep its blank lines."""
+    return Progress(*columns, transient=True, disable=not Console().is_terminal)
 
 
 def raw_bytes(tensor: Tensor) -> bytes:
@@ -191,7 +197,7 @@ class KilnWriter:
 
     def write(self, path: Path) -> None:
         self.order_weights()
-        with Progress(transient=True) as progress:
+        with progress_bar(*Progress.get_default_columns()) as progress:
             task = progress.add_task(f"writing {path.name}", total=2 * sum(w.nbytes for w in self.weights) or 1)
             offset = 0
             for segment, tensor in zip(self.model.segments, self.weights, strict=True):

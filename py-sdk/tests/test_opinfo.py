@@ -1,0 +1,31 @@
+"""PyTorch's samples of operators through export and the native runtime: a few, the same ones every time."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tools import opinfo
+
+SAMPLES = 2
+# One of each family, and those that models live on.
+OPERATORS = (
+    "add", "amax", "argmax", "bmm", "cat", "chunk", "clamp", "cumsum", "div (floor_rounding)", "exp", "expand",
+    "gather", "index_select", "masked_fill", "matmul", "mean", "nn.functional.adaptive_avg_pool2d",
+    "nn.functional.avg_pool2d", "nn.functional.conv1d", "nn.functional.conv2d", "nn.functional.embedding",
+    "nn.functional.gelu", "nn.functional.group_norm", "nn.functional.interpolate (nearest)",
+    "nn.functional.layer_norm", "nn.functional.linear", "nn.functional.max_pool2d", "nn.functional.pad (constant)",
+    "nn.functional.scaled_dot_product_attention", "nn.functional.silu", "permute", "pow", "softmax", "split", "sum",
+    "tanh", "tril", "var", "where",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_agrees_with_eager(name: str, tmp_path: Path) -> None:
+    outcomes = [opinfo.judge(call, tmp_path) for call in opinfo.samples(name, SAMPLES)]
+    assert outcomes
+    for outcome in outcomes:
+        assert outcome.kind in ("agrees", "passed over"), outcome

@@ -1,0 +1,213 @@
+"""PyTorch's own samples of every operator (OpInfo) through export and the native runtime, judged against eager.
+
+`python tools/opinfo.py --write` runs the whole of them and writes docs/operators.md; pytest runs a sample of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.testing._internal.common_methods_invocations import op_db
+from torch.utils import _pytree as pytree
+from wasmkiln import ExportError, UnsupportedOperatorError, export
+
+ROOT = Path(__file__).resolve().parent.parent
+KILN = ROOT / "build/native/kiln"
+TOLERANCE = 1e-4  # of the result's scale, float32: sums in another order, our own exp, erf and tanh
+MAX_ELEMENTS = 1 << 20
+
+# Samples that are no use here: what they compute is random, in place of memory, or of a kind that no model file has.
+PASSED_OVER = re.compile(
+    r"rand|bernoulli|multinomial|normal|dropout|empty|resize|set_|uniform|cauchy|exponential|geometric"
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """agrees, unsupported (operators), refused (a reason), or differs (by how much)."""
+
+    kind: str
+    detail: str = ""
+
+
+class Call(nn.Module):
+    """An operator with everything but its tensors fixed."""
+
+    def __init__(self, op: Any, sample: Any) -> None:
+        super().__init__()
+        leaves, self.spec = pytree.tree_flatten((sample.input, sample.args, sample.kwargs))
+        self.fixed = [None if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        self.slots = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+        self.tensors = tuple(leaves[i].detach().clone() for i in self.slots)
+        self.op = op
+
+    def forward(self, *tensors: Tensor) -> Any:
+        leaves = list(self.fixed)
+        for slot, tensor in zip(self.slots, tensors, strict=True):
+            leaves[slot] = tensor
+        value, args, kwargs = pytree.tree_unflatten(leaves, self.spec)
+        results = pytree.tree_leaves(self.op(value, *args, **kwargs))
+        return tuple(result for result in results if isinstance(result, Tensor))
+
+
+def operators() -> dict[str, Any]:
+    """By name; variants of one operator are told apart."""
+    found = {}
+    for op in op_db:
+        name = op.name + (f" ({op.variant_test_name})" if op.variant_test_name else "")
+        if not PASSED_OVER.search(op.name) and op.supports_dtype(torch.float32, "cpu"):
+            found[name] = op
+    return found
+
+
+def samples(name: str, limit: int | None) -> Iterator[Call]:
+    """The operator's float32 samples, or `limit` of them, the same every time."""
+    op = operators()[name]
+    torch.manual_seed(0)
+    chosen = list(op.sample_inputs("cpu", torch.float32, requires_grad=False))
+    if limit is not None and len(chosen) > limit:
+        chosen = random.Random(name).sample(chosen, limit)
+    for sample in chosen:
+        yield Call(op.op, sample)
+
+
+def judge(call: Call, folder: Path) -> Outcome:
+    """One sample: PyTorch eager, export, the native runtime."""
+    try:
+        with torch.no_grad():
+            expected = call(*call.tensors)
+    except Exception as error:  # a sample that PyTorch itself refuses
+        return Outcome("passed over", f"eager: {type(error).__name__}")
+    if not expected or not call.tensors:
+        return Outcome("passed over", "no tensor goes in or comes out")
+    if any(t.numel() == 0 for t in (*call.tensors, *expected)):
+        return Outcome("passed over", "tensors without elements")
+    path = folder / "model.kiln"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            export(call, call.tensors, path, output_names=[f"out{i}" for i in range(len(expected))])
+    except UnsupportedOperatorError as error:
+        names = sorted(set(re.findall(r"^  (\S+?)\(", str(error), re.MULTILINE)))
+        return Outcome("unsupported", ", ".join(names))
+    except ExportError as error:
+        return Outcome("refused", str(error).splitlines()[0][:160])
+    except Exception as error:  # torch.export itself
+        return Outcome("passed over", f"torch.export: {type(error).__name__}")
+    return compare(run(path, call.tensors, folder), expected, folder)
+
+
+def run(path: Path, tensors: tuple[Tensor, ...], folder: Path) -> str:
+    """An error's text, or nothing; results lie in the folder."""
+    from wasmkiln.cli import read_head
+
+    head = read_head(path)
+    command = [str(KILN), "run", str(path), "--output-dir", str(folder)]
+    for i, (port, tensor) in enumerate(zip(head.inputs, tensors, strict=True)):
+        file = folder / f"in{i}"
+        file.write_bytes(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        command += ["--input", f"{head.values[port].name.decode()}={file}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return done.stderr.strip() or "it crashed" if done.returncode else ""
+
+
+def compare(error: str, expected: tuple[Tensor, ...], folder: Path) -> Outcome:
+    if error:
+        return Outcome("refused", error.splitlines()[0][:200])
+    for i, want in enumerate(expected):
+        wanted = want.detach().numpy()
+        got = np.fromfile(folder / f"out{i}.bin", dtype=wanted.dtype).reshape(wanted.shape)
+        if wanted.dtype.kind != "f":
+            wrong = int((got != wanted).sum())
+            if wrong:
+                return Outcome("differs", f"{wrong} of {wanted.size} elements")
+            continue
+        finite = np.isfinite(wanted)
+        if not np.array_equal(got[~finite], wanted[~finite], equal_nan=True):
+            return Outcome("differs", "where the result is not finite")
+        scale = float(np.abs(wanted[finite]).max(initial=0)) or 1.0
+        off = float(np.abs(got[finite].astype(np.float64) - wanted[finite]).max(initial=0)) / scale
+        if not off <= TOLERANCE:
+            return Outcome("differs", f"by {off:.1e} of scale")
+    return Outcome("agrees")
+
+
+def judge_all(names: list[str], limit: int | None) -> dict[str, Counter[Outcome]]:
+    results: dict[str, Counter[Outcome]] = defaultdict(Counter)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            for call in samples(name, limit):
+                outcome = judge(call, Path(folder))
+                results[name][outcome] += 1
+                if outcome.kind == "unsupported":
+                    break  # the others are too
+            summary = "; ".join(f"{n}× {outcome.kind} {outcome.detail}" for outcome, n in results[name].items())
+            print(f"{name}: {summary}", file=sys.stderr, flush=True)
+    return results
+
+
+INTRODUCTION = """# Operators
+
+What `torch.export` leaves of a model must be among the operators below; anything else is one error that lists every
+such node with its line in the model's code. How to add one: [add-an-operator.md](add-an-operator.md).
+
+This page is made by `python tools/opinfo.py --write` from the operator table (`kiln ops`) and from PyTorch's own
+samples of every operator (`torch.testing`'s OpInfo, float32), {limit} of each. They go through export and the native
+runtime and are compared with eager PyTorch: to {tolerance:g} of the result's scale, and exactly where numbers are
+whole. pytest runs some of them each time.
+"""
+
+REASONS = {
+    "differs": "Computed otherwise than PyTorch does",
+    "refused": "Refused, with a reason",
+    "unsupported": "Operators that are missing",
+}
+
+
+def document(results: dict[str, Counter[Outcome]], limit: int | None) -> str:
+    """docs/operators.md."""
+    judged = {name: counts for name, counts in results.items() if any(o.kind != "passed over" for o in counts)}
+    whole = [name for name, counts in judged.items() if {o.kind for o in counts} <= {"agrees", "passed over"}]
+    lines = [INTRODUCTION.format(tolerance=TOLERANCE, limit=f"up to {limit}" if limit else "all")]
+    names = ", ".join(f"`{name}`" for name in whole)
+    lines += [f"## Judged\n\n{len(whole)} of {len(judged)} operators agree on every sample: {names}.\n"]
+    for kind, title in REASONS.items():
+        rows = [(n, o, c) for n, counts in judged.items() for o, c in counts.items() if o.kind == kind]
+        if not rows:
+            continue
+        lines += [f"## {title}\n", "| sampled operator | samples | |", "|---|---|---|"]
+        lines += [f"| `{n}` | {c} of {judged[n].total()} | {o.detail.replace('|', '/')} |" for n, o, c in rows] + [""]
+    table = subprocess.run([str(KILN), "ops"], capture_output=True, text=True, check=True).stdout
+    return "\n".join([*lines, "## The table\n", "```", table.rstrip(), "```", ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help="a regular expression of operator names")
+    parser.add_argument("--limit", type=int, help="samples per operator (default: all)")
+    parser.add_argument("--write", action="store_true", help="write docs/operators.md")
+    options = parser.parse_args()
+    names = [name for name in operators() if not options.only or re.search(options.only, name)]
+    results = judge_all(names, options.limit)
+    totals = Counter(kind.kind for counts in results.values() for kind, n in counts.items() for _ in range(n))
+    print(dict(totals))
+    if options.write:
+        (ROOT / "docs/operators.md").write_text(document(results, options.limit))
+
+
+if __name__ == "__main__":
+    main()
