@@ -64,7 +64,10 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   const crashed = new Promise<never>((_, reject) => (crash = reject));
   crashed.catch(() => undefined);
 
-  const compiler = compilerModule(wanted.compiler);
+  const kept = mayBeKept();
+  let startCompiler: () => void = () => undefined;
+  const compiler = new Promise<WebAssembly.Module>((resolve) => (startCompiler = () => resolve(compilerModule(wanted.compiler))));
+  if (!kept) startCompiler(); // else once it is known to be needed
   compiler.catch(() => undefined); // the compiler worker tells whoever asks it
   const { team, settings } = await gather(wanted, ({ threads, workers }) =>
     Team.gather({
@@ -72,6 +75,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
       answers: { pull: input.pull, wisdom: () => texts },
       onEvent: (name, data) => {
         if (name === 'progress' && data) options.onProgress?.(data);
+        if (name === 'uncached') startCompiler();
         if (name === 'compiled') team.releaseCompiler();
       },
       onCrash: (error) => crash(error),
@@ -80,7 +84,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   try {
     const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, mailbox, stallTimeoutMs, build, environment } = settings;
     const compile = { threads, shared, relaxedSimd, memory64, device: environment.device, dims, precision, budgetMs };
-    const loading = team.host.call('load', { source: input.message, compile, verify, mailbox, stallTimeoutMs, build: input.message.kind === 'url' ? build : null, mayBeKept: mayBeKept(), began });
+    const loading = team.host.call('load', { source: input.message, compile, verify, mailbox, stallTimeoutMs, build: input.message.kind === 'url' ? build : null, mayBeKept: kept, began });
     const result: LoadResult = await abortable(Promise.race([loading, crashed]), options.signal);
     const model = new Model(team, settings, result, await keep(result, await texts, store, environment.device, notes), notes);
     crash = (error) => model.end(error);

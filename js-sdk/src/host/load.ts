@@ -51,13 +51,10 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
   try {
     const head = build === null ? null : await peekHead(stream);
     const key = head && build !== null ? (texts: WisdomTexts): Promise<string> => Cache.key(build, head, request.compile, texts) : null;
-    const compiling = compile(stream, request, peers, wisdom, timeline);
-    compiling.catch(() => undefined); // what comes from the cache needs no compiler
-    const looking = opening && key && timeline.during('cache', async () => fromCache(await opening, await key(await wisdom), request));
-    const found = looking && (await looking);
-    if (!found) stream.readAhead(kBufferBytes);
-    const { session, compiled } = found ?? (await fromNetwork(stream, request, await compiling, timeline));
+    const found = opening && key && (await timeline.during('cache', async () => fromCache(await opening, await key(await wisdom), request)));
     if (found) peers.main.emit('compiled', null);
+    else stream.readAhead(kBufferBytes);
+    const { session, compiled } = found ?? (await fromNetwork(stream, request, peers, wisdom, timeline));
     const downloadMs = timeline.now() - begin;
     await timeline.during('threads', () => startThreads(session, compiled.memory64, peers.compute));
     const result = summarize(session, compiled, stream.received, request);
@@ -102,18 +99,14 @@ async function fromCache(cache: Cache | null, key: string, request: LoadRequest)
   return cache.drop(key, entry);
 }
 
-/** The head goes to the compiler; `gap` bytes are left before the weights. */
-async function compile(stream: Prefetcher, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, timeline: Timeline): Promise<{ compiled: CompileResult; gap: number }> {
+async function fromNetwork(stream: Prefetcher, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, timeline: Timeline): Promise<Ready> {
+  peers.main.emit('uncached', null);
   const { head, weightsBegin } = await timeline.during('head', () => readHead(stream, peers.compiler));
   peers.main.emit('progress', { stage: 'compile' });
   const gap = weightsBegin - head.length;
   const compiled = await peers.compiler.call(
     'compile', { head, fileBytes: stream.source.size ?? -1, settings: request.compile, wisdom: await wisdom, began: request.began }, [head.buffer]);
   peers.main.emit('compiled', null);
-  return { compiled, gap };
-}
-
-async function fromNetwork(stream: Prefetcher, request: LoadRequest, { compiled, gap }: Awaited<ReturnType<typeof compile>>, timeline: Timeline): Promise<Ready> {
   const session = await timeline.during('instantiate', () => createSession(compiled, parseManifest(compiled.manifest), request));
   session.begin();
   await stream.take(gap);

@@ -5,7 +5,7 @@ const kItem = 'wasmkiln-kept';
 /** Whether this origin may have kept something: to look where nothing can be takes some 20 ms of a first visit. */
 export function mayBeKept(): boolean {
   try {
-    return isNode || globalThis.localStorage === undefined || localStorage.getItem(kItem) !== null;
+    return !isNode && (globalThis.localStorage === undefined || localStorage.getItem(kItem) !== null);
   } catch {
     return true; // a page that must not use its storage
   }

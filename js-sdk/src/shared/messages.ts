@@ -111,6 +111,8 @@ export interface HostCalls {
 export interface HostEvents {
   ready: null;
   progress: ProgressEvent;
+  /** The cache has nothing: a compiler is needed. */
+  uncached: null;
   compiled: null;
 }
 
