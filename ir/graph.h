@@ -35,7 +35,7 @@ using Shape = std::vector<Dim>;
 
 struct Symbol {
   /// Of a size in postfix, each with an argument: the number itself, the index of an earlier symbol, or none.
-  enum Code : int64_t { number, symbol, add, subtract, multiply, divide, modulo, lesser, greater, kCodes };
+  enum Code : int64_t { number, symbol, plus, minus, multiply, divide, modulo, lesser, greater, kCodes };
   std::string name;
   int64_t min = 1, max = 0;
   std::vector<std::pair<int64_t, int64_t>> code =

@@ -13,9 +13,9 @@ Error bad(std::string message) { return {ErrorCode::bad_option, std::move(messag
 bool apply(int64_t code, int64_t a, int64_t b, int64_t& out) {
   const auto remainder = [&] { return ((a % b) + b) % b; };
   switch (code) {
-    case Symbol::add:
+    case Symbol::plus:
       return !__builtin_add_overflow(a, b, &out);
-    case Symbol::subtract:
+    case Symbol::minus:
       return !__builtin_sub_overflow(a, b, &out);
     case Symbol::multiply:
       return !__builtin_mul_overflow(a, b, &out);
