@@ -1,5 +1,5 @@
-// In place of ir/module-utils.cpp, which walks every instruction for the types that it may name: code of ours names none but
-// the signatures of functions. In order of first use.
+// In place of ir/module-utils.cpp, which walks every instruction for the types that it may name: code of ours names
+// none but the signatures of functions. In order of first use.
 #include "ir/module-utils.h"
 
 namespace wasm::ModuleUtils {
