@@ -22,10 +22,18 @@ OPERATORS = (
     "tanh", "tril", "var", "where",
 )  # fmt: skip
 
+# What some samples ask for and the runtime refuses, in words.
+REFUSED = {
+    "gather": "same number of dims",  # a number among vectors
+    "nn.functional.adaptive_avg_pool2d": "not supported",  # windows of unequal sizes
+    "nn.functional.embedding": "aten.embedding_renorm.default",  # max_norm writes into the weights
+}
+
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_agrees_with_eager(name: str, tmp_path: Path) -> None:
     outcomes = [opinfo.judge(call, tmp_path) for call in opinfo.samples(name, SAMPLES)]
     assert outcomes
     for outcome in outcomes:
-        assert outcome.kind in ("agrees", "passed over"), outcome
+        known = name in REFUSED and REFUSED[name] in outcome.detail
+        assert outcome.kind in ("agrees", "passed over") or known, outcome
