@@ -1,9 +1,10 @@
 import { aborted, asKilnError, describe, type KilnError } from './shared/errors.js';
 import { sharedNow } from './shared/timeline.js';
-import type { LoadResult, WisdomTexts } from './shared/messages.js';
+import type { HostEvents, LoadResult, WisdomTexts } from './shared/messages.js';
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
 import { mayBeKept, noteKept } from './main/kept.js';
 import { compilerModule } from './main/compiler_module.js';
+import { Engine } from './main/engine.js';
 import { settle, type Settings } from './main/settings.js';
 import { postable, type PostableSource } from './main/sources.js';
 import { Team } from './main/team.js';
@@ -11,6 +12,7 @@ import { chooseStore, givenWisdom, mergeWisdom, remember } from './main/wisdom.j
 import { Model } from './model.js';
 
 const kKeepAfterMs = 300;
+const kBackgroundMs = 2000;
 
 /** Rejects when the signal aborts, whatever `work` is doing. */
 function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
@@ -52,6 +54,32 @@ async function gather(settings: Settings, make: (settings: Settings) => Promise<
  * is done without and reported by info(). Throws KilnError.
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
+  const { tuning } = options;
+  if (!tuning || !tuning.background) return loadOnce(source, options);
+  settle(options); // a bad budget is refused now
+  const model = await loadOnce(source, { ...options, tuning: { ...tuning, budgetMs: 0 } });
+  void improve(model, source, { ...options, tuning: { ...tuning, budgetMs: tuning.budgetMs ?? kBackgroundMs } });
+  return model;
+}
+
+/** A second load, tuned this time, behind the back of the model that serves; it goes no further where nothing was measured. */
+async function improve(model: Model, source: ModelSource, options: LoadOptions): Promise<void> {
+  const stop = new AbortController();
+  const onProgress: LoadOptions['onProgress'] = (event) => {
+    if (model.ended) stop.abort();
+    if (event.stage === 'tune') options.onProgress?.(event);
+  };
+  try {
+    const tuned = await loadOnce(source, { ...options, onProgress, signal: stop.signal }, () => stop.abort());
+    await model.adopt(tuned);
+    if (!model.ended) options.onProgress?.({ stage: 'tuned' });
+  } catch (thrown) {
+    if (!stop.signal.aborted) model.note(`tuning in the background failed: ${describe(thrown)}`);
+  }
+}
+
+/** `nothingMeasured` is called when the compiler has measured no schedule. */
+async function loadOnce(source: ModelSource, options: LoadOptions, nothingMeasured?: () => void): Promise<Model> {
   if (options.signal?.aborted) throw aborted(options.signal);
   const began = sharedNow();
   const wanted = settle(options);
@@ -74,9 +102,10 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
       threads, workers, compiler,
       answers: { pull: input.pull, wisdom: () => texts },
       onEvent: (name, data) => {
-        if (name === 'progress' && data) options.onProgress?.(data);
+        if (name === 'progress') options.onProgress?.(data as HostEvents['progress']);
         if (name === 'uncached') startCompiler();
         if (name === 'compiled') team.releaseCompiler();
+        if (name === 'compiled' && data === 0) nothingMeasured?.();
       },
       onCrash: (error) => crash(error),
     }),
@@ -86,7 +115,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
     const compile = { threads, shared, relaxedSimd, memory64, device: environment.device, dims, precision, budgetMs };
     const loading = team.host.call('load', { source: input.message, compile, verify, mailbox, stallTimeoutMs, build: input.message.kind === 'url' ? build : null, mayBeKept: kept, began });
     const result: LoadResult = await abortable(Promise.race([loading, crashed]), options.signal);
-    const model = new Model(team, settings, result, await keep(result, await texts, store, environment.device, notes), notes);
+    const model = new Model(new Engine(team, settings, result), await keep(result, await texts, store, environment.device, notes), notes);
     crash = (error) => model.end(error);
     options.onProgress?.({ stage: 'ready' });
     if (result.cache === 'miss') setTimeout(() => void keepModel(model, team, texts, store, environment.device), kKeepAfterMs);
@@ -100,13 +129,14 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
 
 /** For the next visit, under the wisdom that it will find. In the background: the first runs come first. */
 async function keepModel(model: Model, team: Team, texts: Promise<WisdomTexts>, store: WisdomStore | null, device: string): Promise<void> {
+  if (!model.holds(team)) return;
   try {
     const { explicit } = await texts;
     const note = await team.host.call('keep', { explicit, stored: store ? await store.load(device) : null });
     if (note === null) noteKept();
     model.kept(note);
   } catch (thrown) {
-    model.kept(`nothing was kept for the next visit: ${describe(thrown)}`);
+    if (model.holds(team)) model.kept(`nothing was kept for the next visit: ${describe(thrown)}`);
   }
 }
 

@@ -1,14 +1,13 @@
 import { asKilnError, KilnError } from './shared/errors.js';
 import type { KernelInfo, PortInfo, StepInfo } from './shared/manifest.js';
-import type { LoadResult, Timings } from './shared/messages.js';
+import type { Timings } from './shared/messages.js';
 import type { Phase } from './shared/timeline.js';
 import type { Missing } from './shared/environment.js';
 import type { RunOptions } from './options.js';
-import { Canceller } from './main/cancel.js';
+import type { Engine } from './main/engine.js';
 import { RunQueue } from './main/queue.js';
-import type { Settings } from './main/settings.js';
 import type { Team } from './main/team.js';
-import { MailboxClient } from './shared/mailbox.js';
+import type { MailboxClient } from './shared/mailbox.js';
 import { orderInputs, packInputs, Tensor } from './tensor.js';
 
 export interface ModelInfo {
@@ -60,54 +59,54 @@ export class Model {
   private readonly queue_ = new RunQueue();
   private spare_: ArrayBuffer[] = []; // of the inputs of the last run
   private ended_: KilnError | null = null;
-  private readonly canceller_: Canceller;
-  private readonly mailbox_: MailboxClient | null;
   private kept_ = false;
+  private heir_: Model | null = null; // which has taken this one's engine
 
   /** @internal */
   constructor(
-    private readonly team_: Team,
-    private readonly settings_: Settings,
-    private readonly result_: LoadResult,
-    private readonly wisdom_: string,
+    private engine_: Engine,
+    private wisdom_: string,
     private readonly notes_: string[],
   ) {
-    this.inputs = result_.inputs;
-    this.outputs = result_.outputs;
-    this.canceller_ = new Canceller(result_.cancel);
-    const { host } = team_;
-    const attend = (): void => void host.call('attend', null).catch(() => undefined); // the mailbox says how it went
-    this.mailbox_ = result_.mailbox && new MailboxClient(result_.mailbox, attend, () => host.call('failure', null));
+    this.inputs = engine_.result.inputs;
+    this.outputs = engine_.result.outputs;
   }
 
   /** Runs the model once. Calls while another runs wait their turn, in order; the inputs are copied at the call. */
   async run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {
-    const outputs = this.mailbox_ ? await this.runByMailbox(this.mailbox_, inputs, options) : await this.runByMessage(inputs, options);
+    const outputs = this.engine_.mailbox ? await this.runByMailbox(inputs, options) : await this.runByMessage(inputs, options);
     return Object.fromEntries(this.outputs.map((port, i) => [port.name, Tensor.fromBytes(port, outputs[i] as ArrayBuffer)]));
   }
 
   /** Times every step on its own: the least of several repetitions. */
   async profile(inputs: Record<string, Tensor>, options: RunOptions & { repeats?: number } = {}): Promise<StepProfile[]> {
-    const clockMs = this.settings_.environment.sharedMemory ? 0.005 : 0.1;
+    const clockMs = this.engine_.settings.environment.sharedMemory ? 0.005 : 0.1;
     const repeats = Math.max(1, options.repeats ?? kProfileRepeats);
     const pack = (): ArrayBuffer[] => packInputs(orderInputs(this.inputs, inputs));
-    const ms = await this.enqueue(pack, (packed) => this.team_.host.call('profile', { inputs: packed, repeats, clockMs }, packed), options);
-    return this.result_.steps.map((step, i) => ({ ...step, ms: ms[i] ?? NaN, gflops: step.flops / (ms[i] ?? NaN) / 1e6 }));
+    return this.enqueue(
+      pack,
+      async (packed) => {
+        const { team, result } = this.engine_;
+        const ms = await team.host.call('profile', { inputs: packed, repeats, clockMs }, packed);
+        return result.steps.map((step, i) => ({ ...step, ms: ms[i] ?? NaN, gflops: step.flops / (ms[i] ?? NaN) / 1e6 }));
+      },
+      options,
+    );
   }
 
   info(): ModelInfo {
-    const { kernels, steps, timings, phases, moduleBytes, downloadedBytes, memory64, notes } = this.result_;
-    const { threads, shared, relaxedSimd, workers, missing, environment } = this.settings_;
+    const { kernels, steps, timings, phases, moduleBytes, downloadedBytes, memory64, notes } = this.engine_.result;
+    const { threads, shared, relaxedSimd, workers, missing, environment } = this.engine_.settings;
     const allNotes = [...this.notes_, ...notes];
     return {
       inputs: this.inputs, outputs: this.outputs, threads, sharedMemory: shared, relaxedSimd, memory64, workers, missing,
       notes: allNotes, device: environment.device, kernels, steps: steps.length, timings, phases, moduleBytes, downloadedBytes,
-      cache: this.kept_ ? 'kept' : this.result_.cache,
+      cache: this.kept_ ? 'kept' : this.engine_.result.cache,
     };
   }
 
   memory(): ModelMemory {
-    const { layout, memoryBytes } = this.result_;
+    const { layout, memoryBytes } = this.engine_.result;
     return {
       weights: layout.arena - layout.weights,
       arena: layout.scratch - layout.arena,
@@ -133,31 +132,67 @@ export class Model {
 
   /** @internal The model was kept for the next visit, or a note says why not. */
   kept(note: string | null): void {
+    if (this.heir_) {
+      this.heir_.kept(note);
+      return;
+    }
     this.kept_ = note === null;
     if (note !== null && !this.ended_) this.notes_.push(note);
   }
 
   /** @internal A thread crashed: nothing in the model can be trusted any more. */
   end(error: KilnError): void {
-    if (this.ended_) return;
+    this.heir_?.end(error);
+    if (this.heir_ || this.ended_) return;
     this.ended_ = error;
-    this.canceller_.close();
-    this.mailbox_?.close(error);
-    this.team_.terminate(error);
+    this.engine_.end(error);
     this.queue_.clear(error);
   }
 
-  private runByMailbox(mailbox: MailboxClient, inputs: Record<string, Tensor>, options: RunOptions): Promise<ArrayBuffer[]> {
+  /** @internal */
+  get ended(): boolean {
+    return this.ended_ !== null;
+  }
+
+  /** @internal Whether this team still works for the model. */
+  holds(team: Team): boolean {
+    return this.heir_ ? this.heir_.holds(team) : !this.ended && this.engine_.team === team;
+  }
+
+  /** @internal Takes over the engine of a model of the same file between two runs; that model's other half goes. */
+  async adopt(tuned: Model): Promise<void> {
+    this.wisdom_ = tuned.wisdom_;
+    const swap = (): Promise<void> => {
+      const old = this.engine_;
+      tuned.heir_ = this;
+      this.engine_ = tuned.engine_;
+      this.spare_ = [];
+      old.end(new KilnError('disposed', 'a tuned module has taken the place of this one'));
+      return Promise.resolve();
+    };
+    if (this.ended || !this.engine_.canBecome(tuned.engine_)) tuned.dispose();
+    else await this.queue_.add(swap, () => undefined).catch(() => tuned.dispose()); // disposed of in the meantime
+  }
+
+  /** @internal */
+  note(text: string): void {
+    this.notes_.push(text);
+  }
+
+  private runByMailbox(inputs: Record<string, Tensor>, options: RunOptions): Promise<ArrayBuffer[]> {
     const pack = (): ArrayBufferView[] => {
       const data = orderInputs(this.inputs, inputs);
       return this.queue_.idle ? data : data.map((each) => each.slice()); // read at once, or later
     };
-    return this.enqueue(pack, (data) => this.team_.host.during(mailbox.run(data)), options);
+    return this.enqueue(pack, (data) => {
+      const { team, mailbox } = this.engine_;
+      return team.host.during((mailbox as MailboxClient).run(data));
+    }, options);
   }
 
   private async runByMessage(inputs: Record<string, Tensor>, options: RunOptions): Promise<ArrayBuffer[]> {
     const pack = (): ArrayBuffer[] => packInputs(orderInputs(this.inputs, inputs), this.spare_.splice(0));
-    const { outputs, inputs: spare } = await this.enqueue(pack, (packed) => this.team_.host.call('run', packed, packed), options);
+    const { outputs, inputs: spare } = await this.enqueue(pack, (packed) => this.engine_.team.host.call('run', packed, packed), options);
     this.spare_ = spare;
     return outputs;
   }
@@ -178,6 +213,6 @@ export class Model {
         running = false;
       }
     };
-    return this.queue_.add(guarded, () => this.canceller_.stop(() => running), signal);
+    return this.queue_.add(guarded, () => this.engine_.canceller.stop(() => running), signal);
   }
 }

@@ -10,8 +10,13 @@ export interface WisdomStore {
 }
 
 export interface TuningOptions {
-  /** Milliseconds that measuring may take at load. 0: schedules come from wisdom and the prior alone. */
+  /** Milliseconds that measuring may take at load. 0: schedules come from wisdom and the prior alone. In the background, 2000 by default. */
   budgetMs?: number;
+  /**
+   * Measure while the model already runs. When other schedules turn out faster the file is read again, and the new module takes
+   * the old one's place between two runs; until then there are two memories.
+   */
+  background?: boolean;
   /** Measured schedules to start from: a URL, their JSON text, or the parsed object. */
   wisdom?: string | URL | object;
 }

@@ -30,7 +30,7 @@ describe('a loaded model', () => {
     const { out } = await model.run(vector(1, 2, 3, 4));
     expect(Array.from(out?.data as Float32Array)).toEqual(expected([1, 2, 3, 4]));
     expect(out?.shape).toEqual([1, 4]);
-    expect(model.info()).toMatchObject({ threads: 1, workers: false, steps: 2, kernels: [{ origin: 'prior' }] });
+    expect(model.info()).toMatchObject({ threads: 1, workers: false, steps: 2, kernels: [{ origin: 'measured' }] });
     expect(model.info().missing.map((m) => m.feature)).toContain('workers');
     expect(model.memory()).toMatchObject({ weights: 128, arena: 256, total: 65536, compilerFreed: true });
     expect(new Set(events.map((event) => event.stage))).toEqual(new Set(['download', 'compile', 'tune', 'ready']));
@@ -127,6 +127,62 @@ describe('a loaded model', () => {
     other.dispose();
     expect(await codeOf(pending)).toBe('disposed');
     expect(await codeOf(other.run(vector(1, 1, 1, 1)))).toBe('disposed');
+  });
+});
+
+describe('tuning in the background', () => {
+  const tunedModel = async (options: LoadOptions = {}): Promise<{ model: Model; tuned: Promise<void> }> => {
+    let done: () => void;
+    const tuned = new Promise<void>((resolve) => (done = resolve));
+    const onProgress = ({ stage }: ProgressEvent): void => {
+      if (stage === 'tuned') done();
+    };
+    return { model: await load(modelFile(), { tuning: { background: true, budgetMs: 20 }, onProgress, ...options }), tuned };
+  };
+
+  it('serves by the prior first, then by what was measured', async () => {
+    const saved: string[] = [];
+    const wisdomStore = { load: () => Promise.resolve(null), save: (_: string, json: string) => Promise.resolve(void saved.push(json)) };
+    const { model, tuned } = await tunedModel({ wisdomStore });
+    expect(model.info().kernels).toMatchObject([{ schedule: 'w4', origin: 'prior' }]);
+    const runs = [1, 2, 3].map((x) => model.run(vector(x, 0, 0, 0)));
+    await tuned;
+    runs.push(model.run(vector(4, 0, 0, 0)));
+    const answers = await Promise.all(runs);
+    answers.forEach(({ out }, i) => expect(Array.from(out?.data as Float32Array)).toEqual(expected([i + 1, 0, 0, 0])));
+    expect(model.info()).toMatchObject({ kernels: [{ schedule: 'a', origin: 'measured' }], notes: [] });
+    expect(JSON.parse(model.exportWisdom())).toMatchObject({ entries: [{ schedule: 'a' }] });
+    expect(saved.length).toBeGreaterThan(0);
+    const profile = await model.profile(vector(1, 2, 3, 4), { repeats: 1 });
+    expect(profile).toHaveLength(2);
+    model.dispose();
+    expect(await codeOf(model.run(vector(1, 2, 3, 4)))).toBe('disposed');
+  });
+
+  it('ends with the model, and says when it failed', async () => {
+    const { model } = await tunedModel();
+    model.dispose();
+    expect(await codeOf(model.run(vector(1, 2, 3, 4)))).toBe('disposed');
+    let reads = 0;
+    const stop = server(() => (reads++ ? new Response('', { status: 500 }) : new Response(modelFile())));
+    using other = await load('http://host/model.kiln', { tuning: { background: true, budgetMs: 20 } });
+    while (other.info().notes.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    stop();
+    expect(other.info().notes.join()).toContain('background failed');
+    const { out } = await other.run(vector(4, 3, 2, 1));
+    expect(Array.from(out?.data as Float32Array)).toEqual(expected([4, 3, 2, 1]));
+  });
+
+  it('stops where nothing was measured', async () => {
+    let reads = 0;
+    const stop = server(() => (reads++, new Response(modelFile())));
+    const events: string[] = [];
+    using model = await load('http://host/model.kiln', { tuning: { background: true, budgetMs: 0 }, onProgress: ({ stage }) => events.push(stage) });
+    while (reads < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    stop();
+    expect(events).not.toContain('tuned');
+    expect(model.info()).toMatchObject({ kernels: [{ origin: 'prior' }], notes: [] });
   });
 });
 

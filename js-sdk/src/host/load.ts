@@ -52,7 +52,7 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
     const head = build === null ? null : await peekHead(stream);
     const key = head && build !== null ? (texts: WisdomTexts): Promise<string> => Cache.key(build, head, request.compile, texts) : null;
     const found = opening && key && (await timeline.during('cache', async () => fromCache(await opening, await key(await wisdom), request)));
-    if (found) peers.main.emit('compiled', null);
+    if (found) peers.main.emit('compiled', 0);
     else stream.readAhead(kBufferBytes);
     const { session, compiled } = found ?? (await fromNetwork(stream, request, peers, wisdom, timeline));
     const downloadMs = timeline.now() - begin;
@@ -106,7 +106,7 @@ async function fromNetwork(stream: Prefetcher, request: LoadRequest, peers: Peer
   const gap = weightsBegin - head.length;
   const compiled = await peers.compiler.call(
     'compile', { head, fileBytes: stream.source.size ?? -1, settings: request.compile, wisdom: await wisdom, began: request.began }, [head.buffer]);
-  peers.main.emit('compiled', null);
+  peers.main.emit('compiled', parseManifest(compiled.manifest).kernels.filter(({ origin }) => origin === 'measured').length);
   const session = await timeline.during('instantiate', () => createSession(compiled, parseManifest(compiled.manifest), request));
   session.begin();
   await stream.take(gap);

@@ -15,7 +15,9 @@ export type ProgressEvent =
   | { stage: 'download'; loadedBytes: number; totalBytes: number | undefined }
   | { stage: 'compile' }
   | { stage: 'tune'; elapsedMs: number; budgetMs: number; candidates: number }
-  | { stage: 'ready' };
+  | { stage: 'ready' }
+  /** Tuning in the background has ended, and what it found is in place. */
+  | { stage: 'tuned' };
 
 /** The compiler's options, and what the tuner may spend. */
 export interface CompileSettings {
@@ -113,7 +115,8 @@ export interface HostEvents {
   progress: ProgressEvent;
   /** The cache has nothing: a compiler is needed. */
   uncached: null;
-  compiled: null;
+  /** How many kernels have schedules that were measured just now. */
+  compiled: number;
 }
 
 /** What the main thread answers to the host. */

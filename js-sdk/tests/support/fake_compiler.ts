@@ -48,6 +48,8 @@ export function fakeCompiler({ shared, total }: FakeOptions): Uint8Array<ArrayBu
   answers.add('bench_module', assemble(benchWat(shared)));
   answers.add('module', assemble(modelWat(shared)));
   answers.add('manifest', JSON.stringify(described));
+  const [kernel] = described.kernels;
+  answers.add('tuned_manifest', JSON.stringify({ ...described, kernels: [{ ...kernel, schedule: 'a', origin: 'measured', ns: 5 }] }));
   answers.add('wisdom', JSON.stringify({ 'wasmkiln-wisdom': 1, entries: [{ scope: 'fake', spec: 's', schedule: 'a', ns: 5 }] }));
   const magic = 0x4e4c494b; // "KILN", little-endian
   return Uint8Array.from(
@@ -68,7 +70,8 @@ export function fakeCompiler({ shared, total }: FakeOptions): Uint8Array<ArrayBu
       (func (export "kiln_tune_describe") (result i32) (call $candidates) (i32.const 0))
       (func (export "kiln_tune_report") (param i32 f64) (result i32) (i32.const 0))
       (func (export "kiln_emit") (result i32) (call $module) (i32.const 0))
-      (func (export "kiln_manifest") (result i32) (call $manifest) (i32.const 0))
+      (func (export "kiln_manifest") (result i32)
+        (if (global.get $tuned) (then (call $tuned_manifest)) (else (call $manifest))) (i32.const 0))
       (func (export "kiln_wisdom_export") (result i32) (call $wisdom) (i32.const 0))
       (func (export "kiln_dump") (param i32 i32) (result i32) (i32.const 0))
       (func (export "kiln_result_data") (result i32) (global.get $data))

@@ -1,0 +1,35 @@
+// What runs a model: the workers, their module, and the ways to reach them. A tuned one takes the place of the first.
+import type { KilnError } from '../shared/errors.js';
+import { MailboxClient } from '../shared/mailbox.js';
+import type { LoadResult } from '../shared/messages.js';
+import { Canceller } from './cancel.js';
+import type { Settings } from './settings.js';
+import type { Team } from './team.js';
+
+export class Engine {
+  readonly canceller: Canceller;
+  readonly mailbox: MailboxClient | null;
+
+  constructor(
+    readonly team: Team,
+    readonly settings: Settings,
+    readonly result: LoadResult,
+  ) {
+    this.canceller = new Canceller(result.cancel);
+    const { host } = team;
+    const attend = (): void => void host.call('attend', null).catch(() => undefined); // the mailbox says how it went
+    this.mailbox = result.mailbox && new MailboxClient(result.mailbox, attend, () => host.call('failure', null));
+  }
+
+  /** Whether `other` computes by other schedules and is reached in the same way. */
+  canBecome(other: Engine): boolean {
+    const schedules = ({ result }: Engine): string => JSON.stringify(result.kernels.map(({ spec, schedule }) => [spec, schedule]));
+    return (this.mailbox === null) === (other.mailbox === null) && schedules(this) !== schedules(other);
+  }
+
+  end(error: KilnError): void {
+    this.canceller.close();
+    this.mailbox?.close(error);
+    this.team.terminate(error);
+  }
+}
