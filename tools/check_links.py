@@ -11,10 +11,15 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)[^)]*\)")
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 
 
-def headings(text: str) -> set[str]:
-    """The anchors that a forge gives to the headings."""
-    titles = re.findall(r"^#+ +(.+?) *$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+def anchors(text: str) -> set[str]:
+    """What a forge gives to the headings, equal ones numbered, and what the page names itself."""
+    found = set(re.findall(r'<a id="([^"]+)">', text))
+    seen: dict[str, int] = {}
+    for title in re.findall(r"^#+ +(.+?) *$", text, re.MULTILINE):
+        slug = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        found.add(f"{slug}-{seen[slug]}" if slug in seen else slug)
+        seen[slug] = seen.get(slug, 0) + 1
+    return found
 
 
 def broken(page: Path) -> list[str]:
@@ -26,7 +31,7 @@ def broken(page: Path) -> list[str]:
         file = (page.parent / path).resolve() if path else page
         if not file.exists():
             rows.append(f"{page.relative_to(ROOT)}: {target}: no such file")
-        elif anchor and file.suffix == ".md" and anchor not in headings(file.read_text()):
+        elif anchor and file.suffix == ".md" and anchor not in anchors(file.read_text()):
             rows.append(f"{page.relative_to(ROOT)}: {target}: no such heading")
     return rows
 
