@@ -27,6 +27,7 @@ REFUSED = {
     "gather": "same number of dims",  # a number among vectors
     "nn.functional.adaptive_avg_pool2d": "not supported",  # windows of unequal sizes
     "nn.functional.embedding": "aten.embedding_renorm.default",  # max_norm writes into the weights
+    "nn.functional.scaled_dot_product_attention": "not supported",  # dropout, which only training has
 }
 
 
