@@ -36,7 +36,8 @@ std::optional<Schedule> parse_schedule(std::string_view text) {
   Schedule s;
   for (const Algorithm a : {Algorithm::winograd2, Algorithm::winograd4})
     if (text.substr(0, 10) == kAlgorithms[static_cast<size_t>(a)]) s.algorithm = a;
-  if (text.substr(kAlgorithms[static_cast<size_t>(s.algorithm)].size(), 6) == "panels") s.order = LoopOrder::panels_outer;
+  if (text.substr(kAlgorithms[static_cast<size_t>(s.algorithm)].size(), 6) == "panels")
+    s.order = LoopOrder::panels_outer;
   each_field(s, [&](const char* name, auto& field) {
     const std::string key = std::string(" ") + name;
     for (size_t at = text.find(key); at != std::string_view::npos; at = text.find(key, at + 1)) {
