@@ -62,6 +62,8 @@ def update(command: list[str]) -> int:
 
 
 def compare(command: list[str]) -> int:
+    if not BASELINE.exists():
+        raise SystemExit(f"there is no {BASELINE.name} to compare with: make one with --update, on an idle machine")
     file = json.loads(BASELINE.read_text())
     baseline = {(row["target"], row["kernel"]): row["cost"] for row in file["kernels"]}
     if file["cpu"] != cpu():
