@@ -207,8 +207,8 @@ def put_into_readme(results: Results) -> None:
     readme = ROOT / "README.md"
     threads = results.threads[0]
     lead = (
-        f"One run's medians in ms, {threads} thread, {results.browser}; in brackets, multiples of wasmkiln's time. "
-        "More in [docs/performance.md](docs/performance.md)."
+        f"Medians in ms, each line from one run, {threads} thread, {results.browser}; in brackets, "
+        "multiples of wasmkiln's time. More in [docs/performance.md](docs/performance.md)."
     )
     block = f"{START}\n{lead}\n\n{metric_table(results, 'run_median_ms', threads, significant)}\n{END}"
     text, found = re.subn(f"{START}.*?{END}", lambda _: block, readme.read_text(), flags=re.S)

@@ -125,9 +125,14 @@ def run(path: Path, tensors: tuple[Tensor, ...], folder: Path) -> str:
     return done.stderr.strip() or "it crashed" if done.returncode else ""
 
 
+def reason(error: str) -> str:
+    """What the runtime says, without the list of operators around it."""
+    return error.rpartition(" — ")[2].splitlines()[0][:200]
+
+
 def compare(error: str, expected: tuple[Tensor, ...], folder: Path) -> Outcome:
     if error:
-        return Outcome("refused", error.splitlines()[0][:200])
+        return Outcome("refused", reason(error))
     for i, want in enumerate(expected):
         wanted = want.detach().numpy()
         got = np.fromfile(folder / f"out{i}.bin", dtype=wanted.dtype).reshape(wanted.shape)
