@@ -66,6 +66,23 @@ TEST(Search, LeavesOutWhatTheModelThinksMuchSlower) {
   EXPECT_LT(count, candidates(spec, kTarget).size());
 }
 
+TEST(Prior, WinogradMustBeWorthItsWeights) {
+  const auto convolution = [](int64_t side, int64_t channels) {
+    ContractionSpec s;
+    s.oh = s.ow = side, s.kh = s.kw = 3, s.k = s.n = channels;
+    s.a_col = s.a_tap_col = s.c_col = channels;
+    s.a_row = s.a_tap_row = (side + 2) * channels, s.c_row = side * channels;
+    s.winograd = 4;
+    return s;
+  };
+  const auto algorithm = [&](int64_t side, int64_t channels) {
+    return prior(convolution(side, channels), kTarget, {}).algorithm;
+  };
+  EXPECT_EQ(algorithm(56, 64), Algorithm::winograd4);
+  EXPECT_NE(algorithm(14, 256), Algorithm::winograd4);
+  EXPECT_EQ(algorithm(7, 512), Algorithm::direct);
+}
+
 TEST(Bench, GoesThroughALargeKernelInPartsAndRunsAllOfASmallOne) {
   const std::vector<KernelSpec> specs{product(12, 20000, 200), product(5, 7, 9)};
   for (const Target& target : testing::targets()) {
