@@ -134,6 +134,9 @@ std::string text(const GatherSpec& s) {
       .type("ti", s.index_dtype)
       .take();
 }
+std::string text(const AttentionSpec& s) {
+  return Text("attention").raw("scores", text(s.scores)).raw("values", text(s.values)).take();
+}
 
 double epilogue_work(const Epilogue& e) { return static_cast<double>(e.expr.insts.size()); }
 
@@ -177,6 +180,11 @@ Work work(const WindowSpec& s) {
 Work work(const GatherSpec& s) {
   return {0, 2.0 * static_cast<double>(s.outer * s.count * s.slice * size_of(s.dtype))};
 }
+Work work(const AttentionSpec& s) {
+  const Work scores = work(s.scores), values = work(s.values);
+  const double stored = static_cast<double>(s.scores.batch[0] * s.scores.batch[1] * s.scores.ow * s.scores.n);
+  return {scores.flops + values.flops + 20 * stored, scores.bytes + values.bytes - 8 * stored};
+}
 
 }  // namespace
 
@@ -201,6 +209,7 @@ int num_operands(const KernelSpec& spec) {
     size_t operator()(const NormSpec& s) { return 2u + s.has_scale + s.has_shift + s.epilogue.operands.size(); }
     size_t operator()(const WindowSpec& s) { return 2 + s.epilogue.operands.size(); }
     size_t operator()(const GatherSpec&) { return 4; }
+    size_t operator()(const AttentionSpec& s) { return 4 + s.scores.epilogue.operands.size(); }
   };
   return static_cast<int>(std::visit(Count{}, spec));
 }

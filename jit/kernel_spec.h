@@ -136,8 +136,16 @@ struct GatherSpec {
   DType dtype = DType::f32, index_dtype = DType::i64;
 };
 
-using KernelSpec =
-    std::variant<ContractionSpec, PackSpec, DepthwiseSpec, MapSpec, ReduceSpec, NormSpec, WindowSpec, GatherSpec>;
+/// C[b0,b1,x,n] = sum over j of softmax over j (scores[b0,b1,x,j]) · V[b0,b1,j,n]. `scores` is the contraction of
+/// queries and keys that stays in scratch (oh = kh = kw = 1; its C has no place; the epilogue is scale and masks),
+/// `values` that of its rows with V (values.k = scores.n, same batch and rows; its A has no place, no epilogue).
+/// Operands: C, queries, packed keys, packed V, epilogue operands of the scores.
+struct AttentionSpec {
+  ContractionSpec scores, values;
+};
+
+using KernelSpec = std::variant<ContractionSpec, PackSpec, DepthwiseSpec, MapSpec, ReduceSpec, NormSpec, WindowSpec,
+                                GatherSpec, AttentionSpec>;
 
 /// "contraction", "pack", …
 const char* family_name(const KernelSpec& spec);

@@ -12,9 +12,9 @@
 #include "ir/passes/passes.h"
 #include "ir/plan.h"
 #include "jit/program.h"
+#include "runtime/compile.h"
 #include "tests/support/graph_interpreter.h"
 #include "tests/support/machine.h"
-#include "tuner/tuner.h"
 
 namespace kiln::testing {
 namespace {
@@ -26,15 +26,24 @@ std::vector<uint8_t> bytes_of(const Array& a) { return write_constant(a.data, a.
 /// One model in memory, on the scalar reference backend.
 class Model {
  public:
-  Model(const Plan& plan, const Target& target, Random& random) : plan_(plan), target_(target) {
-    arena_ = kControlBytes + round_up(plan.weights_bytes, 64);
-    const int64_t scratch = arena_ + round_up(std::max(plan.arena_bytes, plan.staging_bytes), 64);
-    constexpr int64_t kScratch = 1 << 20;
-    memory_.assign(static_cast<size_t>(scratch + kScratch + 64), 0);
+  Model(const Plan& plan, const Target& target, Random& random) : plan_(plan) {
+    Planned planned;
+    planned.plan = plan;
+    for (const PlanStep& step : plan.steps) {
+      planned.step_spec.push_back(static_cast<int>(planned.specs.size()));
+      planned.specs.push_back(step.spec);
+    }
+    CompileOptions options;
+    options.target = target;
+    auto compiled = lay_out_model(planned, {}, options);
+    if (!compiled.ok()) {
+      status_ = compiled.error();
+      return;
+    }
+    map_ = compiled->memory;
+    program_ = std::move(compiled->program);
+    memory_.assign(static_cast<size_t>(map_.total_bytes + 64), 0);
     base_ = round_up(address(memory_.data()), 64);
-    program_.scratch = scratch;
-    program_.scratch_stride = kScratch;
-    for (const PlanStep& step : plan.steps) program_.steps.push_back(convert(step));
     for (size_t i = 0; i < program_.steps.size();) {  // any order between barriers
       size_t end = i + 1;
       while (end < program_.steps.size() && !program_.steps[end].barrier_before) ++end;
@@ -46,10 +55,6 @@ class Model {
       program_.steps[i].barrier_before = barrier;
       i = end;
     }
-    for (const auto& phase : plan.init) {
-      program_.init.emplace_back();
-      for (const PlanStep& step : phase) program_.init.back().push_back(convert(step));
-    }
     auto machine = load(target, [&](Emitter& e) { status_ = emit_program(e, program_); });
     if (!machine.ok()) status_ = machine.error();
     if (status_.ok()) machine_ = std::move(*machine);
@@ -57,13 +62,13 @@ class Model {
 
   Result<std::vector<Array>> run(const Bindings& bindings) {
     KILN_TRY(status_);
-    poison(kControlBytes, program_.scratch);
+    poison(kControlBytes, map_.scratch);
     for (const Plan::Inline& c : plan_.constants) write(c.dst, c.bytes);
     for (const Transfer& t : plan_.transfers) {
       write(t.dst, bytes_of(bindings.weights.at(t.segment)));
       if (t.phase >= 0) KILN_TRY(machine_->call("init", {base_, t.phase}));
     }
-    poison(arena_, program_.scratch);  // nothing of the load may be needed any more
+    poison(map_.arena, map_.scratch);  // nothing of the load may be needed any more
     for (size_t i = 0; i < plan_.inputs.size(); ++i) write(plan_.inputs[i].at, bytes_of(bindings.inputs[i]));
     KILN_TRY(machine_->call("run", {base_, 0, 1, 0, static_cast<int64_t>(plan_.steps.size())}));
     std::vector<Array> outputs;
@@ -81,20 +86,8 @@ class Model {
 
  private:
   int64_t place(const Operand& o) const {
-    if (o.buffer == Operand::kStatusWord) return kControlStatus;
-    const Buffer& b = plan_.buffers[static_cast<size_t>(o.buffer)];
-    EXPECT_EQ(b.offset % 64, 0);
-    return (b.space == Space::weights ? kControlBytes : arena_) + b.offset + o.offset;
-  }
-  ProgramStep convert(const PlanStep& step) {
-    const KernelSpec& owner =
-        step.schedule_of < 0 ? step.spec : plan_.steps[static_cast<size_t>(step.schedule_of)].spec;
-    program_.kernels.push_back({step.spec, prior(owner, target_, {})});
-    ProgramStep out;
-    out.kernel = static_cast<int>(program_.kernels.size()) - 1;
-    for (const Operand& o : step.operands) out.operands.push_back(place(o));
-    out.barrier_before = step.barrier_before;
-    return out;
+    if (o.buffer >= 0) EXPECT_EQ(map_.buffers[static_cast<size_t>(o.buffer)].offset % 64, 0);
+    return map_.address(o);
   }
   void write(const Operand& at, const std::vector<uint8_t>& bytes) {
     if (!bytes.empty()) std::memcpy(reinterpret_cast<void*>(base_ + place(at)), bytes.data(), bytes.size());
@@ -104,10 +97,10 @@ class Model {
   }
 
   const Plan& plan_;
-  const Target target_;
+  MemoryMap map_;
   Program program_;
   std::vector<char> memory_;
-  int64_t base_ = 0, arena_ = 0;
+  int64_t base_ = 0;
   std::unique_ptr<Machine> machine_;
   Status status_ = ok();
 };

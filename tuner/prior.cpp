@@ -134,10 +134,31 @@ double direct_cost(const ContractionSpec& spec, const Schedule& schedule, const 
   return tiled_cost(s, schedule.mr, schedule.nv, target) + moved / 24;
 }
 
+/// The tile for both products; a block's scores fill a quarter of the second-level cache.
+Schedule attention_prior(const AttentionSpec& s, const Target& target, const Device& device) {
+  Schedule best;
+  double least = 0;
+  ContractionSpec scores = s.scores;
+  scores.epilogue = {};
+  for (const Schedule& c : candidates(scores, target)) {
+    if (c.mc) continue;
+    const double cost = tiled_cost(s.scores, c.mr, c.nv, target) + tiled_cost(s.values, c.mr, c.nv, target);
+    if (best.mr == 0 || cost < least) best = c, least = cost;
+  }
+  int64_t rows = std::max<int64_t>(1, device.l2_bytes / 4 / (s.scores.n * 4) / best.mr) * best.mr;
+  const int64_t batches = s.scores.batch[0] * s.scores.batch[1];
+  if (device.threads > 1)  // even shares
+    while (rows > best.mr && batches * ceil_div(s.scores.ow, rows) < 8 * device.threads)
+      rows = std::max<int64_t>(best.mr, rows / 2 / best.mr * best.mr);
+  best.mc = static_cast<uint16_t>(rows >= s.scores.ow ? 0 : std::min<int64_t>(rows, 65535 / best.mr * best.mr));
+  return best;
+}
+
 }  // namespace
 
 Schedule prior(const KernelSpec& spec, const Target& target, const Device& device) {
   if (const auto* c = std::get_if<ContractionSpec>(&spec)) return contraction_prior(*c, target, device);
+  if (const auto* a = std::get_if<AttentionSpec>(&spec)) return attention_prior(*a, target, device);
   if (!std::holds_alternative<DepthwiseSpec>(spec)) return Schedule{};
   const std::vector<Schedule> all = candidates(spec, target);
   return *std::min_element(all.begin(), all.end(), [&](const Schedule& a, const Schedule& b) {

@@ -19,6 +19,7 @@ ContractionSpec dense(int64_t size, int64_t channels, int64_t filters, int64_t t
   s.a_row = stride * row, s.a_col = stride * channels;
   s.a_tap_row = row, s.a_tap_col = channels;
   s.c_row = size * filters, s.c_col = filters;
+  if (taps == 3 && stride == 1) s.winograd = 4;
   return s;
 }
 

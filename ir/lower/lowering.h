@@ -83,6 +83,8 @@ class Lowering {
   /// C = A·B with a fused expression, on views [..., M, K], [..., K, N] → [..., M, N]; batch dims broadcast.
   Status product_of(const View& a, const View& b, const View& c, const Fusion& fusion, const std::string& label);
   bool append_product(const View& a, const View& b, const View& c, const Fusion& fusion, const std::string& label);
+  bool append_attention(const View& q, const View& k, const View& v, const View& c, const Fusion& fusion,
+                        const std::string& label);
   /// A packed B for a contraction that is appended next.
   View packed(const PackSpec& spec, const View& source, int64_t elements, const KernelSpec& consumer,
               const std::string& label);

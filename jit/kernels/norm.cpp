@@ -1,5 +1,7 @@
 // Softmax, log-softmax, layer norm and RMS norm on contiguous rows: passes over a row that stays in the
 // first-level cache.
+#include "jit/kernels/norm.h"
+
 #include "jit/epilogue.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
@@ -59,7 +61,6 @@ class NormEmitter {
     return f;
   }
 
- private:
   Func emit_row() {
     const Func f = e_.begin_function(name_ + "_row", static_cast<int>(2 + weights_ + static_cast<int>(fused_)));
     switch (s_.kind) {
@@ -80,6 +81,7 @@ class NormEmitter {
     return f;
   }
 
+ private:
   Vec splat(float v) {
     const Vec r = e_.vec();
     e_.splat(r, v);
@@ -239,6 +241,10 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string
 }
 
 }  // namespace
+
+Func emit_norm_row(Emitter& emitter, const NormSpec& spec, const std::string& name) {
+  return NormEmitter(emitter, spec, name).emit_row();
+}
 
 const Family kNormFamily{"norm", units, no_scratch, feasible, emit};
 

@@ -327,4 +327,41 @@ Func emit_panel(Emitter& emitter, const ContractionSpec& flattened, const Schedu
   return PanelEmitter(emitter, flattened, schedule, name, ahead_tiles).emit(columns);
 }
 
+Func emit_panels(Emitter& e, const ContractionSpec& s, const Schedule& schedule, const std::string& name,
+                 int64_t ahead_tiles) {
+  const int64_t nr = tile_columns(schedule, e.target()), full = s.n / nr, tail = s.n % nr;
+  Func whole{}, last{};
+  if (full) whole = emit_panel(e, s, schedule, name, nr, ahead_tiles);
+  if (tail) last = emit_panel(e, s, schedule, name, tail);
+  const std::vector<FusedOperand>& fused = s.epilogue.operands;
+  const auto pointers = static_cast<int>(3 + fused.size());
+  const Func f = e.begin_function(name + "_panels", pointers + 4);
+  const Int panel = e.param(pointers), left = e.param(pointers + 1);
+  std::vector<Arg> args;
+  for (int i = 0; i < pointers; ++i) args.emplace_back(e.param(i));
+  args.insert(args.end(), {0, e.param(pointers + 2), e.param(pointers + 3)});
+  e.do_while(
+      [&] {
+        const auto call_whole = [&] { call_panel(e, whole, args, panel, full, ahead_tiles ? nr * s.k * kF : 0); };
+        if (full && tail)
+          e.if_(panel, Compare::lt, full, call_whole, [&] { e.call(last, args); });
+        else if (full)
+          call_whole();
+        else
+          e.call(last, args);
+        add(e, e.param(1), e.param(1), nr * s.k * kF);
+        add(e, e.param(2), e.param(2), nr * size_of(stored_type(s.epilogue)));
+        for (size_t i = 0; i < fused.size(); ++i)
+          if (fused[i].strides[4]) {
+            const Int p = e.param(static_cast<int>(3 + i));
+            add(e, p, p, nr * fused[i].strides[4] * size_of(fused[i].dtype));
+          }
+        add(e, panel, panel, 1);
+        add(e, left, left, -1);
+      },
+      left, Compare::gt, 0);
+  e.end_function();
+  return f;
+}
+
 }  // namespace kiln

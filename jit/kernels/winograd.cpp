@@ -207,40 +207,18 @@ class WinogradEmitter {
   Func emit_multiply() {
     const ContractionSpec product = point_product();
     const int64_t ahead = ahead_tiles(product, schedule_, e_.target(), l_.points * s_.k * s_.n * kF);
-    const int64_t full = s_.n / nr_, tail = s_.n % nr_;
-    Func whole{}, last{};
-    if (full) whole = emit_panel(e_, product, schedule_, name_, nr_, ahead);
-    if (tail) last = emit_panel(e_, product, schedule_, name_, tail);
+    const Func panels = emit_panels(e_, product, schedule_, name_, ahead);
     const Func f = e_.begin_function(name_ + "_multiply", 6);
-    const Int a = e_.integer(), b = e_.integer(), c = e_.integer(), u = e_.param(1), out = e_.integer();
-    const Int point = e_.integer(), panel = e_.integer(), left = e_.integer();
+    const Int a = e_.integer(), b = e_.integer(), c = e_.integer(), point = e_.integer();
     add(e_, a, e_.param(0), l_.v * kF);
-    add(e_, out, e_.param(0), l_.p * kF);
+    add(e_, c, e_.param(0), l_.p * kF);
+    e_.op(IntOp::mul, b, e_.param(2), nr_ * s_.k * kF);
+    add(e_, b, b, e_.param(1));
     e_.for_range(point, 0, l_.points, 1, [&] {
-      e_.set(panel, e_.param(2));
-      e_.set(left, e_.param(3));
-      e_.op(IntOp::mul, b, panel, nr_ * s_.k * kF);
-      add(e_, b, b, u);
-      e_.set(c, out);
-      e_.do_while(
-          [&] {
-            const std::vector<Arg> args{a, b, c, 0, e_.param(4), e_.param(5)};
-            const auto call_whole = [&] { call_panel(e_, whole, args, panel, full, ahead ? nr_ * s_.k * kF : 0); };
-            if (full && tail)
-              e_.if_(panel, Compare::lt, full, call_whole, [&] { e_.call(last, args); });
-            else if (full)
-              call_whole();
-            else
-              e_.call(last, args);
-            add(e_, b, b, nr_ * s_.k * kF);
-            add(e_, c, c, nr_ * kF);
-            add(e_, panel, panel, 1);
-            add(e_, left, left, -1);
-          },
-          left, Compare::gt, 0);
+      e_.call(panels, {a, b, c, e_.param(2), e_.param(3), e_.param(4), e_.param(5)});
       add(e_, a, a, l_.v_point * kF);
-      add(e_, u, u, packed_size(s_.k, s_.n) * kF);
-      add(e_, out, out, l_.p_point * kF);
+      add(e_, b, b, packed_size(s_.k, s_.n) * kF);
+      add(e_, c, c, l_.p_point * kF);
     });
     e_.end_function();
     return f;

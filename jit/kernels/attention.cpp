@@ -1,0 +1,114 @@
+// Attention: a block of rows at a time, scores, softmax and the weighted sum while the block lies in a thread's
+// scratch.
+#include "jit/epilogue.h"
+#include "jit/kernels/contraction.h"
+#include "jit/kernels/families.h"
+#include "jit/kernels/loops.h"
+#include "jit/kernels/norm.h"
+
+namespace kiln {
+namespace {
+
+constexpr int64_t kF = 4;  // bytes of a float
+
+const AttentionSpec& spec_of(const KernelSpec& spec) { return *std::get_if<AttentionSpec>(&spec); }
+
+int64_t block_rows(const AttentionSpec& s, const Schedule& schedule) {
+  const int64_t all = round_up(s.scores.ow, schedule.mr);
+  return schedule.mc ? std::min<int64_t>(schedule.mc, all) : all;
+}
+/// Elements from one row of scores to the next: a line more than needed, so that rows do not compete for cache sets.
+int64_t pitch(const AttentionSpec& s) { return round_up(s.scores.n, 16) + 16; }
+
+int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target&) {
+  const AttentionSpec& s = spec_of(spec);
+  return s.scores.batch[0] * s.scores.batch[1] * ceil_div(s.scores.ow, block_rows(s, schedule));
+}
+
+int64_t scratch_bytes(const KernelSpec& spec, const Schedule& schedule, const Target&) {
+  return block_rows(spec_of(spec), schedule) * pitch(spec_of(spec)) * kF;
+}
+
+bool feasible(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
+  return family_of(spec_of(spec).scores).feasible(spec_of(spec).scores, schedule, target) &&
+         schedule.algorithm == Algorithm::direct;
+}
+
+class AttentionEmitter {
+ public:
+  AttentionEmitter(Emitter& emitter, const AttentionSpec& spec, const Schedule& schedule, std::string name)
+      : e_(emitter), s_(spec), schedule_(schedule), name_(std::move(name)), nr_(tile_columns(schedule, e_.target())) {}
+
+  Func emit() {
+    ContractionSpec scores = s_.scores, values = s_.values;
+    scores.batch = values.batch = {1, 1};
+    scores.c_col = values.a_col = pitch(s_);
+    const Func score = emit_panels(e_, scores, schedule_, name_ + "_scores");
+    NormSpec norm;
+    norm.cols = scores.n;
+    const Func softmax = emit_norm_row(e_, norm, name_ + "_softmax");
+    const Func weigh = emit_panels(e_, values, schedule_, name_ + "_values");
+
+    const std::vector<FusedOperand>& fused = s_.scores.epilogue.operands;
+    const int64_t rows = block_rows(s_, schedule_), m = scores.ow, blocks = ceil_div(m, rows);
+    const Func f = e_.begin_function(name_, static_cast<int>(7 + fused.size()));
+    const Int scratch = e_.param(2), b0 = e_.integer(), b1 = e_.integer(), block = e_.integer(), t = e_.integer();
+    const Int count = e_.integer(), rest = e_.integer(), left = e_.integer(), row = e_.integer();
+    for_units(e_, [&](Int unit) {
+      split(e_, unit, blocks, block, t);
+      split(e_, t, s_.scores.batch[1], b1, b0);
+      e_.op(IntOp::mul, row, block, rows);
+      e_.op(IntOp::sub, left, m, row);
+      e_.op(IntOp::min, left, left, rows);
+      split_rows(e_, scores, schedule_, left, count, rest);
+      const auto place = [&](int operand, int64_t bytes, const std::array<int64_t, 3>& strides) {
+        const Int at = e_.integer();
+        e_.set(at, e_.param(operand));
+        const Int index[] = {b0, b1, row};
+        for (size_t i = 0; i < 3; ++i) {
+          if (!strides[i]) continue;
+          e_.op(IntOp::mul, t, index[i], strides[i] * bytes);
+          add(e_, at, at, t);
+        }
+        return at;
+      };
+      const Int c = place(3, kF, {s_.values.c_batch[0], s_.values.c_batch[1], s_.values.c_col});
+      const Int v = place(6, kF, {s_.values.b_batch[0], s_.values.b_batch[1], 0});
+      std::vector<Arg> args{place(4, kF, {s_.scores.a_batch[0], s_.scores.a_batch[1], s_.scores.a_col}),
+                            place(5, kF, {s_.scores.b_batch[0], s_.scores.b_batch[1], 0}), scratch};
+      for (size_t i = 0; i < fused.size(); ++i)
+        args.emplace_back(place(static_cast<int>(7 + i), size_of(fused[i].dtype),
+                                {fused[i].strides[0], fused[i].strides[1], fused[i].strides[3]}));
+      args.insert(args.end(), {0, ceil_div(scores.n, nr_), count, rest});
+      e_.call(score, args);
+      e_.set(row, scratch);
+      e_.do_while(
+          [&] {
+            e_.call(softmax, {row, row});
+            add(e_, row, row, pitch(s_) * kF);
+            add(e_, left, left, -1);
+          },
+          left, Compare::gt, 0);
+      e_.call(weigh, {scratch, v, c, 0, ceil_div(values.n, nr_), count, rest});
+    });
+    e_.end_function();
+    return f;
+  }
+
+ private:
+  Emitter& e_;
+  const AttentionSpec& s_;
+  Schedule schedule_;
+  std::string name_;
+  int64_t nr_;
+};
+
+Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
+  return AttentionEmitter(e, spec_of(spec), schedule, name).emit();
+}
+
+}  // namespace
+
+const Family kAttentionFamily{"attention", units, scratch_bytes, feasible, emit};
+
+}  // namespace kiln

@@ -1,0 +1,134 @@
+// Attention of odd sizes and layouts, on every machine, against plain loops in double precision.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "jit/kernels/contraction.h"
+#include "tests/support/machine.h"
+#include "tests/support/strided.h"
+#include "tuner/tuner.h"
+
+namespace kiln {
+namespace {
+
+using namespace testing;
+
+struct Problem {
+  int64_t images, heads, rows, keys, depth, columns;
+  bool masked;  ///< scores + a mask of [images, 1, 1, keys]
+};
+
+Problem random_problem(Random& random) {
+  const auto one_of = [&](std::initializer_list<int64_t> list) {
+    return list.begin()[pick(random, 0, static_cast<int64_t>(list.size()) - 1)];
+  };
+  return {one_of({1, 2}),        one_of({1, 3}),        one_of({1, 2, 7, 13, 25}), one_of({1, 3, 4, 17, 40}),
+          one_of({1, 3, 8, 17}), one_of({1, 4, 5, 24}), pick(random, 0, 1) == 1};
+}
+
+/// Heads stand side by side in a row, as projections leave them.
+AttentionSpec spec_of(const Problem& p) {
+  AttentionSpec s;
+  ContractionSpec& q = s.scores;
+  ContractionSpec& v = s.values;
+  q.batch = v.batch = {p.images, p.heads};
+  q.ow = v.ow = p.rows, q.k = p.depth, q.n = p.keys, v.k = p.keys, v.n = p.columns;
+  q.a_col = p.heads * p.depth, q.a_batch = {p.rows * q.a_col, p.depth};
+  const int64_t k_matrix = packed_size(p.depth, p.keys), v_matrix = packed_size(p.keys, p.columns);
+  q.b_batch = {p.heads * k_matrix, k_matrix}, v.b_batch = {p.heads * v_matrix, v_matrix};
+  v.c_col = p.heads * p.columns + 1, v.c_batch = {p.rows * v.c_col, p.columns};
+  Expr& e = q.epilogue.expr;
+  const uint16_t scaled = e.binary(PointOp::mul, e.input(0), e.constant(0.37f));
+  if (p.masked) {
+    e.binary(PointOp::add, scaled, e.input(1));
+    q.epilogue.operands = {{DType::f32, {p.keys, 0, 0, 0, 1}}};
+  }
+  return s;
+}
+
+PackSpec pack_of(const Problem& p, const std::array<int64_t, 2>& batch_strides, int64_t k, int64_t n, int64_t src_k,
+                 int64_t src_n, int64_t src_image, int64_t src_head) {
+  PackSpec s;
+  s.batch = {p.images, p.heads}, s.dst_batch = batch_strides, s.src_batch = {src_image, src_head};
+  s.k = k, s.n = n, s.src_k = src_k, s.src_n = src_n;
+  return s;
+}
+
+void check(const Target& target, const Problem& p, const Schedule& schedule, Random& random) {
+  const AttentionSpec s = spec_of(p);
+  ASSERT_TRUE(family_of(s).feasible(s, schedule, target));
+  const int64_t qk = p.heads * p.depth, vc = p.heads * p.columns;
+  Guarded<float> q(p.images * p.rows * qk), k(p.images * p.keys * qk), v(p.images * p.keys * vc),
+      mask(p.images * p.keys), packed_k(p.images * p.heads * packed_size(p.depth, p.keys)),
+      packed_v(p.images * p.heads * packed_size(p.keys, p.columns)), c(p.images * s.values.c_batch[0]);
+  for (auto* t : {&q, &k, &v, &mask})
+    for (int64_t i = 0; i < t->size(); ++i) (*t)[i] = static_cast<float>(pick(random, -100, 100)) / 64;
+  Kernel pack_k(target, pack_of(p, s.scores.b_batch, p.depth, p.keys, 1, qk, p.keys * qk, p.depth), schedule);
+  Kernel pack_v(target, pack_of(p, s.values.b_batch, p.keys, p.columns, vc, 1, p.keys * vc, p.columns), schedule);
+  Kernel kernel(target, s, schedule);
+  for (Kernel* one : {&pack_k, &pack_v, &kernel})
+    for (auto* t : {&q, &k, &v, &mask, &packed_k, &packed_v, &c}) one->allow(t->data(), t->bytes());
+  ASSERT_TRUE(pack_k.run({packed_k.data(), k.data()}).ok());
+  ASSERT_TRUE(pack_v.run({packed_v.data(), v.data()}).ok());
+  std::vector<void*> operands{c.data(), q.data(), packed_k.data(), packed_v.data()};
+  if (p.masked) operands.push_back(mask.data());
+  const Status run = kernel.run(operands, static_cast<int>(pick(random, 1, 3)));
+  ASSERT_TRUE(run.ok()) << run.error().message;
+
+  double worst = 0;
+  each_index({p.images, p.heads, p.rows}, [&](const Sizes& at) {
+    std::vector<double> weight(static_cast<size_t>(p.keys));
+    double max = -1e300, sum = 0;
+    for (int64_t j = 0; j < p.keys; ++j) {
+      double dot = 0;
+      for (int64_t d = 0; d < p.depth; ++d)
+        dot += double{q[(at[0] * p.rows + at[2]) * qk + at[1] * p.depth + d]} *
+               double{k[(at[0] * p.keys + j) * qk + at[1] * p.depth + d]};
+      weight[static_cast<size_t>(j)] = dot * double{0.37f} + (p.masked ? double{mask[at[0] * p.keys + j]} : 0);
+      max = std::max(max, weight[static_cast<size_t>(j)]);
+    }
+    for (double& w : weight) sum += w = std::exp(w - max);
+    for (int64_t n = 0; n < p.columns; ++n) {
+      double expected = 0;
+      for (int64_t j = 0; j < p.keys; ++j)
+        expected += weight[static_cast<size_t>(j)] / sum * double{v[(at[0] * p.keys + j) * vc + at[1] * p.columns + n]};
+      const int64_t to = at[0] * s.values.c_batch[0] + at[1] * p.columns + at[2] * s.values.c_col + n;
+      worst = std::max(worst, std::abs(expected - double{c[to]}));
+    }
+  });
+  // Scores of up to 16 are rounded some twenty times before the exponential, whose relative error theirs becomes; the
+  // values are below 1.6.
+  EXPECT_LE(worst, 1.2e-7 * 16 * 20 * 1.6)
+      << to_string(KernelSpec(s)) << " | " << to_string(schedule) << " on " << to_string(target);
+  EXPECT_TRUE(c.intact());
+  for (int64_t i = s.values.c_col - 1; i < c.size(); i += s.values.c_col)
+    ASSERT_TRUE(c.untouched(i)) << "wrote beside its columns";
+}
+
+TEST(Attention, RandomProblemsAndTiles) {
+  for (const Target& target : targets()) {
+    Random random(13);
+    for (int i = 0; i < (target.isa == Isa::reference ? 20 : 80); ++i) {
+      const Problem p = random_problem(random);
+      ContractionSpec scores = spec_of(p).scores;
+      scores.epilogue = {};
+      const std::vector<Schedule> tiles = candidates(scores, target);
+      Schedule schedule = tiles[static_cast<size_t>(pick(random, 0, static_cast<int64_t>(tiles.size()) - 1))];
+      schedule.mc = static_cast<uint16_t>(schedule.mr * pick(random, 0, 3));
+      check(target, p, schedule, random);
+    }
+  }
+}
+
+TEST(Attention, ThePriorsBlocksFitTheScratchOfACache) {
+  for (const Target& target : {wasm_target(true, true), wasm_target(false, false), avx512_target()})
+    for (const int64_t length : {1, 128, 1500, 100000}) {
+      const AttentionSpec s = spec_of({1, 6, length, length, 64, 64, false});
+      const Schedule schedule = prior(s, target, {});
+      EXPECT_TRUE(family_of(s).feasible(s, schedule, target)) << length;
+      EXPECT_LE(family_of(s).scratch_bytes(s, schedule, target), std::max<int64_t>(256 << 10, 12 * (length + 32) * 4));
+    }
+}
+
+}  // namespace
+}  // namespace kiln
