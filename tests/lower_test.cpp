@@ -86,7 +86,9 @@ class Model {
 
  private:
   int64_t place(const Operand& o) const {
-    if (o.buffer >= 0) EXPECT_EQ(map_.buffers[static_cast<size_t>(o.buffer)].offset % 64, 0);
+    if (o.buffer >= 0) {
+      EXPECT_EQ(map_.buffers[static_cast<size_t>(o.buffer)].offset % 64, 0);
+    }
     return map_.address(o);
   }
   void write(const Operand& at, const std::vector<uint8_t>& bytes) {

@@ -248,7 +248,7 @@ describe('options', () => {
   });
 
   it('refuses options out of range', async () => {
-    for (const options of [{ threads: 0 }, { tuning: { budgetMs: -1 } }, { stallTimeoutMs: NaN }] satisfies LoadOptions[]) {
+    for (const options of [{ threads: 0 }, { tuning: { budgetMs: -1 } }, { stallTimeoutMs: NaN }, { precision: 'sloppy' as 'fast' }] satisfies LoadOptions[]) {
       expect(await codeOf(load(modelFile(), options))).toBe('bad-option');
     }
     expect(await codeOf(load(5 as unknown as string))).toBe('bad-option');
