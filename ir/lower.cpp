@@ -376,7 +376,10 @@ void Lowering::set_lifetimes() {
     b.last = std::max(b.last, time);
     seen[static_cast<size_t>(buffer)] = true;
   };
-  for (const Port& p : plan.inputs) touch(p.at.buffer, 0);
+  for (const Port& p : plan.inputs) {  // for ever: a caller may leave an input as it is from run to run
+    touch(p.at.buffer, 0);
+    touch(p.at.buffer, static_cast<int>(plan.steps.size()));
+  }
   for (size_t i = 0; i < plan.steps.size(); ++i)
     for (const Operand& o : plan.steps[i].operands)
       if (o.buffer >= 0 && plan.buffers[static_cast<size_t>(o.buffer)].space == Space::arena)

@@ -33,7 +33,8 @@ Func emit_panel(Emitter& emitter, const ContractionSpec& flattened, const Schedu
 void call_panel(Emitter& e, Func panel, std::vector<Arg> args, Int index, int64_t full, int64_t ahead_bytes);
 
 /// Emits panels(a, b, c, fused…, panel, panels, count, rest): the same rows against `panels` panels, the first of which
-/// is number `panel` of a packed B; every pointer is that panel's. For plain products (oh = 1); `ahead_tiles` as in emit_panel.
+/// is number `panel` of a packed B; every pointer is that panel's. For plain products (oh = 1); `ahead_tiles` as in
+/// emit_panel.
 Func emit_panels(Emitter& emitter, const ContractionSpec& product, const Schedule& schedule, const std::string& name,
                  int64_t ahead_tiles = 0);
 

@@ -8,7 +8,7 @@ import type { Engine } from './main/engine.js';
 import { RunQueue } from './main/queue.js';
 import type { Team } from './main/team.js';
 import type { MailboxClient } from './shared/mailbox.js';
-import { orderInputs, packInputs, Tensor } from './tensor.js';
+import { bytesOf, orderInputs, packInputs, quoted, Tensor } from './tensor.js';
 
 export interface ModelInfo {
   inputs: readonly PortInfo[];
@@ -58,6 +58,7 @@ export class Model {
   readonly outputs: readonly PortInfo[];
   private readonly queue_ = new RunQueue();
   private spare_: ArrayBuffer[] = []; // of the inputs of the last run
+  private readonly lent_ = new Map<string, Tensor>(); // by inputTensor()
   private ended_: KilnError | null = null;
   private kept_ = false;
   private heir_: Model | null = null; // which has taken this one's engine
@@ -72,10 +73,28 @@ export class Model {
     this.outputs = engine_.result.outputs;
   }
 
-  /** Runs the model once. Calls while another runs wait their turn, in order; the inputs are copied at the call. */
+  /** Runs the model once. Calls while another runs wait their turn, in order; the inputs are copied at the call, but for inputTensor()s. */
   async run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {
     const outputs = this.engine_.mailbox ? await this.runByMailbox(inputs, options) : await this.runByMessage(inputs, options);
     return Object.fromEntries(this.outputs.map((port, i) => [port.name, Tensor.fromBytes(port, outputs[i] as ArrayBuffer)]));
+  }
+
+  /**
+   * A tensor of the model's own for an input that is large and changes little, such as a key/value cache: write to its `data`
+   * between runs and pass it to run(), which takes it from where it is. Its values stay from run to run, until a run is given
+   * another tensor for this input; the first are undefined. Where the page and the model share no memory (see
+   * info().sharedMemory) it is copied at each run as any other.
+   */
+  inputTensor(name: string): Tensor {
+    if (this.ended_) throw this.ended_;
+    const lent = this.lent_.get(name);
+    if (lent) return lent;
+    const index = this.inputs.findIndex((port) => port.name === name);
+    const port = this.inputs[index];
+    if (!port) throw new KilnError('bad-input', `the model has no input "${name}"; its inputs are ${quoted(this.inputs.map((p) => p.name))}`, { where: name });
+    const tensor = Tensor.over(port, this.engine_.mailbox?.slot(index) ?? new Uint8Array(bytesOf(port)));
+    this.lent_.set(name, tensor);
+    return tensor;
   }
 
   /** Times every step on its own: the least of several repetitions. */
@@ -163,6 +182,11 @@ export class Model {
   async adopt(tuned: Model): Promise<void> {
     this.wisdom_ = tuned.wisdom_;
     const swap = (): Promise<void> => {
+      if (this.lent_.size) {
+        this.note('what was tuned serves from the next load on: tensors of this module are in use');
+        tuned.dispose();
+        return Promise.resolve();
+      }
       const old = this.engine_;
       tuned.heir_ = this;
       this.engine_ = tuned.engine_;
@@ -179,10 +203,14 @@ export class Model {
     this.notes_.push(text);
   }
 
+  private isLent(input: number, data: ArrayBufferView): boolean {
+    return this.lent_.get(this.inputs[input]?.name ?? '')?.data === data;
+  }
+
   private runByMailbox(inputs: Record<string, Tensor>, options: RunOptions): Promise<ArrayBuffer[]> {
     const pack = (): ArrayBufferView[] => {
       const data = orderInputs(this.inputs, inputs);
-      return this.queue_.idle ? data : data.map((each) => each.slice()); // read at once, or later
+      return this.queue_.idle ? data : data.map((each, i) => (this.isLent(i, each) ? each : each.slice())); // read at once, or later
     };
     return this.enqueue(pack, (data) => {
       const { team, mailbox } = this.engine_;

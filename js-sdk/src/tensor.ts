@@ -14,6 +14,9 @@ const kArrays = {
   bool: Uint8Array,
 } as const;
 
+/** Bytes of a port's values. */
+export const bytesOf = ({ dtype, shape }: PortInfo): number => elements(shape) * kArrays[dtype].BYTES_PER_ELEMENT;
+
 /** The array that holds a type; the 16-bit floats come as their bits. */
 export type DataOf<T extends DType> = InstanceType<(typeof kArrays)[T]>;
 /** What a constructor accepts besides: plain numbers, booleans for bool, an Int32Array for int64. */
@@ -39,9 +42,14 @@ export class Tensor<T extends DType = DType> {
     this.shape = Object.freeze([...shape]);
   }
 
-  /** Wraps the bytes of an output. */
+  /** Wraps the bytes of an input or output. */
   static fromBytes(port: PortInfo, bytes: ArrayBuffer): Tensor {
-    return new Tensor(port.dtype, new kArrays[port.dtype](bytes), port.shape);
+    return Tensor.over(port, new Uint8Array(bytes));
+  }
+
+  /** @internal The same for bytes that may be shared. */
+  static over(port: PortInfo, { buffer, byteOffset }: Uint8Array): Tensor {
+    return new Tensor(port.dtype, new kArrays[port.dtype](buffer as ArrayBuffer, byteOffset, elements(port.shape)), port.shape);
   }
 }
 
@@ -57,7 +65,7 @@ function convert<T extends DType>(type: T, data: DataLike<T>): DataOf<T> {
 }
 
 const kNamesShown = 8;
-const quoted = (names: string[]): string => names.slice(0, kNamesShown).map((n) => `"${n}"`).join(', ') + (names.length > kNamesShown ? ', …' : '');
+export const quoted = (names: string[]): string => names.slice(0, kNamesShown).map((n) => `"${n}"`).join(', ') + (names.length > kNamesShown ? ', …' : '');
 
 /** Each input's data in the model's order, or a KilnError that names what was expected. */
 export function orderInputs(ports: readonly PortInfo[], inputs: Record<string, Tensor>): DataOf<DType>[] {

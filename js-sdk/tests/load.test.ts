@@ -90,6 +90,20 @@ describe('a loaded model', () => {
     expect(order).toEqual([1, 2, 3]);
   });
 
+  it('lends tensors for its inputs', async () => {
+    using model = await load();
+    const x = model.inputTensor('x');
+    expect(model.inputTensor('x')).toBe(x);
+    expect(() => model.inputTensor('y')).toThrow('no input "y"');
+    for (const last of [4, 8]) {
+      (x.data as Float32Array).set([1, 2, 3, last]);
+      const { out } = await model.run({ x });
+      expect(Array.from(out?.data as Float32Array)).toEqual(expected([1, 2, 3, last]));
+    }
+    model.dispose();
+    expect(() => model.inputTensor('x')).toThrow('disposed');
+  });
+
   it('drops a waiting run that is aborted, and stays usable', async () => {
     using model = await load();
     const control = new AbortController();
@@ -157,6 +171,16 @@ describe('tuning in the background', () => {
     expect(profile).toHaveLength(2);
     model.dispose();
     expect(await codeOf(model.run(vector(1, 2, 3, 4)))).toBe('disposed');
+  });
+
+  it('stays with the module whose tensors are in use', async () => {
+    const { model, tuned } = await tunedModel();
+    model.inputTensor('x');
+    await tuned;
+    expect(model.info()).toMatchObject({ kernels: [{ schedule: 'w4', origin: 'prior' }] });
+    expect(model.info().notes.join()).toContain('from the next load on');
+    expect(JSON.parse(model.exportWisdom())).toMatchObject({ entries: [{ schedule: 'a' }] });
+    model.dispose();
   });
 
   it('ends with the model, and says when it failed', async () => {

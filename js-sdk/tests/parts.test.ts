@@ -53,7 +53,7 @@ describe('Tensor', () => {
 describe('the mailbox', () => {
   /** The host here, behind a message: it doubles what it reads. */
   function pair(): { client: MailboxClient; fetches: () => number } {
-    const handle = createMailbox([8, 4], [8]) as MailboxHandle;
+    const handle = createMailbox([8, 4], [8], null) as MailboxHandle;
     let failure = new Error('nothing failed');
     let fetches = 0;
     const run = ([x, flag]: Uint8Array[], [y]: Uint8Array[]): void => {
@@ -95,14 +95,30 @@ describe('the mailbox', () => {
   });
 
   it('rejects what waits when it is closed', async () => {
-    const handle = createMailbox([], []) as MailboxHandle;
+    const handle = createMailbox([], [], null) as MailboxHandle;
     const client = new MailboxClient(handle, () => undefined, () => Promise.reject(new Error()));
     const never = client.run([]);
     client.close(new KilnError('disposed', 'gone'));
     await expect(never).rejects.toMatchObject({ code: 'disposed' });
   });
 
-  it('leaves what is large to messages', () => expect(createMailbox([8 << 20], [4])).toBeNull());
+  it('keeps what is written to a slot', async () => {
+    const { client } = pair();
+    const x = client.slot(0);
+    x.fill(7);
+    for (const last of [7, 9]) {
+      x[7] = last;
+      const [y] = await client.run([x, bytes(0, 0, 0, 0)]);
+      expect(new Uint8Array(y as ArrayBuffer)).toEqual(bytes(14, 14, 14, 14, 14, 14, 14, 2 * last));
+    }
+  });
+
+  it('leaves what is large in the memory of the model, or to messages', () => {
+    const own = { buffer: new SharedArrayBuffer(64), inputs: [{ at: 0, bytes: 8 << 20 }], outputs: [] };
+    expect(createMailbox([8 << 20], [4], null)).toBeNull();
+    expect(createMailbox([8 << 20], [4], own)?.slots).toBe(own);
+    expect(createMailbox([8], [4], own)?.slots).not.toBe(own);
+  });
 });
 
 describe('WeightWriter', () => {

@@ -61,6 +61,6 @@ export function startHost(mainPort: MessagePort, compilerPort: MessagePort, comp
 function openMailbox(session: Session, failed: (thrown: unknown) => void): MailboxServer | null {
   const { inputs, outputs } = session.manifest;
   const bytesOf = ({ bytes }: { bytes: number }): number => bytes;
-  const handle = createMailbox(inputs.map(bytesOf), outputs.map(bytesOf));
+  const handle = createMailbox(inputs.map(bytesOf), outputs.map(bytesOf), session.slots);
   return handle && new MailboxServer(handle, (from, to) => session.run(from, to), failed);
 }

@@ -1,5 +1,6 @@
 // One loaded model: its memory, its instance on this thread, and the run that every thread takes part in.
 import { describe, KilnError } from '../shared/errors.js';
+import { place, type Slots } from '../shared/mailbox.js';
 import { freePhases, type Manifest } from '../shared/manifest.js';
 import {
   addressIn, kBase, kControlCancel, kControlStatus, kHostFinished, kHostFirst, kHostGeneration, kHostLast, kStatusAborted,
@@ -64,9 +65,7 @@ export class Session {
     this.write(inputs);
     this.steps(0, this.manifest.steps.length);
     this.checkStatus();
-    this.manifest.outputs.forEach(({ address, bytes }, i) => {
-      (outputs[i] as Uint8Array).set(this.bytes.subarray(kBase + address, kBase + address + bytes));
-    });
+    this.manifest.outputs.forEach((port, i) => place(this.port(port), outputs[i] as Uint8Array));
   }
 
   /** Minimum milliseconds of each step over `repeats` whole passes; short steps are repeated until the clock sees them. */
@@ -89,8 +88,20 @@ export class Session {
     });
   }
 
+  /** Where inputs and outputs lie, if a page may look at the memory. */
+  get slots(): Slots | null {
+    const { buffer } = this.memory;
+    if (!(buffer instanceof SharedArrayBuffer)) return null;
+    const slot = ({ address, bytes }: { address: number; bytes: number }): Slots['inputs'][number] => ({ at: kBase + address, bytes });
+    return { buffer, inputs: this.manifest.inputs.map(slot), outputs: this.manifest.outputs.map(slot) };
+  }
+
+  private port({ address, bytes }: { address: number; bytes: number }): Uint8Array {
+    return this.bytes.subarray(kBase + address, kBase + address + bytes);
+  }
+
   private write(inputs: Uint8Array[]): void {
-    this.manifest.inputs.forEach(({ address }, i) => this.bytes.set(inputs[i] as Uint8Array, kBase + address));
+    this.manifest.inputs.forEach((port, i) => place(inputs[i] as Uint8Array, this.port(port)));
   }
 
   /** Steps [first, last) on all threads; returns when the last thread is done. */

@@ -69,7 +69,7 @@ export function settle(options: LoadOptions): Settings {
   const threads = mayShare ? chooseThreads(options.threads, environment.cores) : Math.min(1, chooseThreads(options.threads, 1));
   return {
     threads,
-    shared: threads > 1,
+    shared: mayShare, // with one thread too: the page writes large inputs straight into the model's memory
     mailbox: mayShare && typeof Atomics.waitAsync === 'function',
     relaxedSimd: wanted('relaxedSimd', environment.relaxedSimd, preferences.relaxedSimd),
     memory64: environment.memory64 && preferences.memory64 !== false,

@@ -3,7 +3,7 @@
 // to its messages, and the next run fetches it by one.
 import type { KilnError } from './errors.js';
 
-/** Larger inputs and outputs are transferred by messages, which copies once less. */
+/** Larger inputs and outputs are written and read where they lie in the model's memory, which copies once less. */
 const kMostBytes = 2 << 20;
 /** How long the host attends: messages wait no longer than this. */
 const kAttendMs = 50;
@@ -18,19 +18,27 @@ const kAttends = 32;
 const kHeaderBytes = 192;
 const kAlign = 64;
 
-/** Where each input and output lies, in order. */
+/** Where each input and output lies in a buffer, in order. */
 interface Slot {
   at: number;
   bytes: number;
 }
-export interface MailboxHandle {
+export interface Slots {
   buffer: SharedArrayBuffer;
   inputs: Slot[];
   outputs: Slot[];
 }
+export interface MailboxHandle {
+  words: SharedArrayBuffer;
+  slots: Slots;
+}
 
-/** Null where the values are too large to pass this way. */
-export function createMailbox(inputBytes: number[], outputBytes: number[]): MailboxHandle | null {
+/**
+ * Small values get slots beside the words. Large ones stay where `own` says that they lie in the model's memory; null if that
+ * is not shared. Small ones would fare no better there, and a page that holds a model's memory keeps its address space (some
+ * 10 GB in V8) until the next garbage collection, long after dispose().
+ */
+export function createMailbox(inputBytes: number[], outputBytes: number[], own: Slots | null): MailboxHandle | null {
   let end = kHeaderBytes;
   const slot = (bytes: number): Slot => {
     const at = end;
@@ -38,7 +46,15 @@ export function createMailbox(inputBytes: number[], outputBytes: number[]): Mail
     return { at, bytes };
   };
   const inputs = inputBytes.map(slot), outputs = outputBytes.map(slot);
-  return end > kMostBytes ? null : { buffer: new SharedArrayBuffer(end), inputs, outputs };
+  if (end > kMostBytes) return own && { words: new SharedArrayBuffer(kHeaderBytes), slots: own };
+  const buffer = new SharedArrayBuffer(end);
+  return { words: buffer, slots: { buffer, inputs, outputs } };
+}
+
+/** Copies, unless the bytes lie there already. */
+export function place(from: ArrayBufferView, to: Uint8Array): void {
+  if (from.buffer === to.buffer && from.byteOffset === to.byteOffset) return;
+  to.set(new Uint8Array(from.buffer, from.byteOffset, from.byteLength));
 }
 
 class Mailbox {
@@ -46,9 +62,9 @@ class Mailbox {
   readonly inputs: Uint8Array[];
   readonly outputs: Uint8Array[];
 
-  constructor({ buffer, inputs, outputs }: MailboxHandle) {
+  constructor({ words, slots: { buffer, inputs, outputs } }: MailboxHandle) {
     const view = ({ at, bytes }: Slot): Uint8Array => new Uint8Array(buffer, at, bytes);
-    this.words = new Int32Array(buffer, 0, kHeaderBytes / 4);
+    this.words = new Int32Array(words, 0, kHeaderBytes / 4);
     this.inputs = inputs.map(view);
     this.outputs = outputs.map(view);
   }
@@ -117,10 +133,15 @@ export class MailboxClient {
     this.box_ = new Mailbox(handle);
   }
 
-  /** The inputs are copied before this returns. One run at a time. */
+  /** Where an input is read from at every run: what is written there stays. */
+  slot(input: number): Uint8Array {
+    return this.box_.inputs[input] as Uint8Array;
+  }
+
+  /** The inputs are copied before this returns, but for those that are the slots themselves. One run at a time. */
   async run(inputs: ArrayBufferView[]): Promise<ArrayBuffer[]> {
     const { words, inputs: slots, outputs } = this.box_;
-    inputs.forEach((from, i) => (slots[i] as Uint8Array).set(new Uint8Array(from.buffer, from.byteOffset, from.byteLength)));
+    inputs.forEach((from, i) => place(from, slots[i] as Uint8Array));
     const before = Atomics.load(words, kDone);
     const asked = (before + 1) | 0;
     Atomics.store(words, kAsked, asked);
