@@ -21,7 +21,8 @@ function tools({ sdk, base, expects }) {
   const file = (name) => new URL(`fakes/${name}`, base).href;
   const load = (source = file('tiny.kiln'), options = {}) => {
     const threads = options.threads ?? (expects.sharedMemory ? 2 : 1);
-    const compiler = file(threads > 1 && expects.sharedMemory ? 'shared.wasm' : 'private.wasm');
+    const { sharedMemory, worker } = options.preferences ?? {};
+    const compiler = file(expects.sharedMemory && sharedMemory !== false && worker !== false ? 'shared.wasm' : 'private.wasm');
     return loadModel(source, { compiler, wisdomStore: false, ...options, threads });
   };
   const input = (first = 1) => ({ x: new Tensor('float32', [first, 2, 3, 4], [1, 4]) });

@@ -28,9 +28,11 @@ async function agrees({ sdk, base }, id, options) {
     const inputs = {};
     for (const port of io.inputs) inputs[port.name] = new sdk.Tensor(port.dtype, await read(at(port.file), port), port.shape);
     let error = 0;
-    for (let repeat = 0; repeat < 2; repeat++) {
+    for (let repeat = 0; repeat < 3; repeat++) {
       const outputs = await model.run(inputs);
       for (const port of io.outputs) error = Math.max(error, compare(port.name, outputs[port.name].data, await read(at(port.file), port)));
+      if (repeat) continue;
+      for (const [name, { data }] of Object.entries(inputs)) (inputs[name] = model.inputTensor(name)).data.set(data); // and they stay
     }
     const { timings, threads } = model.info();
     const times = Object.entries(timings).map(([name, ms]) => `${name} ${ms.toFixed(0)}`).join(', ');
@@ -168,7 +170,7 @@ export function modelCases(context) {
   cases['digits: what was measured comes back as wisdom'] = () => remembers(context);
   cases['digits: a second visit starts from the cache'] = () => revisits(context);
   cases['digits survives flipped bits'] = () => survivesFlips(context);
-  const fallbacks = { 'one thread': { threads: 1 }, 'no worker': { preferences: { worker: false } }, 'no relaxed SIMD': { preferences: { relaxedSimd: false } }, tuned: { tuning: { budgetMs: 100 } } };
+  const fallbacks = { 'one thread': { threads: 1 }, 'private memory': { preferences: { sharedMemory: false } }, 'no worker': { preferences: { worker: false } }, 'no relaxed SIMD': { preferences: { relaxedSimd: false } }, tuned: { tuning: { budgetMs: 100 } } };
   for (const [name, options] of Object.entries(fallbacks)) cases[`digits agrees with PyTorch: ${name}`] = () => agrees(context, 'digits', options);
   return cases;
 }
