@@ -11,9 +11,9 @@ namespace {
 
 constexpr double kSampleSeconds = 1e-3;
 /// V8 recompiles a kernel after some 3 MFLOP, on a thread of its own.
-constexpr double kWarmupFlops = 5e6;
+constexpr double kWarmupWork = 5e6;
 /// A call into a module costs about a microsecond under Node: a batch takes some fifty.
-constexpr double kBatchSeconds = 50e-6, kGuessedFlopsPerSecond = 40e9;
+constexpr double kBatchSeconds = 50e-6, kGuessedWorkPerSecond = 40e9;
 
 /// Keeps the least time of every benchmark.
 class Collector final : public benchmark::BenchmarkReporter {
@@ -93,8 +93,8 @@ Subject Peak::subject() const { return {"peak", flops_, machine_.get(), 0}; }
 std::vector<double> measure(const std::vector<Subject>& subjects, const Workspace& workspace, int repetitions) {
   initialize();
   benchmark::ClearRegisteredBenchmarks();
-  const auto batch_of = [](const Subject& s, double flops) {
-    return std::max<int64_t>(1, static_cast<int64_t>(flops / std::max(s.flops, 1.0)));
+  const auto batch_of = [](const Subject& s, double work) {
+    return std::max<int64_t>(1, static_cast<int64_t>(work / std::max(s.work, 1.0)));
   };
   for (size_t i = 0; i < subjects.size(); ++i) {
     const Subject& s = subjects[i];
@@ -102,8 +102,8 @@ std::vector<double> measure(const std::vector<Subject>& subjects, const Workspac
     const auto call = [&workspace, s](int64_t repeats) {
       return s.machine->call("bench", {workspace.base(), s.index, repeats}).ok();
     };
-    if (!call(batch_of(s, kWarmupFlops))) continue;
-    const int64_t batch = batch_of(s, kBatchSeconds * kGuessedFlopsPerSecond);
+    if (!call(batch_of(s, kWarmupWork))) continue;
+    const int64_t batch = batch_of(s, kBatchSeconds * kGuessedWorkPerSecond);
     benchmark::RegisterBenchmark(std::to_string(i).c_str(),
                                  [call, batch](benchmark::State& state) {
                                    while (state.KeepRunningBatch(batch))

@@ -26,7 +26,7 @@ class Workspace {
 /// One thing to time: bench(base, index, repeats) of a module.
 struct Subject {
   std::string name;
-  double flops = 0;  ///< of one run
+  double work = 0;  ///< of one run: flops, or bytes where there are more (a copy has no flops)
   testing::Machine* machine = nullptr;
   int index = 0;
 };

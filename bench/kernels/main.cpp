@@ -133,13 +133,14 @@ class Runner {
     std::vector<Program::Kernel> kernels;
     for (const Schedule& s : schedules) kernels.push_back({spec, s});
     auto machine = load(target_, lay_out(kernels));
+    const double work = std::max(flops_of(spec), bytes_of(spec));
     std::vector<Subject> subjects;
     for (size_t i = 0; i < kernels.size(); ++i)
-      subjects.push_back({"", flops_of(spec), machine ? machine->get() : nullptr, static_cast<int>(i)});
+      subjects.push_back({"", work, machine ? machine->get() : nullptr, static_cast<int>(i)});
     if (peak) subjects.push_back(peak_.subject());
     std::vector<double> seconds = measure(subjects, workspace_, repetitions);
     if (peak) {
-      *peak = peak_.subject().flops / seconds.back();
+      *peak = peak_.subject().work / seconds.back();
       seconds.pop_back();
     }
     return seconds;
