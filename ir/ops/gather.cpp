@@ -44,11 +44,14 @@ Result<ValueId> flat_index(Legalizer& l, ValueId accumulated, ValueId index, int
 
 /// out[i…] = x[i…, with index[i…] on one axis]: elements of the flattened tensor. Sizes on other axes may be cut.
 Status gather(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  KILN_ASSIGN(const ValueId index, l.need(node, 1));
+  KILN_ASSIGN(ValueId x, l.need(node, 0));
+  KILN_ASSIGN(ValueId index, l.need(node, 1));
+  for (ValueId* scalar : {&x, &index}) {  // a vector of one, as to PyTorch
+    if (l.b.rank(*scalar) > 0) continue;
+    KILN_ASSIGN(*scalar, l.b.reshape(*scalar, {Dim(1)}));
+  }
   const Shape sx = l.b.shape(x), si = l.b.shape(index);
-  if (sx.size() != si.size() || sx.empty())
-    return misfit(node.source + ": input and index must have the same number of dims");
+  if (sx.size() != si.size()) return misfit(node.source + ": input and index must have the same number of dims");
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
   if (element_count(sx) >= (int64_t{1} << 31)) return l.unsupported(node, "the indexed tensor is too large");
   ValueId flat = kNoValue;
@@ -65,7 +68,8 @@ Status gather(Legalizer& l, const Node& node) {
     stride *= sx[i].value;
   }
   KILN_ASSIGN(const ValueId elements, l.b.reshape(x, {Dim(element_count(sx))}));
-  KILN_ASSIGN(const ValueId y, l.b.gather(elements, flat, 0));
+  KILN_ASSIGN(const ValueId picked, l.b.gather(elements, flat, 0));
+  KILN_ASSIGN(const ValueId y, l.b.reshape(picked, l.out_shape(node)));
   return l.set(node, y);
 }
 
