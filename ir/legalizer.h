@@ -74,6 +74,9 @@ DType common_dtype(const Builder& b, const std::vector<ValueId>& operands);
 /// The row of an operator, or null.
 const OpRow* find_op(std::string_view name);
 
+/// Means of size[0] × size[1] windows that cover [N, C, H, W] as evenly as can be (they may overlap).
+Result<ValueId> average_unequal(Legalizer& l, const Node& node, ValueId x, const std::array<int64_t, 2>& size);
+
 // Families (ir/ops/<family>.cpp); ir/ops/table.cpp puts them together.
 std::vector<OpRow> attention_ops();
 std::vector<OpRow> axis_product_ops();

@@ -1,4 +1,5 @@
-// Linear functions along an axis as products with a matrix that depends on nothing: bilinear resizing, running sums.
+// Linear functions along an axis as products with a matrix that depends on nothing: bilinear resizing, unequal
+// averages, running sums.
 // The matrix is a map over two ramps, which the lowering evaluates once, at load.
 #include <algorithm>
 
@@ -57,6 +58,22 @@ Status bilinear(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
+/// Row o averages the elements from ⌊o · in / out⌋ to before ⌈(o + 1) · in / out⌉. [out, in]
+Result<ValueId> averaging(Legalizer& l, int64_t in, int64_t out) {
+  std::vector<double> begin, end;
+  for (int64_t o = 0; o < out; ++o) {
+    begin.push_back(static_cast<double>(o * in / out));
+    end.push_back(static_cast<double>(ceil_div((o + 1) * in, out)));
+  }
+  Fx f;
+  const Term from = f.in(0), to = f.in(1), i = f.in(2);
+  const Term share = f.c(1) / (to - from), none = f.c(0);
+  const Term before_end = f.where(f.bin(PointOp::lt, i, to), share, none);
+  const Term t = f.where(f.bin(PointOp::ge, i, from), before_end, none);
+  return l.b.map(f.finish(t), {reals(l, begin, {out, 1}), reals(l, end, {out, 1}), reals(l, ramp(in), {in})},
+                 DType::f32);
+}
+
 /// x · (1 where i ≤ j), on the last axis.
 Status cumsum(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
@@ -87,6 +104,17 @@ Status cumsum(Legalizer& l, const Node& node) {
 }
 
 }  // namespace
+
+Result<ValueId> average_unequal(Legalizer& l, const Node& node, ValueId x, const std::array<int64_t, 2>& size) {
+  std::array<ValueId, 2> matrices{};
+  for (size_t i = 0; i < 2; ++i) {
+    const int64_t in = l.b.shape(x)[2 + i].value;
+    if (in > kMaxAxis || size[i] > kMaxAxis) return l.unsupported(node, "at most 4096 rows and columns are supported");
+    KILN_ASSIGN(matrices[i], averaging(l, in, size[i]));
+  }
+  KILN_ASSIGN(const ValueId wide, l.b.matmul(x, matrices[1], true));
+  return l.b.matmul(matrices[0], wide);
+}
 
 std::vector<OpRow> axis_product_ops() {
   return {

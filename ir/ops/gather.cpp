@@ -13,14 +13,21 @@ Status embedding(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
+/// A number is a vector of one, as to PyTorch.
+Result<ValueId> at_least_1d(Legalizer& l, ValueId x) {
+  if (l.b.rank(x) > 0) return x;
+  return l.b.reshape(x, {Dim(1)});
+}
+
 Status index_select(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(ValueId x, l.need(node, 0));
   KILN_ASSIGN(const ValueId index, l.need(node, 1));
-  if (l.b.rank(index) > 1 || l.b.rank(x) < 1)
-    return misfit(node.source + ": expected a 1-d index and a tensor with dims");
+  if (l.b.rank(index) > 1) return misfit(node.source + ": expected a 1-d index");
+  KILN_ASSIGN(x, at_least_1d(l, x));
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
   KILN_ASSIGN(const ValueId row, l.b.reshape(index, {Dim(element_count(l.b.shape(index)))}));
-  KILN_ASSIGN(const ValueId y, l.b.gather(x, row, axis));
+  KILN_ASSIGN(const ValueId picked, l.b.gather(x, row, axis));
+  KILN_ASSIGN(const ValueId y, l.b.reshape(picked, l.out_shape(node)));
   return l.set(node, y);
 }
 
@@ -46,10 +53,8 @@ Result<ValueId> flat_index(Legalizer& l, ValueId accumulated, ValueId index, int
 Status gather(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   KILN_ASSIGN(ValueId index, l.need(node, 1));
-  for (ValueId* scalar : {&x, &index}) {  // a vector of one, as to PyTorch
-    if (l.b.rank(*scalar) > 0) continue;
-    KILN_ASSIGN(*scalar, l.b.reshape(*scalar, {Dim(1)}));
-  }
+  KILN_ASSIGN(x, at_least_1d(l, x));
+  KILN_ASSIGN(index, at_least_1d(l, index));
   const Shape sx = l.b.shape(x), si = l.b.shape(index);
   if (sx.size() != si.size()) return misfit(node.source + ": input and index must have the same number of dims");
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));

@@ -6,23 +6,30 @@
 namespace kiln {
 namespace {
 
-/// One spatial dim is a row: [N,C,L] ↔ [N,C,1,L].
-Result<ValueId> lift(Legalizer& l, const Node& node, ValueId x, bool& flat) {
-  flat = l.b.rank(x) == 3;
-  const Shape s = l.b.shape(x);
-  // max_pool1d's 3 dims are [N,C,L]; an unbatched 2-d input reads as [C,H,W] and cannot be told apart by its rank
-  // alone.
-  if (flat && node.source.find("1d") == std::string::npos)
-    return l.unsupported(node, "an input without a batch dim is not supported");
-  if (flat) return l.b.reshape(x, {s[0], s[1], Dim(1), s[2]});
-  return x;
+/// Dims of 1 that an input lacks: one spatial dim is a row, [N,C,L] ↔ [N,C,1,L]; one image is a batch.
+struct Lifted {
+  ValueId x = kNoValue;
+  bool row = false, single = false;
+};
+
+Result<Lifted> lift(Legalizer& l, const Node& node) {
+  Lifted lifted;
+  KILN_ASSIGN(lifted.x, l.need(node, 0));
+  lifted.row = node.source.find("1d") != std::string::npos;
+  Shape s = l.b.shape(lifted.x);
+  if (lifted.row && !s.empty()) s.insert(s.end() - 1, Dim(1));
+  lifted.single = s.size() == 3;
+  if (lifted.single) s.insert(s.begin(), Dim(1));
+  if (s.size() != 4) return misfit(node.source + ": the input has too few or too many dims");
+  KILN_ASSIGN(lifted.x, l.b.reshape(lifted.x, s));
+  return lifted;
 }
 
-Status finish(Legalizer& l, const Node& node, ValueId y, bool flat) {
-  if (flat) {
-    const Shape s = l.b.shape(y);
-    KILN_ASSIGN(y, l.b.reshape(y, {s[0], s[1], s[3]}));
-  }
+Status finish(Legalizer& l, const Node& node, ValueId y, const Lifted& lifted) {
+  Shape s = l.b.shape(y);
+  if (lifted.row) s.erase(s.end() - 2);
+  if (lifted.single) s.erase(s.begin());
+  KILN_ASSIGN(y, l.b.reshape(y, s));
   return l.set(node, y);
 }
 
@@ -45,10 +52,8 @@ Status extend(const Node& node, PoolAttrs& a, const Shape& in) {
 
 template <WindowKind kKind>
 Status pool(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(ValueId x, l.need(node, 0));
-  bool flat = false;
-  KILN_ASSIGN(x, lift(l, node, x, flat));
-  if (l.b.rank(x) != 4) return misfit(node.source + ": the input must have 4 dims");
+  KILN_ASSIGN(const Lifted lifted, lift(l, node));
+  const ValueId x = lifted.x;
   PoolAttrs a;
   a.kind = kKind;
   a.kernel = l.pair(node, "kernel_size", 1);
@@ -57,7 +62,7 @@ Status pool(Legalizer& l, const Node& node) {
   if (kKind == WindowKind::max) a.dilation = l.pair(node, "dilation", 1);
   a.count_include_pad = l.flag(node, "count_include_pad", true);
   a.divisor = l.integer(node, "divisor_override", 0);
-  if (flat) a.kernel[0] = a.stride[0] = a.dilation[0] = 1, a.pad_begin[0] = a.pad_end[0] = 0;
+  if (lifted.row) a.kernel[0] = a.stride[0] = a.dilation[0] = 1, a.pad_begin[0] = a.pad_end[0] = 0;
   if (l.flag(node, "ceil_mode", false)) {
     const auto before = a.pad_end;
     KILN_TRY(extend(node, a, l.b.shape(x)));
@@ -69,34 +74,39 @@ Status pool(Legalizer& l, const Node& node) {
     }
   }
   KILN_ASSIGN(const ValueId y, l.b.pool(x, a));
-  return finish(l, node, y, flat);
+  return finish(l, node, y, lifted);
 }
 
-/// Windows of equal size, when the input divides evenly; the whole input is a plain reduction.
+/// The whole input is a plain reduction, windows of equal size are a pool, others can be averaged.
 template <WindowKind kKind>
 Status adaptive(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(ValueId x, l.need(node, 0));
-  bool flat = false;
-  KILN_ASSIGN(x, lift(l, node, x, flat));
-  if (l.b.rank(x) != 4) return misfit(node.source + ": the input must have 4 dims");
+  KILN_ASSIGN(const Lifted lifted, lift(l, node));
+  const ValueId x = lifted.x;
   std::array<int64_t, 2> size = l.pair(node, "output_size", 1);
-  if (flat) size[0] = 1;
+  if (lifted.row) size[0] = 1;
   if (size == std::array<int64_t, 2>{1, 1}) {
     KILN_ASSIGN(
         const ValueId y,
         l.b.reduce(x, ReduceAttrs{kKind == WindowKind::max ? ReduceKind::max : ReduceKind::mean, {2, 3}, true}));
-    return finish(l, node, y, flat);
+    return finish(l, node, y, lifted);
   }
   PoolAttrs a;
   a.kind = kKind;
+  bool equal = true;
   for (size_t i = 0; i < 2; ++i) {
     const int64_t in = l.b.shape(x)[2 + i].value;
-    if (size[i] < 1 || in % size[i])
-      return l.unsupported(node, "an output size that does not divide the input is not supported");
+    if (size[i] < 1) return misfit(node.source + ": an output size must be positive");
+    equal = equal && in % size[i] == 0;
     a.kernel[i] = a.stride[i] = in / size[i];
   }
+  if (!equal) {
+    if (kKind == WindowKind::max)
+      return l.unsupported(node, "an output size that does not divide the input is not supported");
+    KILN_ASSIGN(const ValueId y, average_unequal(l, node, x, size));
+    return finish(l, node, y, lifted);
+  }
   KILN_ASSIGN(const ValueId y, l.b.pool(x, a));
-  return finish(l, node, y, flat);
+  return finish(l, node, y, lifted);
 }
 
 }  // namespace
