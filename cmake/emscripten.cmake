@@ -1,7 +1,7 @@
 # Emscripten 3.1.6: header-only dependencies by link (its sysroot must not see /usr/include), and link options of each kind of product.
 set(headers ${CMAKE_BINARY_DIR}/system_headers)
 file(MAKE_DIRECTORY ${headers})
-foreach(directory flatbuffers protozero nlohmann)
+foreach(directory flatbuffers protozero nlohmann xxhash.h)
   if(EXISTS /usr/include/${directory})
     file(CREATE_LINK /usr/include/${directory} ${headers}/${directory} SYMBOLIC)
   endif()
@@ -19,11 +19,26 @@ function(kiln_node_options target)
                                         -sENVIRONMENT=node -sNODERAWFS=1 -sWASM_BIGINT=1)
 endfunction()
 
-# The page's compiler: one standalone .wasm without glue; the SDK instantiates it.
+# What a page instantiates: standalone .wasm without glue.
+function(kiln_standalone_options target name)
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} SUFFIX .wasm RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/runtime)
+  list(TRANSFORM ARGN PREPEND _kiln_)
+  list(JOIN ARGN , exports)
+  target_link_options(${target} PRIVATE -O1 --no-entry -sSTANDALONE_WASM=1 -sFILESYSTEM=0 -sMALLOC=emmalloc -sEXPORTED_FUNCTIONS=${exports})
+  # A page runs the compiler once, so most of it runs in the engine's baseline code. Inlining what -Os left makes that quicker,
+  # but not without bound: V8 takes half a second to optimise a function of 70 KB, in which it slows the very thread that waits.
+  add_custom_command(TARGET ${target} POST_BUILD COMMAND wasm-opt $<TARGET_FILE:${target}> -o $<TARGET_FILE:${target}>
+    -O3 --one-caller-inline-max-function-size=60
+    --enable-mutable-globals --enable-sign-ext --enable-nontrapping-float-to-int --enable-bulk-memory)
+endfunction()
+
 function(kiln_web_options target)
-  set_target_properties(${target} PROPERTIES OUTPUT_NAME kiln_compiler SUFFIX .wasm RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/runtime)
-  # -O3 is for the linker's optimiser: it inlines what -Os left, which halves the time of planning at the same size.
-  target_link_options(${target} PRIVATE -O3 --no-entry -sSTANDALONE_WASM=1 -sALLOW_MEMORY_GROWTH=1 -sINITIAL_MEMORY=8MB -sTOTAL_STACK=1MB
-    -sFILESYSTEM=0 -sMALLOC=emmalloc
-    -sEXPORTED_FUNCTIONS=_kiln_alloc,_kiln_free,_kiln_head_layout,_kiln_open,_kiln_wisdom,_kiln_tune_next,_kiln_tune_describe,_kiln_tune_report,_kiln_emit,_kiln_manifest,_kiln_wisdom_export,_kiln_dump,_kiln_result_data,_kiln_result_size)
+  kiln_standalone_options(${target} kiln_compiler alloc free head_layout open wisdom tune_next tune_describe tune_report emit manifest
+    wisdom_export dump result_data result_size)
+  target_link_options(${target} PRIVATE -sALLOW_MEMORY_GROWTH=1 -sINITIAL_MEMORY=8MB -sTOTAL_STACK=1MB)
+endfunction()
+
+function(kiln_digest_options target)
+  kiln_standalone_options(${target} kiln_digest block digest)
+  target_link_options(${target} PRIVATE -sINITIAL_MEMORY=1280KB -sTOTAL_STACK=64KB)
 endfunction()

@@ -10,9 +10,9 @@
 
 namespace kiln {
 
-constexpr uint32_t kFormatVersion = 2;
-constexpr uint32_t kFirstChecked = 2;  ///< from this version on, heads carry a checksum
+constexpr uint32_t kFormatVersion = 3;  ///< the only one that is read: those before were never released
 constexpr int64_t kSegmentAlign = 64;
+constexpr int64_t kHashBlock = 1 << 20;  ///< bytes of the weights under one hash
 /// A head larger than this is refused.
 constexpr int64_t kMaxHeadBytes = int64_t{256} << 20;
 
@@ -26,7 +26,10 @@ Result<HeadLayout> read_head_layout(const uint8_t* bytes, int64_t size);
 /// alone. `file_bytes`: the size of the whole file when it is known, else -1.
 Result<Graph> read_kiln(const uint8_t* head, int64_t size, int64_t file_bytes = -1);
 
-/// CRC-32 (as zlib's) of a head, the four bytes from `field` on taken as zeros.
-uint32_t head_crc32(const uint8_t* head, int64_t size, int64_t field);
+/// XXH64 (xxHash): what a block's bytes are compared by. It notices damage, not malice.
+uint64_t block_hash(const uint8_t* bytes, int64_t size);
+
+/// The same of a head, the eight bytes from `field` on taken as zeros.
+uint64_t head_hash(const uint8_t* head, int64_t size, int64_t field);
 
 }  // namespace kiln

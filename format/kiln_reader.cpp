@@ -1,3 +1,6 @@
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <cmath>
 #include <cstring>
 #include <set>
@@ -56,15 +59,18 @@ class Reader {
                    "this file needs the feature '" + m_.features()->Get(static_cast<unsigned>(i))->str() +
                        "', which this runtime does not have: upgrade wasmkiln",
                    ""};
-    if (m_.version() == 0) return bad("no version");
+    if (m_.version() < kFormatVersion)
+      return Error{ErrorCode::unsupported_version,
+                   "this file is of format version " + std::to_string(m_.version()) +
+                       ", from before the first release: export it again",
+                   ""};
     return ok();
   }
 
   /// What the verifier and the checks below cannot see: a bit that flipped in a number.
   Status checksum(const uint8_t* head) {
-    const uint8_t* field = reinterpret_cast<const flatbuffers::Table&>(m_).GetAddressOf(fb::Model::VT_HEAD_CRC32);
-    if (!field && m_.version() < kFirstChecked) return ok();
-    if (!field || head_crc32(head, layout_.head_bytes, field - head) != m_.head_crc32())
+    const uint8_t* field = reinterpret_cast<const flatbuffers::Table&>(m_).GetAddressOf(fb::Model::VT_HEAD_HASH);
+    if (!field || head_hash(head, layout_.head_bytes, field - head) != m_.head_hash())
       return bad("its head does not have the checksum that it says");
     return ok();
   }
@@ -111,12 +117,12 @@ class Reader {
       if (out.offset < end) return bad("segments overlap or are out of order", where);
       end = out.offset + out.size;
       if (end > g_.weights_bytes) return bad("segment beyond the weights", where);
-      if (size_or_zero(s->sha256()) == out.sha256.size())
-        std::memcpy(out.sha256.data(), s->sha256()->data(), out.sha256.size());
-      else if (size_or_zero(s->sha256()) != 0)
-        return bad("hash of the wrong length", where);
       g_.segments.push_back(out);
     }
+    if (size_or_zero(m_.block_hashes()) != static_cast<uint64_t>(ceil_div(g_.weights_bytes, kHashBlock)))
+      return bad("its hashes do not cover the weights");
+    for (size_t i = 0; i < size_or_zero(m_.block_hashes()); ++i)
+      g_.block_hashes.push_back(m_.block_hashes()->Get(static_cast<unsigned>(i)));
     return ok();
   }
 
@@ -270,19 +276,17 @@ class Reader {
 
 }  // namespace
 
-uint32_t head_crc32(const uint8_t* head, int64_t size, int64_t field) {
-  uint32_t nibbles[16];
-  for (uint32_t i = 0; i < 16; ++i) {
-    nibbles[i] = i;
-    for (int bit = 0; bit < 4; ++bit) nibbles[i] = (nibbles[i] >> 1) ^ (nibbles[i] & 1 ? 0xedb88320u : 0);
-  }
-  uint32_t crc = ~0u;
-  for (int64_t i = 0; i < size; ++i) {
-    crc ^= i >= field && i < field + 4 ? 0 : head[i];
-    crc = (crc >> 4) ^ nibbles[crc & 15];
-    crc = (crc >> 4) ^ nibbles[crc & 15];
-  }
-  return ~crc;
+uint64_t block_hash(const uint8_t* bytes, int64_t size) { return XXH64(bytes, static_cast<size_t>(size), 0); }
+
+uint64_t head_hash(const uint8_t* head, int64_t size, int64_t field) {
+  const uint64_t zeros = 0;
+  const int64_t after = field + int64_t{sizeof zeros};
+  XXH64_state_t state;
+  XXH64_reset(&state, 0);
+  XXH64_update(&state, head, static_cast<size_t>(field));
+  XXH64_update(&state, &zeros, sizeof zeros);
+  XXH64_update(&state, head + after, static_cast<size_t>(size - after));
+  return XXH64_digest(&state);
 }
 
 Result<HeadLayout> read_head_layout(const uint8_t* bytes, int64_t size) {

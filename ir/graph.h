@@ -3,7 +3,6 @@
 // every later pass sees only that.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -58,7 +57,6 @@ struct Value {
 /// Where a weight lies in the file, from the start of the weights.
 struct Segment {
   int64_t offset = 0, size = 0;
-  std::array<uint8_t, 32> sha256{};
 };
 
 enum class Op : uint8_t {
@@ -154,6 +152,7 @@ struct Graph {
   std::vector<Node> nodes;
   std::vector<Symbol> symbols;
   std::vector<Segment> segments;
+  std::vector<uint64_t> block_hashes;  ///< of the weights, block by block, as the file says
   int64_t weights_bytes = 0;
   std::vector<ValueId> inputs, outputs;
 

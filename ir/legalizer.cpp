@@ -13,6 +13,7 @@ Legalizer::Legalizer(const Graph& source_graph, Graph& out)
   out.symbols = source.symbols;
   out.segments = source.segments;
   out.weights_bytes = source.weights_bytes;
+  out.block_hashes = source.block_hashes;
   const auto keep = [&](ValueId id) {
     if (mapped_[static_cast<size_t>(id)] != kNoValue) return;
     out.values.push_back(source.value(id));

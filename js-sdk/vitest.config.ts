@@ -1,3 +1,4 @@
 import { defineConfig } from 'vitest/config';
+import { defines } from './defines.js';
 
-export default defineConfig({ test: { include: ['tests/**/*.test.ts'], testTimeout: 30_000 } });
+export default defineConfig({ define: defines(), test: { include: ['tests/**/*.test.ts'], testTimeout: 30_000 } });

@@ -71,7 +71,7 @@ typedef struct kiln_options {
   double tuning_ms;     /* how long opening may measure kernels that no wisdom knows; 0: not at all */
   const char* wisdom;   /* path of a wisdom file to read, or NULL */
   int device_wisdom;    /* read and keep what was measured on this machine, in the user's cache directory */
-  int verify_checksums; /* compare the weights with their SHA-256 */
+  int verify_checksums; /* compare the weights with their hashes */
   const kiln_dim* dims;
   size_t num_dims;
 } kiln_options;

@@ -12,6 +12,7 @@
 
 #include "jit/backends/native_code.h"
 #include "runtime/native_file.h"
+#include "support/hex.h"
 
 namespace kiln {
 namespace {
@@ -71,7 +72,9 @@ std::optional<WisdomFile> WisdomFile::of_device(const Device& device) {
     folder = std::filesystem::path(home) / ".cache";
   else
     return std::nullopt;
-  return WisdomFile(folder / "wasmkiln" / ("wisdom-" + sha256_hex(device.id).substr(0, 16) + ".json"));
+  const auto* id = reinterpret_cast<const uint8_t*>(device.id.data());
+  const std::string name = hex(block_hash(id, static_cast<int64_t>(device.id.size())));
+  return WisdomFile(folder / "wasmkiln" / ("wisdom-" + name + ".json"));
 }
 
 Result<Wisdom> WisdomFile::load() const {

@@ -1,7 +1,6 @@
 #include "runtime/native_file.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,28 +8,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <memory>
 
 namespace kiln {
 namespace {
-
-using Digest = std::array<uint8_t, 32>;
-/// Bytes hashed at a time: the second-level cache keeps what was read until it is hashed.
-constexpr int64_t kChunk = 256 << 10;
-
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) { EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr); }
-  void add(const void* bytes, size_t size) { EVP_DigestUpdate(context_.get(), bytes, size); }
-  Digest digest() {
-    Digest out{};
-    EVP_DigestFinal_ex(context_.get(), out.data(), nullptr);
-    return out;
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
 
 Error unreadable(const std::string& path) {
   return {ErrorCode::bad_file, path + " cannot be read: " + std::strerror(errno), ""};
@@ -88,23 +68,16 @@ Status ModelFile::read_weights(int64_t offset, void* to, int64_t size) const {
 }
 
 Status Verification::work() {
-  for (size_t i = next_++; i < segments_.size(); i = next_++) KILN_TRY(verify(i));
-  return ok();
-}
-
-Status Verification::verify(size_t index) const {
-  const Segment& s = segments_[index];
-  if (s.sha256 == Digest{}) return ok();
-  std::vector<uint8_t> chunk(static_cast<size_t>(std::min<int64_t>(s.size, kChunk)));
-  Sha256 sha;
-  for (int64_t at = 0; at < s.size; at += kChunk) {
-    const int64_t size = std::min(kChunk, s.size - at);
-    KILN_TRY(file_.read_weights(s.offset + at, chunk.data(), size));
-    sha.add(chunk.data(), static_cast<size_t>(size));
+  std::vector<uint8_t> block(hashes_.empty() ? 0 : kHashBlock);
+  for (size_t i = next_++; i < hashes_.size(); i = next_++) {
+    const int64_t offset = static_cast<int64_t>(i) * kHashBlock, size = std::min(kHashBlock, bytes_ - offset);
+    KILN_TRY(file_.read_weights(offset, block.data(), size));
+    if (block_hash(block.data(), size) != hashes_[i])
+      return Error{ErrorCode::bad_file,
+                   file_.path() + " is damaged: its weights do not match their hash; copy it again",
+                   "byte " + std::to_string(offset) + " of the weights"};
   }
-  if (sha.digest() == s.sha256) return ok();
-  return Error{ErrorCode::bad_file, file_.path() + " is damaged: a weight does not match its checksum; copy it again",
-               "segment " + std::to_string(index)};
+  return ok();
 }
 
 Result<std::string> read_text(const std::string& path) {
@@ -119,14 +92,6 @@ Result<std::string> read_text(const std::string& path) {
   errno = why;
   if (got < 0) return unreadable(path);
   return text;
-}
-
-std::string sha256_hex(const std::string& text) {
-  Sha256 sha;
-  sha.add(text.data(), text.size());
-  std::string out;
-  for (uint8_t b : sha.digest()) out += "0123456789abcdef"[b >> 4], out += "0123456789abcdef"[b & 15];
-  return out;
 }
 
 }  // namespace kiln

@@ -35,26 +35,24 @@ class ModelFile {
   std::vector<uint8_t> head_;
 };
 
-/// Compares a file's segments with their SHA-256, those that have one.
+/// Compares a file's weights with the hashes that its head gives of their blocks.
 class Verification {
  public:
   /// `file` must outlive it.
-  Verification(const ModelFile& file, std::vector<Segment> segments) : file_(file), segments_(std::move(segments)) {}
-  /// Takes one segment after the other until none is left; the threads that call it share the work. The error names the
-  /// first segment that this thread found damaged.
+  Verification(const ModelFile& file, const Graph& graph)
+      : file_(file), bytes_(graph.weights_bytes), hashes_(graph.block_hashes) {}
+  /// Takes one block after the other until none is left; the threads that call it share the work. The error names the
+  /// first block that this thread found damaged.
   Status work();
 
  private:
-  Status verify(size_t index) const;
-
   const ModelFile& file_;
-  const std::vector<Segment> segments_;
+  const int64_t bytes_;
+  const std::vector<uint64_t> hashes_;
   std::atomic<size_t> next_{0};
 };
 
 /// A file's bytes as text, for wisdom and the like.
 Result<std::string> read_text(const std::string& path);
-/// SHA-256 of a text in hexadecimal.
-std::string sha256_hex(const std::string& text);
 
 }  // namespace kiln

@@ -75,9 +75,9 @@ Result<std::unique_ptr<NativeSession>> NativeSession::open(const std::string& pa
 
   KILN_ASSIGN(const ModelFile file, ModelFile::open(path));
   KILN_ASSIGN(Graph graph, file.graph());
-  Verification verification(file, options.verify_checksums ? graph.segments : std::vector<Segment>{});
-  std::future<Status> verified =  // beside everything that follows
-      std::async(std::launch::async, [&verification] { return verification.work(); });
+  Verification verification(file, graph);
+  const auto verify = [&] { return options.verify_checksums ? verification.work() : ok(); };
+  std::future<Status> verified = std::async(std::launch::async, verify);  // beside everything that follows
   KILN_ASSIGN(s->planned_, plan_model(std::move(graph), s->options_));
   s->timings_.plan_ms = since_ms(start);
 
@@ -96,7 +96,7 @@ Result<std::unique_ptr<NativeSession>> NativeSession::open(const std::string& pa
   const Clock::time_point loading = Clock::now();
   KILN_ASSIGN(s->memory_, NativeMemory::allocate(s->compiled_.memory.total_bytes));
   KILN_TRY(s->load_weights(file));
-  KILN_TRY(verification.work());
+  KILN_TRY(verify());
   KILN_TRY(verified.get());
   s->timings_.weights_ms = since_ms(loading);
   s->team_ =

@@ -24,7 +24,7 @@ struct SessionOptions {
   double tuning_ms = 0;          ///< budget for measuring what no wisdom tells
   std::vector<Wisdom> wisdom;    ///< given ones
   bool device_wisdom = true;     ///< also read this device's wisdom file, and add to it what was measured
-  bool verify_checksums = true;  ///< compare the weights with their SHA-256
+  bool verify_checksums = true;  ///< compare the weights with their hashes
   std::function<void(const TuneProgress&)> on_tune;
 };
 

@@ -6,6 +6,7 @@
 
 #include "format/kiln_file.h"
 #include "runtime/chooser.h"
+#include "support/hex.h"
 
 namespace kiln {
 namespace {
@@ -117,12 +118,6 @@ std::string base64(const std::vector<uint8_t>& bytes) {
   return out;
 }
 
-std::string hex(const std::array<uint8_t, 32>& bytes) {
-  std::string out;
-  for (uint8_t b : bytes) out += "0123456789abcdef"[b >> 4], out += "0123456789abcdef"[b & 15];
-  return out;
-}
-
 json manifest() {
   const Plan& plan = state->planned.plan;
   const MemoryMap& m = state->compiled.memory;
@@ -141,8 +136,7 @@ json manifest() {
                                 {"offset", t.file_offset},
                                 {"size", t.size},
                                 {"address", m.address(t.dst)},
-                                {"phase", t.phase},
-                                {"sha256", hex(state->planned.graph.segments[static_cast<size_t>(t.segment)].sha256)}});
+                                {"phase", t.phase}});
   for (const Plan::Inline& c : plan.constants)
     out["constants"].push_back({{"address", m.address(c.dst)}, {"base64", base64(c.bytes)}});
   for (size_t i = 0; i < plan.steps.size(); ++i)
@@ -159,6 +153,9 @@ json manifest() {
                               {"ns", c.nanoseconds}});
   }
   out["initPhases"] = plan.init.size();
+  out["weightsBytes"] = state->planned.graph.weights_bytes;
+  out["blockHashes"] = json::array();
+  for (const uint64_t hash : state->planned.graph.block_hashes) out["blockHashes"].push_back(hex(hash));
   return out;
 }
 

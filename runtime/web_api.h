@@ -16,8 +16,9 @@
 //   docs/architecture.md:
 //        {"memory":{control,weights,arena,scratch,scratchStride,total},
 //        "inputs"/"outputs":[{name,dtype,shape,address,bytes}],
-//         "transfers":[{segment,offset,size,address,phase,sha256}], "constants":[{address,base64}],
-//         "steps":[{label,kernel,flops,bytes,barrier}], "kernels":[{spec,schedule,origin,ns}], "initPhases":n}
+//         "transfers":[{segment,offset,size,address,phase}], "constants":[{address,base64}],
+//         "steps":[{label,kernel,flops,bytes,barrier}], "kernels":[{spec,schedule,origin,ns}], "initPhases":n,
+//         "weightsBytes":n, "blockHashes":[XXH64 in hexadecimal]}
 //   6. kiln_wisdom_export()                → result JSON: what was measured here
 //   7. kiln_dump(stage)                    → result text: graph | plan | schedule
 #pragma once

@@ -15,7 +15,7 @@ namespace {
 fb::ModelT small_model() {
   fb::ModelT m;
   m.version = kFormatVersion;
-  m.head_crc32 = 1;  // any number but zero, so that there is a place for it
+  m.head_hash = 1;  // any number but zero, so that there is a place for it
   m.op_names = {"aten.relu.default", "aten.add.Tensor"};
   const auto value = [&](const char* name, const std::vector<int64_t>& dims, int segment) {
     auto v = std::make_unique<fb::ValueT>();
@@ -33,6 +33,7 @@ fb::ModelT small_model() {
   segment->size = 24;
   m.segments.push_back(std::move(segment));
   m.weights_bytes = 64;
+  m.block_hashes = {0};
   const auto node = [&](uint32_t op, std::vector<int> in, std::vector<int> out) {
     auto n = std::make_unique<fb::NodeT>();
     n->op = op;
@@ -96,16 +97,19 @@ TEST(Format, RefusesEveryFlippedBit) {
   }
 }
 
-TEST(Format, ChecksumIsZlibs) {
-  const uint8_t text[] = {'1', '2', '3', '4', '5', '6', '7', '8', '9'};
-  EXPECT_EQ(head_crc32(text, 9, 100), 0xcbf43926u);
-  EXPECT_NE(head_crc32(text, 9, 2), 0xcbf43926u);
+TEST(Format, HashIsXxh64) {
+  const uint8_t text[] = {'1', '2', '3', '4', '5', '6', '7', '8', '9', 0, 0, 0, 0, 0, 0, 0, 0};
+  EXPECT_EQ(block_hash(text, 9), 0x8cb841db40e6ae83u);  // xxhash.h's own XXH64("123456789"), seed 0
+  EXPECT_EQ(head_hash(text, 17, 9), block_hash(text, 17));
+  EXPECT_NE(head_hash(text, 17, 8), block_hash(text, 17));
 }
 
-TEST(Format, ReadsTheFirstVersion) {
+TEST(Format, RefusesOlderVersions) {
   fb::ModelT m = small_model();
-  m.version = 1, m.head_crc32 = 0;
-  EXPECT_TRUE(read(bytes_of(m)).ok());
+  m.version = kFormatVersion - 1;
+  const auto graph = read(bytes_of(m));
+  ASSERT_FALSE(graph.ok());
+  EXPECT_EQ(graph.error().code, ErrorCode::unsupported_version);
 }
 
 /// Sizes that follow from others: code per symbol, and what is wrong with it.
@@ -164,8 +168,8 @@ TEST(Format, RefusesWhatDoesNotFit) {
   const Spoiled cases[] = {
       {"newer version", [](fb::ModelT& m) { m.version = kFormatVersion + 1; }, ErrorCode::unsupported_version},
       {"unknown feature", [](fb::ModelT& m) { m.features = {"int3"}; }, ErrorCode::unsupported_version},
-      {"no version", [](fb::ModelT& m) { m.version = 0; }},
-      {"no checksum", [](fb::ModelT& m) { m.head_crc32 = 0; }},
+      {"no version", [](fb::ModelT& m) { m.version = 0; }, ErrorCode::unsupported_version},
+      {"no checksum", [](fb::ModelT& m) { m.head_hash = 0; }},
       {"operator name", [](fb::ModelT& m) { m.nodes[0]->op = 2; }},
       {"operand out of range", [](fb::ModelT& m) { m.nodes[0]->inputs[0] = 4; }},
       {"operand below -1", [](fb::ModelT& m) { m.nodes[0]->inputs[0] = -2; }},
@@ -192,10 +196,8 @@ TEST(Format, RefusesWhatDoesNotFit) {
       {"segment not aligned", [](fb::ModelT& m) { m.segments[0]->offset = 4; }},
       {"segment offset overflows", [](fb::ModelT& m) { m.segments[0]->offset = ~0ull - 63; }},
       {"unknown segment", [](fb::ModelT& m) { m.values[1]->segment = 1; }},
-      {"hash of another length",
-       [](fb::ModelT& m) {
-         m.segments[0]->sha256 = {1, 2, 3};
-       }},
+      {"no hash of the weights", [](fb::ModelT& m) { m.block_hashes.clear(); }},
+      {"a hash too many", [](fb::ModelT& m) { m.block_hashes.push_back(0); }},
       {"data of another size",
        [](fb::ModelT& m) {
          m.values[0]->data = {1, 2, 3};

@@ -44,7 +44,7 @@ export interface LoadOptions {
    * works for models that come from a URL, with the compiler that came with this SDK.
    */
   cache?: boolean;
-  /** Compare weights with their SHA-256 while they arrive. Default true; needs a secure context. */
+  /** Compare weights with their hashes while they arrive. Default true. */
   verify?: boolean;
   /** A download that brings nothing for so long fails with 'stalled'. Default 30 000. */
   stallTimeoutMs?: number;

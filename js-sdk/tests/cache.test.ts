@@ -1,6 +1,7 @@
 // The cache over a file system in memory: what it keeps, what it notices, and what it does when there is no room.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Cache } from '../src/host/cache.js';
+import { Digest } from '../src/host/digest.js';
 import type { CompileResult, CompileSettings } from '../src/shared/messages.js';
 
 const kRoom = 1 << 20;
@@ -60,7 +61,7 @@ describe('Cache', () => {
     disk = new FakeFolder();
     vi.stubGlobal('FileSystemFileHandle', FakeFile);
     vi.stubGlobal('navigator', { storage: { getDirectory: () => Promise.resolve({ getDirectoryHandle: () => Promise.resolve(disk) }) } });
-    cache = (await Cache.open()) as Cache;
+    cache = (await Cache.open(Digest.create())) as Cache;
   });
   afterEach(() => void vi.unstubAllGlobals());
 
@@ -128,6 +129,6 @@ describe('Cache', () => {
 
   it('is none where there is no such file system', async () => {
     vi.stubGlobal('navigator', {});
-    expect(await Cache.open()).toBe(null);
+    expect(await Cache.open(Digest.create())).toBe(null);
   });
 });

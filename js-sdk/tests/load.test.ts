@@ -219,7 +219,7 @@ describe('bad files', () => {
     ['HTML', html, 'HTML'],
     ['ends in its graph', modelFile().slice(0, 90), 'truncated'],
     ['ends in its weights', modelFile().slice(0, 150), 'truncated'],
-    ['has a flipped bit in its weights', flipped(131), 'checksum'],
+    ['has a flipped bit in its weights', flipped(131), 'damaged'],
   ])('%s', async (_, bytes, says) => {
     await expect(load(bytes)).rejects.toMatchObject({ code: 'bad-file', message: expect.stringContaining(says) as string });
     await expect(load(new Blob([bytes as Uint8Array<ArrayBuffer>]))).rejects.toMatchObject({ code: 'bad-file' });

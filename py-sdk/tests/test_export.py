@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
-import zlib
 from pathlib import Path
 
 import pytest
 import torch
+import xxhash
 from torch import Tensor, nn
 from wasmkiln import ExportError, UnsupportedOperatorError, export
 from wasmkiln import model_generated as fb
@@ -40,10 +39,7 @@ def test_conv_block(tmp_path: Path) -> None:
     assert model.values[model.inputs[0]].name == b"image"
     assert model.values[model.outputs[0]].name == b"features"
     assert model.weightsBytes == len(weights)
-    for segment in model.segments:
-        assert segment.offset % 64 == 0
-        stored = weights[segment.offset : segment.offset + segment.size]
-        assert hashlib.sha256(stored).digest() == bytes(segment.sha256)
+    assert all(segment.offset % 64 == 0 for segment in model.segments)
     first = model.values[model.nodes[0].inputs[1]]
     stored = weights[model.segments[first.segment].offset :][: model.segments[first.segment].size]
     assert torch.equal(torch.frombuffer(bytearray(stored), dtype=torch.float32), module[0].weight.detach().flatten())
@@ -143,14 +139,19 @@ def test_sizes_that_depend_on_data_are_refused(tmp_path: Path) -> None:
         export(Selected(), (torch.randn(3),), tmp_path / "m.kiln")
 
 
-def test_head_has_its_checksum(tmp_path: Path) -> None:
-    export(nn.ReLU(), (torch.randn(2, 5),), tmp_path / "m.kiln")
+def test_head_and_weights_have_their_hashes(tmp_path: Path) -> None:
+    export(nn.Sequential(nn.Linear(700, 600), nn.Linear(600, 3)), (torch.randn(2, 700),), tmp_path / "m.kiln")
     data = bytearray((tmp_path / "m.kiln").read_bytes())
     head = data[: struct.unpack_from("<I", data)[0] + 4]
-    said = fb.Model.GetRootAs(head, 4).HeadCrc32()
-    at = head.index(struct.pack("<I", said))
-    head[at : at + 4] = bytes(4)
-    assert zlib.crc32(head) == said
+    model = fb.ModelT.InitFromObj(fb.Model.GetRootAs(head, 4))
+    weights = data[len(data) - model.weightsBytes :]
+    block = 1 << 20
+    assert len(weights) > block
+    blocks = [weights[at : at + block] for at in range(0, len(weights), block)]
+    assert list(model.blockHashes) == [xxhash.xxh64_intdigest(bytes(b)) for b in blocks]
+    at = head.index(struct.pack("<Q", model.headHash))
+    head[at : at + 8] = bytes(8)
+    assert xxhash.xxh64_intdigest(bytes(head)) == model.headHash
 
 
 class Attention(nn.Module):

@@ -265,44 +265,11 @@ class Segment(object):
             return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
         return 0
 
-    # Segment
-    def Sha256(self, j):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
-        if o != 0:
-            a = self._tab.Vector(o)
-            return self._tab.Get(flatbuffers.number_types.Uint8Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 1))
-        return 0
-
-    # Segment
-    def Sha256AsNumpy(self):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
-        if o != 0:
-            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Uint8Flags, o)
-        return 0
-
-    # Segment
-    def Sha256Length(self):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
-        if o != 0:
-            return self._tab.VectorLen(o)
-        return 0
-
-    # Segment
-    def Sha256IsNone(self):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
-        return o == 0
-
-def SegmentStart(builder): builder.StartObject(3)
+def SegmentStart(builder): builder.StartObject(2)
 def SegmentAddOffset(builder, offset): builder.PrependUint64Slot(0, offset, 0)
 def SegmentAddSize(builder, size): builder.PrependUint64Slot(1, size, 0)
-def SegmentAddSha256(builder, sha256): builder.PrependUOffsetTRelativeSlot(2, flatbuffers.number_types.UOffsetTFlags.py_type(sha256), 0)
-def SegmentStartSha256Vector(builder, numElems): return builder.StartVector(1, numElems, 1)
 def SegmentEnd(builder): return builder.EndObject()
 
-try:
-    from typing import List
-except:
-    pass
 
 class SegmentT(object):
 
@@ -310,7 +277,6 @@ class SegmentT(object):
     def __init__(self):
         self.offset = 0  # type: int
         self.size = 0  # type: int
-        self.sha256 = None  # type: List[int]
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -330,29 +296,12 @@ class SegmentT(object):
             return
         self.offset = segment.Offset()
         self.size = segment.Size()
-        if not segment.Sha256IsNone():
-            if np is None:
-                self.sha256 = []
-                for i in range(segment.Sha256Length()):
-                    self.sha256.append(segment.Sha256(i))
-            else:
-                self.sha256 = segment.Sha256AsNumpy()
 
     # SegmentT
     def Pack(self, builder):
-        if self.sha256 is not None:
-            if np is not None and type(self.sha256) is np.ndarray:
-                sha256 = builder.CreateNumpyVector(self.sha256)
-            else:
-                SegmentStartSha256Vector(builder, len(self.sha256))
-                for i in reversed(range(len(self.sha256))):
-                    builder.PrependUint8(self.sha256[i])
-                sha256 = builder.EndVector()
         SegmentStart(builder)
         SegmentAddOffset(builder, self.offset)
         SegmentAddSize(builder, self.size)
-        if self.sha256 is not None:
-            SegmentAddSha256(builder, sha256)
         segment = SegmentEnd(builder)
         return segment
 
@@ -1376,13 +1325,40 @@ class Model(object):
         return o == 0
 
     # Model
-    def HeadCrc32(self):
+    def HeadHash(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(30))
         if o != 0:
-            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+            return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
         return 0
 
-def ModelStart(builder): builder.StartObject(14)
+    # Model
+    def BlockHashes(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(32))
+        if o != 0:
+            a = self._tab.Vector(o)
+            return self._tab.Get(flatbuffers.number_types.Uint64Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 8))
+        return 0
+
+    # Model
+    def BlockHashesAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(32))
+        if o != 0:
+            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Uint64Flags, o)
+        return 0
+
+    # Model
+    def BlockHashesLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(32))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Model
+    def BlockHashesIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(32))
+        return o == 0
+
+def ModelStart(builder): builder.StartObject(15)
 def ModelAddVersion(builder, version): builder.PrependUint32Slot(0, version, 0)
 def ModelAddFeatures(builder, features): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(features), 0)
 def ModelStartFeaturesVector(builder, numElems): return builder.StartVector(4, numElems, 4)
@@ -1405,7 +1381,9 @@ def ModelStartSegmentsVector(builder, numElems): return builder.StartVector(4, n
 def ModelAddWeightsBytes(builder, weightsBytes): builder.PrependUint64Slot(11, weightsBytes, 0)
 def ModelAddMetadata(builder, metadata): builder.PrependUOffsetTRelativeSlot(12, flatbuffers.number_types.UOffsetTFlags.py_type(metadata), 0)
 def ModelStartMetadataVector(builder, numElems): return builder.StartVector(4, numElems, 4)
-def ModelAddHeadCrc32(builder, headCrc32): builder.PrependUint32Slot(13, headCrc32, 0)
+def ModelAddHeadHash(builder, headHash): builder.PrependUint64Slot(13, headHash, 0)
+def ModelAddBlockHashes(builder, blockHashes): builder.PrependUOffsetTRelativeSlot(14, flatbuffers.number_types.UOffsetTFlags.py_type(blockHashes), 0)
+def ModelStartBlockHashesVector(builder, numElems): return builder.StartVector(8, numElems, 8)
 def ModelEnd(builder): return builder.EndObject()
 
 try:
@@ -1430,7 +1408,8 @@ class ModelT(object):
         self.segments = None  # type: List[SegmentT]
         self.weightsBytes = 0  # type: int
         self.metadata = None  # type: List[MetadataT]
-        self.headCrc32 = 0  # type: int
+        self.headHash = 0  # type: int
+        self.blockHashes = None  # type: List[int]
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -1514,7 +1493,14 @@ class ModelT(object):
                 else:
                     metadata_ = MetadataT.InitFromObj(model.Metadata(i))
                     self.metadata.append(metadata_)
-        self.headCrc32 = model.HeadCrc32()
+        self.headHash = model.HeadHash()
+        if not model.BlockHashesIsNone():
+            if np is None:
+                self.blockHashes = []
+                for i in range(model.BlockHashesLength()):
+                    self.blockHashes.append(model.BlockHashes(i))
+            else:
+                self.blockHashes = model.BlockHashesAsNumpy()
 
     # ModelT
     def Pack(self, builder):
@@ -1594,6 +1580,14 @@ class ModelT(object):
             for i in reversed(range(len(self.metadata))):
                 builder.PrependUOffsetTRelative(metadatalist[i])
             metadata = builder.EndVector()
+        if self.blockHashes is not None:
+            if np is not None and type(self.blockHashes) is np.ndarray:
+                blockHashes = builder.CreateNumpyVector(self.blockHashes)
+            else:
+                ModelStartBlockHashesVector(builder, len(self.blockHashes))
+                for i in reversed(range(len(self.blockHashes))):
+                    builder.PrependUint64(self.blockHashes[i])
+                blockHashes = builder.EndVector()
         ModelStart(builder)
         ModelAddVersion(builder, self.version)
         if self.features is not None:
@@ -1619,7 +1613,9 @@ class ModelT(object):
         ModelAddWeightsBytes(builder, self.weightsBytes)
         if self.metadata is not None:
             ModelAddMetadata(builder, metadata)
-        ModelAddHeadCrc32(builder, self.headCrc32)
+        ModelAddHeadHash(builder, self.headHash)
+        if self.blockHashes is not None:
+            ModelAddBlockHashes(builder, blockHashes)
         model = ModelEnd(builder)
         return model
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
-import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import flatbuffers
 import sympy
 import torch
+import xxhash
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 from torch import Tensor
@@ -18,9 +18,10 @@ from torch import Tensor
 from wasmkiln import model_generated as fb
 from wasmkiln.sizes import postfix
 
-FORMAT_VERSION = 2
-HEAD_CRC32_SLOT = 4 + 2 * 13  # in the table's offsets: the fourteenth field of Model
+FORMAT_VERSION = 3
+HEAD_HASH_SLOT = 4 + 2 * 13  # in the table's offsets: the fourteenth field of Model
 ALIGN = 64
+HASH_BLOCK = 1 << 20
 INLINE_BYTES = 256  # constants up to this size stand in the head, where the compiler can fold them
 
 DTYPES = {
@@ -42,6 +43,22 @@ def progress_bar(*columns: ProgressColumn) -> Progress:
 
 def raw_bytes(tensor: Tensor) -> bytes:
     return tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+
+
+def block_hashes(pieces: Iterable[bytes]) -> list[int]:
+    """XXH64 of each HASH_BLOCK bytes of all pieces together; the last block may be shorter."""
+    hashes: list[int] = []
+    state, filled = xxhash.xxh64(), 0
+    for piece in pieces:
+        rest = memoryview(piece)
+        while rest:
+            part, rest = rest[: HASH_BLOCK - filled], rest[HASH_BLOCK - filled :]
+            state.update(part)
+            filled += len(part)
+            if filled == HASH_BLOCK:
+                hashes.append(state.intdigest())
+                state, filled = xxhash.xxh64(), 0
+    return [*hashes, state.intdigest()] if filled else hashes
 
 
 class KilnWriter:
@@ -184,33 +201,44 @@ class KilnWriter:
                 value.segment = position[value.segment]
 
     def head(self) -> bytes:
-        self.model.headCrc32 = 1  # anything but the default, which is left out
+        self.model.headHash = 1  # anything but the default, which is left out
         builder = flatbuffers.Builder(1 << 16)
         builder.FinishSizePrefixed(self.model.Pack(builder), file_identifier=b"KILN")
         head = bytearray(builder.Output())
         assert struct.unpack_from("<I", head)[0] == len(head) - 4
         table = fb.Model.GetRootAs(head, 4)._tab
-        field = table.Pos + table.Offset(HEAD_CRC32_SLOT)
-        struct.pack_into("<I", head, field, 0)
-        struct.pack_into("<I", head, field, zlib.crc32(head))
+        field = table.Pos + table.Offset(HEAD_HASH_SLOT)
+        struct.pack_into("<Q", head, field, 0)
+        struct.pack_into("<Q", head, field, xxhash.xxh64_intdigest(head))
         return bytes(head)
+
+    def lay_out(self) -> None:
+        """Gives every segment its place."""
+        offset = 0
+        for segment in self.model.segments:
+            segment.offset = offset
+            offset = -(-(offset + segment.size) // ALIGN) * ALIGN
+        self.model.weightsBytes = offset
+
+    def padded_weights(self) -> Iterator[bytes]:
+        for tensor in self.weights:
+            yield raw_bytes(tensor)
+            yield b"\0" * (-tensor.nbytes % ALIGN)
 
     def write(self, path: Path) -> None:
         self.order_weights()
+        self.lay_out()
         with progress_bar(*Progress.get_default_columns()) as progress:
-            task = progress.add_task(f"writing {path.name}", total=2 * sum(w.nbytes for w in self.weights) or 1)
-            offset = 0
-            for segment, tensor in zip(self.model.segments, self.weights, strict=True):
-                segment.offset = offset
-                segment.sha256 = list(hashlib.sha256(raw_bytes(tensor)).digest())
-                offset = -(-(offset + tensor.nbytes) // ALIGN) * ALIGN
-                progress.advance(task, tensor.nbytes)
-            self.model.weightsBytes = offset
+            task = progress.add_task(f"writing {path.name}", total=2 * self.model.weightsBytes or 1)
+
+            def weights() -> Iterator[bytes]:
+                for piece in self.padded_weights():
+                    yield piece
+                    progress.advance(task, len(piece))
+
+            self.model.blockHashes = block_hashes(weights())
             head = self.head()
             with path.open("wb") as file:
                 file.write(head)
                 file.write(b"\0" * (-len(head) % ALIGN))
-                for tensor in self.weights:
-                    file.write(raw_bytes(tensor))
-                    file.write(b"\0" * (-tensor.nbytes % ALIGN))
-                    progress.advance(task, tensor.nbytes)
+                file.writelines(weights())

@@ -32,8 +32,8 @@ void add_ports(Table& table, const Graph& graph, const char* kind, const std::ve
 Status inspect(const Flags& flags) {
   KILN_ASSIGN(const ModelFile file, ModelFile::open(flags.path));
   KILN_ASSIGN(const Graph graph, file.graph());
-  KILN_TRY(Verification(file, graph.segments).work());
-  std::printf("%s: %zu nodes, %zu weights of %s MB, checksums match\n\n", graph.name.c_str(), graph.nodes.size(),
+  KILN_TRY(Verification(file, graph).work());
+  std::printf("%s: %zu nodes, %zu weights of %s MB, hashes match\n\n", graph.name.c_str(), graph.nodes.size(),
               graph.segments.size(), fixed(static_cast<double>(graph.weights_bytes) / 1e6, 2).c_str());
   Table ports({"port", "name", "type", "shape"});
   add_ports(ports, graph, "input", graph.inputs);

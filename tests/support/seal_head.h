@@ -13,10 +13,10 @@ inline void seal_head(uint8_t* head, int64_t size) {
   flatbuffers::Verifier verifier(head, static_cast<size_t>(size), 64, 10000000);
   if (!verifier.VerifySizePrefixedBuffer<fb::Model>("KILN")) return;
   auto* table = flatbuffers::GetMutableSizePrefixedRoot<flatbuffers::Table>(head);
-  uint8_t* field = table->GetAddressOf(fb::Model::VT_HEAD_CRC32);
+  uint8_t* field = table->GetAddressOf(fb::Model::VT_HEAD_HASH);
   if (!field) return;
-  const uint32_t crc = head_crc32(head, size, field - head);
-  std::memcpy(field, &crc, sizeof crc);
+  const uint64_t hash = head_hash(head, size, field - head);
+  std::memcpy(field, &hash, sizeof hash);
 }
 
 }  // namespace kiln

@@ -2,10 +2,11 @@
 // the origin's private file system. The name is a hash of all that decides what is in it, so a stale file is never found; a
 // damaged one is noticed and removed. Whatever goes wrong here costs time, never correctness.
 import type { CompileResult, CompileSettings, WisdomTexts } from '../shared/messages.js';
+import type { Digest } from './digest.js';
 
-const kFolder = 'wasmkiln-cache-1';
+const kFolder = 'wasmkiln-cache-2';
 const kMostEntries = 8;
-const kMagic = 0x6b696c6e;
+const kMagic = 0x6b696c6en;
 const kHeaderBytes = 64;
 const kSlice = 4 << 20;
 const kPauseMs = 5;
@@ -26,31 +27,6 @@ interface FileHandle {
 
 type Kept = Pick<CompileResult, 'manifest' | 'wisdom' | 'memory64' | 'notes'>;
 
-/** Notices damage, not malice: nobody but this origin writes its files. Bytes come in multiples of 16, at multiples of 4. */
-class Checksum {
-  private lanes_: [number, number, number, number] = [1, 2, 3, 4];
-
-  add(bytes: Uint8Array): void {
-    const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-    let [a, b, c, d] = this.lanes_;
-    const mix = (lane: number, word: number): number => {
-      const product = Math.imul(lane ^ word, 0x9e3779b1);
-      return product ^ (product >>> 15);
-    };
-    for (let i = 0; i < words.length; i += 4) {
-      a = mix(a, words[i] as number);
-      b = mix(b, words[i + 1] as number);
-      c = mix(c, words[i + 2] as number);
-      d = mix(d, words[i + 3] as number);
-    }
-    this.lanes_ = [a, b, c, d];
-  }
-
-  get value(): number {
-    return this.lanes_.reduce((sum, lane) => (Math.imul(sum, 31) + lane) >>> 0, 0);
-  }
-}
-
 const padded = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
 function* slices(bytes: Uint8Array): Generator<[number, Uint8Array]> {
@@ -64,18 +40,19 @@ export class Entry {
     readonly imageBytes: number,
     private readonly file_: AccessHandle,
     private readonly image_at_: number,
-    private readonly checksum_: number,
+    private readonly hash_: bigint,
+    private readonly digest_: Digest,
   ) {}
 
   /** Reads the packed weights straight to their place; false: they are damaged. */
   restore(image: Uint8Array): boolean {
     if (image.length !== this.imageBytes) return false;
-    const checksum = new Checksum();
+    let hash = 0n;
     for (const [at, slice] of slices(image)) {
       if (this.file_.read(slice, { at: this.image_at_ + at }) !== slice.length) return false;
-      checksum.add(slice);
+      hash = this.digest_.chain(slice, hash);
     }
-    return checksum.value === this.checksum_;
+    return hash === this.hash_;
   }
 
   close(): void {
@@ -84,7 +61,10 @@ export class Entry {
 }
 
 export class Cache {
-  private constructor(private readonly folder_: FileSystemDirectoryHandle) {}
+  private constructor(
+    private readonly folder_: FileSystemDirectoryHandle,
+    private readonly digest_: Digest,
+  ) {}
 
   /** Not in Node, insecure contexts and pages without workers. */
   static get possible(): boolean {
@@ -92,11 +72,11 @@ export class Cache {
   }
 
   /** Null where there is none after all: in private windows. */
-  static async open(): Promise<Cache | null> {
+  static async open(digest: Promise<Digest>): Promise<Cache | null> {
     if (!Cache.possible) return null;
     try {
       const root = await globalThis.navigator.storage.getDirectory();
-      return new Cache(await root.getDirectoryHandle(kFolder, { create: true }));
+      return new Cache(await root.getDirectoryHandle(kFolder, { create: true }), await digest);
     } catch {
       return null;
     }
@@ -118,7 +98,7 @@ export class Cache {
     try {
       const handle = (await this.folder_.getFileHandle(key)) as unknown as FileHandle;
       file = await handle.createSyncAccessHandle({ mode: 'read-only' });
-      return readEntry(file) ?? (await this.drop(key, file));
+      return readEntry(file, this.digest_) ?? (await this.drop(key, file));
     } catch {
       file?.close(); // not there, or another tab has it open
       return null;
@@ -144,15 +124,15 @@ export class Cache {
       front.set(compiled.module, padded(meta.length));
       file.truncate(0);
       write(file, front, kHeaderBytes);
-      const [frontSum, imageSum] = [new Checksum(), new Checksum()];
-      frontSum.add(front);
+      let imageHash = 0n;
       for (const [at, slice] of slices(image)) {
         await new Promise((resolve) => setTimeout(resolve, kPauseMs));
         write(file, slice, kHeaderBytes + front.length + at);
-        imageSum.add(slice);
+        imageHash = this.digest_.chain(slice, imageHash);
       }
       file.flush();
-      write(file, headerOf([kMagic, meta.length, compiled.module.length, image.length, frontSum.value, imageSum.value]), 0);
+      const sizes = [meta.length, compiled.module.length, image.length].map(BigInt);
+      write(file, headerOf([kMagic, ...sizes, this.digest_.chain(front), imageHash], this.digest_), 0);
       file.flush();
       file.close();
     } catch (thrown) {
@@ -175,29 +155,29 @@ function write(file: AccessHandle, bytes: Uint8Array, at: number): void {
   if (file.write(bytes, { at }) !== bytes.length) throw new Error('the disk is full');
 }
 
-/** The words, and a checksum over them. */
-function headerOf(words: number[]): Uint8Array {
-  const bytes = new Uint8Array(new Float64Array([...words, 0, 0]).buffer);
-  const checksum = new Checksum();
-  checksum.add(bytes);
-  new Float64Array(bytes.buffer)[words.length] = checksum.value;
-  return bytes;
+/** The words, and a hash over them. */
+function headerOf(words: bigint[], digest: Digest): Uint8Array {
+  const header = new BigUint64Array(kHeaderBytes / 8);
+  header.set(words);
+  header[words.length] = digest.chain(new Uint8Array(header.buffer, 0, words.length * 8));
+  return new Uint8Array(header.buffer);
 }
 
-function readEntry(file: AccessHandle): Entry | null {
-  const header = new Float64Array(kHeaderBytes / 8);
+function readEntry(file: AccessHandle, digest: Digest): Entry | null {
+  const header = new BigUint64Array(kHeaderBytes / 8);
   if (file.read(new Uint8Array(header.buffer), { at: 0 }) !== kHeaderBytes) return null;
-  const expected = new Float64Array(headerOf([...header.subarray(0, 6)]).buffer);
+  const words = [...header.subarray(0, 6)];
+  const expected = new BigUint64Array(headerOf(words, digest).buffer);
   if (header.some((word, i) => word !== expected[i])) return null;
-  const [magic, metaBytes, moduleBytes, imageBytes, frontSum, imageSum] = header as unknown as [number, number, number, number, number, number];
+  const [metaBytes, moduleBytes, imageBytes] = words.slice(1, 4).map(Number) as [number, number, number];
+  const [magic, , , , frontHash, imageHash] = words as [bigint, bigint, bigint, bigint, bigint, bigint];
   const frontBytes = padded(metaBytes) + padded(moduleBytes);
   if (magic !== kMagic || kHeaderBytes + frontBytes + imageBytes !== file.getSize()) return null;
   const front = new Uint8Array(frontBytes);
-  const checksum = new Checksum();
   file.read(front, { at: kHeaderBytes });
-  checksum.add(front);
-  if (checksum.value !== frontSum) return null;
+  if (digest.chain(front) !== frontHash) return null;
   const kept = JSON.parse(new TextDecoder().decode(front.subarray(0, metaBytes))) as Kept;
   const module = front.slice(padded(metaBytes), padded(metaBytes) + moduleBytes);
-  return new Entry({ ...kept, module, compileMs: 0, tuneMs: 0, phases: [], storedDropped: false }, imageBytes, file, kHeaderBytes + frontBytes, imageSum);
+  const compiled = { ...kept, module, compileMs: 0, tuneMs: 0, phases: [], storedDropped: false };
+  return new Entry(compiled, imageBytes, file, kHeaderBytes + frontBytes, imageHash, digest);
 }

@@ -6,6 +6,7 @@ import { createMemory, kBase, patiently } from '../shared/memory.js';
 import { Timeline } from '../shared/timeline.js';
 import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, ComputeCalls, LoadRequest, LoadResult, MainCalls, WisdomTexts } from '../shared/messages.js';
 import { Cache } from './cache.js';
+import { Digest } from './digest.js';
 import { kBufferBytes, Prefetcher } from './prefetch.js';
 import { Session } from './session.js';
 import { openSource, type ByteSource } from './source.js';
@@ -45,7 +46,9 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
   const wisdom = peers.main.call('wisdom', null);
   wisdom.catch(() => undefined);
   const build = Cache.possible ? request.build : null;
-  const opening = build !== null && request.mayBeKept ? Cache.open() : null; // takes longer than a download's head
+  const digest = Digest.create();
+  digest.catch(() => undefined); // reported to whoever asks first
+  const opening = build !== null && request.mayBeKept ? Cache.open(digest) : null; // takes longer than a download's head
   const source = await timeline.during('response', () => openSource(request.source, () => peers.main.call('pull', null)));
   const stream = new Prefetcher(source, request.stallTimeoutMs, reporter(source, peers.main), opening ? kHeadAhead : kBufferBytes);
   try {
@@ -54,14 +57,13 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
     const found = opening && key && (await timeline.during('cache', async () => fromCache(await opening, await key(await wisdom), request)));
     if (found) peers.main.emit('compiled', 0);
     else stream.readAhead(kBufferBytes);
-    const { session, compiled } = found ?? (await fromNetwork(stream, request, peers, wisdom, timeline));
+    const { session, compiled } = found ?? (await fromNetwork(stream, request, peers, wisdom, await digest, timeline));
     const downloadMs = timeline.now() - begin;
     await timeline.during('threads', () => startThreads(session, compiled.memory64, peers.compute));
     const result = summarize(session, compiled, stream.received, request);
     Object.assign(result.timings, { compilerReadyMs, downloadMs, totalMs: timeline.now() - begin });
     result.phases.push(...timeline.phases, ...compiled.phases);
-    const named = session.manifest.transfers.every(({ sha256 }) => sha256); // else the head says nothing about the weights
-    const keep = key && !found && named ? async (texts: WisdomTexts): Promise<void> => keepIn(await (opening ?? Cache.open()), await key(texts), session, compiled) : null;
+    const keep = key && !found ? async (texts: WisdomTexts): Promise<void> => keepIn(await (opening ?? Cache.open(digest)), await key(texts), session, compiled) : null;
     result.cache = found ? 'hit' : keep ? 'miss' : 'none';
     return { session, result, keep };
   } finally {
@@ -99,18 +101,21 @@ async function fromCache(cache: Cache | null, key: string, request: LoadRequest)
   return cache.drop(key, entry);
 }
 
-async function fromNetwork(stream: Prefetcher, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, timeline: Timeline): Promise<Ready> {
+async function fromNetwork(
+  stream: Prefetcher, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, digest: Digest, timeline: Timeline): Promise<Ready> {
   peers.main.emit('uncached', null);
   const { head, weightsBegin } = await timeline.during('head', () => readHead(stream, peers.compiler));
   peers.main.emit('progress', { stage: 'compile' });
-  const gap = weightsBegin - head.length;
+  await stream.take(weightsBegin - head.length);
+  const verifier = request.verify ? new Verifier(digest, stream.source.name) : null;
+  if (verifier) stream.inspect((chunk) => verifier.add(chunk)); // while the compiler works
   const compiled = await peers.compiler.call(
     'compile', { head, fileBytes: stream.source.size ?? -1, settings: request.compile, wisdom: await wisdom, began: request.began }, [head.buffer]);
   peers.main.emit('compiled', parseManifest(compiled.manifest).kernels.filter(({ origin }) => origin === 'measured').length);
   const session = await timeline.during('instantiate', () => createSession(compiled, parseManifest(compiled.manifest), request));
   session.begin();
-  await stream.take(gap);
-  await timeline.during('weights', () => streamWeights(stream, session, request.verify, timeline));
+  verifier?.expect(session.manifest);
+  await timeline.during('weights', () => streamWeights(stream, session, verifier));
   return { session, compiled };
 }
 
@@ -156,23 +161,18 @@ async function createSession(compiled: CompileResult, manifest: Manifest, reques
   }
 }
 
-async function streamWeights(stream: Prefetcher, session: Session, verify: boolean, timeline: Timeline): Promise<void> {
-  const verifier = new Verifier(stream.source.name);
-  const checked = verify && Verifier.available;
-  const writer = new WeightWriter(session.manifest.transfers, session.bytes, kBase, (transfer) => {
-    const at = kBase + transfer.address;
-    if (checked) verifier.check(transfer, session.bytes.subarray(at, at + transfer.size));
-    if (transfer.phase >= 0) session.init(transfer.phase);
+async function streamWeights(stream: Prefetcher, session: Session, verifier: Verifier | null): Promise<void> {
+  const writer = new WeightWriter(session.manifest.transfers, session.bytes, kBase, ({ phase }) => {
+    if (phase >= 0) session.init(phase);
   });
-  while (!writer.complete) {
+  while (!writer.complete || verifier?.complete === false) {
     const chunk = await stream.next();
     if (!chunk) break;
     writer.feed(chunk);
     stream.source.release?.(chunk.buffer);
-    await verifier.room();
   }
   writer.end(stream.source.name);
-  await timeline.during('verify', () => verifier.end());
+  verifier?.end();
 }
 
 async function startThreads(session: Session, memory64: boolean, compute: Channel<ComputeCalls>[]): Promise<void> {
@@ -183,8 +183,6 @@ async function startThreads(session: Session, memory64: boolean, compute: Channe
 function summarize(session: Session, compiled: CompileResult, downloadedBytes: number, request: LoadRequest): LoadResult {
   const { manifest, memory } = session;
   const port = ({ name, dtype, shape }: Manifest['inputs'][number]): LoadResult['inputs'][number] => ({ name, dtype, shape });
-  const notes = [...compiled.notes];
-  if (request.verify && !Verifier.available) notes.push('checksums were not verified: crypto.subtle needs a secure context');
   return {
     inputs: manifest.inputs.map(port),
     outputs: manifest.outputs.map(port),
@@ -200,7 +198,7 @@ function summarize(session: Session, compiled: CompileResult, downloadedBytes: n
     cache: 'none',
     wisdom: compiled.wisdom,
     storedDropped: compiled.storedDropped,
-    notes,
+    notes: compiled.notes,
     cancel: request.compile.shared ? cancelHandle(session) : null,
     mailbox: null,
   };

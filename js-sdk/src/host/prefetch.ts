@@ -17,6 +17,7 @@ export class Prefetcher {
   private failure_: KilnError | null = null;
   private wake_consumer_: (() => void) | null = null;
   private wake_pump_: (() => void) | null = null;
+  private inspect_: ((chunk: Uint8Array) => void) | null = null;
 
   constructor(
     readonly source: ByteSource,
@@ -48,6 +49,12 @@ export class Prefetcher {
   readAhead(bytes: number): void {
     this.limit_ = bytes;
     this.wake_pump_?.();
+  }
+
+  /** Shows `inspect` what waits and from now on every chunk that comes, when it comes; what it throws, next() throws. */
+  inspect(inspect: (chunk: Uint8Array) => void): void {
+    this.chunks_.forEach(inspect);
+    this.inspect_ = inspect;
   }
 
   /** Puts bytes back in front. */
@@ -89,6 +96,7 @@ export class Prefetcher {
         const chunk = await this.source.read();
         this.reading_since_ = Infinity;
         if (!chunk || this.ended_) break;
+        this.inspect_?.(chunk);
         this.chunks_.push(chunk);
         this.buffered_ += chunk.length;
         this.received_ += chunk.length;

@@ -1,57 +1,57 @@
 import { KilnError } from '../shared/errors.js';
-import type { Transfer } from '../shared/manifest.js';
+import { kBlockBytes, type Manifest } from '../shared/manifest.js';
+import type { Digest } from './digest.js';
 
-const kInFlight = 16 << 20;
-
-function hex(digest: ArrayBuffer): string {
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-/** Compares segments with their SHA-256 beside the load; holds few copies at a time. */
+/** Hashes weights block by block while they arrive, and compares as soon as it is known with what. */
 export class Verifier {
-  private in_flight_ = 0;
-  private readonly pending_ = new Set<Promise<void>>();
-  private failure_: KilnError | null = null;
-  private scratch_ = new Uint8Array(0);
+  private readonly hashes_: bigint[] = []; // that wait to be compared
+  private compared_ = 0;
+  private received_ = 0;
+  private expected_: Pick<Manifest, 'weightsBytes' | 'blockHashes'> | null = null;
 
-  constructor(private readonly name_: string) {}
+  constructor(
+    private readonly digest_: Digest,
+    private readonly name_: string,
+  ) {}
 
-  static get available(): boolean {
-    return typeof globalThis.crypto?.subtle?.digest === 'function';
+  /** The next bytes of the weights. */
+  add(chunk: Uint8Array): void {
+    for (let at = 0; at < chunk.length; ) {
+      const size = this.digest_.add(chunk.subarray(at));
+      at += size;
+      this.received_ += size;
+      if (this.digest_.full) this.hashes_.push(this.digest_.take());
+    }
+    this.compare();
   }
 
-  /** The bytes may change as soon as this returns: digest() takes a copy of its own. */
-  check(transfer: Transfer, bytes: Uint8Array): void {
-    if (!transfer.sha256) return;
-    const expected = transfer.sha256;
-    this.in_flight_ += bytes.length;
-    const pending = crypto.subtle.digest('SHA-256', this.unshared(bytes)).then((digest) => {
-      this.in_flight_ -= bytes.length;
-      this.pending_.delete(pending);
-      if (hex(digest) === expected) return;
-      const where = `segment ${transfer.segment}`;
-      this.failure_ ??= new KilnError('bad-file', `${this.name_} is damaged: ${where} does not match its checksum; download it again`, { where });
-    });
-    this.pending_.add(pending);
+  expect(expected: Pick<Manifest, 'weightsBytes' | 'blockHashes'>): void {
+    this.expected_ = expected;
+    this.compare();
   }
 
-  /** Waits until there is room for more; throws what was found. */
-  async room(): Promise<void> {
-    while (this.in_flight_ > kInFlight) await Promise.race(this.pending_);
-    if (this.failure_) throw this.failure_;
+  get complete(): boolean {
+    return this.expected_ !== null && this.received_ >= this.expected_.weightsBytes;
   }
 
-  async end(): Promise<void> {
-    await Promise.all(this.pending_);
-    if (this.failure_) throw this.failure_;
+  /** After the last bytes: compares what is left. */
+  end(): void {
+    if (this.received_ % kBlockBytes > 0) this.hashes_.push(this.digest_.take());
+    this.compare();
+    if (this.expected_ && this.compared_ < this.expected_.blockHashes.length) throw this.damaged();
   }
 
-  /** digest() refuses shared memory: such bytes go through a scratch buffer that is used again and again. */
-  private unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-    if (bytes.buffer instanceof ArrayBuffer) return bytes as Uint8Array<ArrayBuffer>;
-    if (this.scratch_.length < bytes.length) this.scratch_ = new Uint8Array(bytes.length);
-    const copy = this.scratch_.subarray(0, bytes.length);
-    copy.set(bytes);
-    return copy;
+  private compare(): void {
+    if (!this.expected_) return;
+    for (const hash of this.hashes_.splice(0)) {
+      const expected = this.expected_.blockHashes[this.compared_];
+      if (expected === undefined || hash !== BigInt(`0x${expected}`)) throw this.damaged();
+      this.compared_++;
+    }
+  }
+
+  private damaged(): KilnError {
+    const where = `byte ${this.compared_ * kBlockBytes} of the weights`;
+    return new KilnError('bad-file', `${this.name_} is damaged: its weights do not match their hash, in the block at ${where}; download it again`, { where });
   }
 }

@@ -3,6 +3,9 @@ import { KilnError } from './errors.js';
 
 export type DType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'uint8' | 'int32' | 'int64' | 'bool';
 
+/** Bytes of the weights under one hash. */
+export const kBlockBytes = 1 << 20;
+
 /** Bytes of one element. */
 export const kElementBytes: Record<DType, number> = { float32: 4, float16: 2, bfloat16: 2, int8: 1, uint8: 1, int32: 4, int64: 8, bool: 1 };
 
@@ -25,7 +28,6 @@ export interface Transfer {
   size: number;
   address: number;
   phase: number;
-  sha256?: string;
 }
 
 export interface StepInfo {
@@ -62,6 +64,9 @@ export interface Manifest {
   steps: StepInfo[];
   kernels: KernelInfo[];
   initPhases: number;
+  /** Of the file: bytes of all weights, and the XXH64 of each MiB of them in hexadecimal. */
+  weightsBytes: number;
+  blockHashes: string[];
 }
 
 /** Parses and checks what everything after relies on: the compiler is trusted, a mismatch of versions is not. */
@@ -71,7 +76,8 @@ export function parseManifest(json: string): Manifest {
   const inside = (at: { address: number }, bytes: number): boolean => at.address >= 0 && at.address + bytes <= total;
   const sound =
     Number.isSafeInteger(total) &&
-    [manifest.inputs, manifest.outputs, manifest.transfers, manifest.constants, manifest.steps, manifest.kernels].every(Array.isArray) &&
+    [manifest.inputs, manifest.outputs, manifest.transfers, manifest.constants, manifest.steps, manifest.kernels, manifest.blockHashes].every(Array.isArray) &&
+    manifest.blockHashes.length === Math.ceil(manifest.weightsBytes / kBlockBytes) &&
     [...manifest.inputs, ...manifest.outputs].every((p) => inside(p, p.bytes) && elements(p.shape) * kElementBytes[p.dtype] === p.bytes) &&
     manifest.transfers.every((t) => inside(t, t.size) && t.offset >= 0 && t.phase < manifest.initPhases);
   if (!sound) throw new KilnError('internal', 'the compiler and this SDK do not fit together: install both from the same version');

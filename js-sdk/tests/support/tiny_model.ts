@@ -1,6 +1,5 @@
 // A model of two steps, written by hand: out = x · (2 · w) + b, four floats, and a file and a manifest that go with it. Some inputs
 // misbehave on purpose, by the value of x[0].
-import { createHash } from 'node:crypto';
 import type { Manifest } from '../../src/shared/manifest.js';
 
 export const kBadIndex = 666; // sets the status word
@@ -64,19 +63,20 @@ export function modelFile(): Uint8Array<ArrayBuffer> {
 }
 
 export function manifest(): Manifest {
-  const sha = (values: number[]): string => createHash('sha256').update(new Uint8Array(new Float32Array(values).buffer)).digest('hex');
   const step = (label: string): Manifest['steps'][number] => ({ label, kernel: 0, flops: 4e6, bytes: 48, barrier: false }); // enough for all threads to take part
   return {
     memory: { control: kControl, weights: kW, arena: kX, scratch: 1408, scratchStride: 64, total: kTotal },
     inputs: [{ name: 'x', dtype: 'float32', shape: [1, 4], address: kX, bytes: 16 }],
     outputs: [{ name: 'out', dtype: 'float32', shape: [1, 4], address: kOut, bytes: 16 }],
     transfers: [
-      { segment: 0, offset: 0, size: 16, address: kStaging, phase: 0, sha256: sha(kWeights) },
-      { segment: 1, offset: 64, size: 16, address: kB, phase: -1, sha256: sha(kBias) },
+      { segment: 0, offset: 0, size: 16, address: kStaging, phase: 0 },
+      { segment: 1, offset: 64, size: 16, address: kB, phase: -1 },
     ],
     constants: [{ address: kTotal - 4, base64: 'AQIDBA==' }],
     steps: [step('mul'), step('add')],
     kernels: [{ spec: 'map f32[4]', schedule: 'w4', origin: 'prior', ns: 0 }],
     initPhases: 2,
+    weightsBytes: 80,
+    blockHashes: ['577c4246ebe8ffee'],
   };
 }
