@@ -3,6 +3,7 @@
 
 #include "runtime/cli/commands.h"
 
+// NOLINTNEXTLINE(bugprone-exception-escape): the parser's are caught by CLI11_PARSE, and we throw none
 int main(int argc, char** argv) {
   using namespace kiln;
   CLI::App app("wasmkiln: runs PyTorch models by compiling them for the machine they are on", "kiln");

@@ -87,6 +87,7 @@ Status tune(Chooser& chooser, const Target& target, double budget_ms,
 
 Result<double> measure_peak(const Target& target) {
   constexpr int kChains = 12, kRounds = 64;  // more than latency × rate of any target, fewer than its registers
+  constexpr int kOperations = kRounds / kChains * kChains;
   const auto emit = [](Emitter& e) -> Status {
     e.begin_function("peak", 2, true);
     const Int i = e.integer();
@@ -115,7 +116,7 @@ Result<double> measure_peak(const Target& target) {
   const int64_t repeats = calls_per_sample(run, 2);
   double best = std::numeric_limits<double>::infinity();
   for (int sample = 0; sample < 2 * kSamples; ++sample) best = std::min(best, time_ms(run, repeats));
-  const double flops = 2.0 * target.width * (kRounds / kChains * kChains) * static_cast<double>(repeats);
+  const double flops = 2.0 * target.width * kOperations * static_cast<double>(repeats);
   return flops / best / 1e6;
 }
 

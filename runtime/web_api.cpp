@@ -6,6 +6,7 @@
 
 #include "format/kiln_file.h"
 #include "runtime/chooser.h"
+#include "runtime/web_options.h"
 #include "support/hex.h"
 
 namespace kiln {
@@ -37,63 +38,6 @@ int32_t answer(const json& value) { return answer(value.dump(-1, ' ', false, jso
 int32_t fail(const Error& e) {
   const json value{{"code", error_code_name(e.code)}, {"message", e.message}, {"where", e.where}};
   return answer(value.dump(-1, ' ', false, json::error_handler_t::replace), -1);
-}
-
-Status set_option(std::string_view key, std::string_view value, CompileOptions& o, Target& t) {
-  const std::string text(value);
-  char* end = nullptr;
-  const long long number = std::strtoll(text.c_str(), &end, 10);
-  const bool is_number = !text.empty() && *end == 0 && number >= 0;
-  const auto bad = [&] {
-    return Error{ErrorCode::bad_option, "option " + std::string(key) + " cannot be '" + text + "'", ""};
-  };
-  if (key == "device") {
-    o.device.id = text;
-    return ok();
-  }
-  if (key == "precision") {
-    if (text != "exact" && text != "fast") return bad();
-    o.precision = text == "exact" ? Precision::exact : Precision::fast;
-    return ok();
-  }
-  if (!is_number) return bad();
-  if (key == "threads") {
-    if (number < 1 || number > 256) return bad();
-    o.threads = o.device.threads = static_cast<int>(number);
-  } else if (key == "shared") {
-    t.threads = number != 0;
-  } else if (key == "relaxedSimd") {
-    t.fma = number != 0;
-  } else if (key == "memory64") {
-    t.memory64 = number != 0;
-  } else if (key == "l1") {
-    if (number) o.device.l1_bytes = number;
-  } else if (key == "l2") {
-    if (number) o.device.l2_bytes = number;
-  } else if (key == "dump") {
-    if (number) o.dump = [](const char* stage, const std::string& dumped) { state->dumps[stage] = dumped; };
-  } else if (key.substr(0, 4) == "dim.") {
-    o.dims[std::string(key.substr(4))] = number;
-  } else {
-    return Error{ErrorCode::bad_option, "there is no option '" + std::string(key) + "'", ""};
-  }
-  return ok();
-}
-
-Result<CompileOptions> parse_options(std::string_view text) {
-  CompileOptions o;
-  o.target = wasm_target(false, false);
-  while (!text.empty()) {
-    const size_t line_end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, line_end);
-    text.remove_prefix(std::min(line_end + 1, text.size()));
-    if (line.empty()) continue;
-    const size_t equals = line.find('=');
-    if (equals == std::string_view::npos)
-      return Error{ErrorCode::bad_option, "options are key=value lines", std::string(line)};
-    KILN_TRY(set_option(line.substr(0, equals), line.substr(equals + 1), o, o.target));
-  }
-  return o;
 }
 
 json port_json(const Port& p) {
@@ -178,9 +122,11 @@ int32_t kiln_head_layout(const uint8_t* bytes, uint32_t size) {
 int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const char* options, uint32_t options_size) {
   delete state;
   state = new State;
-  auto parsed = parse_options({options, options_size});
+  auto parsed = parse_web_options({options, options_size});
   if (!parsed) return fail(parsed.error());
-  state->options = std::move(*parsed);
+  state->options = std::move(parsed->compile);
+  if (parsed->dump)
+    state->options.dump = [](const char* stage, const std::string& dumped) { state->dumps[stage] = dumped; };
   auto graph = read_kiln(head, size, static_cast<int64_t>(file_bytes));
   if (!graph) return fail(graph.error());
   auto planned = plan_model(std::move(*graph), state->options);

@@ -23,7 +23,10 @@ struct Layout {
   int64_t temporary, v, p, end;  ///< offsets
 
   Layout(const ContractionSpec& s, const Schedule& schedule, int width)
-      : m(winograd_tile(schedule.algorithm)), side(m + 2), tiles(winograd_tiles(s, m)), points(side * side) {
+      : m(schedule.algorithm == Algorithm::winograd4 ? 4 : 2),
+        side(m + 2),
+        tiles(winograd_tiles(s, m)),
+        points(side * side) {
     const int64_t all = round_up(tiles, schedule.mr);
     block = schedule.mc ? std::min<int64_t>(schedule.mc, all) : all;
     columns = schedule.nc ? std::min<int64_t>(schedule.nc, s.n) : s.n;

@@ -1,0 +1,18 @@
+// What a page asks of the compiler: `key=value` lines.
+#pragma once
+
+#include <string_view>
+
+#include "runtime/compile.h"
+
+namespace kiln {
+
+struct WebOptions {
+  CompileOptions compile;
+  bool dump = false;  ///< keep what every stage makes
+};
+
+/// device, precision, threads, shared, relaxedSimd, memory64, l1, l2, dump, dim.<name>: each may be absent.
+Result<WebOptions> parse_web_options(std::string_view text);
+
+}  // namespace kiln
