@@ -22,6 +22,10 @@ mkdirSync(fakes, { recursive: true });
 process.env.XDG_CACHE_HOME = mkdtempSync(join(tmpdir(), 'kiln-cache-')); // wisdom of the tiny model is no one's
 execFileSync(process.execPath, [join(root, 'js-sdk/tests/support/write_fakes.js'), fakes]);
 
+const python = join(root, 'build/deps/venv/bin/python');
+const dynamic = existsSync(python);
+if (dynamic) execFileSync(python, ['-W', 'ignore', join(here, 'dynamic.py'), fakes], { env: { ...process.env, PYTHONPATH: join(root, 'py-sdk') } });
+
 const compiled = existsSync(join(sdk, 'compiler.wasm'));
 const real = compiled && existsSync(models) ? readdirSync(models).filter((id) => existsSync(join(models, id, 'model.kiln'))) : [];
 
@@ -40,12 +44,12 @@ const server = await serve({ page: here, sdk, fakes, models }, (path, body) => {
   return null;
 });
 
-async function inBrowser(engine, { kind, expects, sdkOrigin = server.origin, models: ids = [] }) {
+async function inBrowser(engine, { kind, expects, sdkOrigin = server.origin, models: ids = [], ...wants }) {
   const id = `${engine}-${kind}-${reports.size}`;
   const report = {};
   const finished = new Promise((resolve) => (report.done = resolve));
   reports.set(id, report);
-  const parameters = new URLSearchParams({ id, engine, only, sdk: `${sdkOrigin}/${kind}/sdk/index.js`, expects: JSON.stringify(expects), models: JSON.stringify(ids) });
+  const parameters = new URLSearchParams({ id, engine, only, sdk: `${sdkOrigin}/${kind}/sdk/index.js`, expects: JSON.stringify(expects), models: JSON.stringify(ids), wants: JSON.stringify(wants) });
   report.browser = open(engine, `${server.origin}/${kind}/page/page.html?${parameters}`);
   const late = new Promise((resolve) => setTimeout(() => resolve([{ name: 'the page', error: 'no report after 10 minutes' }]), 600_000).unref());
   try {
@@ -59,7 +63,7 @@ async function inNode() {
   const relaxedSimd = Number(process.versions.node.split('.')[0]) >= 22;
   const { loadModel, Tensor } = await import(pathToFileURL(join(sdk, 'index.js')));
   const mark = (name) => growth('node', name, usage([process.pid]));
-  return runCases({ sdk: { loadModel, Tensor }, base: `${server.origin}/plain/`, engine: 'node', expects: { sharedMemory: true, relaxedSimd, workers: true }, models: real, mark, only });
+  return runCases({ sdk: { loadModel, Tensor }, base: `${server.origin}/plain/`, engine: 'node', expects: { sharedMemory: true, relaxedSimd, workers: true }, models: real, dynamic, mark, only });
 }
 
 async function each(t, results) {
@@ -72,8 +76,8 @@ async function each(t, results) {
 
 const kPages = {
   chromium: [
-    { name: 'isolated', kind: 'isolated', expects: { sharedMemory: true, relaxedSimd: true, workers: true }, models: real },
-    { name: 'not isolated', kind: 'plain', expects: { sharedMemory: false, relaxedSimd: true, workers: true }, models: real.slice(0, 2) },
+    { name: 'isolated', kind: 'isolated', expects: { sharedMemory: true, relaxedSimd: true, workers: true }, models: real, dynamic, precisions: real.includes('yolov8n') },
+    { name: 'not isolated', kind: 'plain', expects: { sharedMemory: false, relaxedSimd: true, workers: true }, models: real.slice(0, 2), dynamic },
     { name: 'workers forbidden', kind: 'no-workers', expects: { sharedMemory: false, relaxedSimd: true, workers: false } },
     { name: 'SDK from another origin', kind: 'isolated', sdkOrigin: server.origin.replace('localhost', '127.0.0.1'), expects: { sharedMemory: true, relaxedSimd: true, workers: true } },
   ],

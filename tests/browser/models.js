@@ -8,7 +8,7 @@ async function read(url, { dtype }) {
   return new kArrays[dtype](await response.arrayBuffer());
 }
 
-function compare(name, got, expected) {
+function compare(name, got, expected, tolerance = kTolerance) {
   if (got.length !== expected.length) throw new Error(`${name} has ${got.length} elements, not ${expected.length}`);
   let scale = 0, worst = 0;
   for (let i = 0; i < expected.length; i++) {
@@ -16,11 +16,11 @@ function compare(name, got, expected) {
     if (!(difference <= worst)) worst = difference; // NaN too
     scale = Math.max(scale, Math.abs(expected[i]));
   }
-  if (!(worst <= kTolerance * scale)) throw new Error(`${name} is off by ${worst}, its scale is ${scale}`);
+  if (!(worst <= tolerance * scale)) throw new Error(`${name} is off by ${worst}, its scale is ${scale}`);
   return worst / scale;
 }
 
-async function agrees({ sdk, base }, id, options) {
+async function agrees({ sdk, base }, id, options, tolerance) {
   const at = (path) => new URL(`models/${id}/${path}`, base).href;
   const io = await (await fetch(at('io.json'))).json();
   const model = await sdk.loadModel(at('model.kiln'), { wisdomStore: false, ...options });
@@ -30,7 +30,7 @@ async function agrees({ sdk, base }, id, options) {
     let error = 0;
     for (let repeat = 0; repeat < 3; repeat++) {
       const outputs = await model.run(inputs);
-      for (const port of io.outputs) error = Math.max(error, compare(port.name, outputs[port.name].data, await read(at(port.file), port)));
+      for (const port of io.outputs) error = Math.max(error, compare(port.name, outputs[port.name].data, await read(at(port.file), port), tolerance));
       if (repeat) continue;
       for (const [name, { data }] of Object.entries(inputs)) (inputs[name] = model.inputTensor(name)).data.set(data); // and they stay
     }
@@ -40,6 +40,35 @@ async function agrees({ sdk, base }, id, options) {
   } finally {
     model.dispose();
   }
+}
+
+/** What each precision promises of its outputs, on every kind of memory and of multiply-add that there is. */
+const kPrecisions = { exact: 1e-5, fast: 1e-3 };
+async function precisions(context, id) {
+  const notes = [];
+  for (const [precision, tolerance] of Object.entries(kPrecisions))
+    for (const sharedMemory of [true, false])
+      for (const relaxedSimd of [true, false]) notes.push(`${precision} ${/error \S+/.exec(await agrees(context, id, { precision, preferences: { sharedMemory, relaxedSimd } }, tolerance))[0]}`);
+  return notes.join(', ');
+}
+
+/** A model whose sizes are bound at load (dynamic.py): PyTorch's answers at each, and errors that say what sizes there are. */
+async function bindsSizes({ sdk, base }) {
+  const at = (path) => new URL(`fakes/${path}`, base).href;
+  const load = (dims, threads) => sdk.loadModel(at('dynamic.kiln'), { wisdomStore: false, threads, dims });
+  let error = 0;
+  for (const { dims, x, outputs } of await (await fetch(at('dynamic.json'))).json())
+    for (const threads of [1, 'auto']) {
+      const model = await load(dims, threads);
+      const answers = await model.run({ x: new sdk.Tensor('float32', x.data, x.shape) });
+      for (const [name, expected] of Object.entries(outputs)) error = Math.max(error, compare(`${name} at ${JSON.stringify(dims)}`, answers[name].data, expected));
+      model.dispose();
+    }
+  for (const dims of [{}, { batch: 1 }, { batch: 17, length: 4 }, { batch: 1, length: 4, width: 2 }]) {
+    const outcome = await load(dims, 1).then(() => null, (error) => error);
+    if (outcome?.code !== 'bad-option') throw new Error(`${JSON.stringify(dims)}: ${outcome?.code} ${outcome?.message}`);
+  }
+  return `error ${error.toExponential(1)} of scale`;
 }
 
 /** Every held-out digit: the class that PyTorch gives, so the same accuracy. */
@@ -165,7 +194,11 @@ export function modelCases(context) {
   const cases = {};
   for (const id of context.models) cases[`${id} agrees with PyTorch`] = () => agrees(context, id, {});
   if (context.models.includes('minilm')) cases['minilm embeds sentences as PyTorch does'] = () => sentences(context);
+  if (context.dynamic) cases['a model of dynamic sizes agrees with PyTorch at several'] = () => bindsSizes(context);
+  // Its convolutions are large enough for every algorithm that a precision allows.
+  if (context.precisions) cases['yolov8n is as precise as was asked for'] = () => precisions(context, 'yolov8n');
   if (!context.models.includes('digits')) return cases;
+  cases['digits is as precise as was asked for'] = () => precisions(context, 'digits');
   cases['digits classifies every held-out digit as PyTorch does'] = () => heldOut(context);
   cases['digits: what was measured comes back as wisdom'] = () => remembers(context);
   cases['digits: a second visit starts from the cache'] = () => revisits(context);
