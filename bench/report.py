@@ -124,6 +124,28 @@ def error_table(results: Results) -> str:
     return table(["model", *(NAMES[e] for e in engines)], lines)
 
 
+MEMORY_PARTS = {
+    "file_weights_bytes": "weights in the file",
+    "weights_bytes": "weights, packed",
+    "arena_bytes": "arena",
+    "scratch_bytes": "scratch",
+}
+
+
+def memory_table(results: Results, threads: int) -> str:
+    """What the page holds for each of our models, and how much more that is than the file's weights and the arena."""
+    lines = []
+    for model in results.models:
+        ratio = results.get(model, OURS, threads, "peak_memory_ratio")
+        if ratio is None:
+            continue
+        parts = {metric: results.get(model, OURS, threads, metric) for metric in MEMORY_PARTS}
+        peak = results.get(model, OURS, threads, "peak_memory_bytes")
+        rest = peak - sum(size for metric, size in parts.items() if metric != "file_weights_bytes")
+        lines.append([model, *map(megabytes, parts.values()), f"{rest / 1e6:.1f}", megabytes(peak), f"{ratio:.2f}×"])
+    return table(["model", *MEMORY_PARTS.values(), "rest", "all", "all over file's weights + arena"], lines)
+
+
 def scaling_table(results: Results) -> str:
     """What a second thread gives each engine."""
     one, two = results.threads[0], results.threads[-1]
@@ -193,6 +215,14 @@ def page(results: Results) -> str:
         ]:
             if results.engines_of(metric, threads):
                 parts += [f"### {title}", metric_table(results, metric, threads, show)]
+        if results.engines_of("peak_memory_ratio", threads):
+            parts += [
+                "### What wasmkiln's memory holds (MB)",
+                "Packed weights take more room than the file's where a layer runs by Winograd's algorithm. The rest is "
+                "the page's: script, workers and their stacks, machine code; less than nothing where parts of "
+                "the arena were never touched.",
+                memory_table(results, threads),
+            ]
     if len(results.threads) > 1:
         parts += ["## What a second thread gives", scaling_table(results)]
     parts += [

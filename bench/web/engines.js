@@ -6,6 +6,7 @@ async function wasmkiln(at, model, threads, cache = false) {
   const loaded = await loadModel(at(`models/${model}/model.kiln`), { threads, wisdomStore: false, cache });
   return {
     info: () => loaded.info(),
+    memory: () => loaded.memory(),
     run: async (inputs) => {
       const outputs = await loaded.run(Object.fromEntries(inputs.map((p) => [p.name, new Tensor(p.dtype, p.data, p.shape)])));
       return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, tensor.data]));

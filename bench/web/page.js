@@ -40,7 +40,7 @@ async function cold({ model, engine, threads }) {
   const first = performance.now() - start;
   const usage = await post('mark', 'after');
   const phases = session.info?.().phases ?? [];
-  return { first_output_ms: first, peak_memory_bytes: usage.bytes, max_abs_error: maxError(outputs, expected), phases: [...phases, { name: 'all', startMs: 0, endMs: first }] };
+  return { first_output_ms: first, peak_memory_bytes: usage.bytes, max_abs_error: maxError(outputs, expected), memory: session.memory?.(), phases: [...phases, { name: 'all', startMs: 0, endMs: first }] };
 }
 
 /** A visit fills the cache; the same page, opened again, starts from there. */

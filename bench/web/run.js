@@ -1,7 +1,7 @@
 // ./dev bench: engines in one headless Chromium page, run in turn; native peers beside it. Writes rows
 // {model, engine, threads, metric, value, unit, samples[, browser]}; with --report also docs/performance.md.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -57,7 +57,7 @@ async function inPage(job) {
 const sorted = (samples) => [...samples].sort((a, b) => a - b);
 const quantile = (samples, q) => sorted(samples)[Math.min(samples.length - 1, Math.floor(samples.length * q))];
 const rows = [];
-const units = { ms: 'ms', bytes: 'bytes', error: 'absolute' };
+const units = { ms: 'ms', bytes: 'bytes', error: 'absolute', ratio: 'ratio' };
 function add(model, engine, count, metric, samples, value = quantile(samples, 0.5)) {
   const row = { model, engine, threads: count, metric, value, unit: units[metric.split('_').at(-1)], samples: samples.length };
   if (kBrowserEngines.includes(engine)) row.browser = options.browser;
@@ -84,6 +84,24 @@ function downloaded(engine, model) {
   return of(model, 'model.onnx') + size(`${dist}/ort.wasm.min.mjs`) + size(`${dist}/ort-wasm-simd-threaded.mjs`) + size(`${dist}/ort-wasm-simd-threaded.wasm`);
 }
 
+/** Bytes of weights in the file: what stands behind its head, whose size it begins with. */
+function fileWeights(model) {
+  const path = join(deps, 'models', model, 'model.kiln');
+  const start = Buffer.alloc(4);
+  const file = openSync(path);
+  readSync(file, start);
+  closeSync(file);
+  return statSync(path).size - start.length - start.readUInt32LE();
+}
+
+/** Where a page's memory goes: packed weights (Winograd's take more room), arena, scratch; and all of it over what no engine could do without. */
+function addMemory(model, count, colds) {
+  const { weights, arena, scratch } = colds[0].memory;
+  const parts = { file_weights_bytes: fileWeights(model), weights_bytes: weights, arena_bytes: arena, scratch_bytes: scratch };
+  for (const [metric, bytes] of Object.entries(parts)) add(model, 'wasmkiln', count, metric, [bytes]);
+  add(model, 'wasmkiln', count, 'peak_memory_ratio', colds.map((cold) => cold.peak_memory_bytes / (parts.file_weights_bytes + arena)));
+}
+
 /** Each cold start in a browser of its own; the engines take turns, and turns at being first. */
 async function coldStarts(model, names, count) {
   const colds = Object.fromEntries(names.map((name) => [name, []]));
@@ -96,6 +114,7 @@ async function coldStarts(model, names, count) {
     printPhases('cold', colds[engine].map((cold) => cold.phases ?? []));
   }
   if (!names.includes('wasmkiln')) return;
+  if (colds.wasmkiln.length) addMemory(model, count, colds.wasmkiln);
   const revisits = [];
   for (let i = 0; i < Number(options.colds); i++) revisits.push(await inPage({ kind: 'revisit', model, threads: count }));
   if (!revisits.length) return;
