@@ -135,7 +135,11 @@ std::string text(const GatherSpec& s) {
       .take();
 }
 std::string text(const AttentionSpec& s) {
-  return Text("attention").raw("scores", text(s.scores)).raw("values", text(s.values)).take();
+  return Text("attention")
+      .raw("scores", text(s.scores))
+      .raw("values", text(s.values))
+      .field("rows", Sizes{s.k_row, s.v_row})
+      .take();
 }
 
 double epilogue_work(const Epilogue& e) { return static_cast<double>(e.expr.insts.size()); }

@@ -139,9 +139,12 @@ struct GatherSpec {
 /// C[b0,b1,x,n] = sum over j of softmax over j (scores[b0,b1,x,j]) · V[b0,b1,j,n]. `scores` is the contraction of
 /// queries and keys that stays in scratch (oh = kh = kw = 1; its C has no place; the epilogue is scale and masks),
 /// `values` that of its rows with V (values.k = scores.n, same batch and rows; its A has no place, no epilogue).
-/// Operands: C, queries, packed keys, packed V, epilogue operands of the scores.
+/// With few rows packing would cost more than the products: then k_row and v_row are the elements from one key to the
+/// next and from one row of V to the next, both contiguous inside (0: both packed). Operands: C, queries, keys, V,
+/// epilogue operands of the scores.
 struct AttentionSpec {
   ContractionSpec scores, values;
+  int64_t k_row = 0, v_row = 0;
 };
 
 using KernelSpec = std::variant<ContractionSpec, PackSpec, DepthwiseSpec, MapSpec, ReduceSpec, NormSpec, WindowSpec,

@@ -16,14 +16,21 @@ using namespace testing;
 struct Problem {
   int64_t images, heads, rows, keys, depth, columns;
   bool masked;  ///< scores + a mask of [images, 1, 1, keys]
+  bool packed;  ///< keys and V
 };
 
 Problem random_problem(Random& random) {
   const auto one_of = [&](std::initializer_list<int64_t> list) {
     return list.begin()[pick(random, 0, static_cast<int64_t>(list.size()) - 1)];
   };
-  return {one_of({1, 2}),        one_of({1, 3}),        one_of({1, 2, 7, 13, 25}), one_of({1, 3, 4, 17, 40}),
-          one_of({1, 3, 8, 17}), one_of({1, 4, 5, 24}), pick(random, 0, 1) == 1};
+  return {one_of({1, 2}),
+          one_of({1, 3}),
+          one_of({1, 2, 7, 13, 25}),
+          one_of({1, 3, 4, 17, 40}),
+          one_of({1, 3, 8, 17}),
+          one_of({1, 4, 5, 24, 70}),
+          pick(random, 0, 1) == 1,
+          pick(random, 0, 1) == 1};
 }
 
 /// Heads stand side by side in a row, as projections leave them.
@@ -36,6 +43,10 @@ AttentionSpec spec_of(const Problem& p) {
   q.a_col = p.heads * p.depth, q.a_batch = {p.rows * q.a_col, p.depth};
   const int64_t k_matrix = packed_size(p.depth, p.keys), v_matrix = packed_size(p.keys, p.columns);
   q.b_batch = {p.heads * k_matrix, k_matrix}, v.b_batch = {p.heads * v_matrix, v_matrix};
+  if (!p.packed) {
+    s.k_row = p.heads * p.depth, s.v_row = p.heads * p.columns;
+    q.b_batch = {p.keys * s.k_row, p.depth}, v.b_batch = {p.keys * s.v_row, p.columns};
+  }
   v.c_col = p.heads * p.columns + 1, v.c_batch = {p.rows * v.c_col, p.columns};
   Expr& e = q.epilogue.expr;
   const uint16_t scaled = e.binary(PointOp::mul, e.input(0), e.constant(0.37f));
@@ -63,14 +74,19 @@ void check(const Target& target, const Problem& p, const Schedule& schedule, Ran
       packed_v(p.images * p.heads * packed_size(p.keys, p.columns)), c(p.images * s.values.c_batch[0]);
   for (auto* t : {&q, &k, &v, &mask})
     for (int64_t i = 0; i < t->size(); ++i) (*t)[i] = static_cast<float>(pick(random, -100, 100)) / 64;
-  Kernel pack_k(target, pack_of(p, s.scores.b_batch, p.depth, p.keys, 1, qk, p.keys * qk, p.depth), schedule);
-  Kernel pack_v(target, pack_of(p, s.values.b_batch, p.keys, p.columns, vc, 1, p.keys * vc, p.columns), schedule);
+  const auto allow = [&](Kernel& kernel) {
+    for (auto* t : {&q, &k, &v, &mask, &packed_k, &packed_v, &c}) kernel.allow(t->data(), t->bytes());
+  };
+  if (p.packed) {
+    Kernel pack_k(target, pack_of(p, s.scores.b_batch, p.depth, p.keys, 1, qk, p.keys * qk, p.depth), schedule);
+    Kernel pack_v(target, pack_of(p, s.values.b_batch, p.keys, p.columns, vc, 1, p.keys * vc, p.columns), schedule);
+    allow(pack_k), allow(pack_v);
+    ASSERT_TRUE(pack_k.run({packed_k.data(), k.data()}).ok());
+    ASSERT_TRUE(pack_v.run({packed_v.data(), v.data()}).ok());
+  }
   Kernel kernel(target, s, schedule);
-  for (Kernel* one : {&pack_k, &pack_v, &kernel})
-    for (auto* t : {&q, &k, &v, &mask, &packed_k, &packed_v, &c}) one->allow(t->data(), t->bytes());
-  ASSERT_TRUE(pack_k.run({packed_k.data(), k.data()}).ok());
-  ASSERT_TRUE(pack_v.run({packed_v.data(), v.data()}).ok());
-  std::vector<void*> operands{c.data(), q.data(), packed_k.data(), packed_v.data()};
+  allow(kernel);
+  std::vector<void*> operands{c.data(), q.data(), (p.packed ? packed_k : k).data(), (p.packed ? packed_v : v).data()};
   if (p.masked) operands.push_back(mask.data());
   const Status run = kernel.run(operands, static_cast<int>(pick(random, 1, 3)));
   ASSERT_TRUE(run.ok()) << run.error().message;
@@ -115,7 +131,7 @@ TEST(Attention, RandomProblemsAndTiles) {
       const std::vector<Schedule> tiles = candidates(scores, target);
       Schedule schedule = tiles[static_cast<size_t>(pick(random, 0, static_cast<int64_t>(tiles.size()) - 1))];
       schedule.mc = static_cast<uint16_t>(schedule.mr * pick(random, 0, 3));
-      check(target, p, schedule, random);
+      check(target, p, p.packed ? schedule : prior(spec_of(p), target, {}), random);
     }
   }
 }
@@ -123,7 +139,7 @@ TEST(Attention, RandomProblemsAndTiles) {
 TEST(Attention, ThePriorsBlocksFitTheScratchOfACache) {
   for (const Target& target : {wasm_target(true, true), wasm_target(false, false), avx512_target()})
     for (const int64_t length : {1, 128, 1500, 100000}) {
-      const AttentionSpec s = spec_of({1, 6, length, length, 64, 64, false});
+      const AttentionSpec s = spec_of({1, 6, length, length, 64, 64, false, true});
       const Schedule schedule = prior(s, target, {});
       EXPECT_TRUE(family_of(s).feasible(s, schedule, target)) << length;
       EXPECT_LE(family_of(s).scratch_bytes(s, schedule, target), std::max<int64_t>(256 << 10, 12 * (length + 32) * 4));

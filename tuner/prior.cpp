@@ -136,6 +136,7 @@ double direct_cost(const ContractionSpec& spec, const Schedule& schedule, const 
 
 /// The tile for both products; a block's scores fill a quarter of the second-level cache.
 Schedule attention_prior(const AttentionSpec& s, const Target& target, const Device& device) {
+  if (s.k_row) return Schedule{};
   Schedule best;
   double least = 0;
   ContractionSpec scores = s.scores;

@@ -1,4 +1,5 @@
-// Each engine behind one shape: load(at, model, threads) → { run(inputs) → {name: typed array} }.
+// Each engine behind one shape: load(at, model, threads) → { run(inputs) → {name: typed array} }, and for decoders
+// keep(input) → the engine's own tensor for a cache that stays from run to run, which `run` takes in place of the data.
 import { jaxJs, tfjs } from './peers.js';
 
 async function wasmkiln(at, model, threads, cache = false) {
@@ -7,8 +8,13 @@ async function wasmkiln(at, model, threads, cache = false) {
   return {
     info: () => loaded.info(),
     memory: () => loaded.memory(),
+    keep: ({ name, data }) => {
+      const tensor = loaded.inputTensor(name);
+      tensor.data.set(data);
+      return tensor;
+    },
     run: async (inputs) => {
-      const outputs = await loaded.run(Object.fromEntries(inputs.map((p) => [p.name, new Tensor(p.dtype, p.data, p.shape)])));
+      const outputs = await loaded.run(Object.fromEntries(inputs.map((p) => [p.name, p.kept ?? new Tensor(p.dtype, p.data, p.shape)])));
       return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, tensor.data]));
     },
   };
@@ -20,8 +26,9 @@ async function ortWeb(at, model, threads) {
   ort.env.wasm.wasmPaths = at('ort/');
   const session = await ort.InferenceSession.create(at(`models/${model}/model.onnx`), { executionProviders: ['wasm'], graphOptimizationLevel: 'all' });
   return {
+    keep: (p) => new ort.Tensor(p.dtype, p.data.slice(), p.shape), // on the CPU it has nothing nearer: run() copies
     run: async (inputs) => {
-      const outputs = await session.run(Object.fromEntries(inputs.map((p) => [p.name, new ort.Tensor(p.dtype, p.data, p.shape)])));
+      const outputs = await session.run(Object.fromEntries(inputs.map((p) => [p.name, p.kept ?? new ort.Tensor(p.dtype, p.data, p.shape)])));
       return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, tensor.data]));
     },
   };

@@ -61,15 +61,30 @@ async function revisit({ model, threads }) {
   return null;
 }
 
-/** Every engine loaded, warmed up, then run in turn: a round is one run of each. */
+const isCache = ({ name }) => /^(past|cross)_/.test(name);
+
+/** Writes the new keys and values of a step (1×H×1×W) to their place in the cache (1×H×L×W), as whoever generates text does. */
+function append(inputs, outputs) {
+  const position = Number(inputs.find(({ name }) => name === 'position')?.data[0]);
+  for (const { name, kept, shape } of inputs.filter(isCache)) {
+    const [, heads, length, width] = shape;
+    const row = outputs[name.replace('past_', '')];
+    for (let h = 0; row && h < heads; h++) kept.data.set(row.subarray(h * width, (h + 1) * width), (h * length + position) * width);
+  }
+}
+
+/** Every engine loaded, warmed up, then run in turn: a round is one run of each. A decoder's cache stays where each engine can keep it. */
 async function race({ model, names, threads, rounds }) {
   const { inputs } = await feeds(model);
-  const sessions = {};
-  for (const name of names) sessions[name] = await engines[name](at, model, threads);
+  const sessions = {}, kept = {};
+  for (const name of names) {
+    sessions[name] = await engines[name](at, model, threads);
+    kept[name] = inputs.map((port) => (isCache(port) ? { ...port, kept: sessions[name].keep(port) } : port));
+  }
   const samples = Object.fromEntries(names.map((name) => [name, []]));
   const once = async (name) => {
     const start = performance.now();
-    await sessions[name].run(inputs);
+    append(kept[name], await sessions[name].run(kept[name]));
     return performance.now() - start;
   };
   for (const name of names) {

@@ -5,47 +5,73 @@
 
 namespace kiln {
 
+namespace {
+
+/// Fewer rows than this read keys and values once: packing would read them, write them, and read that.
+constexpr int64_t kFewRows = 4;
+
+/// A matrix of keys or values per batch and head: strides over the output's leading dims, and how it is packed if it
+/// is.
+struct Matrices {
+  Sizes strides;
+  PackSpec pack;
+  int64_t elements = 0;
+};
+
+/// As they lie: every batch's own strides.
+Matrices as_they_lie(const View& b, size_t lead) {
+  Matrices m;
+  m.strides.assign(lead, 0);
+  const size_t own = b.dims.size() - 2;
+  for (size_t i = 0; i < own; ++i)
+    if (b.dims[i] != 1) m.strides[lead - own + i] = b.strides[i];
+  return m;
+}
+
+/// Packed, one batch after the other; nothing where they are more than two loops.
+std::optional<Matrices> in_panels(const View& b, size_t lead) {
+  Matrices m;
+  const size_t own = b.dims.size() - 2;
+  m.pack.k = b.dims[own], m.pack.n = b.dims[own + 1], m.pack.src_k = b.strides[own], m.pack.src_n = b.strides[own + 1];
+  m.strides.assign(lead, 0);
+  m.elements = packed_size(m.pack.k, m.pack.n);
+  Box box;
+  for (size_t i = own; i-- > 0;) {
+    if (b.dims[i] != 1) m.strides[lead - own + i] = m.elements;
+    m.elements *= b.dims[i];
+  }
+  for (size_t i = 0; i < own; ++i) box.add_loop(b.dims[i], {m.strides[lead - own + i], b.strides[i]});
+  box.merge();
+  if (box.dims.size() > 2) return std::nullopt;
+  for (size_t i = 0; i < box.dims.size(); ++i) {
+    const size_t at = 2 - box.dims.size() + i;
+    m.pack.batch[at] = box.dims[i], m.pack.dst_batch[at] = box.strides[0][i], m.pack.src_batch[at] = box.strides[1][i];
+  }
+  return m;
+}
+
+}  // namespace
+
 /// One kernel, where batches and heads are at most two loops; else false, and nothing appended. `k` is [..., D, keys].
 bool Lowering::append_attention(const View& q, const View& k, const View& v, const View& c, const Fusion& f,
                                 const std::string& label) {
   const size_t lead = c.dims.size() - 2;
   const int64_t rows = c.dims[lead], columns = c.dims[lead + 1], depth = q.dims.back(), keys = k.dims.back();
   if (product(c.dims) == 0 || depth == 0 || keys == 0) return false;
-  // Packed matrices of B's own batches lie one after the other.
-  struct Packed {
-    PackSpec spec;
-    Sizes strides;  ///< over the output's leading dims
-    int64_t elements = 0;
+  const auto in_rows = [&](const View& matrix, size_t row, size_t column) {
+    return step_phase(matrix.phase) == kRunPhase && matrix.strides[row] > 0 &&
+           (matrix.strides[column] == 1 || matrix.dims[column] == 1);
   };
-  const auto pack_of = [&](const View& b) -> std::optional<Packed> {
-    Packed p;
-    const size_t own = b.dims.size() - 2;
-    p.spec.k = b.dims[own], p.spec.n = b.dims[own + 1], p.spec.src_k = b.strides[own],
-    p.spec.src_n = b.strides[own + 1];
-    p.strides.assign(lead, 0);
-    p.elements = packed_size(p.spec.k, p.spec.n);
-    Box box;
-    for (size_t i = own; i-- > 0;) {
-      if (b.dims[i] != 1) p.strides[lead - own + i] = p.elements;
-      p.elements *= b.dims[i];
-    }
-    for (size_t i = 0; i < own; ++i) box.add_loop(b.dims[i], {p.strides[lead - own + i], b.strides[i]});
-    box.merge();
-    if (box.dims.size() > 2) return std::nullopt;
-    for (size_t i = 0; i < box.dims.size(); ++i) {
-      const size_t at = 2 - box.dims.size() + i;
-      p.spec.batch[at] = box.dims[i], p.spec.dst_batch[at] = box.strides[0][i],
-      p.spec.src_batch[at] = box.strides[1][i];
-    }
-    return p;
-  };
-  const auto packed_k = pack_of(k), packed_v = pack_of(v);
-  if (!packed_k || !packed_v) return false;
+  const size_t k_last = k.dims.size() - 1, v_last = v.dims.size() - 1;
+  const bool raw = rows < kFewRows && in_rows(k, k_last, k_last - 1) && in_rows(v, v_last - 1, v_last);
+  const std::optional<Matrices> matrices_k = raw ? as_they_lie(k, lead) : in_panels(k, lead);
+  const std::optional<Matrices> matrices_v = raw ? as_they_lie(v, lead) : in_panels(v, lead);
+  if (!matrices_k || !matrices_v) return false;
   Box box;  // C, queries, keys, values, fused
   for (size_t i = 0; i < lead; ++i) {
     const size_t own = q.dims.size() - 2;
     const bool moves = i + own >= lead && q.dims[i + own - lead] != 1;
-    Sizes strides{c.strides[i], moves ? q.strides[i + own - lead] : 0, packed_k->strides[i], packed_v->strides[i]};
+    Sizes strides{c.strides[i], moves ? q.strides[i + own - lead] : 0, matrices_k->strides[i], matrices_v->strides[i]};
     for (const View& o : f.operands) strides.push_back(o.strides[i]);
     box.add_loop(c.dims[i], strides);
   }
@@ -71,9 +97,12 @@ bool Lowering::append_attention(const View& q, const View& k, const View& v, con
     const auto batches = over_batches(operand++);
     return Sizes{batches[0], batches[1], 0, o.strides[lead], o.strides[lead + 1]};
   });
+  if (raw) s.k_row = k.strides[k_last], s.v_row = v.strides[v_last - 1];
   const size_t before = pending_.size();
-  std::vector<View> operands{c, q, packed(packed_k->spec, k, packed_k->elements, s, label),
-                             packed(packed_v->spec, v, packed_v->elements, s, label)};
+  const auto operand_of = [&](const View& matrix, const Matrices& m) {
+    return raw ? matrix : packed(m.pack, matrix, m.elements, s, label);
+  };
+  std::vector<View> operands{c, q, operand_of(k, *matrices_k), operand_of(v, *matrices_v)};
   operands.insert(operands.end(), f.operands.begin(), f.operands.end());
   const int at = append(s, operands, label);
   for (size_t i = before; i < static_cast<size_t>(at); ++i)

@@ -1,6 +1,6 @@
 // Attention: a block of rows at a time, scores, softmax and the weighted sum while the block lies in a thread's
 // scratch.
-#include "jit/epilogue.h"
+#include "jit/kernels/attention_row.h"
 #include "jit/kernels/contraction.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
@@ -13,7 +13,10 @@ constexpr int64_t kF = 4;  // bytes of a float
 
 const AttentionSpec& spec_of(const KernelSpec& spec) { return *std::get_if<AttentionSpec>(&spec); }
 
+bool packed(const AttentionSpec& s) { return s.k_row == 0; }
+
 int64_t block_rows(const AttentionSpec& s, const Schedule& schedule) {
+  if (!packed(s)) return 1;
   const int64_t all = round_up(s.scores.ow, schedule.mr);
   return schedule.mc ? std::min<int64_t>(schedule.mc, all) : all;
 }
@@ -30,6 +33,7 @@ int64_t scratch_bytes(const KernelSpec& spec, const Schedule& schedule, const Ta
 }
 
 bool feasible(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
+  if (!packed(spec_of(spec))) return schedule == Schedule{};
   return family_of(spec_of(spec).scores).feasible(spec_of(spec).scores, schedule, target) &&
          schedule.algorithm == Algorithm::direct;
 }
@@ -37,30 +41,36 @@ bool feasible(const KernelSpec& spec, const Schedule& schedule, const Target& ta
 class AttentionEmitter {
  public:
   AttentionEmitter(Emitter& emitter, const AttentionSpec& spec, const Schedule& schedule, std::string name)
-      : e_(emitter), s_(spec), schedule_(schedule), name_(std::move(name)), nr_(tile_columns(schedule, e_.target())) {}
+      : e_(emitter), s_(spec), schedule_(schedule), name_(std::move(name)) {}
 
   Func emit() {
-    ContractionSpec scores = s_.scores, values = s_.values;
-    scores.batch = values.batch = {1, 1};
-    scores.c_col = values.a_col = pitch(s_);
-    const Func score = emit_panels(e_, scores, schedule_, name_ + "_scores");
     NormSpec norm;
-    norm.cols = scores.n;
-    const Func softmax = emit_norm_row(e_, norm, name_ + "_softmax");
-    const Func weigh = emit_panels(e_, values, schedule_, name_ + "_values");
+    norm.cols = s_.scores.n;
+    softmax_ = emit_norm_row(e_, norm, name_ + "_softmax");
+    if (packed(s_)) {
+      scores_ = s_.scores, values_ = s_.values;
+      scores_.batch = values_.batch = {1, 1};
+      scores_.c_col = values_.a_col = pitch(s_);
+      score_ = emit_panels(e_, scores_, schedule_, name_ + "_scores");
+      weigh_ = emit_panels(e_, values_, schedule_, name_ + "_values");
+    } else {
+      score_ = emit_score_row(e_, s_, name_ + "_scores");
+      weigh_ = emit_weigh_row(e_, s_, name_ + "_values");
+    }
+    return emit_entry();
+  }
 
+ private:
+  Func emit_entry() {
     const std::vector<FusedOperand>& fused = s_.scores.epilogue.operands;
-    const int64_t rows = block_rows(s_, schedule_), m = scores.ow, blocks = ceil_div(m, rows);
+    const int64_t rows = block_rows(s_, schedule_), m = s_.scores.ow;
     const Func f = e_.begin_function(name_, static_cast<int>(7 + fused.size()));
     const Int scratch = e_.param(2), b0 = e_.integer(), b1 = e_.integer(), block = e_.integer(), t = e_.integer();
-    const Int count = e_.integer(), rest = e_.integer(), left = e_.integer(), row = e_.integer();
+    const Int row = e_.integer();
     for_units(e_, [&](Int unit) {
-      split(e_, unit, blocks, block, t);
+      split(e_, unit, ceil_div(m, rows), block, t);
       split(e_, t, s_.scores.batch[1], b1, b0);
       e_.op(IntOp::mul, row, block, rows);
-      e_.op(IntOp::sub, left, m, row);
-      e_.op(IntOp::min, left, left, rows);
-      split_rows(e_, scores, schedule_, left, count, rest);
       const auto place = [&](int operand, int64_t bytes, const std::array<int64_t, 3>& strides) {
         const Int at = e_.integer();
         e_.set(at, e_.param(operand));
@@ -79,28 +89,40 @@ class AttentionEmitter {
       for (size_t i = 0; i < fused.size(); ++i)
         args.emplace_back(place(static_cast<int>(7 + i), size_of(fused[i].dtype),
                                 {fused[i].strides[0], fused[i].strides[1], fused[i].strides[3]}));
-      args.insert(args.end(), {0, ceil_div(scores.n, nr_), count, rest});
-      e_.call(score, args);
-      e_.set(row, scratch);
-      e_.do_while(
-          [&] {
-            e_.call(softmax, {row, row});
-            add(e_, row, row, pitch(s_) * kF);
-            add(e_, left, left, -1);
-          },
-          left, Compare::gt, 0);
-      e_.call(weigh, {scratch, v, c, 0, ceil_div(values.n, nr_), count, rest});
+      if (packed(s_)) return emit_block(row, args, v, c);
+      e_.call(score_, args);
+      e_.call(softmax_, {scratch, scratch});
+      e_.call(weigh_, {scratch, v, c});
     });
     e_.end_function();
     return f;
   }
 
- private:
+  void emit_block(Int row, std::vector<Arg> args, Int v, Int c) {
+    const int64_t nr = tile_columns(schedule_, e_.target());
+    const Int scratch = e_.param(2), left = e_.integer(), count = e_.integer(), rest = e_.integer(), at = e_.integer();
+    e_.op(IntOp::sub, left, s_.scores.ow, row);
+    e_.op(IntOp::min, left, left, block_rows(s_, schedule_));
+    split_rows(e_, scores_, schedule_, left, count, rest);
+    args.insert(args.end(), {0, ceil_div(scores_.n, nr), count, rest});
+    e_.call(score_, args);
+    e_.set(at, scratch);
+    e_.do_while(
+        [&] {
+          e_.call(softmax_, {at, at});
+          add(e_, at, at, pitch(s_) * kF);
+          add(e_, left, left, -1);
+        },
+        left, Compare::gt, 0);
+    e_.call(weigh_, {scratch, v, c, 0, ceil_div(values_.n, nr), count, rest});
+  }
+
   Emitter& e_;
   const AttentionSpec& s_;
   Schedule schedule_;
   std::string name_;
-  int64_t nr_;
+  ContractionSpec scores_, values_;  ///< of one block
+  Func softmax_{}, score_{}, weigh_{};
 };
 
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
