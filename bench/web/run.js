@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { open } from '../../tests/browser/engines.js';
-import { serve } from '../../tests/browser/server.js';
+import { memoryFiles, serve } from '../../tests/browser/server.js';
 import { canRun } from './peers.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -38,7 +38,7 @@ const server = await serve({ page: here, sdk: join(root, 'js-sdk/dist'), models:
   const now = page.browser.usage().bytes;
   if (JSON.parse(body) === 'before') page.before = now;
   return { bytes: now - page.before };
-});
+}, { inMemory: memoryFiles() });
 
 async function inPage(job) {
   const id = String(pages.size);

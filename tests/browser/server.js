@@ -1,7 +1,7 @@
 // Serves the SDK, the cases and the models to the engines under test, and takes their reports.
 //   /isolated/…  with COOP/COEP: shared memory         /plain/…  without         /no-workers/…  a CSP that forbids workers
 //   /stall       a file that stops half-way             /html     an index page where a model should be
-import { createReadStream, statSync } from 'node:fs';
+import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 
@@ -14,7 +14,7 @@ export const kPageHeaders = {
   'no-workers': { 'Content-Security-Policy': "worker-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'" },
 };
 
-function sendFile(response, path, headers) {
+function sendFile(response, path, headers, inMemory) {
   let size;
   try {
     const stat = statSync(path);
@@ -25,7 +25,17 @@ function sendFile(response, path, headers) {
     return;
   }
   response.writeHead(200, { ...headers, 'Content-Type': kTypes[extname(path)] ?? 'application/octet-stream', 'Content-Length': size });
-  createReadStream(path, { highWaterMark: 1 << 20 }).pipe(response);
+  if (inMemory) response.end(inMemory(path));
+  else createReadStream(path, { highWaterMark: 1 << 20 }).pipe(response);
+}
+
+/** Gives files from memory, where they stay once they were read: a measurement shall not be one of the disk. */
+export function memoryFiles() {
+  const files = new Map();
+  return (path) => {
+    if (!files.has(path)) files.set(path, readFileSync(path));
+    return files.get(path);
+  };
 }
 
 async function bodyOf(request) {
@@ -35,7 +45,7 @@ async function bodyOf(request) {
 }
 
 /** `roots`: first path part after the page kind → folder. `onPost(path, body)` answers what a page posts. */
-export async function serve(roots, onPost) {
+export async function serve(roots, onPost, { inMemory } = {}) {
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, 'http://host');
     const [, kind, root, ...rest] = pathname.split('/').map(decodeURIComponent);
@@ -49,7 +59,7 @@ export async function serve(roots, onPost) {
     } else if (root === 'html') {
       response.writeHead(200, { ...headers, 'Content-Type': 'text/html' }).end('<!doctype html><title>Welcome</title>');
     } else if (roots[root] && kPageHeaders[kind]) {
-      sendFile(response, join(roots[root], normalize(`/${rest.join('/')}`)), headers);
+      sendFile(response, join(roots[root], normalize(`/${rest.join('/')}`)), headers, inMemory);
     } else {
       response.writeHead(404, headers).end('not found');
     }

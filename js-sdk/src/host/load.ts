@@ -51,6 +51,7 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
   const opening = build !== null && request.mayBeKept ? Cache.open(digest) : null; // takes longer than a download's head
   const source = await timeline.during('response', () => openSource(request.source, () => peers.main.call('pull', null)));
   const stream = new Prefetcher(source, request.stallTimeoutMs, reporter(source, peers.main), opening ? kHeadAhead : kBufferBytes);
+  void timeline.during('download', () => stream.done);
   try {
     const head = build === null ? null : await peekHead(stream);
     const key = head && build !== null ? (texts: WisdomTexts): Promise<string> => Cache.key(build, head, request.compile, texts) : null;

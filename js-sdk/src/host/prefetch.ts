@@ -9,6 +9,8 @@ export const kBufferBytes = 256 << 20;
  * brings nothing for `stallTimeoutMs` is an error.
  */
 export class Prefetcher {
+  /** When nothing more will come. */
+  readonly done: Promise<void>;
   private chunks_: Uint8Array[] = [];
   private buffered_ = 0;
   private received_ = 0;
@@ -25,7 +27,7 @@ export class Prefetcher {
     private readonly on_progress_: (received: number) => void,
     private limit_: number = kBufferBytes,
   ) {
-    void this.pump();
+    this.done = this.pump();
   }
 
   get received(): number {
