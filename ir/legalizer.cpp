@@ -42,6 +42,10 @@ Status Legalizer::legalize(const Node& node) {
     }
     return misfit("an operand of " + node.source + " is never computed");
   }
+  for (const auto* operands : {&node.inputs, &node.outputs})
+    for (ValueId id : *operands)
+      if (id != kNoValue && is_half(source.value(id).dtype))
+        return unsupported(node, std::string(name_of(source.value(id).dtype)) + " is not supported");
   b.set_origin(node);
   Status status = row->legalize(*this, node);
   if (status.ok() && error_) status = *error_;

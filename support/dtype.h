@@ -22,6 +22,9 @@ constexpr int64_t size_of(DType t) {
   }
 }
 
+/// Types that files may hold and no kernel reads or writes.
+constexpr bool is_half(DType t) { return t == DType::f16 || t == DType::bf16; }
+
 constexpr const char* name_of(DType t) {
   constexpr const char* kNames[] = {"float32", "float16", "bfloat16", "int8", "uint8", "int32", "int64", "bool"};
   return kNames[static_cast<int>(t)];

@@ -11,8 +11,6 @@ constexpr int64_t kMaxRamp = 65536;
 
 Status fill(Legalizer& l, const Node& node, double value) {
   const DType dtype = l.out_dtype(node);
-  if (dtype == DType::f16 || dtype == DType::bf16)
-    return l.unsupported(node, std::string(name_of(dtype)) + " is not supported");
   KILN_ASSIGN(const ValueId y, l.b.expand(l.b.scalar(value, dtype), l.out_shape(node)));
   return l.set(node, y);
 }

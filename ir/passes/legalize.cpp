@@ -57,6 +57,9 @@ Result<Graph> legalize(const Graph& graph) {
     return Error{ErrorCode::unsupported_operator, "the model uses operators that are not supported:" + unsupported,
                  where};
   for (ValueId id : graph.outputs) {
+    if (is_half(graph.value(id).dtype))  // an input or a weight: nodes have said so already
+      return Error{ErrorCode::unsupported_operator, "the output '" + graph.value(id).name + "' is of half precision",
+                   ""};
     ValueId at = l.find(id);
     if (at == kNoValue) return misfit("the output '" + graph.value(id).name + "' is never computed");
     // An output has a name of its own: a value that is an input, a weight, or another output already is copied.

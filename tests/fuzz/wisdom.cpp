@@ -35,7 +35,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!again || again->to_json() != text) std::abort();
   again->merge(*wisdom);
   if (again->to_json() != text) std::abort();
-  for (const auto& entry : nlohmann::json::parse(text)["entries"])
-    judge(*parse_schedule(entry["schedule"].get<std::string>()));
+  const auto root = nlohmann::json::parse(text);
+  for (const auto& entry : root["entries"]) judge(*parse_schedule(entry["schedule"].get<std::string>()));
   return 0;
 }
