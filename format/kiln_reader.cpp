@@ -28,6 +28,13 @@ template <class V>
 size_t size_or_zero(const V* v) {
   return v ? v->size() : 0;
 }
+/// Copied by bytes: FlatBuffers' verifier does not check that the elements of a vector are aligned.
+template <class T, class V>
+std::vector<T> elements_of(const V* v) {
+  std::vector<T> out(size_or_zero(v));
+  if (!out.empty()) std::memcpy(out.data(), v->Data(), out.size() * sizeof(T));
+  return out;
+}
 std::string text_or_empty(const flatbuffers::String* s) { return s ? s->str() : std::string(); }
 
 class Reader {
@@ -82,10 +89,10 @@ class Reader {
       Symbol out{s->name()->str(), s->min(), s->max(), {}};
       const size_t length = size_or_zero(s->code());
       if (length % 2 || length > kMaxCode) return bad("a size that is no expression", out.name);
+      const auto code = elements_of<int64_t>(s->code());
       size_t depth = 0;
       for (size_t at = 0; at < length; at += 2) {
-        const int64_t op = s->code()->Get(static_cast<unsigned>(at)),
-                      argument = s->code()->Get(static_cast<unsigned>(at + 1));
+        const int64_t op = code[at], argument = code[at + 1];
         const bool pushes = op == Symbol::number || op == Symbol::symbol;
         if (op < 0 || op >= Symbol::kCodes || (!pushes && depth < 2) ||
             (op == Symbol::symbol && (argument < 0 || argument >= static_cast<int64_t>(i))))
@@ -121,8 +128,7 @@ class Reader {
     }
     if (size_or_zero(m_.block_hashes()) != static_cast<uint64_t>(ceil_div(g_.weights_bytes, kHashBlock)))
       return bad("its hashes do not cover the weights");
-    for (size_t i = 0; i < size_or_zero(m_.block_hashes()); ++i)
-      g_.block_hashes.push_back(m_.block_hashes()->Get(static_cast<unsigned>(i)));
+    g_.block_hashes = elements_of<uint64_t>(m_.block_hashes());
     return ok();
   }
 
@@ -227,18 +233,12 @@ class Reader {
       case fb::AttrKind::text:
         out.value = text_or_empty(a.s());
         break;
-      case fb::AttrKind::integers: {
-        std::vector<int64_t> v;
-        if (a.ints()) v.assign(a.ints()->begin(), a.ints()->end());
-        out.value = std::move(v);
+      case fb::AttrKind::integers:
+        out.value = elements_of<int64_t>(a.ints());
         break;
-      }
-      case fb::AttrKind::reals: {
-        std::vector<double> v;
-        if (a.reals()) v.assign(a.reals()->begin(), a.reals()->end());
-        out.value = std::move(v);
+      case fb::AttrKind::reals:
+        out.value = elements_of<double>(a.reals());
         break;
-      }
       default:
         return bad("unknown kind of attribute '" + out.name + "'", where);
     }
