@@ -114,7 +114,7 @@ TEST(Format, RefusesOlderVersions) {
 
 /// Sizes that follow from others: code per symbol, and what is wrong with it.
 TEST(Format, SymbolsThatFollowFromOthers) {
-  const auto with = [](std::vector<int64_t> code) {
+  const auto with = [](const std::vector<int64_t>& code) {
     fb::ModelT m = small_model();
     for (int i = 0; i < 2; ++i) {
       auto s = std::make_unique<fb::SymbolT>();

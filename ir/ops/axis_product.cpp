@@ -62,7 +62,8 @@ Status bilinear(Legalizer& l, const Node& node) {
 Result<ValueId> averaging(Legalizer& l, int64_t in, int64_t out) {
   std::vector<double> begin, end;
   for (int64_t o = 0; o < out; ++o) {
-    begin.push_back(static_cast<double>(o * in / out));
+    const int64_t first = o * in / out;
+    begin.push_back(static_cast<double>(first));
     end.push_back(static_cast<double>(ceil_div((o + 1) * in, out)));
   }
   Fx f;
