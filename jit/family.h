@@ -7,8 +7,13 @@
 
 namespace kiln {
 
-/// Emitted entries take (begin, end, scratch, operand addresses…): the half-open range of work units of one thread,
-/// that thread's scratch memory, then the operands in the order that the spec documents.
+struct KernelCode {
+  KernelSpec spec;
+  Schedule schedule;
+};
+
+/// Emitted entries take (begin, end, scratch, operand addresses…, sizes…): the half-open range of work units of one
+/// thread, that thread's scratch memory, then the operands in the order that the spec documents.
 struct Family {
   const char* name;
   /// Independent units of work that may be split over threads.
@@ -18,7 +23,16 @@ struct Family {
   /// Whether the schedule fits the target's registers and the shape.
   bool (*feasible)(const KernelSpec&, const Schedule&, const Target&);
   Func (*emit)(Emitter&, const KernelSpec&, const Schedule&, const std::string& name);
+  /// For kernels that take sizes at each call, so that specs alike in all else share them: what of the spec and the
+  /// schedule the code depends on …
+  KernelCode (*code)(const KernelSpec&, const Schedule&) = nullptr;
+  /// … and the rest: integers that follow the operands of a call.
+  std::vector<int64_t> (*sizes)(const KernelSpec&, const Schedule&, const Target&) = nullptr;
 };
+
+/// What emit() is given for a spec, and what calls of it pass after the operands.
+KernelCode code_of(const KernelSpec& spec, const Schedule& schedule);
+std::vector<int64_t> sizes_of(const KernelSpec& spec, const Schedule& schedule, const Target& target);
 
 /// The row of the spec's family.
 const Family& family_of(const KernelSpec& spec);

@@ -60,9 +60,9 @@ std::string text(const PackSpec& s) {
   return Text("pack")
       .field("b", s.batch)
       .field("sb", s.src_batch)
-      .field("db", s.dst_batch)
-      .field("k", Sizes{s.kh, s.kw, s.k, s.n})
-      .field("s", Sizes{s.src_kh, s.src_kw, s.src_k, s.src_n})
+      .field("k", Sizes{s.taps, s.k, s.n})
+      .field("s", Sizes{s.src_tap, s.src_k, s.src_n})
+      .field("sc", s.scaled)
       .take();
 }
 std::string text(const DepthwiseSpec& s) {
@@ -156,7 +156,7 @@ Work work(const ContractionSpec& s) {
   return {2 * batch * m * n * k, 4 * batch * (a + k * n + m * n * static_cast<double>(1 + operands))};
 }
 Work work(const PackSpec& s) {
-  const double n = static_cast<double>(s.batch[0] * s.batch[1] * s.kh * s.kw * s.k * s.n);
+  const double n = static_cast<double>(s.batch[0] * s.batch[1] * s.taps * s.k * s.n);
   return {0, 8 * n};
 }
 Work work(const DepthwiseSpec& s) {
@@ -206,7 +206,7 @@ double bytes_of(const KernelSpec& spec) {
 int num_operands(const KernelSpec& spec) {
   struct Count {
     size_t operator()(const ContractionSpec& s) { return 3 + s.epilogue.operands.size(); }
-    size_t operator()(const PackSpec&) { return 2; }
+    size_t operator()(const PackSpec& s) { return 2u + s.scaled; }
     size_t operator()(const DepthwiseSpec& s) { return 3 + s.epilogue.operands.size(); }
     size_t operator()(const MapSpec& s) { return 1 + s.inputs.size(); }
     size_t operator()(const ReduceSpec& s) { return 2 + s.epilogue.operands.size(); }

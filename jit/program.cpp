@@ -1,6 +1,7 @@
 #include "jit/program.h"
 
 #include <algorithm>
+#include <map>
 
 #include "jit/family.h"
 
@@ -23,7 +24,7 @@ class ProgramEmitter {
       if (!family.feasible(k.spec, k.schedule, e_.target()))
         return Error{ErrorCode::internal, "schedule '" + to_string(k.schedule) + "' does not fit this target",
                      to_string(k.spec)};
-      entries_.push_back(family.emit(e_, k.spec, k.schedule, "k" + std::to_string(i) + "_" + family.name));
+      entries_.push_back(entry(k, "k" + std::to_string(i) + "_" + family.name));
     }
     if (e_.target().threads) barrier_ = emit_barrier();
     emit_init();
@@ -32,6 +33,16 @@ class ProgramEmitter {
   }
 
  private:
+  /// Kernels that take their sizes at each call are emitted once for all of their kind.
+  Func entry(const Program::Kernel& k, const std::string& name) {
+    const Family& family = family_of(k.spec);
+    if (!family.code) return family.emit(e_, k.spec, k.schedule, name);
+    const KernelCode code = family.code(k.spec, k.schedule);
+    const auto [at, is_new] = shared_.emplace(to_string(code.spec) + " | " + to_string(code.schedule), Func{});
+    if (is_new) at->second = family.emit(e_, code.spec, code.schedule, name);
+    return at->second;
+  }
+
   /// barrier(base, threads): returns when all threads have come. The last one to come turns the generation, and decides
   /// whether the run was cancelled: once, before anybody goes on.
   Func emit_barrier() {
@@ -83,19 +94,15 @@ class ProgramEmitter {
   }
 
   /// chunk(base, thread, threads, first, last): its steps that lie in [first, last).
-  Func emit_chunk(const std::vector<ProgramStep>& steps, size_t begin, const std::string& name, bool init) {
-    const Func f = e_.begin_function(name, 5);
+  Func emit_chunk(size_t begin) {
+    const Func f = e_.begin_function("steps" + std::to_string(begin), 5);
     const Int base = e_.param(0), thread = e_.param(1), threads = e_.param(2), first = e_.param(3), last = e_.param(4);
-    for (size_t i = begin; i < std::min(begin + kChunk, steps.size()); ++i) {
+    for (size_t i = begin; i < std::min(begin + kChunk, p_.steps.size()); ++i) {
       const auto at = static_cast<int64_t>(i);
-      if (init) {
-        emit_call(steps[i], base, thread, threads);
-        continue;
-      }
       e_.if_(first, Compare::le, at, [&] {
         e_.if_(last, Compare::gt, at, [&] {
-          if (steps[i].barrier_before && i > 0) e_.if_(first, Compare::lt, at, [&] { emit_gate(base, threads); });
-          emit_call(steps[i], base, thread, threads);
+          if (p_.steps[i].barrier_before && i > 0) e_.if_(first, Compare::lt, at, [&] { emit_gate(base, threads); });
+          emit_share(p_.steps[i], base, thread, threads);
         });
       });
     }
@@ -120,54 +127,58 @@ class ProgramEmitter {
     e_.if_(status, Compare::eq, kStatusAborted, [&] { e_.return_(); });
   }
 
-  void emit_call(const ProgramStep& step, Int base, Int thread, Int threads) {
+  int64_t units(const ProgramStep& step) const {
     const Program::Kernel& k = p_.kernels[static_cast<size_t>(step.kernel)];
-    const int64_t units = family_of(k.spec).units(k.spec, k.schedule, e_.target());
-    const Int begin = e_.integer(), end = e_.integer(), t = e_.integer();
-    e_.op(IntOp::mul, begin, thread, units);
+    return family_of(k.spec).units(k.spec, k.schedule, e_.target());
+  }
+
+  /// A thread's share of a step.
+  void emit_share(const ProgramStep& step, Int base, Int thread, Int threads) {
+    const int64_t all = units(step);
+    const Int begin = e_.integer(), end = e_.integer(), scratch = e_.integer();
+    e_.op(IntOp::mul, begin, thread, all);
     e_.op(IntOp::div, begin, begin, threads);
     add(e_, end, thread, 1);
-    e_.op(IntOp::mul, end, end, units);
+    e_.op(IntOp::mul, end, end, all);
     e_.op(IntOp::div, end, end, threads);
     e_.if_(begin, Compare::lt, end, [&] {
-      std::vector<Arg> args{begin, end};
-      e_.op(IntOp::mul, t, thread, p_.scratch_stride);
-      add(e_, t, t, p_.scratch);
-      add(e_, t, t, base);
-      args.emplace_back(t);
-      for (int64_t address : step.operands) {
-        const Int a = e_.integer();
-        add(e_, a, base, address);
-        args.emplace_back(a);
-      }
-      e_.call(entries_[static_cast<size_t>(step.kernel)], args);
+      e_.op(IntOp::mul, scratch, thread, p_.scratch_stride);
+      add(e_, scratch, scratch, p_.scratch);
+      add(e_, scratch, scratch, base);
+      emit_call(step, base, {begin, end, scratch});
     });
   }
 
+  void emit_call(const ProgramStep& step, Int base, std::vector<Arg> args) {
+    const Program::Kernel& k = p_.kernels[static_cast<size_t>(step.kernel)];
+    for (int64_t address : step.operands) {
+      const Int a = e_.integer();
+      add(e_, a, base, address);
+      args.emplace_back(a);
+    }
+    for (int64_t size : sizes_of(k.spec, k.schedule, e_.target())) args.emplace_back(size);
+    e_.call(entries_[static_cast<size_t>(step.kernel)], args);
+  }
+
+  /// init(base, phase): a function for each phase, all of it on one thread.
   void emit_init() {
-    std::vector<std::vector<Func>> phases;
+    std::vector<Func> phases;
     for (size_t phase = 0; phase < p_.init.size(); ++phase) {
-      phases.emplace_back();
-      for (size_t i = 0; i < p_.init[phase].size(); i += kChunk)
-        phases.back().push_back(
-            emit_chunk(p_.init[phase], i, "init" + std::to_string(phase) + "_" + std::to_string(i), true));
+      phases.push_back(e_.begin_function("init" + std::to_string(phase), 1));
+      const Int base = e_.param(0), scratch = e_.integer();
+      add(e_, scratch, base, p_.scratch);
+      for (const ProgramStep& step : p_.init[phase]) emit_call(step, base, {0, units(step), scratch});
+      e_.end_function();
     }
     e_.begin_function("init", 2, true);
-    const Int one = e_.integer(), zero = e_.integer();
-    e_.set(one, 1);
-    e_.set(zero, 0);
-    for (size_t phase = 0; phase < phases.size(); ++phase) {
-      e_.if_(e_.param(1), Compare::eq, static_cast<int64_t>(phase), [&] {
-        for (Func f : phases[phase]) e_.call(f, {e_.param(0), zero, one, zero, zero});
-      });
-    }
+    for (size_t phase = 0; phase < phases.size(); ++phase)
+      e_.if_(e_.param(1), Compare::eq, static_cast<int64_t>(phase), [&] { e_.call(phases[phase], {e_.param(0)}); });
     e_.end_function();
   }
 
   void emit_run() {
     std::vector<Func> chunks;
-    for (size_t i = 0; i < p_.steps.size(); i += kChunk)
-      chunks.push_back(emit_chunk(p_.steps, i, "steps" + std::to_string(i), false));
+    for (size_t i = 0; i < p_.steps.size(); i += kChunk) chunks.push_back(emit_chunk(i));
     e_.begin_function("run", 5, true);
     const Int base = e_.param(0), threads = e_.param(2), status = e_.integer(), control = e_.integer();
     add(e_, control, base, p_.control);
@@ -183,6 +194,7 @@ class ProgramEmitter {
   Emitter& e_;
   const Program& p_;
   std::vector<Func> entries_;
+  std::map<std::string, Func> shared_;
   Func barrier_{};
 };
 

@@ -15,6 +15,7 @@ void each_field(S& s, F f) {
   f("tile_w", s.tile_w);
   f("mc", s.mc);
   f("nc", s.nc);
+  f("any_size", s.any_size);
 }
 
 constexpr std::string_view kAlgorithms[] = {"", "winograd2 ", "winograd4 "};

@@ -22,6 +22,7 @@ struct Schedule {
   uint8_t tile_h = 0, tile_w = 0;  ///< depthwise: output rows × columns of a tile
   uint16_t mc = 0;                 ///< contraction: rows (winograd: tiles) of an M block (a multiple of mr); 0 = all
   uint16_t nc = 0;                 ///< winograd: columns of a unit (a multiple of the tile's); 0 = all
+  bool any_size = false;           ///< map: sizes and strides come with each call; for what runs once, at load
 
   bool operator==(const Schedule& o) const;
   bool operator!=(const Schedule& o) const { return !(*this == o); }

@@ -61,9 +61,9 @@ void check(const Target& target, const Problem& p, Schedule schedule, Random& ra
     s.epilogue.operands = {{DType::f32, {0, p.n, 0, 0, 1}}, {DType::f32, {0, p.n, s.c_row, s.c_col, 1}}};
   }
   PackSpec pack;  // from [groups·n][k][kh][kw], as PyTorch keeps weights
-  pack.batch = {1, p.groups}, pack.src_batch = {0, p.n * depth}, pack.dst_batch = s.b_batch;
-  pack.kh = p.kh, pack.kw = p.kw, pack.k = p.k, pack.n = p.n;
-  pack.src_kh = p.kw, pack.src_kw = 1, pack.src_k = p.kh * p.kw, pack.src_n = depth;
+  pack.batch = {1, p.groups}, pack.src_batch = {0, p.n * depth};
+  pack.taps = p.kh * p.kw, pack.k = p.k, pack.n = p.n;
+  pack.src_tap = 1, pack.src_k = p.kh * p.kw, pack.src_n = depth;
 
   Guarded<float> a(ih * iw * channels), w(p.groups * p.n * depth), b(p.groups * packed_size(depth, p.n)),
       c(p.oh * p.ow * outs);

@@ -54,8 +54,8 @@ void check(const Target& target, const Problem& p, const Schedule& schedule, Ran
   const ContractionSpec s = spec_of(p);
   ASSERT_TRUE(family_of(s).feasible(s, schedule, target)) << to_string(schedule);
   PackSpec pack;  // from [n][k][3][3], as PyTorch keeps weights
-  pack.kh = pack.kw = 3, pack.k = p.k, pack.n = p.n;
-  pack.src_kh = 3, pack.src_kw = 1, pack.src_k = 9, pack.src_n = 9 * p.k;
+  pack.taps = 9, pack.k = p.k, pack.n = p.n;
+  pack.src_tap = 1, pack.src_k = 9, pack.src_n = 9 * p.k;
   Guarded<float> a(p.images * s.a_batch[0]), w(p.n * p.k * 9), b(packed_elements(pack, schedule)),
       c(p.images * s.c_batch[0]), bias(p.n), residual(c.size());
   for (auto* v : {&a, &w, &bias, &residual})
@@ -131,8 +131,8 @@ TEST(Winograd, ErrorOfEachTileIsWhatTheDocsSay) {
       Schedule schedule = winograd_schedules(s, target).front();
       schedule.algorithm = algorithm;
       PackSpec pack;
-      pack.kh = pack.kw = 3, pack.k = p.k, pack.n = p.n;
-      pack.src_kh = 3, pack.src_kw = 1, pack.src_k = 9, pack.src_n = 9 * p.k;
+      pack.taps = 9, pack.k = p.k, pack.n = p.n;
+      pack.src_tap = 1, pack.src_k = 9, pack.src_n = 9 * p.k;
       std::vector<float> a(static_cast<size_t>(s.a_batch[0])), w(static_cast<size_t>(p.n * p.k * 9)),
           b(static_cast<size_t>(packed_elements(pack, schedule))), c(static_cast<size_t>(s.c_batch[0]));
       for (float& v : a) v = normal(random);

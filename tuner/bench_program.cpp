@@ -25,8 +25,8 @@ Sizes operand_bytes(const KernelSpec& spec, const Schedule& schedule) {
     out.push_back(extent({s->batch[0], s->batch[1], s->oh, s->ow, s->kh, s->kw, s->k},
                          {s->a_batch[0], s->a_batch[1], s->a_row, s->a_col, s->a_tap_row, s->a_tap_col, 1}));
     PackSpec b;
-    b.batch = s->batch, b.dst_batch = s->b_batch, b.kh = s->kh, b.kw = s->kw, b.k = s->k, b.n = s->n;
-    out.push_back(packed_elements(b, schedule) * 4);
+    b.taps = s->kh * s->kw, b.k = s->k, b.n = s->n;
+    out.push_back(extent({s->batch[0], s->batch[1], packed_elements(b, schedule)}, {s->b_batch[0], s->b_batch[1], 1}));
     for (const FusedOperand& o : s->epilogue.operands) out.push_back(extent(dims, o.strides));
   } else if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) {
     const Sizes dims{d->batch, d->oh, d->ow, d->c};

@@ -44,7 +44,9 @@ Status Lowering::lower_conv(const Node& node) {
     transposed = false;
   }
   if (!is_contiguous_in(x, 1) || !x.halo.covers(halo) || transposed) x = copied(x, channels_last(), halo);
-  const View w = input(node, 1);
+  View w = input(node, 1);
+  const bool taps_in_line = window[2] == 1 || window[3] == 1 || w.strides[2] == window[3] * w.strides[3];
+  if (!taps_in_line || w.strides[3] < 0) w = copied(w, row_major(4));
   Fusion f = fusion(node);
   for (View& v : f.operands) v = turned(v);
   if (has(node, 2)) add_bias(f, input(node, 2), dims, 1);
@@ -95,9 +97,8 @@ Status Lowering::lower_conv(const Node& node) {
   PackSpec p;
   p.batch = {1, groups};
   p.src_batch = {0, n * w.strides[0]};
-  p.dst_batch = {0, packed_elements};
-  p.kh = s.kh, p.kw = s.kw, p.k = k, p.n = n;
-  p.src_kh = w.strides[2], p.src_kw = w.strides[3], p.src_k = w.strides[1], p.src_n = w.strides[0];
+  p.taps = s.kh * s.kw, p.k = k, p.n = n;
+  p.src_tap = s.kw > 1 ? w.strides[3] : w.strides[2], p.src_k = w.strides[1], p.src_n = w.strides[0];
   std::vector<View> operands{c, from, packed(p, w, groups * packed_elements, s, label_of(node))};
   operands.insert(operands.end(), f.operands.begin(), f.operands.end());
   append(s, operands, label_of(node));
@@ -204,12 +205,12 @@ bool Lowering::append_product(const View& a, const View& b, const View& c, const
   PackSpec p;
   p.k = k, p.n = n, p.src_k = b.strides[b.dims.size() - 2], p.src_n = b.strides.back();
   Box own;
-  for (size_t i = 0; i < b_own.size(); ++i) own.add_loop(b_own[i], {packed_own[i] * elements, b.strides[i]});
+  for (size_t i = 0; i < b_own.size(); ++i) own.add_loop(b_own[i], {packed_own[i], b.strides[i]});
   own.merge();
   if (own.dims.size() > 2) return false;
   for (size_t i = 0; i < own.dims.size(); ++i) {
     const size_t at = 2 - own.dims.size() + i;
-    p.batch[at] = own.dims[i], p.dst_batch[at] = own.strides[0][i], p.src_batch[at] = own.strides[1][i];
+    p.batch[at] = own.dims[i], p.src_batch[at] = own.strides[1][i];
   }
   std::vector<View> operands{c, a, packed(p, b, product(b_own) * elements, s, label)};
   operands.insert(operands.end(), f.operands.begin(), f.operands.end());

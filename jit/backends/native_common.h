@@ -72,10 +72,12 @@ class NativeEmitter : public ModuleEmitter {
   Int param(int index) override { return Int{index}; }
   void call(Func function, const std::vector<Arg>& args) override {
     if (args.size() > asmjit::Globals::kMaxFuncArgs) return;  // the callee reported it
+    std::vector<Gp> values;  // asmjit for AArch64 takes no immediates where arguments go on the stack
+    for (const Arg& a : args) values.push_back(value(a));
     asmjit::InvokeNode* node = nullptr;
     cc.invoke(&node, functions_[static_cast<size_t>(function.id)].begin, Signature(args.size()));
     call_label(node);
-    pass(node, args);
+    for (size_t i = 0; i < values.size(); ++i) node->setArg(i, values[i]);
   }
   void return_() override { cc.ret(); }
 
@@ -149,19 +151,11 @@ class NativeEmitter : public ModuleEmitter {
     bool exported;
     asmjit::Label begin, end;
   };
-  void pass(asmjit::InvokeNode* node, const std::vector<Arg>& args) {
-    for (size_t i = 0; i < args.size(); ++i) {
-      if (args[i].is_imm())
-        node->setArg(i, asmjit::Imm(args[i].imm));
-      else
-        node->setArg(i, reg(args[i].reg));
-    }
-  }
   void call_host(const void* function, const std::vector<Arg>& args) {
     const Gp at = value(Arg(static_cast<int64_t>(reinterpret_cast<intptr_t>(function))));
     asmjit::InvokeNode* node = nullptr;
     cc.invoke(&node, at, Signature(args.size()));
-    pass(node, args);
+    for (size_t i = 0; i < args.size(); ++i) node->setArg(i, reg(args[i].reg));
   }
 
   asmjit::CodeHolder code_;

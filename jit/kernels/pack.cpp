@@ -1,7 +1,9 @@
-// Packing of B: a strided matrix becomes panels of NR columns in the order in which a contraction reads them.
-#include "jit/epilogue.h"
+// Packing of B: a strided matrix becomes panels of NR columns in the order in which a contraction reads them. Sizes and
+// strides come with each call: a model packs dozens of shapes, most of them once, and few kernels that run often are
+// soon optimised where a kernel for each shape would never be.
 #include "jit/kernels/contraction.h"
 #include "jit/kernels/families.h"
+#include "jit/kernels/loops.h"
 #include "jit/kernels/winograd_transform.h"
 
 namespace kiln {
@@ -11,98 +13,162 @@ const PackSpec& spec_of(const KernelSpec& spec) { return *std::get_if<PackSpec>(
 
 /// Vectors of so many lanes are best stored lane by lane: an instruction each.
 constexpr int kLaneStores = 4;
+/// Values of k that a block covers: its source and its part of the panel stay in the first-level cache.
+constexpr int64_t kBlock = 128;
+
+/// The loops over batches that move.
+int batch_loops(const PackSpec& s) { return s.batch[0] > 1 ? 2 : s.batch[1] > 1 ? 1 : 0; }
+
+/// Of a spec, what the code depends on: in which direction the source is contiguous, whether there are batches and a
+/// scale. Everything else comes as sizes().
+KernelCode code(const KernelSpec& spec, const Schedule& schedule) {
+  const PackSpec& s = spec_of(spec);
+  PackSpec c;
+  c.batch = {batch_loops(s) > 1 ? 2 : 1, batch_loops(s) > 0 ? 2 : 1};
+  c.src_k = s.src_k == 1 && s.src_n != 1;
+  c.src_n = s.src_n == 1;
+  c.scaled = s.scaled;
+  Schedule how;
+  how.algorithm = schedule.algorithm;
+  if (winograd_tile(how.algorithm)) c.src_tap = s.src_tap;
+  return {c, how};
+}
+
+std::vector<int64_t> sizes(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
+  const PackSpec& s = spec_of(spec);
+  std::vector<int64_t> out{s.n, s.k, s.taps, s.src_tap * 4, s.src_k * 4, s.src_n * 4, tile_columns(schedule, target)};
+  if (batch_loops(s) > 0) out.push_back(s.src_batch[1] * 4);
+  if (batch_loops(s) > 1) out.insert(out.end(), {s.src_batch[0] * 4, s.batch[1]});
+  return out;
+}
 
 class PackEmitter {
  public:
   PackEmitter(Emitter& emitter, const PackSpec& spec, const Schedule& schedule, std::string name)
-      : e_(emitter),
-        s_(spec),
-        m_(winograd_tile(schedule.algorithm)),
-        name_(std::move(name)),
-        nr_(tile_columns(schedule, e_.target())),
-        panels_(ceil_div(s_.n, nr_)) {}
+      : e_(emitter), s_(spec), m_(winograd_tile(schedule.algorithm)), name_(std::move(name)), w_(emitter.width()) {}
 
-  Func emit() {
-    const int64_t full = s_.n / nr_, tail = s_.n % nr_;
-    Func whole{}, last{};
-    const auto panel = [&](int64_t columns) { return m_ ? emit_winograd_panel(columns) : emit_panel(columns); };
-    if (full) whole = panel(nr_);
-    if (tail) last = panel(tail);
-    return emit_entry(full, whole, last);
-  }
+  Func emit() { return emit_entry(emit_block()); }
 
  private:
-  /// panel(dst, src): [kh][kw][k][columns], the last vector filled up with zeros.
-  Func emit_panel(int64_t columns) {
-    const Func f = e_.begin_function(name_ + "_panel" + std::to_string(columns), 2);
-    const Int dst = e_.param(0), src = e_.param(1), row = e_.integer();
-    const Int y = e_.integer(), x = e_.integer();
-    const int64_t padded = round_up(columns, e_.width());
-    const int64_t block = s_.src_k == 1 && s_.src_n != 1 ? e_.width() : 1;
-    if (block > kLaneStores && s_.k >= block) make_masks(src);
-    e_.for_range(y, 0, s_.kh, 1, [&] {
-      e_.for_range(x, 0, s_.kw, 1, [&] {
-        e_.set(row, src);
-        const Int k = e_.integer();
-        if (s_.k / block) {
-          e_.for_range(k, 0, s_.k / block, 1, [&] {
-            block == 1 ? copy_row(dst, row, columns, 0) : transpose(dst, row, columns, padded);
-            add(e_, row, row, block * s_.src_k * 4);
-            add(e_, dst, dst, block * padded * 4);
-          });
-        }
-        for (int64_t i = 0; i < s_.k % block; ++i) {
-          copy_row(dst, row, columns, i * s_.src_k);
-          add(e_, dst, dst, padded * 4);
-        }
-        add(e_, src, src, s_.src_kw * 4);
-      });
-      add(e_, src, src, (s_.src_kh - s_.kw * s_.src_kw) * 4);
-    });
+  /// block(dst, src, scale, last, count, pitch, src_k, src_n, point): `count` values of k of columns 0…last of one
+  /// vector's. `pitch` is from one k of the panel to the next, `point` from one of Winograd's points to the next.
+  /// Columns beyond the last are copies of it, which nobody looks at.
+  Func emit_block() {
+    const Func f = e_.begin_function(name_ + "_block", 9);
+    dst_ = e_.param(0), last_ = e_.param(3), count_ = e_.param(4), pitch_ = e_.param(5), src_k_ = e_.param(6);
+    columns_ = column_addresses(e_.param(1), e_.param(7));
+    if (s_.scaled) {
+      scales_ = column_addresses(e_.param(2), 4);
+      scale_ = gather(scales_);
+    }
+    if (m_)
+      winograd(e_.param(8));
+    else if (s_.src_k == 1)
+      turned();
+    else if (s_.src_n == 1)
+      straight();
+    else
+      lane_by_lane(count_);
     e_.end_function();
     return f;
   }
 
-  /// One k: `columns` elements src_n apart.
-  void copy_row(Int dst, Int src, int64_t columns, int64_t offset) {
-    const int w = e_.width();
-    for (int64_t j = 0; j < columns; j += w) {
-      const int lanes = static_cast<int>(std::min<int64_t>(w, columns - j));
-      const int64_t at = (offset + j * s_.src_n) * 4;
-      e_.store({dst, j * 4}, load_strided(e_, {src, at}, DType::f32, lanes == 1 ? 1 : s_.src_n, lanes));
+  /// Of every column, of the last one for those that come after it.
+  std::vector<Int> column_addresses(Int base, Arg stride) {
+    std::vector<Int> out;
+    for (int i = 0; i < w_; ++i) {
+      const Int at = e_.integer();
+      e_.op(IntOp::min, at, last_, i);
+      e_.op(IntOp::mul, at, at, stride);
+      add(e_, at, at, base);
+      out.push_back(at);
     }
+    return out;
+  }
+  void move_columns(Arg by) {
+    for (const Int column : columns_) add(e_, column, column, by);
+  }
+  /// One element of every column.
+  Vec gather(const std::vector<Int>& from, int64_t offset = 0) {
+    const Vec v = e_.vec();
+    e_.load(v, {from[0], offset}, DType::f32, 1);
+    for (int i = 1; i < w_; ++i) e_.load_lane(v, i, {from[static_cast<size_t>(i)], offset});
+    return v;
+  }
+  /// One k of the panel.
+  void put(Vec v) {
+    if (s_.scaled) e_.op(VecBinary::mul, v, v, scale_);
+    e_.store({dst_, 0}, v);
+    add(e_, dst_, dst_, pitch_);
   }
 
-  /// width × width blocks: the source runs along k, the panel along n. Rows are loaded whole; narrow ones are stored
-  /// lane by lane, wide ones turned in registers.
-  void transpose(Int dst, Int src, int64_t columns, int64_t padded) {
-    const int w = e_.width();
-    for (int64_t j = 0; j < padded; j += w) {
-      std::vector<Vec> rows;
-      for (int64_t i = j; i < j + w; ++i) {
-        rows.push_back(e_.vec());
-        if (i < columns)
-          e_.load(rows.back(), {src, i * s_.src_n * 4});
-        else
-          e_.splat_i32(rows.back(), 0);
-        for (int k = 0; w <= kLaneStores && k < w; ++k) e_.store_lane({dst, (k * padded + i) * 4}, rows.back(), k);
-      }
-      if (w <= kLaneStores) continue;
-      turn(rows);
-      for (int k = 0; k < w; ++k) e_.store({dst, (k * padded + j) * 4}, rows[static_cast<size_t>(k)]);
+  void lane_by_lane(Int count) {
+    const Int k = e_.integer();
+    e_.for_range(k, 0, count, 1, [&] {
+      put(gather(columns_));
+      move_columns(src_k_);
+    });
+  }
+
+  /// The source runs along n, as the panel does.
+  void straight() {
+    const auto whole = [&] {
+      const Int k = e_.integer(), src = columns_[0];
+      e_.for_range(k, 0, count_, 1, [&] {
+        const Vec v = e_.vec();
+        e_.load(v, {src, 0});
+        put(v);
+        add(e_, src, src, src_k_);
+      });
+    };
+    e_.if_(last_, Compare::eq, w_ - 1, whole, [&] { lane_by_lane(count_); });
+  }
+
+  /// The source runs along k: blocks of width × width. Narrow vectors are stored lane by lane, wide ones turned in
+  /// registers.
+  void turned() {
+    const Int rounds = e_.integer(), round = e_.integer(), rest = e_.integer();
+    e_.op(IntOp::div, rounds, count_, w_);
+    e_.op(IntOp::rem, rest, count_, w_);
+    const bool narrow = w_ <= kLaneStores;
+    std::vector<Vec> factors;
+    for (size_t i = 0; narrow && i < scales_.size(); ++i) {
+      factors.push_back(e_.vec());
+      e_.splat_load(factors[i], {scales_[i], 0});
     }
+    if (!narrow) make_masks(columns_[0]);
+    e_.for_range(round, 0, rounds, 1, [&] {
+      std::vector<Vec> values;
+      for (const Int column : columns_) {
+        values.push_back(e_.vec());
+        e_.load(values.back(), {column, 0});
+      }
+      narrow ? put_lanes(values, factors) : put_turned(values);
+      move_columns(w_ * 4);
+    });
+    lane_by_lane(rest);
+  }
+  void put_lanes(const std::vector<Vec>& values, const std::vector<Vec>& factors) {
+    for (size_t i = 0; i < factors.size(); ++i) e_.op(VecBinary::mul, values[i], values[i], factors[i]);
+    for (int k = 0; k < w_; ++k) {
+      for (int i = 0; i < w_; ++i) e_.store_lane({dst_, i * 4}, values[static_cast<size_t>(i)], k);
+      add(e_, dst_, dst_, pitch_);
+    }
+  }
+  void put_turned(std::vector<Vec>& values) {
+    turn(values);
+    for (const Vec v : values) put(v);
   }
 
   /// rows[r][l] ↔ rows[l][r]: for every bit of the index, halves change places between rows that differ in it alone.
   void turn(std::vector<Vec>& rows) {
-    const int w = e_.width();
     const Vec from_high = e_.vec(), from_low = e_.vec();
     for (size_t bit = 0; bit < masks_.size(); ++bit) {
       const size_t apart = size_t{1} << bit;
       for (size_t i = 0; i < rows.size(); ++i) {
         if (i & apart) continue;
         const Vec low = rows[i], high = rows[i + apart];
-        e_.rotate(from_high, high, w - static_cast<int>(apart));
+        e_.rotate(from_high, high, w_ - static_cast<int>(apart));
         e_.rotate(from_low, low, static_cast<int>(apart));
         e_.select(low, masks_[bit], low, from_high);
         e_.select(high, masks_[bit], from_low, high);
@@ -117,96 +183,144 @@ class PackEmitter {
     e_.op(VecUnary::not_, first, all);
     e_.load_lane(first, 0, {any, 0});  // differs from `all` in every lane but 0, whatever was read
     e_.compare(first, Lane::i32, Compare::eq, first, all);
-    masks_.clear();
-    for (int apart = 1; apart < e_.width(); apart *= 2) {
+    for (int apart = 1; apart < w_; apart *= 2) {
       masks_.push_back(e_.vec());
       e_.set(masks_.back(), first);
-      for (int other = 1; other < e_.width(); other *= 2) {
+      for (int other = 1; other < w_; other *= 2) {
         if (other == apart) continue;
-        e_.rotate(turned, masks_.back(), e_.width() - other);
+        e_.rotate(turned, masks_.back(), w_ - other);
         e_.op(VecBinary::or_, masks_.back(), masks_.back(), turned);
       }
     }
   }
 
-  /// panel(dst, src): G w Gᵀ for the 3×3 taps w of every (k, column): (m+2)² packed matrices, one after the other.
-  Func emit_winograd_panel(int64_t columns) {
-    const Func f = e_.begin_function(name_ + "_winograd" + std::to_string(columns), 2);
-    const Int dst = e_.param(0), src = e_.param(1), k = e_.integer();
-    const int w = e_.width();
+  /// G w Gᵀ for the 3×3 taps w of every (k, column): (m+2)² packed matrices, one after the other.
+  void winograd(Int point) {
     const auto side = static_cast<size_t>(m_ + 2);
     WinogradTransform transform = WinogradTransform::weights(e_, m_);
-    e_.for_range(k, 0, s_.k, 1, [&] {
-      for (int64_t j = 0; j < columns; j += w) {
-        const int lanes = static_cast<int>(std::min<int64_t>(w, columns - j));
-        std::vector<std::vector<Vec>> by_column;  // G w, column by column
-        for (int64_t x = 0; x < 3; ++x) {
-          std::vector<Vec> g;
-          for (int64_t y = 0; y < 3; ++y)
-            g.push_back(load_strided(e_, {src, (y * s_.src_kh + x * s_.src_kw + j * s_.src_n) * 4}, DType::f32,
-                                     lanes == 1 ? 1 : s_.src_n, lanes));
-          by_column.push_back(transform.apply(g));
+    const Int k = e_.integer(), at = e_.integer();
+    e_.for_range(k, 0, count_, 1, [&] {
+      std::vector<std::vector<Vec>> by_column;  // G w, column by column
+      for (int64_t x = 0; x < 3; ++x) {
+        std::vector<Vec> g;
+        for (int64_t y = 0; y < 3; ++y) {
+          g.push_back(gather(columns_, (y * 3 + x) * s_.src_tap * 4));
+          if (s_.scaled) e_.op(VecBinary::mul, g.back(), g.back(), scale_);
         }
-        for (size_t i = 0; i < side; ++i) {
-          const std::vector<Vec> u = transform.apply({by_column[0][i], by_column[1][i], by_column[2][i]});
-          for (size_t x = 0; x < side; ++x) {
-            const auto point = static_cast<int64_t>(i * side + x);
-            e_.store({dst, (point * packed_size(s_.k, s_.n) + j) * 4}, u[x]);
-          }
-        }
+        by_column.push_back(transform.apply(g));
       }
-      add(e_, dst, dst, round_up(columns, w) * 4);
-      add(e_, src, src, s_.src_k * 4);
+      e_.set(at, dst_);
+      for (size_t i = 0; i < side; ++i)
+        for (const Vec u : transform.apply({by_column[0][i], by_column[1][i], by_column[2][i]})) {
+          e_.store({at, 0}, u);
+          add(e_, at, at, point);
+        }
+      add(e_, dst_, dst_, pitch_);
+      move_columns(src_k_);
+    });
+  }
+
+  /// Units are panels of each batch.
+  Func emit_entry(Func block) {
+    const int first_size = s_.scaled ? 6 : 5, loops = batch_loops(s_);
+    const Func f = e_.begin_function(name_, first_size + 7 + (loops ? loops * 2 - 1 : 0));
+    const auto size = [&](int i) { return e_.param(first_size + i); };
+    const Int n = size(0), k = size(1), taps = size(2), src_tap = size(3), src_k = size(4), src_n = size(5),
+              nr = size(6);
+    const Int panels = e_.integer(), depth = e_.integer(), point = e_.integer(), one = e_.integer();
+    add(e_, panels, n, nr);
+    add(e_, panels, panels, -1);
+    e_.op(IntOp::div, panels, panels, nr);
+    e_.set(depth, k);
+    if (!m_) e_.op(IntOp::mul, depth, depth, taps);
+    add(e_, point, n, kPackAlign - 1);  // packed_size(), in bytes
+    e_.op(IntOp::and_, point, point, -kPackAlign);
+    e_.op(IntOp::mul, point, point, depth);
+    e_.op(IntOp::mul, point, point, 4);
+    e_.op(IntOp::mul, one, point, m_ ? (m_ + 2) * (m_ + 2) : 1);
+    const Int b = e_.integer(), column = e_.integer(), columns = e_.integer(), pitch = e_.integer();
+    const Int dst = e_.integer(), src = e_.integer(), scale = e_.integer(), t = e_.integer();
+    const auto moved = [&](Int to, Arg by, Arg times) {  // to += by · times
+      e_.op(IntOp::mul, t, by, times);
+      add(e_, to, to, t);
+    };
+    for_units(e_, [&](Int unit) {
+      e_.op(IntOp::div, b, unit, panels);
+      e_.op(IntOp::rem, column, unit, panels);
+      e_.op(IntOp::mul, column, column, nr);
+      e_.op(IntOp::sub, columns, n, column);
+      e_.op(IntOp::min, columns, columns, nr);
+      add(e_, pitch, columns, w_ - 1);
+      e_.op(IntOp::and_, pitch, pitch, -w_);
+      e_.op(IntOp::mul, pitch, pitch, 4);
+      e_.set(dst, e_.param(3));
+      moved(dst, b, one);
+      e_.op(IntOp::mul, t, column, depth);
+      moved(dst, t, 4);
+      e_.set(src, e_.param(4));
+      moved(src, column, src_n);
+      e_.op(IntOp::mul, scale, b, n);
+      add(e_, scale, scale, column);
+      e_.op(IntOp::mul, scale, scale, 4);
+      if (s_.scaled) add(e_, scale, scale, e_.param(5));
+      if (loops > 1) {
+        e_.op(IntOp::div, t, b, size(9));
+        moved(src, t, size(8));
+        e_.op(IntOp::rem, b, b, size(9));
+      }
+      if (loops > 0) moved(src, b, size(7));
+      emit_panel(block, {dst, src, scale, columns, pitch, point, k, taps, src_tap, src_k, src_n});
     });
     e_.end_function();
     return f;
   }
 
-  /// Units are panels of each batch.
-  Func emit_entry(int64_t full, Func whole, Func last) {
-    const Func f = e_.begin_function(name_, 5);
-    const Int unit = e_.param(0), end = e_.param(1), dst = e_.integer(), src = e_.integer(), p = e_.integer(),
-              b = e_.integer(), t = e_.integer();
-    const int64_t depth = (m_ ? 1 : s_.kh * s_.kw) * s_.k;
-    e_.if_(unit, Compare::lt, end, [&] {
-      e_.do_while(
-          [&] {
-            e_.op(IntOp::rem, p, unit, panels_);
-            e_.op(IntOp::div, b, unit, panels_);
-            e_.op(IntOp::mul, dst, p, nr_ * depth * 4);
-            e_.op(IntOp::mul, src, p, nr_ * s_.src_n * 4);
-            for (int axis = 1; axis >= 0; --axis) {
-              const auto a = static_cast<size_t>(axis);
-              e_.op(IntOp::rem, t, b, s_.batch[a]);
-              e_.op(IntOp::div, b, b, s_.batch[a]);
-              const Int by = e_.integer();
-              e_.op(IntOp::mul, by, t, s_.dst_batch[a] * 4);
-              add(e_, dst, dst, by);
-              e_.op(IntOp::mul, by, t, s_.src_batch[a] * 4);
-              add(e_, src, src, by);
-            }
-            add(e_, dst, dst, e_.param(3));
-            add(e_, src, src, e_.param(4));
-            const std::vector<Arg> args{dst, src};
-            if (whole.id >= 0 && last.id >= 0)
-              e_.if_(
-                  p, Compare::lt, full, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
-            else
-              e_.call(whole.id >= 0 ? whole : last, args);
-            add(e_, unit, unit, 1);
-          },
-          unit, Compare::lt, end);
+  struct Panel {
+    Int dst, src, scale, columns, pitch, point, k, taps, src_tap, src_k, src_n;
+  };
+  void emit_panel(Func block, const Panel& p) {
+    const Int begin = e_.integer(), count = e_.integer(), tap = e_.integer(), j = e_.integer(), last = e_.integer();
+    const Int to = e_.integer(), from = e_.integer(), scale = e_.integer(), t = e_.integer();
+    const auto vectors = [&] {
+      e_.for_range(j, 0, p.columns, w_, [&] {
+        e_.op(IntOp::sub, last, p.columns, j);
+        e_.op(IntOp::min, last, last, w_);
+        add(e_, last, last, -1);
+        e_.call(block, {to, from, scale, last, count, p.pitch, p.src_k, p.src_n, p.point});
+        add(e_, to, to, w_ * 4);
+        add(e_, scale, scale, w_ * 4);
+        e_.op(IntOp::mul, t, p.src_n, w_);
+        add(e_, from, from, t);
+      });
+    };
+    e_.for_range(begin, 0, p.k, kBlock, [&] {
+      e_.op(IntOp::sub, count, p.k, begin);
+      e_.op(IntOp::min, count, count, kBlock);
+      e_.for_range(tap, 0, m_ ? Arg(1) : Arg(p.taps), 1, [&] {
+        e_.op(IntOp::mul, to, tap, p.k);
+        add(e_, to, to, begin);
+        e_.op(IntOp::mul, to, to, p.pitch);
+        add(e_, to, to, p.dst);
+        e_.op(IntOp::mul, from, tap, p.src_tap);
+        e_.op(IntOp::mul, t, begin, p.src_k);
+        add(e_, from, from, t);
+        add(e_, from, from, p.src);
+        e_.set(scale, p.scale);
+        vectors();
+      });
     });
-    e_.end_function();
-    return f;
   }
 
   Emitter& e_;
   PackSpec s_;
   int m_;  // Winograd tile, or 0
   std::string name_;
-  int64_t nr_, panels_;
-  std::vector<Vec> masks_;  // of the function being emitted
+  int w_;
+  // of the block
+  Int dst_, last_, count_, pitch_, src_k_;
+  std::vector<Int> columns_, scales_;
+  Vec scale_;
+  std::vector<Vec> masks_;
 };
 
 int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
@@ -223,11 +337,11 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const st
 
 int64_t packed_elements(const PackSpec& s, const Schedule& schedule) {
   const int64_t side = winograd_tile(schedule.algorithm) + 2;
-  const int64_t one = schedule.algorithm == Algorithm::direct ? packed_size(s.kh * s.kw * s.k, s.n)
-                                                              : side * side * packed_size(s.k, s.n);
-  return (s.batch[0] - 1) * s.dst_batch[0] + (s.batch[1] - 1) * s.dst_batch[1] + one;
+  const int64_t one =
+      schedule.algorithm == Algorithm::direct ? packed_size(s.taps * s.k, s.n) : side * side * packed_size(s.k, s.n);
+  return s.batch[0] * s.batch[1] * one;
 }
 
-const Family kPackFamily{"pack", units, no_scratch, feasible, emit};
+const Family kPackFamily{"pack", units, no_scratch, feasible, emit, code, sizes};
 
 }  // namespace kiln

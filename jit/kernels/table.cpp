@@ -13,4 +13,14 @@ const Family& family_of(const KernelSpec& spec) {
   return *kTable[spec.index()];
 }
 
+KernelCode code_of(const KernelSpec& spec, const Schedule& schedule) {
+  const auto code = family_of(spec).code;
+  return code ? code(spec, schedule) : KernelCode{spec, schedule};
+}
+
+std::vector<int64_t> sizes_of(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
+  const auto sizes = family_of(spec).sizes;
+  return sizes ? sizes(spec, schedule, target) : std::vector<int64_t>{};
+}
+
 }  // namespace kiln

@@ -134,11 +134,13 @@ Kernel::Kernel(const Target& target, const KernelSpec& spec, const Schedule& sch
   units_ = family.units(spec, schedule, target);
   scratch_.resize(static_cast<size_t>(family.scratch_bytes(spec, schedule, target)) + 64);
   auto machine = load(target, [&](Emitter& e) {
-    const Func inner = family.emit(e, spec, schedule, "kernel");
+    const KernelCode code = code_of(spec, schedule);
+    const Func inner = family.emit(e, code.spec, code.schedule, "kernel");
     const int params = 3 + num_operands(spec);
     e.begin_function("main", params, true);
     std::vector<Arg> args;
     for (int i = 0; i < params; ++i) args.emplace_back(e.param(i));
+    for (int64_t size : sizes_of(spec, schedule, target)) args.emplace_back(size);
     e.call(inner, args);
     e.end_function();
   });
