@@ -52,8 +52,8 @@ constexpr int64_t packed_size(int64_t taps_times_k, int64_t n) { return taps_tim
 
 /// Packs B for a contraction: batch after batch, each packed_size(taps·k, n) long, panels of the schedule's NR columns,
 /// each [taps][k][NR] (taps are kh·kw); a narrower last panel (n mod NR, rounded up to whole vectors with columns of no
-/// meaning) keeps the same order. Element (tap,k,n) comes from the strides, times scale[batch·n + n] where there is one.
-/// Operands: packed B, source, [scale].
+/// meaning) keeps the same order. Element (tap,k,n) comes from the strides, times scale[batch·n + n] where there is
+/// one. Operands: packed B, source, [scale].
 struct PackSpec {
   std::array<int64_t, 2> batch{1, 1}, src_batch{0, 0};
   int64_t taps = 1, k = 1, n = 1;

@@ -13,7 +13,7 @@ constexpr int64_t kAlign = 64;
 Schedule schedule_of(const PlanStep& step, int own, const Planned& planned, const std::vector<Choice>& choices,
                      const CompileOptions& options) {
   const int of = step.schedule_of >= 0 ? step.schedule_of : own;
-  if (of < 0) return prior(step.spec, options.target, options.device);
+  if (of < 0) return prior_at_load(step.spec, options.target, options.device);
   return choices[static_cast<size_t>(planned.step_spec[static_cast<size_t>(of)])].schedule;
 }
 
@@ -132,8 +132,9 @@ Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>
         scratch, family_of(planned.specs[i]).scratch_bytes(planned.specs[i], out.choices[i].schedule, options.target));
   for (const auto& phase : planned.plan.init)
     for (const PlanStep& step : phase)  // a pack, the one init step with another's schedule, has no scratch
-      scratch = std::max(scratch, family_of(step.spec).scratch_bytes(
-                                      step.spec, prior(step.spec, options.target, options.device), options.target));
+      scratch =
+          std::max(scratch, family_of(step.spec).scratch_bytes(
+                                step.spec, prior_at_load(step.spec, options.target, options.device), options.target));
   out.memory = lay_out(planned.plan, sized_buffers(planned, out.choices, options), scratch, options.threads);
   const int64_t limit =
       options.target.isa == Isa::wasm && !options.target.memory64 ? (int64_t{1} << 32) - (1 << 20) : int64_t{1} << 46;

@@ -57,10 +57,10 @@ AttentionSpec spec_of(const Problem& p) {
   return s;
 }
 
-PackSpec pack_of(const Problem& p, const std::array<int64_t, 2>& batch_strides, int64_t k, int64_t n, int64_t src_k,
-                 int64_t src_n, int64_t src_image, int64_t src_head) {
+PackSpec pack_of(const Problem& p, int64_t k, int64_t n, int64_t src_k, int64_t src_n, int64_t src_image,
+                 int64_t src_head) {
   PackSpec s;
-  s.batch = {p.images, p.heads}, s.dst_batch = batch_strides, s.src_batch = {src_image, src_head};
+  s.batch = {p.images, p.heads}, s.src_batch = {src_image, src_head};
   s.k = k, s.n = n, s.src_k = src_k, s.src_n = src_n;
   return s;
 }
@@ -78,8 +78,8 @@ void check(const Target& target, const Problem& p, const Schedule& schedule, Ran
     for (auto* t : {&q, &k, &v, &mask, &packed_k, &packed_v, &c}) kernel.allow(t->data(), t->bytes());
   };
   if (p.packed) {
-    Kernel pack_k(target, pack_of(p, s.scores.b_batch, p.depth, p.keys, 1, qk, p.keys * qk, p.depth), schedule);
-    Kernel pack_v(target, pack_of(p, s.values.b_batch, p.keys, p.columns, vc, 1, p.keys * vc, p.columns), schedule);
+    Kernel pack_k(target, pack_of(p, p.depth, p.keys, 1, qk, p.keys * qk, p.depth), schedule);
+    Kernel pack_v(target, pack_of(p, p.keys, p.columns, vc, 1, p.keys * vc, p.columns), schedule);
     allow(pack_k), allow(pack_v);
     ASSERT_TRUE(pack_k.run({packed_k.data(), k.data()}).ok());
     ASSERT_TRUE(pack_v.run({packed_v.data(), v.data()}).ok());

@@ -35,7 +35,10 @@ void check_random_box(const Target& target, Random& random) {
     for (int64_t i = 0; i < in.back().size(); ++i)
       in.back()[i] = static_cast<float>(pick(random, -1000, 1000)) / 8;  // exact products
   }
-  Kernel kernel(target, s);
+  Schedule schedule;
+  schedule.any_size = pick(random, 0, 1) == 1;
+  if (!family_of(s).feasible(s, schedule, target)) schedule.any_size = false;
+  Kernel kernel(target, s, schedule);
   kernel.allow(out.data(), out.bytes());
   for (auto& i : in) kernel.allow(i.data(), i.bytes());
   const Status status =
@@ -50,7 +53,7 @@ void check_random_box(const Target& target, Random& random) {
                            in[2][dot(index, s.inputs[2].strides)];
     wrong += out[at] != expected;
   });
-  EXPECT_EQ(wrong, 0) << to_string(KernelSpec(s)) << " on " << to_string(target);
+  EXPECT_EQ(wrong, 0) << to_string(KernelSpec(s)) << " | " << to_string(schedule) << " on " << to_string(target);
   EXPECT_TRUE(out.intact());
   for (int64_t i = 0; i < out.size(); ++i)
     if (!written[static_cast<size_t>(i)]) {
@@ -61,7 +64,7 @@ void check_random_box(const Target& target, Random& random) {
 TEST(Map, RandomBoxes) {
   for (const Target& target : targets()) {
     Random random(11);
-    for (int i = 0; i < (target.isa == Isa::reference ? 40 : 200); ++i) check_random_box(target, random);
+    for (int i = 0; i < (target.isa == Isa::reference ? 80 : 300); ++i) check_random_box(target, random);
   }
 }
 

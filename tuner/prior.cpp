@@ -167,6 +167,13 @@ Schedule prior(const KernelSpec& spec, const Target& target, const Device& devic
   });
 }
 
+Schedule prior_at_load(const KernelSpec& spec, const Target& target, const Device& device) {
+  const Schedule own = prior(spec, target, device);
+  Schedule shared = own;
+  shared.any_size = std::holds_alternative<MapSpec>(spec);
+  return family_of(spec).feasible(spec, shared, target) ? shared : own;
+}
+
 double predicted_cost(const KernelSpec& spec, const Schedule& schedule, const Target& target, const Device& device) {
   if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) return depthwise_cost(*d, schedule, target);
   const auto* c = std::get_if<ContractionSpec>(&spec);

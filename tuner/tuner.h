@@ -36,6 +36,8 @@ struct Choice {
 std::vector<Schedule> candidates(const KernelSpec& spec, const Target& target);
 /// The best guess without measuring (tuner/prior.cpp).
 Schedule prior(const KernelSpec& spec, const Target& target, const Device& device);
+/// The schedule of what runs once, at load: kernels that many specs share, where there are such.
+Schedule prior_at_load(const KernelSpec& spec, const Target& target, const Device& device);
 
 /// Measured choices (tuner/wisdom.cpp). The key of an entry names target, device, threads, generator version and spec;
 /// an entry of another key is never found.

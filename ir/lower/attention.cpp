@@ -45,7 +45,7 @@ std::optional<Matrices> in_panels(const View& b, size_t lead) {
   if (box.dims.size() > 2) return std::nullopt;
   for (size_t i = 0; i < box.dims.size(); ++i) {
     const size_t at = 2 - box.dims.size() + i;
-    m.pack.batch[at] = box.dims[i], m.pack.dst_batch[at] = box.strides[0][i], m.pack.src_batch[at] = box.strides[1][i];
+    m.pack.batch[at] = box.dims[i], m.pack.src_batch[at] = box.strides[1][i];
   }
   return m;
 }

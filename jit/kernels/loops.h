@@ -61,7 +61,7 @@ inline void for_vectors(Emitter& e, int64_t count, int unroll, const std::vector
 }
 
 /// low = v mod n, high = v div n (low and high are other registers than v).
-inline void split(Emitter& e, Int v, int64_t n, Int low, Int high) {
+inline void split(Emitter& e, Int v, Arg n, Int low, Int high) {
   e.op(IntOp::rem, low, v, n);
   e.op(IntOp::div, high, v, n);
 }

@@ -4,6 +4,7 @@
 #include "jit/epilogue.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
+#include "jit/kernels/map_any_size.h"
 
 namespace kiln {
 namespace {
@@ -210,15 +211,25 @@ class MapEmitter {
   std::vector<DType> types_;
 };
 
-int64_t units(const KernelSpec& spec, const Schedule&, const Target&) { return Box(spec_of(spec)).units(); }
+int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target&) {
+  return schedule.any_size ? any_size_units(spec_of(spec)) : Box(spec_of(spec)).units();
+}
 int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
-bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }
-Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string& name) {
-  return MapEmitter(e, spec_of(spec), name).emit();
+bool feasible(const KernelSpec& spec, const Schedule& schedule, const Target&) {
+  return !schedule.any_size || any_size_possible(spec_of(spec));
+}
+KernelCode code(const KernelSpec& spec, const Schedule& schedule) {
+  return {schedule.any_size ? any_size_code(spec_of(spec)) : spec_of(spec), schedule};
+}
+std::vector<int64_t> sizes(const KernelSpec& spec, const Schedule& schedule, const Target&) {
+  return schedule.any_size ? any_size_sizes(spec_of(spec)) : std::vector<int64_t>{};
+}
+Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
+  return schedule.any_size ? emit_any_size_map(e, spec_of(spec), name) : MapEmitter(e, spec_of(spec), name).emit();
 }
 
 }  // namespace
 
-const Family kMapFamily{"map", units, no_scratch, feasible, emit};
+const Family kMapFamily{"map", units, no_scratch, feasible, emit, code, sizes};
 
 }  // namespace kiln
