@@ -62,7 +62,6 @@ std::string text(const PackSpec& s) {
       .field("sb", s.src_batch)
       .field("k", Sizes{s.taps, s.k, s.n})
       .field("s", Sizes{s.src_tap, s.src_k, s.src_n})
-      .field("sc", s.scaled)
       .take();
 }
 std::string text(const DepthwiseSpec& s) {
@@ -206,7 +205,7 @@ double bytes_of(const KernelSpec& spec) {
 int num_operands(const KernelSpec& spec) {
   struct Count {
     size_t operator()(const ContractionSpec& s) { return 3 + s.epilogue.operands.size(); }
-    size_t operator()(const PackSpec& s) { return 2u + s.scaled; }
+    size_t operator()(const PackSpec&) { return 2; }
     size_t operator()(const DepthwiseSpec& s) { return 3 + s.epilogue.operands.size(); }
     size_t operator()(const MapSpec& s) { return 1 + s.inputs.size(); }
     size_t operator()(const ReduceSpec& s) { return 2 + s.epilogue.operands.size(); }

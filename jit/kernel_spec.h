@@ -52,13 +52,11 @@ constexpr int64_t packed_size(int64_t taps_times_k, int64_t n) { return taps_tim
 
 /// Packs B for a contraction: batch after batch, each packed_size(taps·k, n) long, panels of the schedule's NR columns,
 /// each [taps][k][NR] (taps are kh·kw); a narrower last panel (n mod NR, rounded up to whole vectors with columns of no
-/// meaning) keeps the same order. Element (tap,k,n) comes from the strides, times scale[batch·n + n] where there is
-/// one. Operands: packed B, source, [scale].
+/// meaning) keeps the same order. Element (tap,k,n) comes from the strides. Operands: packed B, source.
 struct PackSpec {
   std::array<int64_t, 2> batch{1, 1}, src_batch{0, 0};
   int64_t taps = 1, k = 1, n = 1;
   int64_t src_tap = 0, src_k = 0, src_n = 0;
-  bool scaled = false;
 };
 
 /// out[b,y,x,c] = epilogue(sum over kh,kw of in[b, y,x, kh,kw, c] * w[kh,kw,c]), f32, channels last, zeros stored

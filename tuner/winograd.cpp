@@ -15,8 +15,8 @@ constexpr double kFromMemory = 1.0 / 7, kFromLastCache = 1.0 / 12;
 constexpr double kAddedAtLoad = 2.0;
 
 /// In a page the first run must win back what larger weights cost at load: it is what the visitor waits for. So layers
-/// of few pixels and many channels are not transformed, or in small tiles; ResNet-50 takes half the memory, loads in
-/// two thirds of the time and runs as fast as with the largest tiles everywhere. A server loads once and runs for long.
+/// of few pixels and many channels are not transformed, or in small tiles: ResNet-50's weights take 118 MB in place of
+/// 201, and it runs as fast as with the largest tiles everywhere. A server loads once and runs for long.
 double load_cost(double added_bytes, const Target& target) {
   return target.isa == Isa::wasm ? added_bytes * kAddedAtLoad : 0;
 }

@@ -19,15 +19,14 @@ constexpr int64_t kBlock = 128;
 /// The loops over batches that move.
 int batch_loops(const PackSpec& s) { return s.batch[0] > 1 ? 2 : s.batch[1] > 1 ? 1 : 0; }
 
-/// Of a spec, what the code depends on: in which direction the source is contiguous, whether there are batches and a
-/// scale. Everything else comes as sizes().
+/// Of a spec, what the code depends on: in which direction the source is contiguous, whether there are batches.
+/// Everything else comes as sizes().
 KernelCode code(const KernelSpec& spec, const Schedule& schedule) {
   const PackSpec& s = spec_of(spec);
   PackSpec c;
   c.batch = {batch_loops(s) > 1 ? 2 : 1, batch_loops(s) > 0 ? 2 : 1};
   c.src_k = s.src_k == 1 && s.src_n != 1;
   c.src_n = s.src_n == 1;
-  c.scaled = s.scaled;
   Schedule how;
   how.algorithm = schedule.algorithm;
   if (winograd_tile(how.algorithm)) c.src_tap = s.src_tap;
@@ -50,19 +49,15 @@ class PackEmitter {
   Func emit() { return emit_entry(emit_block()); }
 
  private:
-  /// block(dst, src, scale, last, count, pitch, src_k, src_n, point): `count` values of k of columns 0…last of one
+  /// block(dst, src, last, count, pitch, src_k, src_n, point): `count` values of k of columns 0…last of one
   /// vector's. `pitch` is from one k of the panel to the next, `point` from one of Winograd's points to the next.
   /// Columns beyond the last are copies of it, which nobody looks at.
   Func emit_block() {
-    const Func f = e_.begin_function(name_ + "_block", 9);
-    dst_ = e_.param(0), last_ = e_.param(3), count_ = e_.param(4), pitch_ = e_.param(5), src_k_ = e_.param(6);
-    columns_ = column_addresses(e_.param(1), e_.param(7));
-    if (s_.scaled) {
-      scales_ = column_addresses(e_.param(2), 4);
-      scale_ = gather(scales_);
-    }
+    const Func f = e_.begin_function(name_ + "_block", 8);
+    dst_ = e_.param(0), last_ = e_.param(2), count_ = e_.param(3), pitch_ = e_.param(4), src_k_ = e_.param(5);
+    columns_ = column_addresses(e_.param(1), e_.param(6));
     if (m_)
-      winograd(e_.param(8));
+      winograd(e_.param(7));
     else if (s_.src_k == 1)
       turned();
     else if (s_.src_n == 1)
@@ -97,7 +92,6 @@ class PackEmitter {
   }
   /// One k of the panel.
   void put(Vec v) {
-    if (s_.scaled) e_.op(VecBinary::mul, v, v, scale_);
     e_.store({dst_, 0}, v);
     add(e_, dst_, dst_, pitch_);
   }
@@ -131,11 +125,6 @@ class PackEmitter {
     e_.op(IntOp::div, rounds, count_, w_);
     e_.op(IntOp::rem, rest, count_, w_);
     const bool narrow = w_ <= kLaneStores;
-    std::vector<Vec> factors;
-    for (size_t i = 0; narrow && i < scales_.size(); ++i) {
-      factors.push_back(e_.vec());
-      e_.splat_load(factors[i], {scales_[i], 0});
-    }
     if (!narrow) make_masks(columns_[0]);
     e_.for_range(round, 0, rounds, 1, [&] {
       std::vector<Vec> values;
@@ -143,13 +132,12 @@ class PackEmitter {
         values.push_back(e_.vec());
         e_.load(values.back(), {column, 0});
       }
-      narrow ? put_lanes(values, factors) : put_turned(values);
+      narrow ? put_lanes(values) : put_turned(values);
       move_columns(w_ * 4);
     });
     lane_by_lane(rest);
   }
-  void put_lanes(const std::vector<Vec>& values, const std::vector<Vec>& factors) {
-    for (size_t i = 0; i < factors.size(); ++i) e_.op(VecBinary::mul, values[i], values[i], factors[i]);
+  void put_lanes(const std::vector<Vec>& values) {
     for (int k = 0; k < w_; ++k) {
       for (int i = 0; i < w_; ++i) e_.store_lane({dst_, i * 4}, values[static_cast<size_t>(i)], k);
       add(e_, dst_, dst_, pitch_);
@@ -203,10 +191,7 @@ class PackEmitter {
       std::vector<std::vector<Vec>> by_column;  // G w, column by column
       for (int64_t x = 0; x < 3; ++x) {
         std::vector<Vec> g;
-        for (int64_t y = 0; y < 3; ++y) {
-          g.push_back(gather(columns_, (y * 3 + x) * s_.src_tap * 4));
-          if (s_.scaled) e_.op(VecBinary::mul, g.back(), g.back(), scale_);
-        }
+        for (int64_t y = 0; y < 3; ++y) g.push_back(gather(columns_, (y * 3 + x) * s_.src_tap * 4));
         by_column.push_back(transform.apply(g));
       }
       e_.set(at, dst_);
@@ -222,9 +207,10 @@ class PackEmitter {
 
   /// Units are panels of each batch.
   Func emit_entry(Func block) {
-    const int first_size = s_.scaled ? 6 : 5, loops = batch_loops(s_);
-    const Func f = e_.begin_function(name_, first_size + 7 + (loops ? loops * 2 - 1 : 0));
-    const auto size = [&](int i) { return e_.param(first_size + i); };
+    constexpr int kFirstSize = 5;
+    const int loops = batch_loops(s_);
+    const Func f = e_.begin_function(name_, kFirstSize + 7 + (loops ? loops * 2 - 1 : 0));
+    const auto size = [&](int i) { return e_.param(kFirstSize + i); };
     const Int n = size(0), k = size(1), taps = size(2), src_tap = size(3), src_k = size(4), src_n = size(5),
               nr = size(6);
     const Int panels = e_.integer(), depth = e_.integer(), point = e_.integer(), one = e_.integer();
@@ -239,7 +225,7 @@ class PackEmitter {
     e_.op(IntOp::mul, point, point, 4);
     e_.op(IntOp::mul, one, point, m_ ? (m_ + 2) * (m_ + 2) : 1);
     const Int b = e_.integer(), column = e_.integer(), columns = e_.integer(), pitch = e_.integer();
-    const Int dst = e_.integer(), src = e_.integer(), scale = e_.integer(), t = e_.integer();
+    const Int dst = e_.integer(), src = e_.integer(), t = e_.integer();
     const auto moved = [&](Int to, Arg by, Arg times) {  // to += by · times
       e_.op(IntOp::mul, t, by, times);
       add(e_, to, to, t);
@@ -259,36 +245,31 @@ class PackEmitter {
       moved(dst, t, 4);
       e_.set(src, e_.param(4));
       moved(src, column, src_n);
-      e_.op(IntOp::mul, scale, b, n);
-      add(e_, scale, scale, column);
-      e_.op(IntOp::mul, scale, scale, 4);
-      if (s_.scaled) add(e_, scale, scale, e_.param(5));
       if (loops > 1) {
         e_.op(IntOp::div, t, b, size(9));
         moved(src, t, size(8));
         e_.op(IntOp::rem, b, b, size(9));
       }
       if (loops > 0) moved(src, b, size(7));
-      emit_panel(block, {dst, src, scale, columns, pitch, point, k, taps, src_tap, src_k, src_n});
+      emit_panel(block, {dst, src, columns, pitch, point, k, taps, src_tap, src_k, src_n});
     });
     e_.end_function();
     return f;
   }
 
   struct Panel {
-    Int dst, src, scale, columns, pitch, point, k, taps, src_tap, src_k, src_n;
+    Int dst, src, columns, pitch, point, k, taps, src_tap, src_k, src_n;
   };
   void emit_panel(Func block, const Panel& p) {
     const Int begin = e_.integer(), count = e_.integer(), tap = e_.integer(), j = e_.integer(), last = e_.integer();
-    const Int to = e_.integer(), from = e_.integer(), scale = e_.integer(), t = e_.integer();
+    const Int to = e_.integer(), from = e_.integer(), t = e_.integer();
     const auto vectors = [&] {
       e_.for_range(j, 0, p.columns, w_, [&] {
         e_.op(IntOp::sub, last, p.columns, j);
         e_.op(IntOp::min, last, last, w_);
         add(e_, last, last, -1);
-        e_.call(block, {to, from, scale, last, count, p.pitch, p.src_k, p.src_n, p.point});
+        e_.call(block, {to, from, last, count, p.pitch, p.src_k, p.src_n, p.point});
         add(e_, to, to, w_ * 4);
-        add(e_, scale, scale, w_ * 4);
         e_.op(IntOp::mul, t, p.src_n, w_);
         add(e_, from, from, t);
       });
@@ -305,7 +286,6 @@ class PackEmitter {
         e_.op(IntOp::mul, t, begin, p.src_k);
         add(e_, from, from, t);
         add(e_, from, from, p.src);
-        e_.set(scale, p.scale);
         vectors();
       });
     });
@@ -318,8 +298,7 @@ class PackEmitter {
   int w_;
   // of the block
   Int dst_, last_, count_, pitch_, src_k_;
-  std::vector<Int> columns_, scales_;
-  Vec scale_;
+  std::vector<Int> columns_;
   std::vector<Vec> masks_;
 };
 
