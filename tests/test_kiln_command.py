@@ -34,7 +34,7 @@ def test_inspect(kiln) -> None:
     text = kiln("inspect", MODEL).stdout
     assert "aten.convolution.default" in text
     assert "1x1x8x8" in text
-    assert "checksums match" in text
+    assert "hashes match" in text
 
 
 @pytest.mark.parametrize("isa", ["host", "reference"])
