@@ -61,6 +61,9 @@ async function revisit({ model, threads }) {
   return null;
 }
 
+/** After a run an engine's threads may spin for a while, on a core that the next engine needs: with several, each turn rests first. */
+const kThreadsSpinMs = 250;
+
 const isCache = ({ name }) => /^(past|cross)_/.test(name);
 
 /** Writes the new keys and values of a step (1×H×1×W) to their place in the cache (1×H×L×W), as whoever generates text does. */
@@ -91,7 +94,14 @@ async function race({ model, names, threads, rounds }) {
     const until = performance.now() + 1500;
     for (let i = 0; i < 5 || (i < 40 && performance.now() < until); i++) await once(name);
   }
-  for (let round = 0; round < rounds; round++) for (const name of names) samples[name].push(await once(name));
+  const turn = async (name) => {
+    if (threads > 1) {
+      await new Promise((resolve) => setTimeout(resolve, kThreadsSpinMs));
+      await once(name);
+    }
+    return once(name);
+  };
+  for (let round = 0; round < rounds; round++) for (const name of names) samples[name].push(await turn(name));
   return samples;
 }
 
