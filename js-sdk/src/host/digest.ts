@@ -1,5 +1,6 @@
 // XXH64 by a WebAssembly module of its own (runtime/digest.cpp), which is there before the model's is. It notices damage, not malice.
 import { kBlockBytes } from '../shared/manifest.js';
+import { patiently } from '../shared/memory.js';
 
 declare const __KILN_DIGEST__: string; // the module in base64
 
@@ -19,7 +20,7 @@ export class Digest {
 
   static async create(): Promise<Digest> {
     const module = Uint8Array.from(atob(__KILN_DIGEST__), (c) => c.charCodeAt(0));
-    const { instance } = await WebAssembly.instantiate(module);
+    const { instance } = await patiently(() => WebAssembly.instantiate(module)); // address space may be short
     return new Digest(instance.exports as unknown as Exports);
   }
 
