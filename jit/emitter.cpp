@@ -22,6 +22,12 @@ void Emitter::for_range(Int i, Arg begin, Arg end, Arg step, FunctionRef<void()>
   }
 }
 
+Func Emitter::shared_function(const std::string& key, FunctionRef<Func()> emit) {
+  const auto [at, is_new] = shared_functions_.emplace(key, Func{});
+  if (is_new) at->second = emit();
+  return at->second;
+}
+
 void horizontal(Emitter& e, VecBinary op, Vec v, Vec scratch) {
   // Every lane ends with the fold of all: after rotations by w/2, w/4, …, 1 (the width is a power of two).
   for (int distance = e.width() / 2; distance >= 1; distance /= 2) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -106,6 +107,8 @@ class Emitter {
   /// Calls a function that was ended before.
   virtual void call(Func function, const std::vector<Arg>& args) = 0;
   virtual void return_() = 0;
+  /// A function that several kernels call: `emit` makes it when `key` comes up for the first time. Between functions.
+  Func shared_function(const std::string& key, FunctionRef<Func()> emit);
 
   // -- integers
   // ----------------------------------------------------------------------------------------------------------
@@ -166,6 +169,9 @@ class Emitter {
  protected:
   explicit Emitter(Target target) : target_(std::move(target)) {}
   Target target_;
+
+ private:
+  std::map<std::string, Func> shared_functions_;
 };
 
 // Shorthands that every kernel uses.

@@ -1,7 +1,6 @@
 #include "jit/program.h"
 
 #include <algorithm>
-#include <map>
 
 #include "jit/family.h"
 
@@ -41,9 +40,8 @@ class ProgramEmitter {
     const Family& family = family_of(k.spec);
     if (!family.code) return family.emit(e_, k.spec, k.schedule, name);
     const KernelCode code = family.code(k.spec, k.schedule);
-    const auto [at, is_new] = shared_.emplace(to_string(code.spec) + " | " + to_string(code.schedule), Func{});
-    if (is_new) at->second = family.emit(e_, code.spec, code.schedule, name);
-    return at->second;
+    return e_.shared_function(to_string(code.spec) + " | " + to_string(code.schedule),
+                              [&] { return family.emit(e_, code.spec, code.schedule, name); });
   }
 
   /// barrier(base, threads): returns when all threads have come. The last one to come turns the generation, and decides
@@ -197,7 +195,6 @@ class ProgramEmitter {
   Emitter& e_;
   const Program& p_;
   std::vector<Func> entries_;
-  std::map<std::string, Func> shared_;
   Func barrier_{};
 };
 

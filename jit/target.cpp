@@ -10,6 +10,7 @@ Target wasm_target(bool relaxed_simd, bool shared_memory, bool memory64) {
   t.fma = relaxed_simd;
   t.threads = shared_memory;
   t.memory64 = memory64;
+  t.shared_tiles = true;
   return t;
 }
 

@@ -15,7 +15,8 @@ struct Target {
   bool fma = true;            ///< multiply-add in one instruction (wasm: relaxed SIMD)
   bool threads = false;       ///< shared memory, atomics
   bool memory64 = false;      ///< wasm: 64-bit addresses
-  int64_t base = 0;           ///< wasm: unused; see Program
+  bool shared_tiles =
+      false;         ///< a tile takes sizes and strides at each call: less code, which is quickly made and warm
 };
 
 Target wasm_target(bool relaxed_simd, bool shared_memory, bool memory64 = false);

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "jit/backends/reference.h"
 #include "tests/support/machine.h"
 #include "tests/support/strided.h"
 #include "tuner/tuner.h"
@@ -42,7 +43,9 @@ void fill(Guarded<float>& values, Random& random) {
   for (int64_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(pick(random, -100, 100)) / 64;
 }
 
-void check(const Target& target, const Problem& p, Schedule schedule, Random& random) {
+/// `neighbours`, if given, are in the same module; the problem's own spec joins them.
+void check(const Target& target, const Problem& p, Schedule schedule, Random& random,
+           std::vector<KernelSpec>* neighbours = nullptr) {
   const int64_t ih = (p.oh - 1) * p.stride + (p.kh - 1) * p.dilation + 1,
                 iw = (p.ow - 1) * p.stride + (p.kw - 1) * p.dilation + 1;
   const int64_t channels = p.groups * p.k + 1, outs = p.groups * p.n + 2,
@@ -69,7 +72,9 @@ void check(const Target& target, const Problem& p, Schedule schedule, Random& ra
       c(p.oh * p.ow * outs);
   Guarded<float> bias(p.groups * p.n), residual(p.oh * p.ow * outs);
   for (auto* v : {&a, &w, &bias, &residual}) fill(*v, random);
-  Kernel packer(target, pack, schedule), kernel(target, s, schedule);
+  Kernel packer(target, pack, schedule),
+      kernel(target, s, schedule, neighbours ? *neighbours : std::vector<KernelSpec>{});
+  if (neighbours) neighbours->emplace_back(s);
   for (Kernel* k : {&packer, &kernel})
     for (auto* v : {&a, &w, &b, &c, &bias, &residual}) k->allow(v->data(), v->bytes());
   const Status packed = packer.run({b.data(), w.data()}, 2);
@@ -132,6 +137,41 @@ TEST(Contraction, EveryTileOnOneShape) {
     s.oh = 3, s.ow = 11, s.n = 29, s.k = 5, s.a_col = 1, s.a_row = 12;
     for (const Schedule& schedule : candidates(s, target)) check(target, p, schedule, random);
   }
+}
+
+TEST(Contraction, ShapesThatShareTilesDoNotDisturbOneAnother) {
+  for (const Target& target : targets()) {
+    Random random(13);
+    std::vector<KernelSpec> neighbours;
+    Schedule schedule;
+    schedule.mr = 3, schedule.nv = 1, schedule.unroll = 2;
+    for (int i = 0; i < 40; ++i) {
+      Problem p = random_problem(random);
+      p.n = 4 * pick(random, 1, 3);
+      check(target, p, schedule, random, &neighbours);
+    }
+  }
+}
+
+TEST(Contraction, ShapesShareTilesWhereTheTargetSaysSo) {
+  const auto functions = [](const Target& target, std::initializer_list<int64_t> depths) {
+    const auto emitter = make_reference_emitter(target);
+    for (const int64_t k : depths) {
+      ContractionSpec s;
+      s.ow = 8 * k, s.k = k, s.n = 32, s.a_col = k, s.c_col = 32 * k;
+      Schedule tile;
+      tile.mr = 4, tile.nv = 2, tile.unroll = 4;
+      family_of(s).emit(*emitter, s, tile, "k" + std::to_string(k));
+    }
+    return emitter->finish()->symbols.size();
+  };
+  Target target = reference_target(4);
+  const size_t one = functions(target, {8}), two = functions(target, {8, 12});
+  EXPECT_EQ(two, 2 * one);
+  target.shared_tiles = true;
+  EXPECT_EQ(functions(target, {8}), one);
+  EXPECT_EQ(functions(target, {8, 12}), two - 1);
+  EXPECT_EQ(functions(target, {8, 9}), two) << "k that the unrolling does not divide needs code of its own";
 }
 
 TEST(Contraction, LargeWeightsAreReadAhead) {

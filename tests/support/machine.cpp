@@ -97,6 +97,7 @@ std::vector<Target> real_targets() {
 std::vector<Target> targets() {
   std::vector<Target> all{reference_target(4), reference_target(8), reference_target(16)};
   all[1].fma = false;
+  all[0].shared_tiles = all[1].shared_tiles = true;
   for (const Target& t : real_targets()) all.push_back(t);
 #ifndef __EMSCRIPTEN__
   if (host_target().isa != Isa::neon) all.push_back(neon_target());
@@ -129,11 +130,14 @@ Result<std::unique_ptr<Machine>> load(const Target& target, const std::function<
 #endif
 }
 
-Kernel::Kernel(const Target& target, const KernelSpec& spec, const Schedule& schedule) {
+Kernel::Kernel(const Target& target, const KernelSpec& spec, const Schedule& schedule,
+               const std::vector<KernelSpec>& neighbours) {
   const Family& family = family_of(spec);
   units_ = family.units(spec, schedule, target);
   scratch_.resize(static_cast<size_t>(family.scratch_bytes(spec, schedule, target)) + 64);
   auto machine = load(target, [&](Emitter& e) {
+    for (size_t i = 0; i < neighbours.size(); ++i)
+      family.emit(e, neighbours[i], schedule, "neighbour" + std::to_string(i));
     const KernelCode code = code_of(spec, schedule);
     const Func inner = family.emit(e, code.spec, code.schedule, "kernel");
     const int params = 3 + num_operands(spec);

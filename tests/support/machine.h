@@ -35,7 +35,9 @@ inline int64_t address(const void* p) { return static_cast<int64_t>(reinterpret_
 /// One kernel, emitted and loaded.
 class Kernel {
  public:
-  Kernel(const Target& target, const KernelSpec& spec, const Schedule& schedule = {});
+  /// `neighbours` of the same family and schedule are emitted before it into the same module.
+  Kernel(const Target& target, const KernelSpec& spec, const Schedule& schedule = {},
+         const std::vector<KernelSpec>& neighbours = {});
   int64_t units() const { return units_; }
   /// All units, cut into `parts` calls in order, as threads would share them.
   Status run(const std::vector<void*>& operands, int parts = 1);

@@ -1,0 +1,261 @@
+#include "jit/kernels/tile.h"
+
+#include <algorithm>
+#include <map>
+
+#include "jit/epilogue.h"
+
+namespace kiln {
+namespace {
+
+constexpr int64_t kF = 4;  // bytes of a float
+/// An epilogue of more instructions than this (a bias, a residual and a ReLU have fewer) holds many values at once.
+constexpr size_t kLongEpilogue = 10;
+
+bool taps_adjoin(const ContractionSpec& s) { return s.kw == 1 || s.a_tap_col == s.k; }  // a row of taps is one run
+int64_t run_depth(const ContractionSpec& s) { return taps_adjoin(s) ? s.kw * s.k : s.k; }
+
+class TileEmitter {
+ public:
+  TileEmitter(Emitter& emitter, const ContractionSpec& spec, const TileShape& shape, const Tile& tile)
+      : e_(emitter),
+        s_(spec),
+        shape_(shape),
+        t_(tile),
+        shared_(emitter.target().shared_tiles),
+        vectors_(static_cast<size_t>(ceil_div(shape.columns, emitter.width()))),
+        fused_(spec.epilogue.operands.size()),
+        out_type_(stored_type(spec.epilogue)),
+        dense_(taps_adjoin(spec)),
+        unroll_(std::min(shape.unroll, run_depth(spec))),
+        rest_(run_depth(spec) % unroll_) {
+    const int64_t depth = run_depth(s_);
+    a_ = pitch(s_.a_row, s_.a_col, kF);
+    c_ = pitch(s_.c_row, s_.c_col, size_of(out_type_));
+    for (const FusedOperand& o : s_.epilogue.operands)
+      operands_.push_back(pitch(o.strides[2], o.strides[3], size_of(o.dtype)));
+    rounds_ = size(depth / unroll_, true);
+    kh_ = size(s_.kh, s_.kh > 1);
+    kw_ = size(s_.kw, !dense_);
+    next_tap_ = size((s_.a_tap_col - depth) * kF, !dense_);
+    next_line_ = size((s_.a_tap_row - (dense_ ? depth : s_.kw * s_.a_tap_col)) * kF, s_.kh > 1);
+    ahead_step_ = size(shape_.ahead_step, shape_.ahead_step > 0);
+  }
+
+  TileCode emit(const std::string& name) {
+    if (!shared_) return {emit_function(name), {}};
+    const std::string key = identity();
+    return {e_.shared_function(key, [&] { return emit_function(key); }), sizes_};
+  }
+
+ private:
+  /// A number in the code: an immediate, or in tiles that are shared a parameter.
+  struct Size {
+    int64_t value = 0;
+    int param = -1;
+  };
+  Size size(int64_t value, bool used) {
+    if (!shared_ || !used) return {value, -1};
+    sizes_.push_back(value);
+    return {value, pointers() + static_cast<int>(sizes_.size()) - 1};
+  }
+  Arg arg(const Size& s) { return s.param < 0 ? Arg(s.value) : Arg(e_.param(s.param)); }
+  int pointers() const { return static_cast<int>(3 + fused_ + (shape_.ahead_step ? 1 : 0)); }
+
+  /// From a pixel to the next one of a tensor, and what comes on top of it at the end of an image row; bytes.
+  struct Pitch {
+    Size col, wrap;
+    int64_t row_stride, col_stride, bytes;
+  };
+  Pitch pitch(int64_t row, int64_t col, int64_t bytes) {
+    const bool moves = t_.rows > 1 && (row || col), wraps = moves && lines(t_.rows - 1) > 0;
+    Pitch p;
+    p.col = size(col * bytes, moves);
+    p.wrap = size((row - s_.ow * col) * bytes, wraps);
+    p.row_stride = row, p.col_stride = col, p.bytes = bytes;
+    return p;
+  }
+  /// Ends of image rows between the tile's first pixel and its i-th.
+  int64_t lines(int64_t i) const { return (t_.x + i) / s_.ow; }
+
+  /// Everything that the code depends on besides its sizes.
+  std::string identity() const {
+    std::string key = "tile" + std::to_string(t_.rows) + "x" + std::to_string(shape_.columns) + " unroll" +
+                      std::to_string(unroll_) + "+" + std::to_string(rest_) + (dense_ ? "" : " taps") +
+                      (s_.kh > 1 ? " lines" : "") + (shape_.ahead_step ? " ahead" : "") + " wrap";
+    for (int64_t i = 1; i < t_.rows; ++i) key += std::to_string(lines(i) - lines(i - 1));
+    if (!s_.epilogue.empty()) key += " epi=" + to_string(s_.epilogue.expr);
+    for (const FusedOperand& o : s_.epilogue.operands)
+      key += std::string(" ") + name_of(o.dtype) + (o.strides[2] || o.strides[3] ? "row" : "") +
+             std::to_string(o.strides[4]);
+    return key;
+  }
+
+  Func emit_function(const std::string& name) {
+    const Func f = e_.begin_function(name, pointers() + static_cast<int>(sizes_.size()));
+    std::vector<Vec> acc(static_cast<size_t>(t_.rows) * vectors_);
+    for (Vec& v : acc) e_.splat(v = e_.vec(), 0);
+    emit_products(acc);
+    emit_stores(s_.epilogue.expr.insts.size() > kLongEpilogue ? copies(acc) : acc);
+    e_.end_function();
+    return f;
+  }
+
+  // -- sums of products
+  // ----------------------------------------------------------------------------------------------------
+  void emit_products(const std::vector<Vec>& acc) {
+    const Int b = e_.param(1);
+    std::vector<Vec> bv(vectors_);
+    for (Vec& v : bv) v = e_.vec();
+    const Vec av = e_.vec();
+    const std::vector<Mem> rows = rows_of_a();
+    const auto move_a = [&](Arg by) {
+      for (size_t i = 0; i < rows.size(); ++i)
+        if (i == 0 || rows[i].base.id != rows[0].base.id) add(e_, rows[i].base, rows[i].base, by);
+    };
+    const int64_t panel_bytes = static_cast<int64_t>(vectors_) * e_.width() * kF;
+    const auto step = [&](int64_t u) {  // one k
+      for (size_t j = 0; j < vectors_; ++j)
+        e_.load(bv[j], {b, u * panel_bytes + static_cast<int64_t>(j) * e_.width() * kF});
+      for (size_t i = 0; i < rows.size(); ++i) {
+        e_.splat_load(av, {rows[i].base, rows[i].offset + u * kF});
+        for (size_t j = 0; j < vectors_; ++j) e_.madd(acc[i * vectors_ + j], av, bv[j], acc[i * vectors_ + j]);
+      }
+    };
+    const Int touched = e_.integer();
+    const auto run = [&] {  // consecutive k; leaves a and b behind them
+      const Int i = e_.integer();
+      e_.for_range(i, 0, arg(rounds_), 1, [&] {
+        for (int64_t u = 0; u < unroll_; ++u) step(u);
+        if (shape_.ahead_step) {
+          const Int ahead = e_.param(static_cast<int>(3 + fused_));
+          e_.load_int(touched, {ahead}, DType::i32);
+          add(e_, ahead, ahead, arg(ahead_step_));
+        }
+        move_a(unroll_ * kF);
+        add(e_, b, b, unroll_ * panel_bytes);
+      });
+      for (int64_t u = 0; u < rest_; ++u) step(u);
+      if (rest_) move_a(rest_ * kF);
+      if (rest_) add(e_, b, b, rest_ * panel_bytes);
+    };
+    const Int y = e_.integer(), x = e_.integer();
+    e_.for_range(y, 0, arg(kh_), 1, [&] {
+      if (dense_) {
+        run();
+      } else {
+        e_.for_range(x, 0, arg(kw_), 1, [&] {
+          run();
+          move_a(arg(next_tap_));
+        });
+      }
+      if (s_.kh > 1) move_a(arg(next_line_));
+    });
+  }
+
+  /// Where each row of A starts: a register of its own in shared tiles, else an offset.
+  std::vector<Mem> rows_of_a() {
+    std::vector<Mem> rows{{e_.param(0), 0}};
+    for (int64_t i = 1; i < t_.rows; ++i) {
+      if (!shared_) {
+        rows.push_back({e_.param(0), pixel(s_, t_, i, s_.a_row, s_.a_col) * kF});
+        continue;
+      }
+      const Int row = e_.integer();
+      e_.set(row, rows.back().base);
+      to_row(row, i, a_);
+      rows.push_back({row, 0});
+    }
+    return rows;
+  }
+
+  /// Moves a pointer from row i − 1 to row i.
+  void to_row(Int pointer, int64_t i, const Pitch& p) {
+    add(e_, pointer, pointer, arg(p.col));
+    for (int64_t line = lines(i - 1); line < lines(i); ++line) add(e_, pointer, pointer, arg(p.wrap));
+  }
+
+  // -- results
+  // -------------------------------------------------------------------------------------------------------------
+  /// The same values under new names. A register allocator that finds one place for a value's whole life would keep
+  /// sums out of registers in the innermost loop for the sake of a long epilogue behind it.
+  std::vector<Vec> copies(const std::vector<Vec>& values) {
+    std::vector<Vec> out;
+    for (const Vec v : values) {
+      out.push_back(e_.vec());
+      e_.set(out.back(), v);
+    }
+    return out;
+  }
+
+  void emit_stores(const std::vector<Vec>& acc) {
+    const int w = e_.width();
+    for (int64_t i = 0; i < t_.rows; ++i) {
+      if (shared_ && i) {  // every pointer moves along
+        to_row(e_.param(2), i, c_);
+        for (size_t k = 0; k < fused_; ++k)
+          if (per_row(k)) to_row(e_.param(static_cast<int>(3 + k)), i, operands_[k]);
+      }
+      for (size_t j = 0; j < vectors_; ++j) {
+        const int lanes = static_cast<int>(std::min<int64_t>(w, shape_.columns - static_cast<int64_t>(j) * w));
+        Vec value = acc[static_cast<size_t>(i) * vectors_ + j];
+        if (!s_.epilogue.empty()) {
+          std::vector<Vec> inputs{value};
+          for (size_t k = 0; k < fused_; ++k) inputs.push_back(fused(k, i, j, lanes));
+          value = emit_expr(e_, s_.epilogue.expr, inputs);
+        }
+        e_.store(element(e_.param(2), i, c_, static_cast<int64_t>(j) * w), value, out_type_, lanes);
+      }
+    }
+  }
+
+  bool per_row(size_t k) const {
+    const FusedOperand& o = s_.epilogue.operands[k];
+    return o.strides[2] || o.strides[3];
+  }
+
+  Vec fused(size_t k, int64_t i, size_t j, int lanes) {
+    const FusedOperand& o = s_.epilogue.operands[k];
+    const auto key = std::pair(k, o.strides[4] ? j : 0);
+    if (!per_row(k) && same_.count(key)) return same_[key];
+    const int64_t column = static_cast<int64_t>(j) * e_.width() * o.strides[4];
+    const Mem at = element(e_.param(static_cast<int>(3 + k)), i, operands_[k], column);
+    const Vec v = load_strided(e_, at, o.dtype, o.strides[4], lanes);
+    if (!per_row(k)) same_[key] = v;
+    return v;
+  }
+
+  /// `column` elements from row i, where shared tiles' pointers have moved already.
+  Mem element(Int pointer, int64_t i, const Pitch& p, int64_t column) const {
+    const int64_t row = shared_ ? 0 : pixel(s_, t_, i, p.row_stride, p.col_stride);
+    return {pointer, (row + column) * p.bytes};
+  }
+
+  Emitter& e_;
+  const ContractionSpec& s_;
+  TileShape shape_;
+  Tile t_;
+  bool shared_;
+  size_t vectors_, fused_;
+  DType out_type_;
+  bool dense_;
+  int64_t unroll_, rest_;
+  std::vector<int64_t> sizes_;
+  Pitch a_, c_;
+  std::vector<Pitch> operands_;
+  Size rounds_, kh_, kw_, next_tap_, next_line_, ahead_step_;
+  std::map<std::pair<size_t, size_t>, Vec> same_;  ///< operands that are the same for every row of the tile (a bias)
+};
+
+}  // namespace
+
+int64_t rounds_of_tile(const ContractionSpec& s, int64_t unroll) {
+  return s.kh * (taps_adjoin(s) ? 1 : s.kw) * (run_depth(s) / std::min(unroll, run_depth(s)));
+}
+
+TileCode emit_tile(Emitter& emitter, const ContractionSpec& flattened, const TileShape& shape, const Tile& tile,
+                   const std::string& name) {
+  return TileEmitter(emitter, flattened, shape, tile).emit(name);
+}
+
+}  // namespace kiln

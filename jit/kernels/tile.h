@@ -1,0 +1,40 @@
+// The register tile: the innermost loop of everything that multiplies and adds.
+#pragma once
+
+#include "jit/emitter.h"
+#include "jit/kernel_spec.h"
+
+namespace kiln {
+
+/// `rows` consecutive output pixels from column `x` of an image row.
+struct Tile {
+  int64_t rows = 0, x = 0;
+};
+
+/// Elements from the tile's first pixel to its i-th, for a tensor with these strides between pixels of an image.
+inline int64_t pixel(const ContractionSpec& flattened, const Tile& t, int64_t i, int64_t row, int64_t col) {
+  const int64_t x = t.x + i;
+  return (x / flattened.ow) * row + (x % flattened.ow - t.x) * col;
+}
+
+/// What a tile multiplies: `unroll` steps of k in each round of its loop, which with `ahead_step` also touches that
+/// many bytes of the next panel.
+struct TileShape {
+  int64_t columns = 0, unroll = 1, ahead_step = 0;
+};
+
+/// Rounds of the innermost loop in a tile.
+int64_t rounds_of_tile(const ContractionSpec& flattened, int64_t unroll);
+
+/// A tile's function and the last of its arguments, which are the same at every call: f(a, b, c, fused…, [ahead],
+/// sizes…).
+struct TileCode {
+  Func function{};
+  std::vector<int64_t> sizes;
+};
+
+/// Emits a tile; where Target::shared_tiles says so, once for all contractions that differ in sizes and strides only.
+TileCode emit_tile(Emitter& emitter, const ContractionSpec& flattened, const TileShape& shape, const Tile& tile,
+                   const std::string& name);
+
+}  // namespace kiln
