@@ -64,6 +64,14 @@ Vec apply_epilogue(Emitter& e, const Epilogue& epilogue, Vec acc, int lanes, Fun
   return emit_expr(e, epilogue.expr, inputs);
 }
 
+std::string code_text(const Epilogue& epilogue) {
+  if (epilogue.empty()) return "";
+  std::string text = " epi=" + to_string(epilogue.expr);
+  for (const FusedOperand& o : epilogue.operands)
+    text += std::string(" ") + name_of(o.dtype) + (moves(o) ? "row" : "") + std::to_string(o.strides[4]);
+  return text;
+}
+
 DType stored_type(const Epilogue& epilogue, DType plain) {
   if (epilogue.empty()) return plain;
   switch (epilogue.expr.lane()) {

@@ -16,6 +16,11 @@ void store_strided(Emitter& e, Mem at, Vec v, DType type, int64_t stride, int la
 /// innermost stride is that of the spec.
 Vec apply_epilogue(Emitter& e, const Epilogue& epilogue, Vec acc, int lanes, FunctionRef<Mem(int operand)> operand);
 
+/// Everything that the code of a contraction's epilogue depends on besides the strides from pixel to pixel, as text.
+std::string code_text(const Epilogue& epilogue);
+/// Whether an operand of a contraction's epilogue differs from pixel to pixel.
+inline bool moves(const FusedOperand& o) { return o.strides[2] || o.strides[3]; }
+
 /// The dtype in memory of a result: f32 without an epilogue, else by the expression's lane.
 DType stored_type(const Epilogue& epilogue, DType plain = DType::f32);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace kiln {
 
@@ -54,7 +55,9 @@ int Expr::num_inputs() const {
 
 namespace {
 
-uint16_t append(Expr& expr, const PointInst& inst) {
+uint16_t append(Expr& expr, PointInst inst) {
+  // One order of operands, so that equal expressions have equal texts.
+  if ((inst.op == PointOp::add || inst.op == PointOp::mul) && inst.a > inst.b) std::swap(inst.a, inst.b);
   for (size_t i = 0; i < expr.insts.size(); ++i)
     if (expr.insts[i] == inst) return static_cast<uint16_t>(i);
   expr.insts.push_back(inst);

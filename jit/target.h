@@ -16,7 +16,7 @@ struct Target {
   bool threads = false;       ///< shared memory, atomics
   bool memory64 = false;      ///< wasm: 64-bit addresses
   bool shared_tiles =
-      false;         ///< a tile takes sizes and strides at each call: less code, which is quickly made and warm
+      false;  ///< a tile takes sizes and strides at each call: less code, which is quickly made and warm
 };
 
 Target wasm_target(bool relaxed_simd, bool shared_memory, bool memory64 = false);

@@ -38,7 +38,7 @@ TEST(Expr, ComposePutsTheResultLast) {
   const uint16_t first = outer.input(0), second = outer.input(1);
   outer.binary(PointOp::add, first, second);
   const Expr both = compose(outer, 1, inner, {2, -1}, {0, 1});
-  EXPECT_EQ(to_string(both), "in0;in1;mul(0,1);c0;max(2,3);in2;add(5,4)");
+  EXPECT_EQ(to_string(both), "in0;in1;mul(0,1);c0;max(2,3);in2;add(4,5)");
   EXPECT_EQ(both.num_inputs(), 3);
   // an outer identity leaves the inner result last, also when an instruction stands behind it
   Expr behind = inner;

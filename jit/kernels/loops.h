@@ -37,27 +37,35 @@ inline void nest(Emitter& e, const std::vector<int64_t>& dims, const std::vector
   move(-dims[depth]);
 }
 
-/// Vectors of a run of `count` elements: body(first element, lanes) unrolled by `unroll` whole vectors, then what is
-/// left. `bases` move along by `steps` bytes an element; offsets given to the body are elements relative to the moved
-/// bases.
-inline void for_vectors(Emitter& e, int64_t count, int unroll, const std::vector<Int>& bases,
+/// Vectors of a run: `rounds` times `unroll` whole vectors, then `rest` elements (fewer than a round's):
+/// body(first element, lanes). `bases` move along by `steps` bytes an element and are where they were in the end;
+/// offsets given to the body are elements relative to the moved bases.
+inline void for_vectors(Emitter& e, Arg rounds, int64_t rest, int unroll, const std::vector<Int>& bases,
                         const std::vector<int64_t>& steps, FunctionRef<void(int64_t element, int lanes)> body) {
   const int w = e.width();
-  const int64_t chunk = int64_t{w} * unroll, rounds = count / chunk;
-  const auto move = [&](int64_t elements) {
-    for (size_t i = 0; i < bases.size(); ++i)
-      if (steps[i] && elements) add(e, bases[i], bases[i], steps[i] * elements);
-  };
-  if (rounds) {
-    const Int i = e.integer();
-    e.for_range(i, 0, rounds, 1, [&] {
-      for (int u = 0; u < unroll; ++u) body(int64_t{u} * w, w);
-      move(chunk);
-    });
-  }
-  const int64_t rest = count - rounds * chunk;
+  const int64_t chunk = int64_t{w} * unroll;
+  const Int i = e.integer();
+  e.for_range(i, 0, rounds, 1, [&] {
+    for (int u = 0; u < unroll; ++u) body(int64_t{u} * w, w);
+    for (size_t b = 0; b < bases.size(); ++b)
+      if (steps[b]) add(e, bases[b], bases[b], steps[b] * chunk);
+  });
   for (int64_t at = 0; at < rest; at += w) body(at, static_cast<int>(rest - at < w ? rest - at : w));
-  move(-rounds * chunk);
+  for (size_t b = 0; b < bases.size(); ++b) {
+    if (!steps[b] || (rounds.is_imm() && rounds.imm == 0)) continue;
+    if (rounds.is_imm()) {
+      add(e, bases[b], bases[b], -rounds.imm * chunk * steps[b]);
+      continue;
+    }
+    e.op(IntOp::mul, i, rounds, -chunk * steps[b]);
+    add(e, bases[b], bases[b], i);
+  }
+}
+/// The same for a run of `count` elements.
+inline void for_vectors(Emitter& e, int64_t count, int unroll, const std::vector<Int>& bases,
+                        const std::vector<int64_t>& steps, FunctionRef<void(int64_t element, int lanes)> body) {
+  const int64_t chunk = int64_t{e.width()} * unroll;
+  for_vectors(e, count / chunk, count % chunk, unroll, bases, steps, body);
 }
 
 /// low = v mod n, high = v div n (low and high are other registers than v).

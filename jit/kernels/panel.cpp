@@ -30,12 +30,12 @@ class PanelEmitter {
   Func emit() {
     const bool inner = mr_ <= s_.ow;  // some tiles lie within one image row
     const std::vector<Tile> wrapping = wrapping_tiles();
-    TileCode within;
-    std::vector<TileCode> wrapped;
+    SizedFunc within;
+    std::vector<SizedFunc> wrapped;
     if (inner && mr_ <= m_) within = tile({mr_, 0});
     for (const Tile& t : wrapping) wrapped.push_back(tile(t));
     std::vector<Tile> rest;
-    std::vector<TileCode> remainder;
+    std::vector<SizedFunc> remainder;
     for (int64_t rows : remainder_tiles(s_, schedule_)) {
       const int64_t done = rest.empty() ? m_ - remainder_rows(s_, schedule_) : m_ - rows;
       const Tile t{rows, done % s_.ow};
@@ -71,7 +71,7 @@ class PanelEmitter {
   }
 
  private:
-  TileCode tile(const Tile& t) {
+  SizedFunc tile(const Tile& t) {
     const std::string name = name_ + "_tile" + std::to_string(t.rows) + "x" + std::to_string(columns_) +
                              (t.x ? "_at" + std::to_string(t.x) : "");
     return emit_tile(e_, s_, {columns_, schedule_.unroll, ahead_step_}, t, name);
@@ -90,7 +90,7 @@ class PanelEmitter {
     return tiles;
   }
 
-  void call(const TileCode& tile) {
+  void call(const SizedFunc& tile) {
     std::vector<Arg> args;
     for (int i = 0; i < static_cast<int>(3 + fused_); ++i) args.emplace_back(e_.param(i));
     if (ahead_step_) args.emplace_back(ahead_);
@@ -99,7 +99,7 @@ class PanelEmitter {
   }
 
   /// Calls the tile that starts at x, then moves every pointer and x to the next one.
-  void emit_step(const TileCode& within, const std::vector<Tile>& wrapping, const std::vector<TileCode>& wrapped,
+  void emit_step(const SizedFunc& within, const std::vector<Tile>& wrapping, const std::vector<SizedFunc>& wrapped,
                  Int x) {
     if (wrapping.empty() && s_.ow == m_) {  // a plain matrix: one row
       call(within);

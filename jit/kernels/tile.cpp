@@ -22,45 +22,34 @@ class TileEmitter {
         s_(spec),
         shape_(shape),
         t_(tile),
-        shared_(emitter.target().shared_tiles),
         vectors_(static_cast<size_t>(ceil_div(shape.columns, emitter.width()))),
         fused_(spec.epilogue.operands.size()),
+        sizes_(emitter.target().shared_tiles, static_cast<int>(3 + fused_ + (shape.ahead_step ? 1 : 0))),
         out_type_(stored_type(spec.epilogue)),
         dense_(taps_adjoin(spec)),
         unroll_(std::min(shape.unroll, run_depth(spec))),
-        rest_(run_depth(spec) % unroll_) {
+        rest_(run_depth(spec) % unroll_),
+        wraps_(s_.oh == 1 ? 0 : std::max<int64_t>(1, lines(tile.rows - 1))) {
     const int64_t depth = run_depth(s_);
+    wrap_at_ = sizes_.add(lines(t_.rows - 1) ? s_.ow - t_.x : 0, wraps_ == 1);
     a_ = pitch(s_.a_row, s_.a_col, kF);
     c_ = pitch(s_.c_row, s_.c_col, size_of(out_type_));
     for (const FusedOperand& o : s_.epilogue.operands)
       operands_.push_back(pitch(o.strides[2], o.strides[3], size_of(o.dtype)));
-    rounds_ = size(depth / unroll_, true);
-    kh_ = size(s_.kh, s_.kh > 1);
-    kw_ = size(s_.kw, !dense_);
-    next_tap_ = size((s_.a_tap_col - depth) * kF, !dense_);
-    next_line_ = size((s_.a_tap_row - (dense_ ? depth : s_.kw * s_.a_tap_col)) * kF, s_.kh > 1);
-    ahead_step_ = size(shape_.ahead_step, shape_.ahead_step > 0);
+    rounds_ = sizes_.add(depth / unroll_);
+    kh_ = sizes_.add(s_.kh, s_.kh > 1);
+    kw_ = sizes_.add(s_.kw, !dense_);
+    next_tap_ = sizes_.add((s_.a_tap_col - depth) * kF, !dense_);
+    next_line_ = sizes_.add((s_.a_tap_row - (dense_ ? depth : s_.kw * s_.a_tap_col)) * kF, s_.kh > 1);
+    ahead_step_ = sizes_.add(shape_.ahead_step, shape_.ahead_step > 0);
   }
 
-  TileCode emit(const std::string& name) {
-    if (!shared_) return {emit_function(name), {}};
-    const std::string key = identity();
-    return {e_.shared_function(key, [&] { return emit_function(key); }), sizes_};
+  SizedFunc emit(const std::string& name) {
+    return share(e_, sizes_, name, identity(), [&](const std::string& its_name) { return emit_function(its_name); });
   }
 
  private:
-  /// A number in the code: an immediate, or in tiles that are shared a parameter.
-  struct Size {
-    int64_t value = 0;
-    int param = -1;
-  };
-  Size size(int64_t value, bool used) {
-    if (!shared_ || !used) return {value, -1};
-    sizes_.push_back(value);
-    return {value, pointers() + static_cast<int>(sizes_.size()) - 1};
-  }
-  Arg arg(const Size& s) { return s.param < 0 ? Arg(s.value) : Arg(e_.param(s.param)); }
-  int pointers() const { return static_cast<int>(3 + fused_ + (shape_.ahead_step ? 1 : 0)); }
+  Arg arg(const Size& s) { return kiln::arg(e_, s); }
 
   /// From a pixel to the next one of a tensor, and what comes on top of it at the end of an image row; bytes.
   struct Pitch {
@@ -68,10 +57,10 @@ class TileEmitter {
     int64_t row_stride, col_stride, bytes;
   };
   Pitch pitch(int64_t row, int64_t col, int64_t bytes) {
-    const bool moves = t_.rows > 1 && (row || col), wraps = moves && lines(t_.rows - 1) > 0;
+    const bool moves = t_.rows > 1 && (row || col);
     Pitch p;
-    p.col = size(col * bytes, moves);
-    p.wrap = size((row - s_.ow * col) * bytes, wraps);
+    p.col = sizes_.add(col * bytes, moves);
+    p.wrap = sizes_.add((row - s_.ow * col) * bytes, moves && wraps_);
     p.row_stride = row, p.col_stride = col, p.bytes = bytes;
     return p;
   }
@@ -82,17 +71,13 @@ class TileEmitter {
   std::string identity() const {
     std::string key = "tile" + std::to_string(t_.rows) + "x" + std::to_string(shape_.columns) + " unroll" +
                       std::to_string(unroll_) + "+" + std::to_string(rest_) + (dense_ ? "" : " taps") +
-                      (s_.kh > 1 ? " lines" : "") + (shape_.ahead_step ? " ahead" : "") + " wrap";
-    for (int64_t i = 1; i < t_.rows; ++i) key += std::to_string(lines(i) - lines(i - 1));
-    if (!s_.epilogue.empty()) key += " epi=" + to_string(s_.epilogue.expr);
-    for (const FusedOperand& o : s_.epilogue.operands)
-      key += std::string(" ") + name_of(o.dtype) + (o.strides[2] || o.strides[3] ? "row" : "") +
-             std::to_string(o.strides[4]);
-    return key;
+                      (s_.kh > 1 ? " lines" : "") + (shape_.ahead_step ? " ahead" : "") + (wraps_ ? " wraps" : "");
+    for (int64_t i = 1; wraps_ > 1 && i < t_.rows; ++i) key += std::to_string(lines(i) - lines(i - 1));
+    return key + code_text(s_.epilogue);
   }
 
   Func emit_function(const std::string& name) {
-    const Func f = e_.begin_function(name, pointers() + static_cast<int>(sizes_.size()));
+    const Func f = e_.begin_function(name, sizes_.params());
     std::vector<Vec> acc(static_cast<size_t>(t_.rows) * vectors_);
     for (Vec& v : acc) e_.splat(v = e_.vec(), 0);
     emit_products(acc);
@@ -157,22 +142,26 @@ class TileEmitter {
   std::vector<Mem> rows_of_a() {
     std::vector<Mem> rows{{e_.param(0), 0}};
     for (int64_t i = 1; i < t_.rows; ++i) {
-      if (!shared_) {
+      if (!sizes_.shared()) {
         rows.push_back({e_.param(0), pixel(s_, t_, i, s_.a_row, s_.a_col) * kF});
         continue;
       }
       const Int row = e_.integer();
       e_.set(row, rows.back().base);
-      to_row(row, i, a_);
+      to_row(i, {{row, &a_}});
       rows.push_back({row, 0});
     }
     return rows;
   }
 
-  /// Moves a pointer from row i − 1 to row i.
-  void to_row(Int pointer, int64_t i, const Pitch& p) {
-    add(e_, pointer, pointer, arg(p.col));
-    for (int64_t line = lines(i - 1); line < lines(i); ++line) add(e_, pointer, pointer, arg(p.wrap));
+  /// Moves pointers from row i − 1 to row i.
+  void to_row(int64_t i, const std::vector<std::pair<Int, const Pitch*>>& pointers) {
+    const auto wrap = [&] {
+      for (const auto& [pointer, p] : pointers) add(e_, pointer, pointer, arg(p->wrap));
+    };
+    for (const auto& [pointer, p] : pointers) add(e_, pointer, pointer, arg(p->col));
+    if (wraps_ == 1) e_.if_(e_.param(wrap_at_.param), Compare::eq, i, wrap);
+    for (int64_t line = lines(i - 1); wraps_ > 1 && line < lines(i); ++line) wrap();
   }
 
   // -- results
@@ -190,12 +179,11 @@ class TileEmitter {
 
   void emit_stores(const std::vector<Vec>& acc) {
     const int w = e_.width();
+    std::vector<std::pair<Int, const Pitch*>> moving{{e_.param(2), &c_}};
+    for (size_t k = 0; k < fused_; ++k)
+      if (moves(s_.epilogue.operands[k])) moving.emplace_back(e_.param(static_cast<int>(3 + k)), &operands_[k]);
     for (int64_t i = 0; i < t_.rows; ++i) {
-      if (shared_ && i) {  // every pointer moves along
-        to_row(e_.param(2), i, c_);
-        for (size_t k = 0; k < fused_; ++k)
-          if (per_row(k)) to_row(e_.param(static_cast<int>(3 + k)), i, operands_[k]);
-      }
+      if (sizes_.shared() && i) to_row(i, moving);
       for (size_t j = 0; j < vectors_; ++j) {
         const int lanes = static_cast<int>(std::min<int64_t>(w, shape_.columns - static_cast<int64_t>(j) * w));
         Vec value = acc[static_cast<size_t>(i) * vectors_ + j];
@@ -209,25 +197,20 @@ class TileEmitter {
     }
   }
 
-  bool per_row(size_t k) const {
-    const FusedOperand& o = s_.epilogue.operands[k];
-    return o.strides[2] || o.strides[3];
-  }
-
   Vec fused(size_t k, int64_t i, size_t j, int lanes) {
     const FusedOperand& o = s_.epilogue.operands[k];
     const auto key = std::pair(k, o.strides[4] ? j : 0);
-    if (!per_row(k) && same_.count(key)) return same_[key];
+    if (!moves(o) && same_.count(key)) return same_[key];
     const int64_t column = static_cast<int64_t>(j) * e_.width() * o.strides[4];
     const Mem at = element(e_.param(static_cast<int>(3 + k)), i, operands_[k], column);
     const Vec v = load_strided(e_, at, o.dtype, o.strides[4], lanes);
-    if (!per_row(k)) same_[key] = v;
+    if (!moves(o)) same_[key] = v;
     return v;
   }
 
   /// `column` elements from row i, where shared tiles' pointers have moved already.
   Mem element(Int pointer, int64_t i, const Pitch& p, int64_t column) const {
-    const int64_t row = shared_ ? 0 : pixel(s_, t_, i, p.row_stride, p.col_stride);
+    const int64_t row = sizes_.shared() ? 0 : pixel(s_, t_, i, p.row_stride, p.col_stride);
     return {pointer, (row + column) * p.bytes};
   }
 
@@ -235,12 +218,13 @@ class TileEmitter {
   const ContractionSpec& s_;
   TileShape shape_;
   Tile t_;
-  bool shared_;
   size_t vectors_, fused_;
+  Sizes sizes_;
   DType out_type_;
   bool dense_;
   int64_t unroll_, rest_;
-  std::vector<int64_t> sizes_;
+  int64_t wraps_;  ///< ends of image rows in a tile that is shared: at most one, anywhere; or so many at known places
+  Size wrap_at_;   ///< the row behind it, 0: none
   Pitch a_, c_;
   std::vector<Pitch> operands_;
   Size rounds_, kh_, kw_, next_tap_, next_line_, ahead_step_;
@@ -253,8 +237,8 @@ int64_t rounds_of_tile(const ContractionSpec& s, int64_t unroll) {
   return s.kh * (taps_adjoin(s) ? 1 : s.kw) * (run_depth(s) / std::min(unroll, run_depth(s)));
 }
 
-TileCode emit_tile(Emitter& emitter, const ContractionSpec& flattened, const TileShape& shape, const Tile& tile,
-                   const std::string& name) {
+SizedFunc emit_tile(Emitter& emitter, const ContractionSpec& flattened, const TileShape& shape, const Tile& tile,
+                    const std::string& name) {
   return TileEmitter(emitter, flattened, shape, tile).emit(name);
 }
 

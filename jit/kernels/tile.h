@@ -1,8 +1,8 @@
 // The register tile: the innermost loop of everything that multiplies and adds.
 #pragma once
 
-#include "jit/emitter.h"
 #include "jit/kernel_spec.h"
+#include "jit/kernels/sizes.h"
 
 namespace kiln {
 
@@ -26,15 +26,9 @@ struct TileShape {
 /// Rounds of the innermost loop in a tile.
 int64_t rounds_of_tile(const ContractionSpec& flattened, int64_t unroll);
 
-/// A tile's function and the last of its arguments, which are the same at every call: f(a, b, c, fused…, [ahead],
-/// sizes…).
-struct TileCode {
-  Func function{};
-  std::vector<int64_t> sizes;
-};
-
-/// Emits a tile; where Target::shared_tiles says so, once for all contractions that differ in sizes and strides only.
-TileCode emit_tile(Emitter& emitter, const ContractionSpec& flattened, const TileShape& shape, const Tile& tile,
-                   const std::string& name);
+/// Emits f(a, b, c, fused…, [ahead], sizes…); where Target::shared_tiles says so, once for all contractions that differ
+/// in sizes and strides only.
+SizedFunc emit_tile(Emitter& emitter, const ContractionSpec& flattened, const TileShape& shape, const Tile& tile,
+                    const std::string& name);
 
 }  // namespace kiln

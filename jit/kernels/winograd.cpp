@@ -5,6 +5,7 @@
 #include "jit/epilogue.h"
 #include "jit/kernels/contraction.h"
 #include "jit/kernels/loops.h"
+#include "jit/kernels/sizes.h"
 
 namespace kiln {
 
@@ -77,69 +78,82 @@ class WinogradEmitter {
   // -- input: V[point][tile] = Bᵀ d B for a tile's d
   // ---------------------------------------------------------------------
   /// input(v, src, temporary, rows): one tile, of which `rows` rows and `columns` columns exist; the others are zero.
-  Func emit_input(int64_t columns) {
-    const Func f = e_.begin_function(part("_input", l_.side, columns), 4);
-    const Int v = e_.param(0), src = e_.param(1), temporary = e_.param(2), rows = e_.param(3);
-    const int64_t line = l_.side * e_.width() * kF;  // of the temporary
-    WinogradTransform transform = WinogradTransform::input(e_, l_.m);
-    const Vec zero = e_.vec();
-    e_.splat(zero, 0);
-    const Int from = e_.integer(), to = e_.integer(), left = e_.integer();
-    for_vectors(e_, s_.k, 1, {v, src}, {kF, kF}, [&](int64_t element, int lanes) {
-      add(e_, from, src, element * kF);
-      e_.set(to, temporary);
-      e_.set(left, rows);
-      const auto next_line = [&] {
-        add(e_, to, to, line);
-        add(e_, left, left, -1);
-      };
-      e_.do_while(
-          [&] {
-            std::vector<Vec> d;
-            for (int64_t x = 0; x < l_.side; ++x) {
-              d.push_back(x < columns ? e_.vec() : zero);
-              if (x < columns) e_.load(d.back(), {from, x * s_.a_col * kF}, DType::f32, lanes);
-            }
-            store_all(to, e_.width() * kF, transform.apply(d));
-            add(e_, from, from, s_.a_row * kF);
-            next_line();
-          },
-          left, Compare::gt, 0);
-      e_.op(IntOp::sub, left, l_.side, rows);
-      e_.if_(left, Compare::gt, 0, [&] {
+  SizedFunc emit_input(int64_t columns) {
+    Sizes sizes(e_.target().shared_tiles, 4);
+    const Size rounds = sizes.add(s_.k / e_.width()), col = sizes.add(s_.a_col * kF), row = sizes.add(s_.a_row * kF),
+               point = sizes.add(l_.v_point * kF), line_of_points = sizes.add(l_.side * l_.v_point * kF);
+    const auto emit = [&](const std::string& name) {
+      const Func f = e_.begin_function(name, sizes.params());
+      const Int v = e_.param(0), src = e_.param(1), temporary = e_.param(2), rows = e_.param(3);
+      const int64_t line = l_.side * e_.width() * kF;  // of the temporary
+      WinogradTransform transform = WinogradTransform::input(e_, l_.m);
+      const Vec zero = e_.vec();
+      e_.splat(zero, 0);
+      const Int from = e_.integer(), to = e_.integer(), left = e_.integer();
+      for_vectors(e_, arg(e_, rounds), s_.k % e_.width(), 1, {v, src}, {kF, kF}, [&](int64_t element, int lanes) {
+        add(e_, from, src, element * kF);
+        e_.set(to, temporary);
+        e_.set(left, rows);
+        const auto next_line = [&] {
+          add(e_, to, to, line);
+          add(e_, left, left, -1);
+        };
         e_.do_while(
             [&] {
-              store_all(to, e_.width() * kF, std::vector<Vec>(static_cast<size_t>(l_.side), zero));
+              std::vector<Vec> d;
+              Walk at(e_, from, col);
+              for (int64_t x = 0; x < l_.side; ++x) {
+                d.push_back(x < columns ? e_.vec() : zero);
+                if (x < columns) e_.load(d.back(), at.next(), DType::f32, lanes);
+              }
+              store_all({e_, to, {e_.width() * kF}}, transform.apply(d));
+              add(e_, from, from, arg(e_, row));
               next_line();
             },
             left, Compare::gt, 0);
+        e_.op(IntOp::sub, left, l_.side, rows);
+        e_.if_(left, Compare::gt, 0, [&] {
+          e_.do_while(
+              [&] {
+                store_all({e_, to, {e_.width() * kF}}, std::vector<Vec>(static_cast<size_t>(l_.side), zero));
+                next_line();
+              },
+              left, Compare::gt, 0);
+        });
+        e_.set(from, temporary);
+        add(e_, to, v, element * kF);
+        e_.for_range(left, 0, l_.side, 1, [&] {
+          store_all({e_, to, line_of_points}, transform.apply(load_all({e_, from, {line}})));
+          add(e_, from, from, e_.width() * kF);
+          add(e_, to, to, arg(e_, point));
+        });
       });
-      e_.set(from, temporary);
-      add(e_, to, v, element * kF);
-      e_.for_range(left, 0, l_.side, 1, [&] {
-        store_all(to, l_.side * l_.v_point * kF, transform.apply(load_all(from, line)));
-        add(e_, from, from, e_.width() * kF);
-        add(e_, to, to, l_.v_point * kF);
-      });
-    });
-    e_.end_function();
-    return f;
+      e_.end_function();
+      return f;
+    };
+    const std::string own = part("_input", l_.side, columns);
+    return share(e_, sizes, own, "winograd_input" + shape(columns, s_.k), emit);
   }
 
-  std::vector<Vec> load_all(Int at, int64_t stride) {
+  std::vector<Vec> load_all(Walk at) {
     std::vector<Vec> out;
-    for (int i = 0; i < l_.side; ++i) e_.load(out.emplace_back(e_.vec()), {at, i * stride});
+    for (int i = 0; i < l_.side; ++i) e_.load(out.emplace_back(e_.vec()), at.next());
     return out;
   }
-  void store_all(Int at, int64_t stride, const std::vector<Vec>& values) {
-    for (size_t i = 0; i < values.size(); ++i) e_.store({at, static_cast<int64_t>(i) * stride}, values[i]);
+  void store_all(Walk at, const std::vector<Vec>& values) {
+    for (const Vec v : values) e_.store(at.next(), v);
   }
 
+  /// What a transform's code depends on besides its sizes.
+  std::string shape(int64_t columns, int64_t channels) const {
+    return std::to_string(l_.m) + " columns" + std::to_string(columns) + " rest" +
+           std::to_string(channels % e_.width());
+  }
   /// forward(scratch, a, first, count): tiles [first, first + count).
   Func emit_forward() {
     const int64_t last = std::min<int64_t>(last_columns(), l_.m);
-    const Func edge = emit_input(last + 2);
-    const Func inside = last == l_.m ? edge : emit_input(l_.side);
+    const SizedFunc edge = emit_input(last + 2);
+    const SizedFunc inside = last == l_.m ? edge : emit_input(l_.side);
     const Func f = e_.begin_function(name_ + "_forward", 4);
     const Int v = e_.integer(), temporary = e_.param(0), src = e_.integer();
     add(e_, v, e_.param(0), l_.v * kF);
@@ -179,10 +193,15 @@ class WinogradEmitter {
         left, Compare::gt, 0);
   }
 
-  void call_edge(const Tile& t, Func inside, Func edge, const std::vector<Arg>& args) {
-    if (inside.id == edge.id) return e_.call(edge, args);
+  void call_edge(const Tile& t, const SizedFunc& inside, const SizedFunc& edge, const std::vector<Arg>& args) {
+    const auto call = [&](const SizedFunc& f) {
+      std::vector<Arg> all = args;
+      all.insert(all.end(), f.sizes.begin(), f.sizes.end());
+      e_.call(f.function, all);
+    };
+    if (inside.function.id == edge.function.id) return call(edge);
     e_.if_(
-        t.x, Compare::lt, across() - 1, [&] { e_.call(inside, args); }, [&] { e_.call(edge, args); });
+        t.x, Compare::lt, across() - 1, [&] { call(inside); }, [&] { call(edge); });
   }
 
   /// dst = base + bytes · (image·s0 + y·s1 + x·s2)
@@ -230,63 +249,75 @@ class WinogradEmitter {
   // -- output: epilogue(Aᵀ p A) for a tile's products p
   // ------------------------------------------------------------------------------
   /// output(p, temporary, rows, c, fused…): `rows` rows and `columns` columns of a tile, `n` channels of each.
-  Func emit_output(int64_t columns, int64_t n) {
-    const Func f = e_.begin_function(part("_output", columns, n), static_cast<int>(4 + fused_));
-    const Int p = e_.param(0), temporary = e_.param(1), rows = e_.param(2);
-    const int64_t line = l_.side * e_.width() * kF;
-    std::vector<Int> bases{p}, at;
-    std::vector<int64_t> steps{kF}, row_steps;
+  SizedFunc emit_output(int64_t columns, int64_t n) {
+    Sizes sizes(e_.target().shared_tiles, static_cast<int>(4 + fused_));
+    const Size rounds = sizes.add(n / e_.width()), point = sizes.add(l_.p_point * kF),
+               line_of_points = sizes.add(l_.side * l_.p_point * kF);
+    std::vector<Size> row_steps, column_steps;  // of c and the fused operands
+    std::vector<int64_t> channel_steps;
     for (size_t i = 0; i <= fused_; ++i) {
-      bases.push_back(e_.param(static_cast<int>(3 + i)));
-      at.push_back(e_.integer());
       const FusedOperand* o = i ? &s_.epilogue.operands[i - 1] : nullptr;
       const int64_t size = size_of(o ? o->dtype : out_type_);
-      steps.push_back((o ? o->strides[4] : 1) * size);
-      row_steps.push_back((o ? o->strides[2] : s_.c_row) * size);
+      row_steps.push_back(sizes.add((o ? o->strides[2] : s_.c_row) * size, !o || moves(*o)));
+      column_steps.push_back(sizes.add((o ? o->strides[3] : s_.c_col) * size, !o || moves(*o)));
+      channel_steps.push_back((o ? o->strides[4] : 1) * size);
     }
-    WinogradTransform transform = WinogradTransform::output(e_, l_.m);
-    const Int from = e_.integer(), to = e_.integer(), left = e_.integer();
-    for_vectors(e_, n, 1, bases, steps, [&](int64_t element, int lanes) {
-      add(e_, from, p, element * kF);
-      e_.set(to, temporary);
-      e_.for_range(left, 0, l_.side, 1, [&] {
-        store_all(to, line, transform.apply(load_all(from, l_.side * l_.p_point * kF)));
-        add(e_, from, from, l_.p_point * kF);
-        add(e_, to, to, e_.width() * kF);
+    const auto emit = [&](const std::string& name) {
+      const Func f = e_.begin_function(name, sizes.params());
+      const Int p = e_.param(0), temporary = e_.param(1), rows = e_.param(2);
+      const int64_t line = l_.side * e_.width() * kF;
+      std::vector<Int> bases{p}, at;
+      std::vector<int64_t> steps{kF};
+      for (size_t i = 0; i <= fused_; ++i) {
+        bases.push_back(e_.param(static_cast<int>(3 + i)));
+        at.push_back(e_.integer());
+        steps.push_back(channel_steps[i]);
+      }
+      WinogradTransform transform = WinogradTransform::output(e_, l_.m);
+      const Int from = e_.integer(), to = e_.integer(), left = e_.integer();
+      for_vectors(e_, arg(e_, rounds), n % e_.width(), 1, bases, steps, [&](int64_t element, int lanes) {
+        add(e_, from, p, element * kF);
+        e_.set(to, temporary);
+        e_.for_range(left, 0, l_.side, 1, [&] {
+          store_all({e_, to, {line}}, transform.apply(load_all({e_, from, line_of_points})));
+          add(e_, from, from, arg(e_, point));
+          add(e_, to, to, e_.width() * kF);
+        });
+        for (size_t i = 0; i < at.size(); ++i) add(e_, at[i], bases[i + 1], element * steps[i + 1]);
+        std::vector<Vec> fixed(fused_);  // operands that are the same for all pixels (a bias)
+        for (size_t i = 0; i < fused_; ++i)
+          if (const FusedOperand& o = s_.epilogue.operands[i]; !moves(o))
+            fixed[i] = load_strided(e_, {at[i + 1], 0}, o.dtype, o.strides[4], lanes);
+        e_.set(from, temporary);
+        e_.set(left, rows);
+        e_.do_while(
+            [&] {
+              const std::vector<Vec> y = transform.apply(load_all({e_, from, {e_.width() * kF}}));
+              std::vector<Walk> pixels;
+              for (size_t i = 0; i < at.size(); ++i) pixels.emplace_back(e_, at[i], column_steps[i]);
+              for (int64_t x = 0; x < columns; ++x) {
+                const Vec value = epilogue(y[static_cast<size_t>(x)], lanes, pixels, fixed);
+                e_.store(pixels[0].next(), value, out_type_, lanes);
+              }
+              add(e_, from, from, line);
+              for (size_t i = 0; i < at.size(); ++i) add(e_, at[i], at[i], arg(e_, row_steps[i]));
+              add(e_, left, left, -1);
+            },
+            left, Compare::gt, 0);
       });
-      for (size_t i = 0; i < at.size(); ++i) add(e_, at[i], bases[i + 1], element * steps[i + 1]);
-      std::vector<Vec> fixed(fused_);  // operands that are the same for all pixels (a bias)
-      for (size_t i = 0; i < fused_; ++i)
-        if (const FusedOperand& o = s_.epilogue.operands[i]; !o.strides[2] && !o.strides[3])
-          fixed[i] = load_strided(e_, {at[i + 1], 0}, o.dtype, o.strides[4], lanes);
-      e_.set(from, temporary);
-      e_.set(left, rows);
-      e_.do_while(
-          [&] {
-            const std::vector<Vec> y = transform.apply(load_all(from, e_.width() * kF));
-            for (int64_t x = 0; x < columns; ++x) {
-              const Vec value = epilogue(y[static_cast<size_t>(x)], x, lanes, at, fixed);
-              e_.store({at[0], x * s_.c_col * size_of(out_type_)}, value, out_type_, lanes);
-            }
-            add(e_, from, from, line);
-            for (size_t i = 0; i < at.size(); ++i)
-              if (row_steps[i]) add(e_, at[i], at[i], row_steps[i]);
-            add(e_, left, left, -1);
-          },
-          left, Compare::gt, 0);
-    });
-    e_.end_function();
-    return f;
+      e_.end_function();
+      return f;
+    };
+    return share(e_, sizes, part("_output", columns, n), "winograd_output" + shape(columns, n) + code_text(s_.epilogue),
+                 emit);
   }
 
-  Vec epilogue(Vec acc, int64_t x, int lanes, const std::vector<Int>& at, const std::vector<Vec>& fixed) {
+  Vec epilogue(Vec acc, int lanes, std::vector<Walk>& pixels, const std::vector<Vec>& fixed) {
     if (s_.epilogue.empty()) return acc;
     std::vector<Vec> inputs{acc};
     for (size_t i = 0; i < fused_; ++i) {
       const FusedOperand& o = s_.epilogue.operands[i];
-      inputs.push_back(fixed[i].id >= 0 ? fixed[i]
-                                        : load_strided(e_, {at[i + 1], x * o.strides[3] * size_of(o.dtype)}, o.dtype,
-                                                       o.strides[4], lanes));
+      inputs.push_back(moves(o) ? load_strided(e_, pixels[i + 1].next(), o.dtype, o.strides[4], lanes) : fixed[i]);
     }
     return emit_expr(e_, s_.epilogue.expr, inputs);
   }
@@ -294,8 +325,8 @@ class WinogradEmitter {
   /// inverse(scratch, c, first, count, fused…): tiles [first, first + count), `n` channels.
   Func emit_inverse(int64_t n) {
     const int64_t last = std::min<int64_t>(last_columns(), l_.m);
-    const Func edge = emit_output(last, n);
-    const Func inside = last == l_.m ? edge : emit_output(l_.m, n);
+    const SizedFunc edge = emit_output(last, n);
+    const SizedFunc inside = last == l_.m ? edge : emit_output(l_.m, n);
     const Func f = e_.begin_function(name_ + "_inverse" + std::to_string(n), static_cast<int>(4 + fused_));
     const Int p = e_.integer();
     std::vector<Int> at(1 + fused_);
