@@ -9,6 +9,8 @@ namespace kiln {
 double tiled_cost(const ContractionSpec& flattened, int mr, int nv, const Target& target);
 /// Cycles for reading `bytes` of weights that no cache holds.
 double streaming_cost(double bytes);
+/// The product of one point of the transformed tiles.
+ContractionSpec winograd_product(const ContractionSpec& spec, Algorithm algorithm);
 /// Everything a convolution does with a Winograd schedule: transforms, products, and what overflows the caches.
 double winograd_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
 
@@ -17,7 +19,10 @@ Schedule blocked(const ContractionSpec& spec, Schedule tile, const Target& targe
 /// Any schedule of a contraction or a depthwise convolution.
 double predicted_cost(const KernelSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
 
-/// Winograd's part of candidates().
-std::vector<Schedule> winograd_candidates(const ContractionSpec& spec, const Target& target);
+/// The tiles (rows, vectors, unrolling) worth considering for a product of m × n.
+std::vector<Schedule> product_tiles(int64_t m, int64_t n, const Target& target);
+/// A tile's Winograd schedules: the blocks worth considering.
+std::vector<Schedule> winograd_blockings(const ContractionSpec& spec, Algorithm algorithm, const Schedule& tile,
+                                         const Target& target);
 
 }  // namespace kiln

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "jit/kernels/contraction.h"
+#include "jit/kernels/winograd.h"
 #include "tuner/cost.h"
 
 namespace kiln {
@@ -43,16 +44,37 @@ double tiled_cost(const ContractionSpec& s, int mr, int nv, const Target& target
 
 namespace {
 
-/// The best Winograd schedule if it costs less than `cost`.
+/// The tile of which the product of s.oh·s.ow × s.n costs least.
+Schedule best_tile(const ContractionSpec& s, const Target& target, double* cost) {
+  Schedule best;
+  for (const Schedule& t : product_tiles(s.oh * s.ow, s.n, target)) {
+    const double own = tiled_cost(s, t.mr, t.nv, target);
+    if (best.mr == 0 || own < *cost) best = t, *cost = own;
+  }
+  return best;
+}
+
+/// The best Winograd schedule if it costs less than `cost`. Of the tiles only those are blocked whose product costs
+/// little more than the least.
 std::optional<Schedule> winograd_prior(const ContractionSpec& spec, double cost, const Target& target,
                                        const Device& device) {
+  constexpr double kNear = 1.03;
   std::optional<Schedule> best;
   const int64_t threads = device.threads;
-  for (const Schedule& c : winograd_candidates(spec, target)) {
-    const int64_t units = family_of(spec).units(spec, c, target);
-    if (threads > 1 && units < 4 * threads && units % threads) continue;
-    const double own = winograd_cost(spec, c, target, device);
-    if (own < cost) best = c, cost = own;
+  for (const Algorithm algorithm : {Algorithm::winograd2, Algorithm::winograd4}) {
+    if (winograd_tile(algorithm) > spec.winograd) continue;
+    const ContractionSpec product = winograd_product(spec, algorithm);
+    double least = 0;
+    best_tile(product, target, &least);
+    for (const Schedule& tile : product_tiles(product.ow, product.n, target)) {
+      if (tiled_cost(product, tile.mr, tile.nv, target) > kNear * least) continue;
+      for (const Schedule& c : winograd_blockings(spec, algorithm, tile, target)) {
+        const int64_t units = winograd_units(spec, c);
+        if (threads > 1 && units < 4 * threads && units % threads) continue;
+        const double own = winograd_cost(spec, c, target, device);
+        if (own < cost) best = c, cost = own;
+      }
+    }
   }
   return best;
 }
@@ -82,13 +104,8 @@ namespace {
 Schedule contraction_prior(const ContractionSpec& spec, const Target& target, const Device& device) {
   const ContractionSpec s = flattened(spec);
   const int64_t k = s.kh * s.kw * s.k;
-  Schedule best;
   double least = 0;
-  for (const Schedule& c : candidates(spec, target)) {
-    if (c.mc || c.algorithm != Algorithm::direct) continue;
-    const double cost = tiled_cost(s, c.mr, c.nv, target);
-    if (best.mr == 0 || cost < least) best = c, least = cost;
-  }
+  const Schedule best = best_tile(s, target, &least);
   if (const auto winograd =
           winograd_prior(spec, least + streaming_cost(static_cast<double>(packed_size(k, s.n)) * 4), target, device))
     return *winograd;
@@ -139,10 +156,7 @@ Schedule attention_prior(const AttentionSpec& s, const Target& target, const Dev
   if (s.k_row) return Schedule{};
   Schedule best;
   double least = 0;
-  ContractionSpec scores = s.scores;
-  scores.epilogue = {};
-  for (const Schedule& c : candidates(scores, target)) {
-    if (c.mc) continue;
+  for (const Schedule& c : product_tiles(s.scores.oh * s.scores.ow, s.scores.n, target)) {
     const double cost = tiled_cost(s.scores, c.mr, c.nv, target) + tiled_cost(s.values, c.mr, c.nv, target);
     if (best.mr == 0 || cost < least) best = c, least = cost;
   }

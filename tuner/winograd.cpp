@@ -31,16 +31,20 @@ double transform_cycles(int m, bool input) {
 
 double streaming_cost(double bytes) { return bytes * kFromMemory; }
 
+ContractionSpec winograd_product(const ContractionSpec& s, Algorithm algorithm) {
+  ContractionSpec product;
+  product.ow = winograd_tiles(s, winograd_tile(algorithm)), product.k = s.k, product.n = s.n;
+  return product;
+}
+
 double winograd_cost(const ContractionSpec& s, const Schedule& schedule, const Target& target, const Device& device) {
   const int m = winograd_tile(schedule.algorithm);
   const double points = (m + 2) * (m + 2);
   const int64_t tiles = winograd_tiles(s, m);
   const int64_t block = schedule.mc ? std::min<int64_t>(schedule.mc, tiles) : tiles, blocks = ceil_div(tiles, block);
   const int64_t columns = schedule.nc ? std::min<int64_t>(schedule.nc, s.n) : s.n, ranges = ceil_div(s.n, columns);
-  ContractionSpec product;
-  product.ow = tiles, product.k = s.k, product.n = s.n;
   const auto vectors = [&](int64_t channels) { return static_cast<double>(tiles * ceil_div(channels, target.width)); };
-  double cost = points * tiled_cost(product, schedule.mr, schedule.nv, target);
+  double cost = points * tiled_cost(winograd_product(s, schedule.algorithm), schedule.mr, schedule.nv, target);
   cost += vectors(s.k) * transform_cycles(m, true) + vectors(s.n) * transform_cycles(m, false);
   // The transformed weights come once from memory, and once more for each further block of tiles.
   const double weights = points * static_cast<double>(packed_size(s.k, s.n)) * 4;
@@ -54,29 +58,18 @@ double winograd_cost(const ContractionSpec& s, const Schedule& schedule, const T
   return cost;
 }
 
-std::vector<Schedule> winograd_candidates(const ContractionSpec& s, const Target& target) {
+std::vector<Schedule> winograd_blockings(const ContractionSpec& s, Algorithm algorithm, const Schedule& tile,
+                                         const Target& target) {
   std::vector<Schedule> out;
-  for (const Algorithm algorithm : {Algorithm::winograd2, Algorithm::winograd4}) {
-    const int m = winograd_tile(algorithm);
-    if (m > s.winograd) continue;
-    const int64_t tiles = winograd_tiles(s, m);
-    for (int mr = 1; mr <= std::min<int64_t>(12, tiles); ++mr) {
-      for (int nv = 1; nv <= 12; ++nv) {
-        Schedule t;
-        t.algorithm = algorithm;
-        t.mr = static_cast<uint8_t>(mr), t.nv = static_cast<uint8_t>(nv), t.unroll = 4;
-        if (int64_t{nv - 1} * target.width >= s.n) continue;
-        if (mr * nv * 2 < target.vector_registers && mr < tiles && tile_columns(t, target) < s.n) continue;
-        for (const int64_t block : {0, 2, 4, 8, 16}) {
-          if (block * mr >= tiles) continue;
-          for (const int64_t parts : {1, 4, 16}) {
-            const int64_t columns = round_up(ceil_div(s.n, parts), tile_columns(t, target));
-            if (parts > 1 && columns * (parts - 1) >= s.n) continue;
-            t.mc = static_cast<uint16_t>(block * mr), t.nc = static_cast<uint16_t>(parts > 1 ? columns : 0);
-            if (family_of(s).feasible(s, t, target)) out.push_back(t);
-          }
-        }
-      }
+  Schedule t = tile;
+  t.algorithm = algorithm;
+  for (const int64_t block : {0, 2, 4, 8, 16}) {
+    if (block * t.mr >= winograd_tiles(s, winograd_tile(algorithm))) continue;
+    for (const int64_t parts : {1, 4, 16}) {
+      const int64_t columns = round_up(ceil_div(s.n, parts), tile_columns(t, target));
+      if (parts > 1 && columns * (parts - 1) >= s.n) continue;
+      t.mc = static_cast<uint16_t>(block * t.mr), t.nc = static_cast<uint16_t>(parts > 1 ? columns : 0);
+      if (winograd_feasible(s, t, target)) out.push_back(t);
     }
   }
   return out;

@@ -6,6 +6,12 @@
 
 namespace kiln {
 
+bool tile_fits(const Schedule& s, const Target& t) {
+  if (s.mr < 1 || s.nv < 1 || s.unroll < 1 || s.mc % s.mr || tile_columns(s, t) > 16 * t.width) return false;
+  // accumulators, a row of B, one of A; without a fused multiply-add the product needs a register as well
+  return s.mr * s.nv + s.nv + 1 + (t.fma ? 0 : 1) <= t.vector_registers;
+}
+
 ContractionSpec flattened(const ContractionSpec& spec) {
   ContractionSpec s = spec;
   bool uniform = s.oh == 1 || (s.a_row == s.ow * s.a_col && s.c_row == s.ow * s.c_col);
@@ -169,10 +175,7 @@ int64_t scratch_bytes(const KernelSpec& spec, const Schedule& schedule, const Ta
 }
 
 bool feasible(const KernelSpec& spec, const Schedule& s, const Target& t) {
-  if (s.mr < 1 || s.nv < 1 || s.unroll < 1 || s.mc % s.mr || tile_columns(s, t) > 16 * t.width) return false;
-  // accumulators, a row of B, one of A; without a fused multiply-add the product needs a register as well
-  if (s.mr * s.nv + s.nv + 1 + (t.fma ? 0 : 1) > t.vector_registers) return false;
-  return s.algorithm == Algorithm::direct || winograd_feasible(spec_of(spec), s, t);
+  return tile_fits(s, t) && (s.algorithm == Algorithm::direct || winograd_feasible(spec_of(spec), s, t));
 }
 
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {

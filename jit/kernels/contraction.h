@@ -7,6 +7,8 @@ namespace kiln {
 
 /// Columns of a tile.
 inline int64_t tile_columns(const Schedule& s, const Target& t) { return int64_t{s.nv} * t.width; }
+/// Whether a tile's sums, a row of B and one element of A fit the registers.
+bool tile_fits(const Schedule& s, const Target& t);
 /// Output pixels as one row of `columns` with constant strides, when the strides allow it: then no tile wraps. Rows
 /// that a tile cannot cross (see ContractionSpec) become batches.
 ContractionSpec flattened(const ContractionSpec& spec);
