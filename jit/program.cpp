@@ -3,21 +3,17 @@
 #include <algorithm>
 
 #include "jit/family.h"
+#include "jit/sharing.h"
 
 namespace kiln {
 namespace {
 
 /// Steps of one chunk function: so that none becomes so large that engines are slow to compile it.
 constexpr size_t kChunk = 24;
-/// Rounds of spinning before a thread goes to sleep at a barrier: about half a millisecond. It must be longer than a
-/// sleeper takes to wake, 0.1 ms and more on virtual machines: else whoever waits falls asleep, wakes late, and so lets
-/// the other fall asleep at the next barrier, for the whole run. (MiniLM on two threads after a rest: 36 ms with 10 µs,
-/// 19 ms.)
-constexpr int64_t kSpins = 200000;
 
 class ProgramEmitter {
  public:
-  ProgramEmitter(Emitter& emitter, const Program& program) : e_(emitter), p_(program) {}
+  ProgramEmitter(Emitter& emitter, const Program& program) : e_(emitter), p_(program), sharing_(emitter, program) {}
 
   Status emit() {
     for (size_t i = 0; i < p_.kernels.size(); ++i) {
@@ -28,7 +24,7 @@ class ProgramEmitter {
                      to_string(k.spec)};
       entries_.push_back(entry(k, "k" + std::to_string(i) + "_" + family.name));
     }
-    if (e_.target().threads) barrier_ = emit_barrier();
+    if (e_.target().threads) sharing_.emit();
     emit_init();
     emit_run();
     return ok();
@@ -44,66 +40,21 @@ class ProgramEmitter {
                               [&] { return family.emit(e_, code.spec, code.schedule, name); });
   }
 
-  /// barrier(base, threads): returns when all threads have come. The last one to come turns the generation, and decides
-  /// whether the run was cancelled: once, before anybody goes on.
-  Func emit_barrier() {
-    const Func f = e_.begin_function("barrier", 2);
-    const Int control = e_.integer(), threads = e_.param(1), generation = e_.integer(), now = e_.integer(),
-              arrived = e_.integer(), spins = e_.integer();
-    add(e_, control, e_.param(0), p_.control);
-    const Mem count{control, kControlBarrierCount}, turn{control, kControlBarrierGeneration};
-    const auto decide = [&] {
-      const Int cancel = e_.integer();
-      e_.atomic_load(cancel, {control, kControlCancel});
-      e_.if_(cancel, Compare::ne, 0, [&] { e_.atomic_store({control, kControlStatus}, kStatusAborted); });
-    };
-    const auto meet = [&] {
-      e_.atomic_load(generation, turn);
-      e_.atomic_add(arrived, count, 1);
-      add(e_, arrived, arrived, 1);
-      e_.if_(
-          arrived, Compare::eq, threads,
-          [&] {
-            decide();
-            e_.atomic_store(count, 0);
-            e_.atomic_add(arrived, turn, 1);
-            e_.atomic_notify(turn);
-          },
-          [&] {
-            e_.set(spins, kSpins);
-            e_.do_while(
-                [&] {
-                  e_.pause();
-                  e_.atomic_load(now, turn);
-                  add(e_, spins, spins, -1);
-                  e_.if_(now, Compare::ne, generation, [&] { e_.set(spins, 0); });
-                },
-                spins, Compare::gt, 0);
-            e_.if_(now, Compare::eq, generation, [&] {
-              e_.do_while(
-                  [&] {
-                    e_.atomic_wait(turn, generation);
-                    e_.atomic_load(now, turn);
-                  },
-                  now, Compare::eq, generation);
-            });
-          });
-    };
-    e_.if_(threads, Compare::gt, 1, meet, decide);
-    e_.end_function();
-    return f;
-  }
-
   /// chunk(base, thread, threads, first, last): its steps that lie in [first, last).
   Func emit_chunk(size_t begin) {
     const Func f = e_.begin_function("steps" + std::to_string(begin), 5);
-    const Int base = e_.param(0), thread = e_.param(1), threads = e_.param(2), first = e_.param(3), last = e_.param(4);
+    const Int base = e_.param(0), thread = e_.param(1), first = e_.param(3), last = e_.param(4);
+    const Int scratch = e_.integer();
+    e_.op(IntOp::mul, scratch, thread, p_.scratch_stride);
+    add(e_, scratch, scratch, p_.scratch);
+    add(e_, scratch, scratch, base);
+    const Int slot = e_.target().threads ? sharing_.slot(base, thread) : Int{};
     for (size_t i = begin; i < std::min(begin + kChunk, p_.steps.size()); ++i) {
       const auto at = static_cast<int64_t>(i);
       e_.if_(first, Compare::le, at, [&] {
         e_.if_(last, Compare::gt, at, [&] {
-          if (p_.steps[i].barrier_before && i > 0) e_.if_(first, Compare::lt, at, [&] { emit_gate(base, threads); });
-          emit_share(p_.steps[i], base, thread, threads);
+          if (p_.steps[i].barrier_before && i > 0) e_.if_(first, Compare::lt, at, [&] { emit_gate(i); });
+          emit_share(i, slot, scratch);
         });
       });
     }
@@ -111,12 +62,14 @@ class ProgramEmitter {
     return f;
   }
 
-  /// Between steps: wait for the others; leave if the run was cancelled (all threads see the same decision).
-  void emit_gate(Int base, Int threads) {
-    const Int control = e_.integer(), status = e_.integer();
+  /// Before a step: the steps since the last barrier must be done. Leaves if the run was cancelled.
+  void emit_gate(size_t step) {
+    const Int base = e_.param(0), control = e_.integer(), status = e_.integer();
     add(e_, control, base, p_.control);
-    if (barrier_.id >= 0) {
-      e_.call(barrier_, {base, threads});
+    if (e_.target().threads) {
+      size_t from = step - 1;
+      while (from > 0 && !p_.steps[from].barrier_before) --from;
+      for (; from < step; ++from) sharing_.await(base, e_.param(2), e_.param(3), static_cast<int64_t>(from));
       e_.atomic_load(status, {control, kControlStatus});
     } else {
       e_.load_int(status, {control, kControlCancel}, DType::i32);
@@ -133,19 +86,12 @@ class ProgramEmitter {
     return family_of(k.spec).units(k.spec, k.schedule, e_.target());
   }
 
-  /// A thread's share of a step.
-  void emit_share(const ProgramStep& step, Int base, Int thread, Int threads) {
-    const int64_t all = units(step);
-    const Int begin = e_.integer(), end = e_.integer(), scratch = e_.integer();
-    e_.op(IntOp::mul, begin, thread, all);
-    e_.op(IntOp::div, begin, begin, threads);
-    add(e_, end, thread, 1);
-    e_.op(IntOp::mul, end, end, all);
-    e_.op(IntOp::div, end, end, threads);
-    e_.if_(begin, Compare::lt, end, [&] {
-      e_.op(IntOp::mul, scratch, thread, p_.scratch_stride);
-      add(e_, scratch, scratch, p_.scratch);
-      add(e_, scratch, scratch, base);
+  /// What a thread does of a step.
+  void emit_share(size_t i, Int slot, Int scratch) {
+    const ProgramStep& step = p_.steps[i];
+    const Int base = e_.param(0);
+    if (!e_.target().threads) return emit_call(step, base, {0, units(step), scratch});
+    sharing_.each_piece(base, e_.param(1), e_.param(2), slot, i, units(step), [&](Int begin, Int end) {
       emit_call(step, base, {begin, end, scratch});
     });
   }
@@ -188,14 +134,17 @@ class ProgramEmitter {
       e_.load_int(status, {control, kControlStatus}, DType::i32);
       e_.if_(status, Compare::eq, kStatusAborted, [&] { e_.return_(); });
     }
-    if (barrier_.id >= 0) e_.call(barrier_, {base, threads});
+    if (e_.target().threads) {
+      const Int step = e_.integer();
+      e_.for_range(step, e_.param(3), e_.param(4), 1, [&] { sharing_.await(base, threads, e_.param(3), step); });
+    }
     e_.end_function();
   }
 
   Emitter& e_;
   const Program& p_;
   std::vector<Func> entries_;
-  Func barrier_{};
+  Sharing sharing_;
 };
 
 }  // namespace

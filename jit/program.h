@@ -15,6 +15,7 @@ struct ProgramStep {
   int kernel = 0;                 ///< index into Program::kernels
   std::vector<int64_t> operands;  ///< byte addresses relative to the base that the entry is called with
   bool barrier_before = false;    ///< earlier steps' results must be visible to every thread first
+  int pieces = 0;  ///< that each thread's share is cut into, the first the largest; 0: one thread does the step
 };
 
 struct Program {
@@ -27,21 +28,30 @@ struct Program {
   std::vector<std::vector<ProgramStep>> init;  ///< phases that run once, single-threaded, as weights arrive
   int64_t control = 0;                         ///< address of the control block, kControlBytes long, 64-byte aligned
   int64_t scratch = 0, scratch_stride = 0;     ///< per-thread scratch: scratch + thread × stride
+  int threads = 1;                             ///< the most that a run may have
+  int64_t progress = 0;                        ///< address of progress_bytes(); only where target().threads
 };
 
-/// The control block (32-bit words): status, barrier count, barrier generation, and a cancel flag that the host may
-/// set.
+/// The control block (32-bit words): status, a cancel flag that the host may set, and how many threads sleep.
 constexpr int64_t kControlBytes = 1024;
-constexpr int64_t kControlStatus = 0, kControlCancel = 64, kControlBarrierCount = 128, kControlBarrierGeneration = 192;
+constexpr int64_t kControlStatus = 0, kControlCancel = 64, kControlSleepers = 128;
 /// From here to kControlBytes the control block belongs to the host (js-sdk, native pool): start generation, etc.
 constexpr int64_t kControlHost = 256;
 
+/// How far a run has come (jit/sharing.h): a line for each thread, a record for each step. The host clears all of it
+/// before a run of several threads, which is why it lies by itself, and once before the first run.
+constexpr int64_t kProgressLine = 64;
+constexpr int64_t progress_record_bytes(int threads) { return round_up(4 * (1 + threads), kProgressLine); }
+constexpr int64_t progress_bytes(int threads, size_t steps) {
+  return kProgressLine * threads + progress_record_bytes(threads) * static_cast<int64_t>(steps);
+}
+
 /// Exports (all parameters address-wide integers):
-///   run(base, thread, threads, first, last)   steps [first, last), with barriers; every thread calls it with the same
-///   range init(base, phase)                         the steps of one init phase
-/// A run ends with a barrier: when it returns on one thread, every thread's work is done. A cancel flag that is set
-/// when the last thread arrives at a barrier ends the run everywhere, with status kStatusAborted; the host clears
-/// status and flag before a run.
+///   run(base, thread, threads, first, last)   steps [first, last); threads call it with the same range, or not at all
+///   init(base, phase)                         the steps of one init phase
+/// When run() returns on one thread, all the work is done, though others may still be on their way out: they must be
+/// before progress is cleared. A cancel flag that is set when a step is completed ends the run everywhere, with status
+/// kStatusAborted; the host clears status and flag before a run.
 Status emit_program(Emitter& emitter, const Program& program);
 
 }  // namespace kiln

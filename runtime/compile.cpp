@@ -29,15 +29,17 @@ std::vector<Buffer> sized_buffers(const Planned& planned, const std::vector<Choi
   return buffers;
 }
 
-MemoryMap lay_out(const Plan& plan, std::vector<Buffer> buffers, int64_t scratch_stride, int threads) {
+MemoryMap lay_out(const Plan& plan, std::vector<Buffer> buffers, int64_t scratch_stride,
+                  const CompileOptions& options) {
   MemoryMap m;
   m.control = 0;
-  m.weights = kControlBytes;
+  m.progress = kControlBytes;
+  m.weights = m.progress + (options.target.threads ? progress_bytes(options.threads, plan.steps.size()) : 0);
   m.arena = m.weights + round_up(plan_arena(buffers, Space::weights), kAlign);
   m.buffers = std::move(buffers);
   m.scratch = m.arena + round_up(std::max(plan.arena_bytes, plan.staging_bytes), kAlign);
   m.scratch_stride = round_up(scratch_stride, kAlign);
-  m.total_bytes = m.scratch + m.scratch_stride * threads;
+  m.total_bytes = m.scratch + m.scratch_stride * options.threads;
   return m;
 }
 
@@ -58,6 +60,17 @@ class KernelTable {
   std::map<std::string, int> index_;
 };
 
+/// How finely a thread's share of a step is cut: the last pieces take some 10 µs, so that threads end together. A step
+/// of a few microseconds is over before another thread has fetched what it works on.
+int pieces_of(const KernelSpec& spec, int threads) {
+  constexpr double kFlopsPerUs = 40e3, kBytesPerUs = 10e3, kLeastUs = 5, kPieceUs = 10;
+  const double us = std::max(flops_of(spec) / kFlopsPerUs, bytes_of(spec) / kBytesPerUs);
+  if (us < kLeastUs) return 0;
+  int pieces = 1;
+  for (double piece = us / threads; piece >= 2 * kPieceUs && pieces < 5; piece /= 2) ++pieces;
+  return pieces;
+}
+
 Program make_program(const Planned& planned, const std::vector<Choice>& choices, const MemoryMap& memory,
                      const CompileOptions& options) {
   const Plan& plan = planned.plan;
@@ -68,6 +81,7 @@ Program make_program(const Planned& planned, const std::vector<Choice>& choices,
     out.kernel = kernels.index(step.spec, schedule_of(step, own, planned, choices, options));
     for (const Operand& o : step.operands) out.operands.push_back(memory.address(o));
     out.barrier_before = step.barrier_before;
+    out.pieces = pieces_of(step.spec, options.threads);
     return out;
   };
   for (size_t i = 0; i < plan.steps.size(); ++i) program.steps.push_back(convert(plan.steps[i], static_cast<int>(i)));
@@ -78,6 +92,8 @@ Program make_program(const Planned& planned, const std::vector<Choice>& choices,
   program.control = memory.control;
   program.scratch = memory.scratch;
   program.scratch_stride = memory.scratch_stride;
+  program.progress = memory.progress;
+  program.threads = options.threads;
   return program;
 }
 
@@ -135,7 +151,7 @@ Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>
       scratch =
           std::max(scratch, family_of(step.spec).scratch_bytes(
                                 step.spec, prior_at_load(step.spec, options.target, options.device), options.target));
-  out.memory = lay_out(planned.plan, sized_buffers(planned, out.choices, options), scratch, options.threads);
+  out.memory = lay_out(planned.plan, sized_buffers(planned, out.choices, options), scratch, options);
   const int64_t limit =
       options.target.isa == Isa::wasm && !options.target.memory64 ? (int64_t{1} << 32) - (1 << 20) : int64_t{1} << 46;
   if (out.memory.total_bytes > limit)

@@ -22,10 +22,10 @@ struct CompileOptions {
   std::function<void(const char* stage, const std::string& text)> dump;  ///< called after every stage when set
 };
 
-/// Where everything lies in the model's memory, relative to its base: control block, weights, arena (and staging),
-/// scratch.
+/// Where everything lies in the model's memory, relative to its base: control block, progress of a run, weights, arena
+/// (and staging), scratch.
 struct MemoryMap {
-  int64_t control = 0, weights = 0, arena = 0, scratch = 0, scratch_stride = 0, total_bytes = 0;
+  int64_t control = 0, progress = 0, weights = 0, arena = 0, scratch = 0, scratch_stride = 0, total_bytes = 0;
   std::vector<Buffer> buffers;  ///< the plan's, packed weights as large as their schedules want them
   int64_t address(const Operand& operand) const;
 };

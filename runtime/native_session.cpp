@@ -99,8 +99,7 @@ Result<std::unique_ptr<NativeSession>> NativeSession::open(const std::string& pa
   KILN_TRY(verify());
   KILN_TRY(verified.get());
   s->timings_.weights_ms = since_ms(loading);
-  s->team_ =
-      std::make_unique<NativeTeam>(*s->code_, s->memory_.base(), s->compiled_.memory.control, s->options_.threads);
+  s->team_ = std::make_unique<NativeTeam>(*s->code_, s->memory_.base(), s->compiled_.memory, s->options_.threads);
   s->timings_.total_ms = since_ms(start);
   return s;
 }

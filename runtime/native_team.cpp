@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <climits>
+#include <cstring>
 
 #include "jit/program.h"
 
@@ -12,9 +13,10 @@ namespace kiln {
 namespace {
 
 // The host's words of the control block, as in js-sdk/src/shared/memory.ts: start generation, first and last step; how
-// many threads have left the run.
+// many threads are in the run, and whether it is closed to those who come now.
 constexpr int64_t kGeneration = kControlHost, kFirst = kControlHost + 4, kLast = kControlHost + 8,
-                  kFinished = kControlHost + 64;
+                  kInside = kControlHost + 64;
+constexpr int32_t kClosed = 1 << 16;
 /// Rounds of looking at a word before sleeping on it: some 20 µs, what waking up from sleep costs.
 constexpr int kSpins = 1000;
 
@@ -50,8 +52,9 @@ int32_t await_change(Word& word, int32_t old) {
 
 }  // namespace
 
-NativeTeam::NativeTeam(const NativeExecutable& executable, int64_t base, int64_t control, int threads)
-    : executable_(executable), base_(base), control_(control), threads_(threads) {
+NativeTeam::NativeTeam(const NativeExecutable& executable, int64_t base, const MemoryMap& memory, int threads)
+    : executable_(executable), base_(base), memory_(memory), threads_(threads) {
+  word(kInside).store(kClosed);
   for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { serve(thread); });
 }
 
@@ -63,7 +66,7 @@ NativeTeam::~NativeTeam() {
 }
 
 Word& NativeTeam::word(int64_t offset) const {
-  return *reinterpret_cast<Word*>(static_cast<intptr_t>(base_ + control_ + offset));
+  return *reinterpret_cast<Word*>(static_cast<intptr_t>(base_ + memory_.control + offset));
 }
 
 Status NativeTeam::take_part(int thread, int64_t first, int64_t last) const {
@@ -74,24 +77,34 @@ void NativeTeam::serve(int thread) {
   for (int32_t generation = 0;;) {
     generation = await_change(word(kGeneration), generation);
     if (ending_) return;
-    if (!take_part(thread, word(kFirst).load(), word(kLast).load())) failed_ = true;
-    word(kFinished).fetch_add(1);
-    wake(word(kFinished));
+    if (!(word(kInside).fetch_add(1) & kClosed) && !take_part(thread, word(kFirst).load(), word(kLast).load()))
+      failed_ = true;
+    if (word(kInside).fetch_sub(1) == kClosed + 1) wake(word(kInside));
   }
+}
+
+/// Nobody is in a run: what the last one left is cleared, and the others are called.
+void NativeTeam::let_in(int64_t first, int64_t last) {
+  std::memset(reinterpret_cast<void*>(static_cast<intptr_t>(base_ + memory_.progress)), 0,
+              static_cast<size_t>(memory_.weights - memory_.progress));
+  word(kFirst).store(static_cast<int32_t>(first));
+  word(kLast).store(static_cast<int32_t>(last));
+  word(kInside).fetch_and(~kClosed);
+  word(kGeneration).fetch_add(1);
+  wake(word(kGeneration));
+}
+
+/// Who has not come yet need not come any more; who is inside has nothing left to do.
+void NativeTeam::see_out() {
+  for (int32_t inside = word(kInside).fetch_or(kClosed) | kClosed; inside != kClosed;)
+    inside = await_change(word(kInside), inside);
 }
 
 Result<int32_t> NativeTeam::run(int64_t first, int64_t last) {
   word(kControlStatus).store(kStatusOk);
-  const int32_t others = threads_ - 1;
-  if (others > 0) {
-    word(kFinished).store(0);
-    word(kFirst).store(static_cast<int32_t>(first));
-    word(kLast).store(static_cast<int32_t>(last));
-    word(kGeneration).fetch_add(1);
-    wake(word(kGeneration));
-  }
+  if (threads_ > 1) let_in(first, last);
   KILN_TRY(take_part(0, first, last));
-  for (int32_t done = word(kFinished).load(); done < others;) done = await_change(word(kFinished), done);
+  if (threads_ > 1) see_out();
   if (failed_) return Error{ErrorCode::internal, "a thread failed inside the model", ""};
   return word(kControlStatus).load();
 }

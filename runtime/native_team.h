@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/compile.h"
 #include "runtime/native_executable.h"
 
 namespace kiln {
@@ -12,26 +13,29 @@ namespace kiln {
 class NativeTeam {
  public:
   /// Starts threads − 1 threads. `executable` and the memory at `base` must outlive the team.
-  NativeTeam(const NativeExecutable& executable, int64_t base, int64_t control, int threads);
+  NativeTeam(const NativeExecutable& executable, int64_t base, const MemoryMap& memory, int threads);
   ~NativeTeam();
   NativeTeam(const NativeTeam&) = delete;
   NativeTeam& operator=(const NativeTeam&) = delete;
 
   int threads() const { return threads_; }
-  /// Steps [first, last) on all threads; returns when the last one is done, with the status word they left. One caller
-  /// at a time.
+  /// Steps [first, last) on all threads that come in time; returns when the work is done, with the status word they
+  /// left. One caller at a time.
   Result<int32_t> run(int64_t first, int64_t last);
-  /// Ends the run under way at its next barrier, and every later one until clear_cancel().
+  /// Ends the run under way with its next step, and every later one until clear_cancel().
   void cancel();
   void clear_cancel();
 
  private:
   std::atomic<int32_t>& word(int64_t offset) const;
   void serve(int thread);
+  void let_in(int64_t first, int64_t last);
+  void see_out();
   Status take_part(int thread, int64_t first, int64_t last) const;
 
   const NativeExecutable& executable_;
-  const int64_t base_, control_;
+  const int64_t base_;
+  const MemoryMap& memory_;
   const int threads_;
   std::atomic<bool> failed_{false}, ending_{false};
   std::vector<std::thread> workers_;

@@ -62,7 +62,7 @@ class Model {
 
   Result<std::vector<Array>> run(const Bindings& bindings) {
     KILN_TRY(status_);
-    poison(kControlBytes, map_.scratch);
+    poison(map_.weights, map_.scratch);
     for (const Plan::Inline& c : plan_.constants) write(c.dst, c.bytes);
     for (const Transfer& t : plan_.transfers) {
       write(t.dst, bytes_of(bindings.weights.at(t.segment)));

@@ -5,6 +5,8 @@
 #include <capstone/capstone.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstring>
 #include <set>
 #include <thread>
 
@@ -161,13 +163,17 @@ TEST(NativeCode, NeonMultipliesByElement) {
 class Turning {
  public:
   static constexpr int64_t kRows = 8, kColumns = 64;
+  static constexpr int kThreads = 3;  // more than a small machine has: some of them will sleep
   Turning(const Target& target, int steps) {
     ContractionSpec spec = product(kRows, kColumns, kColumns);
     Schedule schedule;
     schedule.mr = 4, schedule.nv = 1, schedule.unroll = 4;
     program.kernels.push_back({spec, schedule});
     const int64_t width = tile_columns(schedule, target);
-    weights = kControlBytes + 2 * kBytes;
+    program.threads = kThreads;
+    program.progress = kControlBytes;
+    data = kControlBytes + progress_bytes(kThreads, static_cast<size_t>(steps));
+    weights = data + 2 * kBytes;
     memory.resize(static_cast<size_t>(weights / 4 + kColumns * kColumns + 16));
     float* packed = base() + weights / 4;
     for (int64_t k = 0; k < kColumns; ++k) {  // column n of the result is column n − 1
@@ -175,21 +181,32 @@ class Turning {
       packed[n / width * width * kColumns + k * width + n % width] = 1;
     }
     for (int i = 0; i < steps; ++i) {
-      const int64_t from = kControlBytes + i % 2 * kBytes, to = kControlBytes + (i + 1) % 2 * kBytes;
-      program.steps.push_back({0, {to, from, weights}, true});
+      const int64_t from = data + i % 2 * kBytes, to = data + (i + 1) % 2 * kBytes;
+      program.steps.push_back({0, {to, from, weights}, true, i % 4});  // cut in 3, in 2, in 1 for each, not at all
     }
-    for (int64_t i = 0; i < kRows * kColumns; ++i) base()[kControlBytes / 4 + i] = static_cast<float>(i);
+    reset();
   }
+  /// As a host does before a run.
+  void reset() {
+    std::memset(base(), 0, static_cast<size_t>(data));
+    for (int64_t i = 0; i < kRows * kColumns; ++i) base()[data / 4 + i] = static_cast<float>(i);
+  }
+  void expect_turned(int steps) {
+    for (int64_t r = 0; r < kRows; ++r)
+      for (int64_t c = 0; c < kColumns; ++c)
+        ASSERT_EQ(at(r, c, steps), static_cast<float>(r * kColumns + c)) << r << ", " << c;
+  }
+  int32_t& word(int64_t offset) { return reinterpret_cast<int32_t*>(base())[offset / 4]; }
   float* base() { return reinterpret_cast<float*>(round_up(testing::address(memory.data()), 64)); }
   float at(int64_t row, int64_t column, int steps) {
-    return base()[(kControlBytes + steps % 2 * kBytes) / 4 + row * kColumns + (column + steps) % kColumns];
+    return base()[(data + steps % 2 * kBytes) / 4 + row * kColumns + (column + steps) % kColumns];
   }
 
   Program program;
 
  private:
   static constexpr int64_t kBytes = kRows * kColumns * 4;
-  int64_t weights;
+  int64_t data, weights;
   std::vector<float> memory;
 };
 
@@ -238,26 +255,80 @@ TEST(NativeCode, EveryInstructionOfANeonProgramDecodes) {
     EXPECT_TRUE(names.count(name)) << name;
 }
 
-TEST(NativeCode, ThreadsMeetAtBarriers) {
+using RunEntry = void (*)(int64_t, int64_t, int64_t, int64_t, int64_t);
+
+std::unique_ptr<NativeCode> emit_turning(const Target& target, const Turning& turning) {
+  const auto emitter = make_native_emitter(target);
+  EXPECT_TRUE(emit_program(*emitter, turning.program).ok());
+  const auto module = emitter->finish();
+  EXPECT_TRUE(module.ok());
+  auto code = NativeCode::load(*module);
+  EXPECT_TRUE(code.ok());
+  return std::move(*code);
+}
+
+TEST(NativeCode, ThreadsShareSteps) {
   constexpr int kSteps = 500;
   for (const Target& target : host_targets()) {
+    SCOPED_TRACE(to_string(target));
     Turning turning(target, kSteps);
-    const auto emitter = make_native_emitter(target);
-    ASSERT_TRUE(emit_program(*emitter, turning.program).ok());
-    const auto module = emitter->finish();
-    ASSERT_TRUE(module.ok());
-    const auto code = NativeCode::load(*module);
-    ASSERT_TRUE(code.ok());
-    using RunEntry = void (*)(int64_t, int64_t, int64_t, int64_t, int64_t);
-    const auto run = reinterpret_cast<RunEntry>((*code)->find("run"));
-    constexpr int kThreads = 3;  // more than a small machine has: some of them will sleep
-    std::vector<std::thread> threads;
-    for (int t = 0; t < kThreads; ++t)
-      threads.emplace_back([&, t] { run(testing::address(turning.base()), t, kThreads, 0, kSteps); });
-    for (std::thread& t : threads) t.join();
-    for (int64_t r = 0; r < Turning::kRows; ++r)
-      for (int64_t c = 0; c < Turning::kColumns; ++c)
-        ASSERT_EQ(turning.at(r, c, kSteps), static_cast<float>(r * Turning::kColumns + c)) << to_string(target);
+    const auto code = emit_turning(target, turning);
+    const auto run = reinterpret_cast<RunEntry>(code->find("run"));
+    for (const int late : {0, 1, 2}) {  // who comes when the others have begun, and finds what is left
+      turning.reset();
+      std::vector<std::thread> threads;
+      for (int t = 0; t < Turning::kThreads; ++t)
+        threads.emplace_back([&, t] {
+          if (t == late) std::this_thread::sleep_for(std::chrono::microseconds(100));
+          run(testing::address(turning.base()), t, Turning::kThreads, 0, kSteps);
+        });
+      for (std::thread& t : threads) t.join();
+      turning.expect_turned(kSteps);
+      EXPECT_EQ(turning.word(kControlStatus), kStatusOk);
+      EXPECT_EQ(turning.word(kControlSleepers), 0);
+    }
+  }
+}
+
+TEST(NativeCode, OneThreadDoesWhatOthersWouldHaveDone) {
+  constexpr int kSteps = 9;
+  for (const Target& target : host_targets()) {
+    SCOPED_TRACE(to_string(target));
+    Turning turning(target, kSteps);
+    const auto code = emit_turning(target, turning);
+    const auto run = reinterpret_cast<RunEntry>(code->find("run"));
+    const int64_t base = testing::address(turning.base());
+    run(base, 1, Turning::kThreads, 0, kSteps);  // nobody else comes
+    turning.expect_turned(kSteps);
+    run(base, 0, Turning::kThreads, 0, kSteps);  // too late: all is done, and stays
+    turning.expect_turned(kSteps);
+    turning.reset();
+    for (int i = 0; i < kSteps; ++i) run(base, 0, 1, i, i + 1);  // alone, step by step: nothing is to be cleared
+    turning.expect_turned(kSteps);
+    turning.reset();
+    run(base, 2, Turning::kThreads, 0, 4);  // a part of the steps, then the others
+    run(base, 0, Turning::kThreads, 4, kSteps);
+    turning.expect_turned(kSteps);
+  }
+}
+
+TEST(NativeCode, ACancelledRunEndsOnEveryThread) {
+  constexpr int kSteps = 9;
+  for (const Target& target : host_targets()) {
+    SCOPED_TRACE(to_string(target));
+    Turning turning(target, kSteps);
+    const auto code = emit_turning(target, turning);
+    const auto run = reinterpret_cast<RunEntry>(code->find("run"));
+    for (const int threads : {1, Turning::kThreads}) {
+      turning.reset();
+      turning.word(kControlCancel) = 1;
+      std::vector<std::thread> others;
+      for (int t = 0; t < threads; ++t)
+        others.emplace_back([&, t] { run(testing::address(turning.base()), t, threads, 0, kSteps); });
+      for (std::thread& t : others) t.join();
+      EXPECT_EQ(turning.word(kControlStatus), kStatusAborted);
+      turning.expect_turned(1);  // the first step is done, no other begun
+    }
   }
 }
 

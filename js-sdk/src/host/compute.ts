@@ -1,6 +1,6 @@
 // Threads 1… of a model: sleep on the control block's generation, take part in a run, sleep again.
 import { Channel, type Hold } from '../shared/channel.js';
-import { addressIn, kHostFinished, kHostFirst, kHostGeneration, kHostLast, type RunExport } from '../shared/memory.js';
+import { addressIn, kClosed, kHostFirst, kHostGeneration, kHostInside, kHostLast, type RunExport } from '../shared/memory.js';
 import type { ComputeCalls } from '../shared/messages.js';
 
 type Start = Parameters<ComputeCalls['start']>[0];
@@ -16,11 +16,12 @@ function serve({ module, memory, base, control, thread, threads, memory64 }: Sta
     const current = Atomics.load(words, kHostGeneration / 4);
     if (current === generation) continue;
     generation = current;
-    const first = Atomics.load(words, kHostFirst / 4);
-    const last = Atomics.load(words, kHostLast / 4);
-    run(address(base), address(thread), address(threads), address(first), address(last));
-    Atomics.add(words, kHostFinished / 4, 1);
-    Atomics.notify(words, kHostFinished / 4);
+    if (!(Atomics.add(words, kHostInside / 4, 1) & kClosed)) {
+      const first = Atomics.load(words, kHostFirst / 4);
+      const last = Atomics.load(words, kHostLast / 4);
+      run(address(base), address(thread), address(threads), address(first), address(last));
+    }
+    if (Atomics.sub(words, kHostInside / 4, 1) === kClosed + 1) Atomics.notify(words, kHostInside / 4);
   }
 }
 

@@ -3,8 +3,8 @@ import { describe, KilnError } from '../shared/errors.js';
 import { place, type Slots } from '../shared/mailbox.js';
 import { freePhases, type Manifest } from '../shared/manifest.js';
 import {
-  addressIn, kBase, kControlCancel, kControlStatus, kHostFinished, kHostFirst, kHostGeneration, kHostLast, kStatusAborted,
-  kStatusBadIndex, type InitExport, type RunExport,
+  addressIn, kBase, kClosed, kControlBytes, kControlCancel, kControlStatus, kHostFirst, kHostGeneration, kHostInside, kHostLast,
+  kStatusAborted, kStatusBadIndex, type InitExport, type RunExport,
 } from '../shared/memory.js';
 
 /** A run of less than this (some 40 µs) is over before another thread would be awake. */
@@ -15,6 +15,7 @@ export class Session {
   readonly control: number;
   initMs = 0;
   private readonly words_: Int32Array;
+  private readonly progress_: Uint8Array; // of a run
   private readonly running_: number; // threads that take part in a run
   private readonly run_: RunExport;
   private readonly init_: InitExport;
@@ -30,6 +31,8 @@ export class Session {
     this.bytes = new Uint8Array(memory.buffer);
     this.control = kBase + manifest.memory.control;
     this.words_ = new Int32Array(memory.buffer, this.control);
+    this.words_[kHostInside / 4] = kClosed;
+    this.progress_ = this.bytes.subarray(this.control + kControlBytes, kBase + manifest.memory.weights);
     this.address_ = addressIn(memory64);
     this.running_ = manifest.steps.reduce((sum, { flops }) => sum + flops, 0) < kAloneFlops ? 1 : threads;
     const { exports } = new WebAssembly.Instance(module, { env: { memory } });
@@ -104,31 +107,36 @@ export class Session {
     this.manifest.inputs.forEach((port, i) => place(inputs[i] as Uint8Array, this.port(port)));
   }
 
-  /** Steps [first, last) on all threads; returns when the last thread is done. */
+  /** Steps [first, last) on all threads that come in time; returns when the work is done. */
   private steps(first: number, last: number): void {
     Atomics.store(this.words_, kControlStatus / 4, 0);
     Atomics.store(this.words_, kControlCancel / 4, 0);
-    const others = this.running_ - 1;
-    if (others > 0) this.publish(first, last);
+    if (this.running_ > 1) this.letIn(first, last);
     const a = this.address_;
     try {
       this.run_(a(kBase), a(0), a(this.running_), a(first), a(last));
     } catch (thrown) {
       throw new KilnError('internal', `the model crashed: ${describe(thrown)}; load it again and report it`, { cause: thrown });
     }
-    for (let done = this.finished(); done < others; done = this.finished()) Atomics.wait(this.words_, kHostFinished / 4, done);
+    if (this.running_ > 1) this.seeOut();
   }
 
-  private publish(first: number, last: number): void {
-    Atomics.store(this.words_, kHostFinished / 4, 0);
-    Atomics.store(this.words_, kHostFirst / 4, first);
-    Atomics.store(this.words_, kHostLast / 4, last);
-    Atomics.add(this.words_, kHostGeneration / 4, 1);
-    Atomics.notify(this.words_, kHostGeneration / 4);
+  /** Nobody is in a run: what the last one left is cleared, and the others are called. */
+  private letIn(first: number, last: number): void {
+    const words = this.words_;
+    this.progress_.fill(0);
+    Atomics.store(words, kHostFirst / 4, first);
+    Atomics.store(words, kHostLast / 4, last);
+    Atomics.and(words, kHostInside / 4, ~kClosed);
+    Atomics.add(words, kHostGeneration / 4, 1);
+    Atomics.notify(words, kHostGeneration / 4);
   }
 
-  private finished(): number {
-    return this.running_ > 1 ? Atomics.load(this.words_, kHostFinished / 4) : 0;
+  /** Who has not come yet need not come any more; who is inside has nothing left to do. */
+  private seeOut(): void {
+    const words = this.words_;
+    Atomics.or(words, kHostInside / 4, kClosed);
+    for (let inside = 0; (inside = Atomics.load(words, kHostInside / 4)) !== kClosed; ) Atomics.wait(words, kHostInside / 4, inside);
   }
 
   private checkStatus(): void {

@@ -54,14 +54,16 @@ export async function patiently<T>(create: () => T | Promise<T>): Promise<T> {
   return create();
 }
 
-// Words of the control block (jit/program.h): byte offsets from its start.
+// The control block (jit/program.h), and its words: byte offsets from its start. Behind it, up to the weights, lies the progress of a run.
+export const kControlBytes = 1024;
 export const kControlStatus = 0;
 export const kControlCancel = 64;
-/** The host's own words: generation, first and last step; how many threads have finished since the start. */
+/** The host's own words: generation, first and last step; how many threads are in the run, and whether it is closed to those who come now. */
 export const kHostGeneration = 256;
 export const kHostFirst = 260;
 export const kHostLast = 264;
-export const kHostFinished = 320;
+export const kHostInside = 320;
+export const kClosed = 1 << 16;
 
 // Status values (jit/kernel_spec.h).
 export const kStatusAborted = 1;

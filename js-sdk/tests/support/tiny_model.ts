@@ -4,7 +4,7 @@ import type { Manifest } from '../../src/shared/manifest.js';
 
 export const kBadIndex = 666; // sets the status word
 export const kTrapFirst = 777; // traps on thread 0
-export const kTrapSecond = 778; // traps on thread 1
+export const kTrapSecond = 778; // traps on thread 1; the others wait for it
 export const kEndless = 555; // runs until it is cancelled (shared memory) or for a while
 
 export const kHeadBytes = 100;
@@ -29,13 +29,13 @@ export function modelWat(shared: boolean): string {
       (if ${is(kBadIndex)} (then (i32.store offset=${kControl} (local.get $base) (i32.const 2))))
       (if (i32.and ${is(kTrapFirst)} (i32.eqz (local.get $thread))) (then unreachable))
       (if (i32.and ${is(kTrapSecond)} (i32.eq (local.get $thread) (i32.const 1))) (then unreachable))
-      (if ${is(kEndless)} (then
+      (if (i32.or ${is(kEndless)} ${is(kTrapSecond)}) (then
         (loop $wait
           (local.set $p (i32.add (local.get $p) (i32.const 1)))
           (br_if $wait (i32.and (i32.ne (local.get $p) (i32.const ${shared ? -1 : 300_000_000})) (i32.eqz (${atomic}.load offset=${kControl + 64} (local.get $base))))))
         (i32.store offset=${kControl} (local.get $base) (i32.const 1))
         (return)))
-      (local.set $i (local.get $thread))
+      (if (local.get $thread) (then (return))) ;; threads need not come: the first does it all
       (loop $next
         (if (i32.lt_u (local.get $i) (i32.const 4)) (then
           (local.set $p (i32.add (local.get $base) (i32.mul (local.get $i) (i32.const 4))))
@@ -43,7 +43,7 @@ export function modelWat(shared: boolean): string {
             (f32.store offset=${kTmp} (local.get $p) (f32.mul (f32.load offset=${kX} (local.get $p)) (f32.load offset=${kW} (local.get $p))))))
           (if (i32.eq (local.get $last) (i32.const 2)) (then
             (f32.store offset=${kOut} (local.get $p) (f32.add (f32.load offset=${kTmp} (local.get $p)) (f32.load offset=${kB} (local.get $p))))))
-          (local.set $i (i32.add (local.get $i) (local.get $threads)))
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
           (br $next))))))`;
 }
 
