@@ -29,7 +29,7 @@ std::vector<Schedule> worth_measuring(const KernelSpec& spec, const Target& targ
 Search::Search(std::vector<KernelSpec> specs, Target target, const Device& device) : target_(std::move(target)) {
   for (KernelSpec& spec : specs) {
     Entry e;
-    e.best.schedule = e.prior = prior(spec, target_, device);
+    e.best.schedule = prior(spec, target_, device);
     std::vector<std::pair<double, Schedule>> ranked;
     for (const Schedule& s : worth_measuring(spec, target_, device))
       if (s != e.best.schedule) ranked.emplace_back(predicted_cost(spec, s, target_, device), s);
@@ -46,6 +46,13 @@ Search::Search(std::vector<KernelSpec> specs, Target target, const Device& devic
 
 std::vector<Search::Candidate> Search::next_batch(int max_candidates) {
   batch_.clear();
+  const auto challenged = std::find_if(entries_.begin(), entries_.end(), [](const Entry& e) { return e.challenger; });
+  confirming_ = challenged != entries_.end();
+  if (confirming_) {
+    const int spec = static_cast<int>(challenged - entries_.begin());
+    batch_ = {{spec, challenged->best.schedule}, {spec, challenged->challenger->schedule}};
+    return batch_;
+  }
   // Every spec's likely winners first, in the order of its work; then the less likely ones.
   const auto weight = [&](const Entry& e) {
     return e.untried.empty() ? -1.0 : flops_of(e.spec) / (1 + 1e3 * static_cast<double>(e.batches));
@@ -63,15 +70,23 @@ std::vector<Search::Candidate> Search::next_batch(int max_candidates) {
 }
 
 void Search::report(size_t index, double nanoseconds) {
-  if (index >= batch_.size() || nanoseconds < 0) return;
+  if (index >= batch_.size()) return;
   Entry& e = entries_[static_cast<size_t>(batch_[index].spec)];
-  const bool is_prior = batch_[index].schedule == e.prior;
-  if (is_prior) e.prior_nanoseconds = nanoseconds;
-  // Differences of a few percent are noise, or the caches of a benchmark: the prior's pick stays then.
-  const double least = is_prior                     ? std::numeric_limits<double>::infinity()
-                       : e.best.schedule == e.prior ? e.prior_nanoseconds * kEqual
-                                                    : e.best.nanoseconds;
-  if (nanoseconds < least) e.best = {batch_[index].schedule, Origin::measured, nanoseconds};
+  const Choice measured{batch_[index].schedule, Origin::measured, nanoseconds};
+  if (measured.schedule == e.best.schedule) {
+    if (nanoseconds >= 0) e.best = measured;
+    return;
+  }
+  // Differences of a few percent are noise, or the caches of a benchmark: what stands stays then.
+  constexpr double kAny = std::numeric_limits<double>::infinity();
+  const double least = e.best.origin == Origin::measured ? e.best.nanoseconds * kEqual : kAny;
+  const bool wins = nanoseconds >= 0 && nanoseconds < least;
+  if (confirming_) {
+    if (wins) e.best = measured;
+    e.challenger.reset();
+  } else if (wins && (!e.challenger || nanoseconds < e.challenger->nanoseconds)) {
+    e.challenger = measured;
+  }
 }
 
 Choice Search::best(int spec) const { return entries_[static_cast<size_t>(spec)].best; }

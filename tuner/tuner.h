@@ -1,7 +1,6 @@
 // KernelSpec → Schedule: wisdom first, then the analytic prior, then, within a budget, measurement.
 #pragma once
 
-#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -13,7 +12,7 @@
 namespace kiln {
 
 /// The generator version: part of every wisdom key; raised when the code a (spec, schedule) stands for changes.
-constexpr int kGeneratorVersion = 3;
+constexpr int kGeneratorVersion = 4;
 
 /// What the prior knows of the machine.
 struct Device {
@@ -65,9 +64,11 @@ class Search {
     int spec;
     Schedule schedule;
   };
-  /// The next kernels to measure against each other, all of one spec; empty when there is nothing left.
+  /// The next kernels to measure against each other, all of one spec; empty when there is nothing left. Whoever beats
+  /// the best so far meets it once more: chance favours one of many.
   std::vector<Candidate> next_batch(int max_candidates);
-  /// Best time of one candidate of the last batch, in nanoseconds for the whole kernel on one thread; < 0: it failed.
+  /// Best time of one candidate of the last batch, in their order, in nanoseconds for the whole kernel on one thread;
+  /// < 0: it failed.
   void report(size_t index, double nanoseconds);
   Choice best(int spec) const;
 
@@ -76,13 +77,13 @@ class Search {
     KernelSpec spec;
     std::vector<Schedule> untried;
     int batches = 0;  ///< taken so far
-    Schedule prior;   ///< measured first
-    double prior_nanoseconds = std::numeric_limits<double>::infinity();
-    Choice best;
+    Choice best;      ///< at first the prior's, which is measured first
+    std::optional<Choice> challenger;
   };
   Target target_;
   std::vector<Entry> entries_;
   std::vector<Candidate> batch_;
+  bool confirming_ = false;  ///< the batch is the best so far and its challenger
 };
 
 /// A program that measures candidates: one kernel each, scratch and operands laid out over arbitrary data; `bench(base,

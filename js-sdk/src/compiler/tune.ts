@@ -20,7 +20,10 @@ export async function tune(compiler: Compiler, settings: CompileSettings, progre
     const batch = compiler.tuneNext(kBatch);
     if (!batch) break;
     const { bytes, candidates } = compiler.tuneDescribe();
-    if (!memory || memory.buffer.byteLength < kBase + bytes) memory = await patiently(() => createMemory(kBase + bytes, settings));
+    if (!memory || memory.buffer.byteLength < kBase + bytes) {
+      memory = await patiently(() => createMemory(kBase + bytes, settings));
+      new Float32Array(memory.buffer).fill(1); // pages that nobody has written are all one page of zeros, which any cache holds
+    }
     const { instance } = await WebAssembly.instantiate(batch.module, { env: { memory } });
     const bench = instance.exports['bench'] as Bench;
     const runs = candidates.map(({ flops }, index) => ({
