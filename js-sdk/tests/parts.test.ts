@@ -2,7 +2,7 @@ import 'fake-indexeddb/auto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { KilnError, Tensor } from '../src/index.js';
 import { clockStep, measure, sampleLength } from '../src/compiler/measure.js';
 import { Prefetcher } from '../src/host/prefetch.js';
@@ -52,7 +52,7 @@ describe('Tensor', () => {
 
 describe('the mailbox', () => {
   /** The host here, behind a message: it doubles what it reads. */
-  function pair(): { client: MailboxClient; fetches: () => number } {
+  function pair(turn: (() => Promise<void>) | null = null, delayMs = 0): { client: MailboxClient; fetches: () => number } {
     const handle = createMailbox([8, 4], [8], null) as MailboxHandle;
     let failure = new Error('nothing failed');
     let fetches = 0;
@@ -64,9 +64,9 @@ describe('the mailbox', () => {
     const server = new MailboxServer(handle, run, (thrown) => (failure = thrown as Error));
     const fetch = (): void => {
       fetches++;
-      setTimeout(() => server.attend(), 0);
+      setTimeout(() => server.attend(), delayMs);
     };
-    return { client: new MailboxClient(handle, fetch, () => Promise.reject(failure)), fetches: () => fetches };
+    return { client: new MailboxClient(handle, fetch, () => Promise.reject(failure), turn), fetches: () => fetches };
   }
   const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 
@@ -94,12 +94,41 @@ describe('the mailbox', () => {
     expect(new Uint8Array((await client.run([new Uint8Array(8).fill(4), bytes(0, 0, 0, 0)]))[0] as ArrayBuffer)[0]).toBe(8);
   });
 
-  it('rejects what waits when it is closed', async () => {
-    const handle = createMailbox([], [], null) as MailboxHandle;
-    const client = new MailboxClient(handle, () => undefined, () => Promise.reject(new Error()));
-    const never = client.run([]);
-    client.close(new KilnError('disposed', 'gone'));
-    await expect(never).rejects.toMatchObject({ code: 'disposed' });
+  it('stays awake for a while where the last run was quick, and sleeps then', async () => {
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(0); // every run is quick
+    for (const delayMs of [0, 200]) {
+      let turns = 0;
+      const turn = (): Promise<void> => new Promise((resolve) => void (turns++, setTimeout(resolve, 1)));
+      const { client } = pair(turn, delayMs);
+      const seen: number[] = [];
+      for (let i = 0; i < 3; i++) {
+        turns = 0;
+        const [y] = await client.run([new Uint8Array(8).fill(i), bytes(0, 0, 0, 0)]);
+        expect(new Uint8Array(y as ArrayBuffer)[0]).toBe(2 * i);
+        seen.push(turns);
+      }
+      expect(seen[0]).toBe(0); // nothing was known of it
+      expect(seen[1]).toBeGreaterThan(0);
+      if (delayMs) expect(seen[2]).toBe(0); // it was in vain
+      else expect(seen[2]).toBeGreaterThan(0);
+    }
+    clock.mockRestore();
+  });
+
+  it('rejects what waits when it is closed, awake or asleep', async () => {
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(0);
+    for (const before of [0, 1]) {
+      let answers = true;
+      const handle = createMailbox([], [], null) as MailboxHandle;
+      const server = new MailboxServer(handle, () => undefined, () => undefined);
+      const client = new MailboxClient(handle, () => answers && server.attend(), () => Promise.reject(new Error()), () => new Promise((resolve) => setTimeout(resolve, 1)));
+      for (let i = 0; i < before; i++) await client.run([]);
+      answers = false;
+      const never = client.run([]);
+      client.close(new KilnError('disposed', 'gone'));
+      await expect(never).rejects.toMatchObject({ code: 'disposed' });
+    }
+    clock.mockRestore();
   });
 
   it('keeps what is written to a slot', async () => {

@@ -1,20 +1,38 @@
 // Runs through shared memory: the page writes the inputs and wakes the host, which answers the same way. A message between
-// threads costs more than a small model does. After a run the host attends for a moment, asleep on a word; then it goes back
-// to its messages, and the next run fetches it by one.
+// threads costs more than a small model does, and so does waking one that sleeps. After a run the host attends for a moment,
+// awake at first, then asleep on a word; then it goes back to its messages, and the next run fetches it by one.
 import type { KilnError } from './errors.js';
 
 /** Larger inputs and outputs are written and read where they lie in the model's memory, which copies once less. */
 const kMostBytes = 2 << 20;
 /** How long the host attends: messages wait no longer than this. */
 const kAttendMs = 50;
-/** The host looks this often before it sleeps: a page that runs again and again does so at once. */
-const kLooks = 2000;
+/**
+ * The host glances so often before it sleeps, for a page that runs again and again (some 10 µs). It looks for longer (half a
+ * millisecond) where the page was awake when the last run ended, so that each has a core of its own: a system may give both the
+ * same one, and then who looks keeps the other from going on.
+ */
+const kGlances = 2000;
+const kLooks = 200_000;
+/** What a run may take for the page to stay awake: it looks so often, each time after other tasks of its own. */
+const kQuickMs = 0.2;
+const kTurns = 40;
+/** Runs until it tries again, where it had to sleep after all. */
+const kPatience = 8;
 
-// Words: which run is asked for, which is done and how it went, whether the host attends.
+/** Lets the page do what waits. */
+type Turn = () => Promise<void>;
+const nextTurn: Turn | null = (globalThis as { scheduler?: { yield?: Turn } }).scheduler?.yield ? () => scheduler.yield() : null;
+
+// Words: which run is asked for, which is done and how it went, whether the host attends (kAwake, kAsleep), whether
+// the page stays awake.
 const kAsked = 0;
 const kDone = 16;
 const kFailed = 17;
 const kAttends = 32;
+const kPageAwake = 33;
+const kAsleep = 1;
+const kAwake = 2;
 const kHeaderBytes = 192;
 const kAlign = 64;
 
@@ -73,6 +91,7 @@ class Mailbox {
 /** The host's side. */
 export class MailboxServer {
   private readonly box_: Mailbox;
+  private page_awake_ = false;
 
   /** `run` reads the inputs and writes the outputs; what it throws the page will ask for. */
   constructor(
@@ -86,7 +105,7 @@ export class MailboxServer {
   /** Serves what is asked for, and for a moment what is asked next. Whoever asks a host that does not attend sends it here. */
   attend(): void {
     const { words } = this.box_;
-    Atomics.store(words, kAttends, 1);
+    Atomics.store(words, kAttends, kAwake);
     while (this.serve()) this.wait();
     Atomics.store(words, kAttends, 0);
     this.serve(); // asked between the last look and the word before
@@ -106,6 +125,7 @@ export class MailboxServer {
     }
     if (failed) Atomics.store(words, kAttends, 0); // the page asks why by a message
     Atomics.store(words, kFailed, failed);
+    this.page_awake_ = Atomics.load(words, kPageAwake) === 1;
     Atomics.store(words, kDone, asked);
     Atomics.notify(words, kDone);
     return !failed;
@@ -114,8 +134,17 @@ export class MailboxServer {
   private wait(): void {
     const { words } = this.box_;
     const done = Atomics.load(words, kDone);
-    for (let i = 0; i < kLooks; i++) if (Atomics.load(words, kAsked) !== done) return;
+    if (this.look(done)) return;
+    Atomics.store(words, kAttends, kAsleep);
     Atomics.wait(words, kAsked, done, kAttendMs);
+    Atomics.store(words, kAttends, kAwake);
+  }
+
+  /** Whether something was asked for meanwhile. */
+  private look(done: number): boolean {
+    const { words } = this.box_;
+    for (let i = this.page_awake_ ? kLooks : kGlances; i > 0; i--) if (Atomics.load(words, kAsked) !== done) return true;
+    return false;
   }
 }
 
@@ -123,12 +152,16 @@ export class MailboxServer {
 export class MailboxClient {
   private readonly box_: Mailbox;
   private reject_: (error: KilnError) => void = () => undefined;
+  private last_ms_ = Infinity; // what the last run took
+  private patience_ = 0;
+  private closed_: KilnError | null = null;
 
-  /** `fetch` sends the host to its mailbox; `failure` rejects with what the last run threw. */
+  /** `fetch` sends the host to its mailbox; `failure` rejects with what the last run threw; no `turn`: the page sleeps. */
   constructor(
     handle: MailboxHandle,
     private readonly fetch_: () => void,
     private readonly failure_: () => Promise<never>,
+    private readonly turn_: Turn | null = nextTurn,
   ) {
     this.box_ = new Mailbox(handle);
   }
@@ -142,22 +175,38 @@ export class MailboxClient {
   async run(inputs: ArrayBufferView[]): Promise<ArrayBuffer[]> {
     const { words, inputs: slots, outputs } = this.box_;
     inputs.forEach((from, i) => place(from, slots[i] as Uint8Array));
+    const start = performance.now();
     const before = Atomics.load(words, kDone);
     const asked = (before + 1) | 0;
+    const turn = this.last_ms_ < kQuickMs && --this.patience_ <= 0 ? this.turn_ : null;
+    Atomics.store(words, kPageAwake, turn ? 1 : 0);
     Atomics.store(words, kAsked, asked);
-    if (Atomics.load(words, kAttends)) Atomics.notify(words, kAsked);
-    else this.fetch_();
+    const attends = Atomics.load(words, kAttends);
+    if (attends === kAsleep) Atomics.notify(words, kAsked);
+    else if (attends !== kAwake) this.fetch_();
+    if (turn) await this.turns(turn, asked);
     while (Atomics.load(words, kDone) !== asked) await this.changed(before);
+    this.last_ms_ = performance.now() - start;
     if (Atomics.load(words, kFailed)) return this.failure_();
     return outputs.map((bytes) => bytes.slice().buffer);
   }
 
   /** Rejects what waits. */
   close(error: KilnError): void {
+    this.closed_ = error;
     this.reject_(error);
   }
 
+  private async turns(turn: Turn, asked: number): Promise<void> {
+    const { words } = this.box_;
+    for (let i = 0; i < kTurns && Atomics.load(words, kDone) !== asked; i++) await turn();
+    if (Atomics.load(words, kDone) === asked) return;
+    Atomics.store(words, kPageAwake, 0);
+    this.patience_ = kPatience;
+  }
+
   private async changed(done: number): Promise<void> {
+    if (this.closed_) throw this.closed_;
     const { async, value } = Atomics.waitAsync(this.box_.words, kDone, done);
     if (async) await Promise.race([value, new Promise((_, reject) => (this.reject_ = reject))]);
   }
