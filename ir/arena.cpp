@@ -66,10 +66,11 @@ int64_t plan_arena(std::vector<Buffer>& buffers, Space space, int64_t* lower_bou
     return end;
   }
   const auto by = [&](auto key) {
-    std::vector<int> order = members;
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-      return key(buffers[static_cast<size_t>(a)]) > key(buffers[static_cast<size_t>(b)]);
-    });
+    std::vector<std::pair<int64_t, int>> keyed;
+    for (int i : members) keyed.emplace_back(-key(buffers[static_cast<size_t>(i)]), i);
+    std::sort(keyed.begin(), keyed.end());
+    std::vector<int> order;
+    for (const auto& [k, i] : keyed) order.push_back(i);
     return order;
   };
   const std::vector<int> orders[] = {

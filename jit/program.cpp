@@ -15,17 +15,26 @@ class ProgramEmitter {
  public:
   ProgramEmitter(Emitter& emitter, const Program& program) : e_(emitter), p_(program), sharing_(emitter, program) {}
 
-  Status emit() {
+  Status emit(bool load, bool run) {
+    std::vector<bool> needed(p_.kernels.size());
+    const auto need = [&](const std::vector<ProgramStep>& steps) {
+      for (const ProgramStep& step : steps) needed[static_cast<size_t>(step.kernel)] = true;
+    };
+    if (load) std::for_each(p_.init.begin(), p_.init.end(), need);
+    if (run) need(p_.steps);
+    entries_.resize(p_.kernels.size());
     for (size_t i = 0; i < p_.kernels.size(); ++i) {
+      if (!needed[i]) continue;
       const Program::Kernel& k = p_.kernels[i];
       const Family& family = family_of(k.spec);
       if (!family.feasible(k.spec, k.schedule, e_.target()))
         return Error{ErrorCode::internal, "schedule '" + to_string(k.schedule) + "' does not fit this target",
                      to_string(k.spec)};
-      entries_.push_back(entry(k, "k" + std::to_string(i) + "_" + family.name));
+      entries_[i] = entry(k, "k" + std::to_string(i) + "_" + family.name);
     }
+    if (load) emit_init();
+    if (!run) return ok();
     if (e_.target().threads) sharing_.emit();
-    emit_init();
     emit_run();
     return ok();
   }
@@ -149,6 +158,11 @@ class ProgramEmitter {
 
 }  // namespace
 
-Status emit_program(Emitter& emitter, const Program& program) { return ProgramEmitter(emitter, program).emit(); }
+Status emit_program(Emitter& emitter, const Program& program) {
+  return ProgramEmitter(emitter, program).emit(true, true);
+}
+Status emit_program(Emitter& emitter, const Program& program, ProgramPart part) {
+  return ProgramEmitter(emitter, program).emit(part == ProgramPart::load, part == ProgramPart::run);
+}
 
 }  // namespace kiln

@@ -53,5 +53,9 @@ constexpr int64_t progress_bytes(int threads, size_t steps) {
 /// before progress is cleared. A cancel flag that is set when a step is completed ends the run everywhere, with status
 /// kStatusAborted; the host clears status and flag before a run.
 Status emit_program(Emitter& emitter, const Program& program);
+/// One half of it: `init` or `run` with the kernels that it needs. As modules of their own the first is at work while
+/// the second is still emitted.
+enum class ProgramPart : uint8_t { load, run };
+Status emit_program(Emitter& emitter, const Program& program, ProgramPart part);
 
 }  // namespace kiln

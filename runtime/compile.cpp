@@ -163,14 +163,12 @@ Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>
   return out;
 }
 
-Result<Compiled> emit_model(const Planned& planned, const std::vector<Choice>& choices, const CompileOptions& options) {
-  KILN_ASSIGN(Compiled out, lay_out_model(planned, choices, options));
-  std::unique_ptr<ModuleEmitter> emitter = make_emitter(options.target);
+Result<Module> emit_part(const Compiled& laid_out, const CompileOptions& options, ProgramPart part) {
+  const std::unique_ptr<ModuleEmitter> emitter = make_emitter(options.target);
   if (!emitter)
     return Error{ErrorCode::bad_option, "this build has no code generator for " + to_string(options.target), ""};
-  KILN_TRY(emit_program(*emitter, out.program));
-  KILN_ASSIGN(out.module, emitter->finish());
-  return out;
+  KILN_TRY(emit_program(*emitter, laid_out.program, part));
+  return emitter->finish();
 }
 
 }  // namespace kiln

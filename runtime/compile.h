@@ -43,14 +43,13 @@ struct Compiled {
   Program program;
   MemoryMap memory;
   std::vector<Choice> choices;  ///< per spec of Planned::specs
-  Module module;
 };
 /// The backend for a target; null when this build has none.
 std::unique_ptr<ModuleEmitter> make_emitter(const Target& target);
 /// Everything but the code: `choices` where they are usable, else the prior's; memory laid out; the program to emit.
 Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>& choices,
                                const CompileOptions& options);
-/// The same, and emits.
-Result<Compiled> emit_model(const Planned& planned, const std::vector<Choice>& choices, const CompileOptions& options);
+/// One half of a laid-out model as a module of its own.
+Result<Module> emit_part(const Compiled& laid_out, const CompileOptions& options, ProgramPart part);
 
 }  // namespace kiln

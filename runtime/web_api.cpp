@@ -6,6 +6,7 @@
 
 #include "format/kiln_file.h"
 #include "runtime/chooser.h"
+#include "runtime/json_text.h"
 #include "runtime/web_options.h"
 #include "support/hex.h"
 
@@ -40,14 +41,22 @@ int32_t fail(const Error& e) {
   return answer(value.dump(-1, ' ', false, json::error_handler_t::replace), -1);
 }
 
-json port_json(const Port& p) {
-  int64_t bytes = size_of(p.dtype);
-  for (int64_t d : p.shape) bytes *= d;
-  return {{"name", p.name},
-          {"dtype", name_of(p.dtype)},
-          {"shape", p.shape},
-          {"address", state->compiled.memory.address(p.at)},
-          {"bytes", bytes}};
+int32_t emitted(ProgramPart part) {
+  auto module = emit_part(state->compiled, state->options, part);
+  if (!module) return fail(module.error());
+  state->result = std::move(module->bytes);
+  return 0;
+}
+
+void write_ports(JsonText& out, const char* key, const std::vector<Port>& ports) {
+  out.key(key).open('[');
+  for (const Port& p : ports) {
+    int64_t bytes = size_of(p.dtype);
+    for (int64_t d : p.shape) bytes *= d;
+    out.open('{').key("name").string(p.name).key("dtype").string(name_of(p.dtype)).key("shape").numbers(p.shape);
+    out.key("address").number(state->compiled.memory.address(p.at)).key("bytes").number(bytes).close('}');
+  }
+  out.close(']');
 }
 
 std::string base64(const std::vector<uint8_t>& bytes) {
@@ -62,45 +71,57 @@ std::string base64(const std::vector<uint8_t>& bytes) {
   return out;
 }
 
-json manifest() {
-  const Plan& plan = state->planned.plan;
+void write_memory(JsonText& out) {
   const MemoryMap& m = state->compiled.memory;
-  json out;
-  out["memory"] = {{"control", m.control},
-                   {"weights", m.weights},
-                   {"arena", m.arena},
-                   {"scratch", m.scratch},
-                   {"scratchStride", m.scratch_stride},
-                   {"total", m.total_bytes}};
-  out["inputs"] = out["outputs"] = out["transfers"] = out["constants"] = out["steps"] = out["kernels"] = json::array();
-  for (const Port& p : plan.inputs) out["inputs"].push_back(port_json(p));
-  for (const Port& p : plan.outputs) out["outputs"].push_back(port_json(p));
-  for (const Transfer& t : plan.transfers)
-    out["transfers"].push_back({{"segment", t.segment},
-                                {"offset", t.file_offset},
-                                {"size", t.size},
-                                {"address", m.address(t.dst)},
-                                {"phase", t.phase}});
-  for (const Plan::Inline& c : plan.constants)
-    out["constants"].push_back({{"address", m.address(c.dst)}, {"base64", base64(c.bytes)}});
-  for (size_t i = 0; i < plan.steps.size(); ++i)
-    out["steps"].push_back({{"label", plan.steps[i].label},
-                            {"kernel", state->planned.step_spec[i]},
-                            {"flops", flops_of(plan.steps[i].spec)},
-                            {"bytes", bytes_of(plan.steps[i].spec)},
-                            {"barrier", plan.steps[i].barrier_before}});
+  out.key("memory").open('{').key("control").number(m.control).key("weights").number(m.weights);
+  out.key("arena").number(m.arena).key("scratch").number(m.scratch).key("scratchStride").number(m.scratch_stride);
+  out.key("total").number(m.total_bytes).close('}');
+}
+
+void write_steps(JsonText& out) {
+  const std::vector<PlanStep>& steps = state->planned.plan.steps;
+  out.key("steps").open('[');
+  for (size_t i = 0; i < steps.size(); ++i) {
+    out.open('{').key("label").string(steps[i].label).key("kernel").number(int64_t{state->planned.step_spec[i]});
+    out.key("flops")
+        .number(static_cast<int64_t>(flops_of(steps[i].spec)))
+        .key("bytes")
+        .number(static_cast<int64_t>(bytes_of(steps[i].spec)));
+    out.key("barrier").boolean(steps[i].barrier_before).close('}');
+  }
+  out.close(']').key("kernels").open('[');
   for (size_t i = 0; i < state->compiled.choices.size(); ++i) {
     const Choice& c = state->compiled.choices[i];
-    out["kernels"].push_back({{"spec", to_string(state->planned.specs[i])},
-                              {"schedule", to_string(c.schedule)},
-                              {"origin", name_of(c.origin)},
-                              {"ns", c.nanoseconds}});
+    out.open('{').key("spec").string(to_string(state->planned.specs[i]));
+    out.key("schedule").string(to_string(c.schedule)).key("origin").string(name_of(c.origin));
+    out.key("ns").number(c.nanoseconds).close('}');
   }
-  out["initPhases"] = plan.init.size();
-  out["weightsBytes"] = state->planned.graph.weights_bytes;
-  out["blockHashes"] = json::array();
-  for (const uint64_t hash : state->planned.graph.block_hashes) out["blockHashes"].push_back(hex(hash));
-  return out;
+  out.close(']');
+}
+
+std::string manifest() {
+  const Plan& plan = state->planned.plan;
+  const MemoryMap& m = state->compiled.memory;
+  JsonText out;
+  out.open('{');
+  write_memory(out);
+  write_ports(out, "inputs", plan.inputs);
+  write_ports(out, "outputs", plan.outputs);
+  out.key("transfers").open('[');
+  for (const Transfer& t : plan.transfers) {
+    out.open('{').key("segment").number(int64_t{t.segment}).key("offset").number(t.file_offset);
+    out.key("size").number(t.size).key("address").number(m.address(t.dst)).key("phase").number(int64_t{t.phase});
+    out.close('}');
+  }
+  out.close(']').key("constants").open('[');
+  for (const Plan::Inline& c : plan.constants)
+    out.open('{').key("address").number(m.address(c.dst)).key("base64").string(base64(c.bytes)).close('}');
+  out.close(']');
+  write_steps(out);
+  out.key("initPhases").number(static_cast<int64_t>(plan.init.size()));
+  out.key("weightsBytes").number(state->planned.graph.weights_bytes).key("blockHashes").open('[');
+  for (const uint64_t hash : state->planned.graph.block_hashes) out.string(hex(hash));
+  return out.close(']').close('}').str();
 }
 
 }  // namespace
@@ -183,13 +204,14 @@ int32_t kiln_tune_report(uint32_t index, double nanoseconds) {
   return 0;
 }
 
-int32_t kiln_emit() {
-  auto compiled = emit_model(state->planned, state->chooser->choices(), state->options);
+int32_t kiln_lay_out() {
+  auto compiled = lay_out_model(state->planned, state->chooser->choices(), state->options);
   if (!compiled) return fail(compiled.error());
   state->compiled = std::move(*compiled);
-  state->result = state->compiled.module.bytes;
-  return 0;
+  return emitted(ProgramPart::load);
 }
+
+int32_t kiln_emit() { return emitted(ProgramPart::run); }
 
 int32_t kiln_manifest() { return answer(manifest()); }
 int32_t kiln_wisdom_export() { return answer(state->chooser->learned().to_json()); }

@@ -12,15 +12,16 @@
 //        bench(base, index, repeats), k candidates; kiln_tune_describe() → JSON
 //        {"bytes","candidates":[{"spec","schedule","flops"}]}
 //      kiln_tune_report(index, ns)
-//   5. kiln_emit()                         → result = the model's module; kiln_manifest() → result JSON, see
-//   docs/architecture.md:
+//   5. kiln_lay_out()                      → result = the module that packs weights, with the export `init`;
+//      kiln_manifest()                     → result JSON, see docs/architecture.md:
 //        {"memory":{control,weights,arena,scratch,scratchStride,total},
 //        "inputs"/"outputs":[{name,dtype,shape,address,bytes}],
 //         "transfers":[{segment,offset,size,address,phase}], "constants":[{address,base64}],
 //         "steps":[{label,kernel,flops,bytes,barrier}], "kernels":[{spec,schedule,origin,ns}], "initPhases":n,
 //         "weightsBytes":n, "blockHashes":[XXH64 in hexadecimal]}
-//   6. kiln_wisdom_export()                → result JSON: what was measured here
-//   7. kiln_dump(stage)                    → result text: graph | plan | schedule
+//   6. kiln_emit()                         → result = the model's module, with the export `run`
+//   7. kiln_wisdom_export()                → result JSON: what was measured here
+//   8. kiln_dump(stage)                    → result text: graph | plan | schedule
 #pragma once
 
 #include <cstdint>
@@ -34,6 +35,7 @@ int32_t kiln_wisdom(const char* json, uint32_t size);
 int32_t kiln_tune_next(uint32_t max_candidates);
 int32_t kiln_tune_describe();
 int32_t kiln_tune_report(uint32_t index, double nanoseconds);
+int32_t kiln_lay_out();
 int32_t kiln_emit();
 int32_t kiln_manifest();
 int32_t kiln_wisdom_export();

@@ -23,10 +23,10 @@ using Random = std::mt19937;
 
 std::vector<uint8_t> bytes_of(const Array& a) { return write_constant(a.data, a.dtype); }
 
-/// One model in memory, on the scalar reference backend.
+/// One model in memory, on the scalar reference backend; `apart`: loaded by a module of its own, as in a page.
 class Model {
  public:
-  Model(const Plan& plan, const Target& target, Random& random) : plan_(plan) {
+  Model(const Plan& plan, const Target& target, Random& random, bool apart) : plan_(plan) {
     Planned planned;
     planned.plan = plan;
     for (const PlanStep& step : plan.steps) {
@@ -55,9 +55,12 @@ class Model {
       program_.steps[i].barrier_before = barrier;
       i = end;
     }
-    auto machine = load(target, [&](Emitter& e) { status_ = emit_program(e, program_); });
-    if (!machine.ok()) status_ = machine.error();
-    if (status_.ok()) machine_ = std::move(*machine);
+    if (apart) {
+      loader_ = made(target, [&](Emitter& e) { return emit_program(e, program_, ProgramPart::load); });
+      runner_ = made(target, [&](Emitter& e) { return emit_program(e, program_, ProgramPart::run); });
+    } else {
+      loader_ = runner_ = made(target, [&](Emitter& e) { return emit_program(e, program_); });
+    }
   }
 
   Result<std::vector<Array>> run(const Bindings& bindings) {
@@ -66,11 +69,11 @@ class Model {
     for (const Plan::Inline& c : plan_.constants) write(c.dst, c.bytes);
     for (const Transfer& t : plan_.transfers) {
       write(t.dst, bytes_of(bindings.weights.at(t.segment)));
-      if (t.phase >= 0) KILN_TRY(machine_->call("init", {base_, t.phase}));
+      if (t.phase >= 0) KILN_TRY(loader_->call("init", {base_, t.phase}));
     }
     poison(map_.arena, map_.scratch);  // nothing of the load may be needed any more
     for (size_t i = 0; i < plan_.inputs.size(); ++i) write(plan_.inputs[i].at, bytes_of(bindings.inputs[i]));
-    KILN_TRY(machine_->call("run", {base_, 0, 1, 0, static_cast<int64_t>(plan_.steps.size())}));
+    KILN_TRY(runner_->call("run", {base_, 0, 1, 0, static_cast<int64_t>(plan_.steps.size())}));
     std::vector<Array> outputs;
     for (const Port& port : plan_.outputs) {
       Value v;
@@ -85,6 +88,13 @@ class Model {
   }
 
  private:
+  std::shared_ptr<Machine> made(const Target& target, const std::function<Status(Emitter&)>& build) {
+    Status emitted = ok();
+    auto machine = load(target, [&](Emitter& e) { emitted = build(e); });
+    if (status_.ok()) status_ = emitted;
+    if (status_.ok() && !machine.ok()) status_ = machine.error();
+    return machine.ok() ? std::move(*machine) : nullptr;
+  }
   int64_t place(const Operand& o) const {
     if (o.buffer >= 0) {
       EXPECT_EQ(map_.buffers[static_cast<size_t>(o.buffer)].offset % 64, 0);
@@ -103,7 +113,7 @@ class Model {
   Program program_;
   std::vector<char> memory_;
   int64_t base_ = 0;
-  std::unique_ptr<Machine> machine_;
+  std::shared_ptr<Machine> loader_, runner_;
   Status status_ = ok();
 };
 
@@ -119,7 +129,7 @@ void check(const Graph& graph, uint32_t seed) {
   EXPECT_GE(plan->arena_bytes, plan->arena_lower_bound);
   Random random(seed);
   for (int round = 0; round < 2; ++round) {
-    Model model(*plan, reference_target(4 << (seed + static_cast<uint32_t>(round)) % 3), random);
+    Model model(*plan, reference_target(4 << (seed + static_cast<uint32_t>(round)) % 3), random, round == 1);
     const auto got = model.run(bindings);
     ASSERT_TRUE(got.ok()) << got.error().message << ", seed " << seed << "\n" << to_string(graph) << to_string(*plan);
     ASSERT_EQ(got->size(), expected->size());

@@ -4,30 +4,42 @@
 
 namespace kiln {
 
+namespace {
+
+/// Leaves those of the elements that are kept, in order. Most are not moved: few are dropped, or none.
+template <class T>
+void close_up(std::vector<T>& elements, const std::vector<bool>& kept) {
+  size_t end = 0;
+  for (size_t i = 0; i < elements.size(); ++i) {
+    if (!kept[i]) continue;
+    if (i != end) elements[end] = std::move(elements[i]);
+    ++end;
+  }
+  elements.erase(elements.begin() + static_cast<std::ptrdiff_t>(end), elements.end());
+}
+
+}  // namespace
+
 Graph drop_dead(Graph graph) {
   std::vector<bool> live(graph.values.size(), false);
   for (ValueId id : graph.outputs) live[static_cast<size_t>(id)] = true;
-  std::vector<Node> kept;
+  std::vector<bool> kept(graph.nodes.size(), false);
   for (size_t i = graph.nodes.size(); i-- > 0;) {
-    Node& node = graph.nodes[i];
-    bool needed = false;
-    for (ValueId id : node.outputs) needed = needed || live[static_cast<size_t>(id)];
-    if (!needed) continue;
+    const Node& node = graph.nodes[i];
+    for (ValueId id : node.outputs) kept[i] = kept[i] || live[static_cast<size_t>(id)];
+    if (!kept[i]) continue;
     for (ValueId id : node.inputs)
       if (id != kNoValue) live[static_cast<size_t>(id)] = true;
-    kept.push_back(std::move(node));
   }
-  graph.nodes.assign(std::make_move_iterator(kept.rbegin()), std::make_move_iterator(kept.rend()));
+  close_up(graph.nodes, kept);
   for (ValueId id : graph.inputs) live[static_cast<size_t>(id)] = true;
 
   std::vector<ValueId> moved(graph.values.size(), kNoValue);
-  std::vector<Value> values;
-  for (size_t i = 0; i < live.size(); ++i) {
-    if (!live[i]) continue;
-    moved[i] = static_cast<ValueId>(values.size());
-    values.push_back(std::move(graph.values[i]));
-  }
-  graph.values = std::move(values);
+  ValueId count = 0;
+  for (size_t i = 0; i < live.size(); ++i)
+    if (live[i]) moved[i] = count++;
+  if (static_cast<size_t>(count) == graph.values.size()) return graph;
+  close_up(graph.values, live);
   const auto move_all = [&](std::vector<ValueId>& ids) {
     for (ValueId& id : ids)
       if (id != kNoValue) id = moved[static_cast<size_t>(id)];

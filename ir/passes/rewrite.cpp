@@ -7,6 +7,7 @@ namespace kiln {
 
 Rewrite::Rewrite(Graph old_graph) : graph(std::move(old_graph)), b(graph), old_(std::move(graph.nodes)) {
   graph.nodes.clear();
+  graph.nodes.reserve(old_.size());
   output_.assign(graph.values.size(), false);
   for (ValueId id : graph.outputs) output_[static_cast<size_t>(id)] = true;
   sync();
@@ -17,6 +18,7 @@ Rewrite::Rewrite(Graph old_graph) : graph(std::move(old_graph)), b(graph), old_(
 
 void Rewrite::sync() {
   const size_t before = uses_.size(), n = graph.values.size();
+  if (before == n && seen_ == graph.nodes.size()) return;
   uses_.resize(n, 0);
   produced_at_.resize(n, -1);
   weights_only_.resize(n, false);

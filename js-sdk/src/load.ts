@@ -104,8 +104,8 @@ async function loadOnce(source: ModelSource, options: LoadOptions, nothingMeasur
       onEvent: (name, data) => {
         if (name === 'progress') options.onProgress?.(data as HostEvents['progress']);
         if (name === 'uncached') startCompiler();
-        if (name === 'compiled') team.releaseCompiler();
-        if (name === 'compiled' && data === 0) nothingMeasured?.();
+        if (name === 'emitted') team.releaseCompiler();
+        if (name === 'measured' && data === 0) nothingMeasured?.();
       },
       onCrash: (error) => crash(error),
     }),

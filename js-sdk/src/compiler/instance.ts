@@ -13,6 +13,7 @@ interface Exports {
   kiln_tune_next(max: number): number;
   kiln_tune_describe(): number;
   kiln_tune_report(index: number, nanoseconds: number): number;
+  kiln_lay_out(): number;
   kiln_emit(): number;
   kiln_manifest(): number;
   kiln_wisdom_export(): number;
@@ -81,6 +82,13 @@ export class Compiler {
     this.checked(this.exports_.kiln_tune_report(index, nanoseconds));
   }
 
+  /** Chooses schedules and places everything; the module that packs weights. */
+  layOut(): Uint8Array<ArrayBuffer> {
+    this.checked(this.exports_.kiln_lay_out());
+    return this.result();
+  }
+
+  /** The module that runs. */
   emit(): Uint8Array<ArrayBuffer> {
     this.checked(this.exports_.kiln_emit());
     return this.result();

@@ -2,7 +2,7 @@
 import { Channel, Transferred, type Hold } from '../shared/channel.js';
 import { asKilnError, describe, fromPlain, KilnError, type PlainError } from '../shared/errors.js';
 import { kLimit32 } from '../shared/memory.js';
-import type { CompileRequest, CompileResult, CompilerCalls, CompileSettings, ProgressEvent, WisdomTexts } from '../shared/messages.js';
+import type { CompileRequest, CompilerCalls, CompileSettings, LaidOut, ProgressEvent, WisdomTexts } from '../shared/messages.js';
 import { Timeline } from '../shared/timeline.js';
 import { Compiler } from './instance.js';
 import { tune } from './tune.js';
@@ -47,37 +47,40 @@ function giveWisdom(compiler: Compiler, wisdom: WisdomTexts, notes: string[]): b
   return notes.length > 0;
 }
 
-async function compile(compiler: Compiler, request: CompileRequest, progress: (event: ProgressEvent) => void): Promise<CompileResult> {
+async function layOut(compiler: Compiler, request: CompileRequest, timeline: Timeline, progress: (event: ProgressEvent) => void): Promise<LaidOut> {
   const notes: string[] = [];
-  const timeline = new Timeline(request.began);
-  const start = timeline.now();
   const settings = await timeline.during('plan', () => openFitting(compiler, request, request.settings.memory64));
   const storedDropped = giveWisdom(compiler, request.wisdom, notes);
-  const tuneStart = timeline.now();
   if (settings.budgetMs > 0) await timeline.during('tune', () => tune(compiler, settings, progress));
-  const tuneMs = timeline.now() - tuneStart;
-  const module = await timeline.during('emit', () => compiler.emit());
+  const loadModule = await timeline.during('layout', () => compiler.layOut());
   const { manifest, wisdom } = await timeline.during('describe', () => ({ manifest: compiler.manifest(), wisdom: compiler.wisdomExport() }));
-  const compileMs = timeline.now() - start - tuneMs;
-  return { manifest, module, wisdom, memory64: settings.memory64, compileMs, tuneMs, phases: timeline.phases, storedDropped, notes };
+  return { manifest, loadModule, wisdom, memory64: settings.memory64, storedDropped, notes };
 }
 
 export function startCompiler(port: MessagePort, module: WebAssembly.Module | PlainError, hold: Hold): void {
   const created = module instanceof WebAssembly.Module ? Compiler.create(module) : Promise.reject(fromPlain(module));
   created.catch(() => undefined); // reported to whoever asks first
+  let timeline = new Timeline(0);
+  let laid: Promise<LaidOut> = Promise.reject(new KilnError('internal', 'nothing is laid out'));
+  laid.catch(() => undefined);
+  const failed = (thrown: unknown): never => {
+    throw asKilnError(thrown, 'compile', 'the compiler failed');
+  };
   const channel: Channel<object, CompilerCalls> = new Channel<object, CompilerCalls>(
     port,
     {
       ready: () => created.then(() => null),
       headLayout: async (start) => (await created).headLayout(start),
-      compile: async (request) => {
-        const compiler = await created;
-        try {
-          const result = await compile(compiler, request, (event) => channel.emit('progress', event));
-          return new Transferred(result, [result.module.buffer]);
-        } catch (thrown) {
-          throw asKilnError(thrown, 'compile', 'the compiler failed');
-        }
+      layOut: async (request) => {
+        timeline = new Timeline(request.began);
+        laid = created.then((compiler) => layOut(compiler, request, timeline, (event) => channel.emit('progress', event)));
+        const result = await laid.catch(failed);
+        return new Transferred(result, [result.loadModule.buffer]);
+      },
+      emit: async () => {
+        await laid;
+        const module = await timeline.during('emit', async () => (await created).emit()).catch(failed);
+        return new Transferred({ module, phases: timeline.phases }, [module.buffer]);
       },
     },
     hold,

@@ -178,6 +178,6 @@ function readEntry(file: AccessHandle, digest: Digest): Entry | null {
   if (digest.chain(front) !== frontHash) return null;
   const kept = JSON.parse(new TextDecoder().decode(front.subarray(0, metaBytes))) as Kept;
   const module = front.slice(padded(metaBytes), padded(metaBytes) + moduleBytes);
-  const compiled = { ...kept, module, compileMs: 0, tuneMs: 0, phases: [], storedDropped: false };
+  const compiled = { ...kept, module, phases: [], storedDropped: false };
   return new Entry(compiled, imageBytes, file, kHeaderBytes + frontBytes, imageHash, digest);
 }

@@ -7,6 +7,7 @@ import { Timeline } from '../shared/timeline.js';
 import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, ComputeCalls, LoadRequest, LoadResult, MainCalls, WisdomTexts } from '../shared/messages.js';
 import { Cache } from './cache.js';
 import { Digest } from './digest.js';
+import { Loader } from './loader.js';
 import { kBufferBytes, Prefetcher } from './prefetch.js';
 import { Session } from './session.js';
 import { openSource, type ByteSource } from './source.js';
@@ -35,6 +36,7 @@ export interface Loaded {
 interface Ready {
   session: Session;
   compiled: CompileResult;
+  initMs: number;
 }
 
 export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> {
@@ -56,12 +58,15 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
     const head = build === null ? null : await peekHead(stream);
     const key = head && build !== null ? (texts: WisdomTexts): Promise<string> => Cache.key(build, head, request.compile, texts) : null;
     const found = opening && key && (await timeline.during('cache', async () => fromCache(await opening, await key(await wisdom), request)));
-    if (found) peers.main.emit('compiled', 0);
-    else stream.readAhead(kBufferBytes);
-    const { session, compiled } = found ?? (await fromNetwork(stream, request, peers, wisdom, await digest, timeline));
+    if (found) {
+      peers.main.emit('measured', 0);
+      peers.main.emit('emitted', null);
+    } else stream.readAhead(kBufferBytes);
+    const ready = found ?? (await fromNetwork(stream, request, peers, wisdom, await digest, timeline));
+    const { session, compiled } = ready;
     const downloadMs = timeline.now() - begin;
     await timeline.during('threads', () => startThreads(session, compiled.memory64, peers.compute));
-    const result = summarize(session, compiled, stream.received, request);
+    const result = summarize(ready, stream.received, request);
     Object.assign(result.timings, { compilerReadyMs, downloadMs, totalMs: timeline.now() - begin });
     result.phases.push(...timeline.phases, ...compiled.phases);
     const keep = key && !found ? async (texts: WisdomTexts): Promise<void> => keepIn(await (opening ?? Cache.open(digest)), await key(texts), session, compiled) : null;
@@ -94,8 +99,10 @@ async function fromCache(cache: Cache | null, key: string, request: LoadRequest)
   if (!cache || !entry) return null;
   try {
     const { compiled } = entry;
-    const session = await createSession(compiled, parseManifest(compiled.manifest), request);
-    if (entry.restore(session.image)) return entry.close(), { session, compiled };
+    const manifest = parseManifest(compiled.manifest);
+    const memory = await memoryFor(manifest, compiled.memory64, request);
+    const session = await createSession(compiled, manifest, memory, request);
+    if (entry.restore(session.image)) return entry.close(), { session, compiled, initMs: 0 };
   } catch {
     // then as if there were none
   }
@@ -110,14 +117,21 @@ async function fromNetwork(
   await stream.take(weightsBegin - head.length);
   const verifier = request.verify ? new Verifier(digest, stream.source.name) : null;
   if (verifier) stream.inspect((chunk) => verifier.add(chunk)); // while the compiler works
-  const compiled = await peers.compiler.call(
-    'compile', { head, fileBytes: stream.source.size ?? -1, settings: request.compile, wisdom: await wisdom, began: request.began }, [head.buffer]);
-  peers.main.emit('compiled', parseManifest(compiled.manifest).kernels.filter(({ origin }) => origin === 'measured').length);
-  const session = await timeline.during('instantiate', () => createSession(compiled, parseManifest(compiled.manifest), request));
-  session.begin();
-  verifier?.expect(session.manifest);
-  await timeline.during('weights', () => streamWeights(stream, session, verifier));
-  return { session, compiled };
+  const laying = peers.compiler.call(
+    'layOut', { head, fileBytes: stream.source.size ?? -1, settings: request.compile, wisdom: await wisdom, began: request.began }, [head.buffer]);
+  const emitting = peers.compiler.call('emit', null); // while the weights are packed
+  emitting.then(() => peers.main.emit('emitted', null), () => undefined);
+  const { loadModule, ...laid } = await laying;
+  const manifest = parseManifest(laid.manifest);
+  peers.main.emit('measured', manifest.kernels.filter(({ origin }) => origin === 'measured').length);
+  const memory = await memoryFor(manifest, laid.memory64, request);
+  const loader = await timeline.during('prepare', async () => new Loader(await moduleOf(loadModule), manifest, memory, laid.memory64));
+  loader.begin();
+  verifier?.expect(manifest);
+  const filling = timeline.during('weights', () => streamWeights(stream, loader, verifier));
+  const [emitted] = await Promise.all([emitting, filling]);
+  const compiled: CompileResult = { ...laid, ...emitted };
+  return { session: await createSession(compiled, manifest, memory, request), compiled, initMs: loader.initMs };
 }
 
 /** Tells the page how far the download is, at most every kProgressMs and at its end. */
@@ -150,21 +164,26 @@ async function readHead(stream: Prefetcher, compiler: Peers['compiler']): Promis
   return { head, weightsBegin };
 }
 
-async function createSession(compiled: CompileResult, manifest: Manifest, request: LoadRequest): Promise<Session> {
+async function moduleOf(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
   try {
-    const module = await WebAssembly.compile(compiled.module);
-    const { threads, shared } = request.compile;
-    const { memory64 } = compiled;
-    const memory = await patiently(() => createMemory(kBase + manifest.memory.total, { shared, memory64 }));
-    return new Session(module, manifest, threads, memory, memory64);
+    return await WebAssembly.compile(bytes);
   } catch (thrown) {
     throw asKilnError(thrown, 'compile', "the engine refuses the model's module");
   }
 }
 
-async function streamWeights(stream: Prefetcher, session: Session, verifier: Verifier | null): Promise<void> {
-  const writer = new WeightWriter(session.manifest.transfers, session.bytes, kBase, ({ phase }) => {
-    if (phase >= 0) session.init(phase);
+function memoryFor(manifest: Manifest, memory64: boolean, request: LoadRequest): Promise<WebAssembly.Memory> {
+  const { shared } = request.compile;
+  return patiently(() => createMemory(kBase + manifest.memory.total, { shared, memory64 }));
+}
+
+async function createSession({ module, memory64 }: CompileResult, manifest: Manifest, memory: WebAssembly.Memory, request: LoadRequest): Promise<Session> {
+  return new Session(await moduleOf(module), manifest, request.compile.threads, memory, memory64);
+}
+
+async function streamWeights(stream: Prefetcher, loader: Loader, verifier: Verifier | null): Promise<void> {
+  const writer = new WeightWriter(loader.manifest.transfers, loader.bytes, kBase, ({ phase }) => {
+    if (phase >= 0) loader.init(phase);
   });
   while (!writer.complete || verifier?.complete === false) {
     const chunk = await stream.next();
@@ -181,8 +200,9 @@ async function startThreads(session: Session, memory64: boolean, compute: Channe
   await Promise.all(compute.map((channel, i) => channel.call('start', { module, memory, base: kBase, control, thread: i + 1, threads, memory64 })));
 }
 
-function summarize(session: Session, compiled: CompileResult, downloadedBytes: number, request: LoadRequest): LoadResult {
+function summarize({ session, compiled, initMs }: Ready, downloadedBytes: number, request: LoadRequest): LoadResult {
   const { manifest, memory } = session;
+  const spent = (...names: string[]): number => compiled.phases.filter(({ name }) => names.includes(name)).reduce((sum, { startMs, endMs }) => sum + endMs - startMs, 0);
   const port = ({ name, dtype, shape }: Manifest['inputs'][number]): LoadResult['inputs'][number] => ({ name, dtype, shape });
   return {
     inputs: manifest.inputs.map(port),
@@ -194,7 +214,7 @@ function summarize(session: Session, compiled: CompileResult, downloadedBytes: n
     moduleBytes: compiled.module.length,
     downloadedBytes,
     memory64: compiled.memory64,
-    timings: { compilerReadyMs: 0, compileMs: compiled.compileMs, tuneMs: compiled.tuneMs, downloadMs: 0, initMs: session.initMs, totalMs: 0 },
+    timings: { compilerReadyMs: 0, compileMs: spent('plan', 'layout', 'describe', 'emit'), tuneMs: spent('tune'), downloadMs: 0, initMs, totalMs: 0 },
     phases: [],
     cache: 'none',
     wisdom: compiled.wisdom,

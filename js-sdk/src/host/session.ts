@@ -1,10 +1,10 @@
 // One loaded model: its memory, its instance on this thread, and the run that every thread takes part in.
 import { describe, KilnError } from '../shared/errors.js';
 import { place, type Slots } from '../shared/mailbox.js';
-import { freePhases, type Manifest } from '../shared/manifest.js';
+import type { Manifest } from '../shared/manifest.js';
 import {
   addressIn, kBase, kClosed, kControlBytes, kControlCancel, kControlStatus, kHostFirst, kHostGeneration, kHostInside, kHostLast,
-  kStatusAborted, kStatusBadIndex, type InitExport, type RunExport,
+  kStatusAborted, kStatusBadIndex, type RunExport,
 } from '../shared/memory.js';
 
 /** A run of less than this (some 40 µs) is over before another thread would be awake. */
@@ -13,12 +13,10 @@ const kAloneFlops = 2e6;
 export class Session {
   readonly bytes: Uint8Array;
   readonly control: number;
-  initMs = 0;
   private readonly words_: Int32Array;
   private readonly progress_: Uint8Array; // of a run
   private readonly running_: number; // threads that take part in a run
   private readonly run_: RunExport;
-  private readonly init_: InitExport;
   private readonly address_: (value: number) => number | bigint;
 
   constructor(
@@ -35,32 +33,13 @@ export class Session {
     this.progress_ = this.bytes.subarray(this.control + kControlBytes, kBase + manifest.memory.weights);
     this.address_ = addressIn(memory64);
     this.running_ = manifest.steps.reduce((sum, { flops }) => sum + flops, 0) < kAloneFlops ? 1 : threads;
-    const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-    this.run_ = exports['run'] as RunExport;
-    this.init_ = exports['init'] as InitExport;
-    for (const { address, base64 } of manifest.constants) this.bytes.set(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)), kBase + address);
+    this.run_ = new WebAssembly.Instance(module, { env: { memory } }).exports['run'] as RunExport;
   }
 
   /** All that a later load needs in place of the weights: they are packed, runs do not change them. */
   get image(): Uint8Array {
     const { weights, arena } = this.manifest.memory;
     return this.bytes.subarray(kBase + weights, kBase + arena);
-  }
-
-  /** Runs the init phases that wait for no weight. */
-  begin(): void {
-    for (const phase of freePhases(this.manifest)) this.init(phase);
-  }
-
-  /** Runs one init phase: weights that have arrived are packed. */
-  init(phase: number): void {
-    const start = performance.now();
-    try {
-      this.init_(this.address_(kBase), this.address_(phase));
-    } catch (thrown) {
-      throw new KilnError('internal', `the weights could not be prepared (phase ${phase}): ${describe(thrown)}`, { cause: thrown });
-    }
-    this.initMs += performance.now() - start;
   }
 
   /** Reads the inputs' bytes, writes the outputs'. */

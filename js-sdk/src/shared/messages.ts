@@ -116,7 +116,9 @@ export interface HostEvents {
   /** The cache has nothing: a compiler is needed. */
   uncached: null;
   /** How many kernels have schedules that were measured just now. */
-  compiled: number;
+  measured: number;
+  /** The compiler has done its work. */
+  emitted: null;
 }
 
 /** What the main thread answers to the host. */
@@ -133,22 +135,28 @@ export interface CompileRequest {
   began: number;
 }
 
-export interface CompileResult {
+/** Where everything lies, and the module that packs the weights: they can be put in place. */
+export interface LaidOut {
   manifest: string;
-  module: Uint8Array<ArrayBuffer>;
+  loadModule: Uint8Array<ArrayBuffer>;
   wisdom: string;
   memory64: boolean;
-  compileMs: number;
-  tuneMs: number;
-  phases: Phase[];
   storedDropped: boolean;
   notes: string[];
+}
+
+/** What is known and emitted when a model can run. */
+export interface CompileResult extends Omit<LaidOut, 'loadModule'> {
+  module: Uint8Array<ArrayBuffer>;
+  phases: Phase[];
 }
 
 export interface CompilerCalls {
   ready(arg: null): null;
   headLayout(start: Uint8Array<ArrayBuffer>): { headBytes: number; weightsBegin: number };
-  compile(request: CompileRequest): CompileResult;
+  layOut(request: CompileRequest): LaidOut;
+  /** Of what was laid out; may be called before that is done. */
+  emit(arg: null): Pick<CompileResult, 'module' | 'phases'>;
 }
 
 export interface CompilerEvents {

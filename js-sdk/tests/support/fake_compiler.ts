@@ -1,6 +1,6 @@
 // A compiler for exactly one model: WebAssembly with the exports of runtime/web_api.h and answers prepared in its data segment.
 import wabt from 'wabt';
-import { benchWat, kHeadBytes, kWeightsBegin, manifest, modelWat } from './tiny_model.js';
+import { benchWat, kHeadBytes, kWeightsBegin, loadWat, manifest, modelWat } from './tiny_model.js';
 
 const tools = await wabt();
 
@@ -46,6 +46,7 @@ export function fakeCompiler({ shared, total }: FakeOptions): Uint8Array<ArrayBu
   answers.add('bad_wisdom', JSON.stringify({ code: 'bad-wisdom', message: 'wisdom of another version', where: '' }));
   answers.add('candidates', JSON.stringify({ bytes: 4096, candidates: ['a', 'b'].map((schedule) => ({ spec: 's', schedule, flops: 1000 })) }));
   answers.add('bench_module', assemble(benchWat(shared)));
+  answers.add('load_module', assemble(loadWat(shared)));
   answers.add('module', assemble(modelWat(shared)));
   answers.add('manifest', JSON.stringify(described));
   const [kernel] = described.kernels;
@@ -69,6 +70,7 @@ export function fakeCompiler({ shared, total }: FakeOptions): Uint8Array<ArrayBu
         (global.set $tuned (i32.const 1)) (call $bench_module) (i32.const 2))
       (func (export "kiln_tune_describe") (result i32) (call $candidates) (i32.const 0))
       (func (export "kiln_tune_report") (param i32 f64) (result i32) (i32.const 0))
+      (func (export "kiln_lay_out") (result i32) (call $load_module) (i32.const 0))
       (func (export "kiln_emit") (result i32) (call $module) (i32.const 0))
       (func (export "kiln_manifest") (result i32)
         (if (global.get $tuned) (then (call $tuned_manifest)) (else (call $manifest))) (i32.const 0))

@@ -14,17 +14,22 @@ const kWeights = [1, 2, 3, 4], kBias = [10, 20, 30, 40];
 
 export const expected = (x: number[]): number[] => x.map((v, i) => v * 2 * (kWeights[i] ?? 0) + (kBias[i] ?? 0));
 
-export function modelWat(shared: boolean): string {
-  const memory = shared ? '(memory 0 65536 shared)' : '(memory 0)';
-  const atomic = shared ? 'i32.atomic' : 'i32';
-  const is = (value: number): string => `(f32.eq (f32.load offset=${kX} (local.get $base)) (f32.const ${value}))`;
-  return `(module (import "env" "memory" ${memory})
+const memoryOf = (shared: boolean): string => (shared ? '(memory 0 65536 shared)' : '(memory 0)');
+
+export function loadWat(shared: boolean): string {
+  return `(module (import "env" "memory" ${memoryOf(shared)})
     (func (export "init") (param $base i32) (param $phase i32) (local $i i32)
       (if (i32.ne (local.get $phase) (i32.const 0)) (then (return)))
       (loop $next
         (f32.store offset=${kW} (i32.add (local.get $base) (local.get $i))
           (f32.mul (f32.const 2) (f32.load offset=${kStaging} (i32.add (local.get $base) (local.get $i)))))
-        (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 4))) (i32.const 16)))))
+        (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 4))) (i32.const 16))))))`;
+}
+
+export function modelWat(shared: boolean): string {
+  const atomic = shared ? 'i32.atomic' : 'i32';
+  const is = (value: number): string => `(f32.eq (f32.load offset=${kX} (local.get $base)) (f32.const ${value}))`;
+  return `(module (import "env" "memory" ${memoryOf(shared)})
     (func (export "run") (param $base i32) (param $thread i32) (param $threads i32) (param $first i32) (param $last i32) (local $i i32) (local $p i32)
       (if ${is(kBadIndex)} (then (i32.store offset=${kControl} (local.get $base) (i32.const 2))))
       (if (i32.and ${is(kTrapFirst)} (i32.eqz (local.get $thread))) (then unreachable))
@@ -48,7 +53,7 @@ export function modelWat(shared: boolean): string {
 }
 
 export function benchWat(shared: boolean): string {
-  return `(module (import "env" "memory" ${shared ? '(memory 0 65536 shared)' : '(memory 0)'})
+  return `(module (import "env" "memory" ${memoryOf(shared)})
     (func (export "bench") (param $base i32) (param $index i32) (param $repeats i32)
       (loop $next (br_if $next (local.tee $repeats (i32.sub (local.get $repeats) (i32.const 1)))))))`;
 }
