@@ -27,12 +27,18 @@ def ops(model: fb.ModelT) -> list[str]:
     return [model.opNames[node.op].decode() for node in model.nodes]
 
 
+def stored_values(model: fb.ModelT, weights: bytes, value: int) -> Tensor:
+    segment = model.segments[model.values[value].segment]
+    return torch.frombuffer(bytearray(weights[segment.offset :][: segment.size]), dtype=torch.float32)
+
+
 def test_conv_block(tmp_path: Path) -> None:
-    module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()).eval()
+    module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.MaxPool2d(2), nn.BatchNorm2d(8), nn.ReLU()).eval()
     export(module, (torch.randn(1, 3, 9, 7),), tmp_path / "m.kiln", input_names=["image"], output_names=["features"])
     model, weights = read(tmp_path / "m.kiln")
     assert ops(model) == [
         "aten.convolution.default",
+        "aten.max_pool2d.default",
         "aten._native_batch_norm_legit_no_training.default",
         "aten.relu.default",
     ]
@@ -40,9 +46,59 @@ def test_conv_block(tmp_path: Path) -> None:
     assert model.values[model.outputs[0]].name == b"features"
     assert model.weightsBytes == len(weights)
     assert all(segment.offset % 64 == 0 for segment in model.segments)
-    first = model.values[model.nodes[0].inputs[1]]
-    stored = weights[model.segments[first.segment].offset :][: model.segments[first.segment].size]
-    assert torch.equal(torch.frombuffer(bytearray(stored), dtype=torch.float32), module[0].weight.detach().flatten())
+    stored = stored_values(model, weights, model.nodes[0].inputs[1])
+    assert torch.equal(stored, module[0].weight.detach().flatten())
+
+
+def normalised(norm: nn.Module) -> nn.Module:
+    """With statistics that show where they go."""
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    return norm
+
+
+@pytest.mark.parametrize(
+    ("conv", "norm"),
+    [
+        (nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6)),
+        (nn.Conv2d(4, 8, 3, bias=False, groups=2), nn.BatchNorm2d(8, eps=0.1)),
+        (nn.Conv1d(4, 6, 3, bias=False), nn.BatchNorm1d(6, affine=False)),
+        (nn.ConvTranspose2d(4, 6, 3, stride=2), nn.BatchNorm2d(6)),
+    ],
+)
+def test_batch_norms_go_into_convolutions(conv: nn.Module, norm: nn.Module, tmp_path: Path) -> None:
+    module = nn.Sequential(conv, normalised(norm)).eval()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    x = torch.randn(1, 4, *[7] * (conv.weight.dim() - 2))
+    export(module, (x,), tmp_path / "m.kiln")
+    model, weights = read(tmp_path / "m.kiln")
+    assert ops(model) == ["aten.convolution.default"]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+    _, weight, bias = model.nodes[0].inputs
+    with torch.no_grad():
+        wanted = module(x)
+        conv.weight.copy_(stored_values(model, weights, weight).view_as(conv.weight))
+        conv.bias = nn.Parameter(stored_values(model, weights, bias))
+        torch.testing.assert_close(conv(x), wanted, rtol=1e-5, atol=1e-5)
+
+
+class TwoReaders(nn.Module):
+    """A convolution whose own result is wanted, and one whose weights two layers share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = nn.Conv2d(2, 2, 1)
+        self.shared = nn.Conv2d(2, 2, 1)
+        self.norms = nn.ModuleList(normalised(nn.BatchNorm2d(2)) for _ in range(3))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.read(x)
+        return self.norms[2](self.shared(self.norms[1](self.shared(self.norms[0](y))))), y
+
+
+def test_batch_norms_stay_where_others_read(tmp_path: Path) -> None:
+    export(TwoReaders().eval(), (torch.randn(1, 2, 3, 3),), tmp_path / "m.kiln")
+    assert ops(read(tmp_path / "m.kiln")[0]).count("aten._native_batch_norm_legit_no_training.default") == 3
 
 
 class Shared(nn.Module):

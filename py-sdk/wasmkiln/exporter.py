@@ -14,6 +14,7 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 
 from wasmkiln import model_generated as fb
+from wasmkiln.folding import fold_batch_norms
 from wasmkiln.sizes import UnknownSizeError, dim_names, expression_of
 from wasmkiln.writer import INLINE_BYTES, KilnWriter, progress_bar
 
@@ -88,6 +89,7 @@ def export(
         stage("decomposing")
         program = program.run_decompositions(decompositions())
         join_nothing_empty(program)
+        fold_batch_norms(program)
         drop_dead_nodes(program)
         check_supported(program)
         stage("collecting")
