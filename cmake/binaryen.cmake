@@ -8,6 +8,17 @@ set(sources wasm/literal wasm/wasm wasm/wasm-binary wasm/wasm-debug wasm/wasm-st
             support/path support/name)
 list(TRANSFORM sources PREPEND ${BINARYEN_DIR}/src/)
 list(TRANSFORM sources APPEND .cpp)
+# Nothing here makes tuples, so no function needs scratch locals for them: the writer's search for some in every function was
+# a tenth of its time, and one more giant function for the engine to optimise meanwhile.
+set(stack_writer ${BINARYEN_DIR}/src/wasm/wasm-stack.cpp)
+file(READ ${stack_writer} text)
+string(REPLACE "auto scratches = countScratchLocals();" "InsertOrderedMap<Type, Index> scratches;" without_search "${text}")
+if(without_search STREQUAL text)
+  message(FATAL_ERROR "${stack_writer} is not the one this was written for")
+endif()
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/wasm-stack.cpp CONTENT "${without_search}" @ONLY)
+list(REMOVE_ITEM sources ${stack_writer})
+list(APPEND sources ${CMAKE_BINARY_DIR}/generated/wasm-stack.cpp)
 add_library(binaryen_min STATIC EXCLUDE_FROM_ALL ${sources} ${CMAKE_SOURCE_DIR}/cmake/binaryen_min/binaryen_c.cpp
                                 ${CMAKE_SOURCE_DIR}/cmake/binaryen_min/module_utils.cpp
                                 ${CMAKE_SOURCE_DIR}/cmake/binaryen_min/pass_runner.cpp)

@@ -1,6 +1,6 @@
 import { aborted, asKilnError, describe, type KilnError } from './shared/errors.js';
 import { sharedNow } from './shared/timeline.js';
-import type { HostEvents, LoadResult, WisdomTexts } from './shared/messages.js';
+import type { HostEvents, LoadRequest, LoadResult, SourceMessage, WisdomTexts } from './shared/messages.js';
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
 import { mayBeKept, noteKept } from './main/kept.js';
 import { compilerModule } from './main/compiler_module.js';
@@ -97,9 +97,9 @@ async function loadOnce(source: ModelSource, options: LoadOptions, nothingMeasur
   const compiler = new Promise<WebAssembly.Module>((resolve) => (startCompiler = () => resolve(compilerModule(wanted.compiler))));
   if (!kept) startCompiler(); // else once it is known to be needed
   compiler.catch(() => undefined); // the compiler worker tells whoever asks it
-  const { team, settings } = await gather(wanted, ({ threads, workers }) =>
+  const { team, settings } = await gather(wanted, (chosen) =>
     Team.gather({
-      threads, workers, compiler,
+      threads: chosen.threads, workers: chosen.workers, compiler, request: requestOf(chosen, input.message, kept, began),
       answers: { pull: input.pull, wisdom: () => texts },
       onEvent: (name, data) => {
         if (name === 'progress') options.onProgress?.(data as HostEvents['progress']);
@@ -111,20 +111,25 @@ async function loadOnce(source: ModelSource, options: LoadOptions, nothingMeasur
     }),
   );
   try {
-    const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, mailbox, stallTimeoutMs, build, environment } = settings;
-    const compile = { threads, shared, relaxedSimd, memory64, device: environment.device, dims, precision, budgetMs };
-    const loading = team.host.call('load', { source: input.message, compile, verify, mailbox, stallTimeoutMs, build: input.message.kind === 'url' ? build : null, mayBeKept: kept, began });
-    const result: LoadResult = await abortable(Promise.race([loading, crashed]), options.signal);
-    const model = new Model(new Engine(team, settings, result), await keep(result, await texts, store, environment.device, notes), notes);
+    const { device } = settings.environment;
+    const result: LoadResult = await abortable(Promise.race([team.loading, crashed]), options.signal);
+    const model = new Model(new Engine(team, settings, result), await keep(result, await texts, store, device, notes), notes);
     crash = (error) => model.end(error);
     options.onProgress?.({ stage: 'ready' });
-    if (result.cache === 'miss') setTimeout(() => void keepModel(model, team, texts, store, environment.device), kKeepAfterMs);
+    if (result.cache === 'miss') setTimeout(() => void keepModel(model, team, texts, store, device), kKeepAfterMs);
     return model;
   } catch (thrown) {
     const error = asKilnError(thrown, 'internal', 'the model cannot be loaded');
     team.terminate(error);
     throw error;
   }
+}
+
+function requestOf(settings: Settings, source: SourceMessage, mayBeKept: boolean, began: number): LoadRequest {
+  const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, mailbox, stallTimeoutMs, environment } = settings;
+  const compile = { threads, shared, relaxedSimd, memory64, device: environment.device, dims, precision, budgetMs };
+  const build = source.kind === 'url' ? settings.build : null;
+  return { source, compile, verify, mailbox, stallTimeoutMs, build, mayBeKept, began };
 }
 
 /** For the next visit, under the wisdom that it will find. In the background: the first runs come first. */

@@ -2,7 +2,7 @@
 import type * as WorkerThreads from 'node:worker_threads';
 import { Channel, type Handlers } from '../shared/channel.js';
 import { describe, KilnError, toPlain, type PlainError } from '../shared/errors.js';
-import type { HostCalls, HostEvents, MainCalls, RoleMessage } from '../shared/messages.js';
+import type { HostCalls, HostEvents, LoadRequest, LoadResult, MainCalls, RoleMessage } from '../shared/messages.js';
 import { isNode, nodeModule } from '../shared/node.js';
 
 interface Seat {
@@ -61,6 +61,8 @@ export interface TeamOptions {
   threads: number;
   workers: boolean;
   compiler: Promise<WebAssembly.Module>;
+  /** What to load, as soon as the host listens. */
+  request: LoadRequest;
   answers: Handlers<MainCalls>;
   onEvent: <K extends keyof HostEvents>(name: K, data: HostEvents[K]) => void;
   onCrash: Crash;
@@ -69,6 +71,7 @@ export interface TeamOptions {
 export class Team {
   private constructor(
     readonly host: Channel<HostCalls, MainCalls, HostEvents>,
+    readonly loading: Promise<LoadResult>,
     private compiler_: Seat | null,
     private readonly seats_: Seat[],
     private readonly local_ports_: MessagePort[],
@@ -107,8 +110,10 @@ export class Team {
       hostSeat.start({ role: 'host', main: main.port2, compiler: compiler.port1, compute: hostPorts }, [main.port2, compiler.port1, ...hostPorts]);
       computeSeats.forEach((each, i) => each.start({ role: 'compute', host: (compute[i] as MessageChannel).port2 }, [(compute[i] as MessageChannel).port2]));
       holdOpen(main.port1);
+      const loading = host.call('load', options.request);
+      loading.catch(() => undefined); // that the host cannot be started is said by the greeting
       await greeting;
-      return new Team(host, compilerSeat, [hostSeat, ...computeSeats], options.workers ? [] : ports);
+      return new Team(host, loading, compilerSeat, [hostSeat, ...computeSeats], options.workers ? [] : ports);
     } catch (thrown) {
       for (const each of seats) each.terminate();
       for (const port of ports) port.close();
