@@ -32,6 +32,7 @@ NAMES = {
     "ort-native": "onnxruntime, native",
     "torch": "PyTorch, native",
 }
+NATIVE = ("wasmkiln-native", "ort-native", "torch")
 COLORS = {
     "wasmkiln": "#d9480f",
     "ort-web": "#4263eb",
@@ -88,9 +89,11 @@ def table(header: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def metric_table(results: Results, metric: str, threads: int, show: Callable[[float], str]) -> str:
+def metric_table(
+    results: Results, metric: str, threads: int, show: Callable[[float], str], leave_out: Iterable[str] = ()
+) -> str:
     """A line per model: the value of each engine and, in brackets, how many times ours it is; geomeans below."""
-    engines = results.engines_of(metric, threads)
+    engines = [engine for engine in results.engines_of(metric, threads) if engine not in leave_out]
     lines, ratios = [], {engine: [] for engine in engines}
     for model in results.models:
         cells = []
@@ -150,13 +153,18 @@ def scaling_table(results: Results) -> str:
     """What a second thread gives each engine."""
     one, two = results.threads[0], results.threads[-1]
     engines = results.engines_of("run_median_ms", two)
-    lines = []
+    lines, gains = [], {engine: [] for engine in engines}
     for model in results.models:
-        pairs = [
-            (results.get(model, e, one, "run_median_ms"), results.get(model, e, two, "run_median_ms")) for e in engines
-        ]
-        if any(a and b for a, b in pairs):
-            lines.append([model, *(f"{a / b:.2f}×" if a and b else "" for a, b in pairs)])
+        cells = []
+        for e in engines:
+            before, after = (results.get(model, e, threads, "run_median_ms") for threads in (one, two))
+            if before and after:
+                gains[e].append(before / after)
+            cells.append(f"{before / after:.2f}×" if before and after else "")
+        if any(cells):
+            lines.append([model, *cells])
+    if len(lines) > 1:
+        lines.append(["*geomean*", *(f"{geomean(gains[e]):.2f}×" if gains[e] else "" for e in engines)])
     return table(["model", *(NAMES[e] for e in engines)], lines)
 
 
@@ -203,7 +211,8 @@ def page(results: Results) -> str:
         f"{results.rounds} runs after warming up, first outputs of at least {results.colds} cold starts. In "
         "brackets: how many times as much as wasmkiln takes; above 1, wasmkiln is the better. A step of "
         "whisper-decoder adds to a cache of keys and values that stays in tensors of each engine; onnxruntime-web "
-        "copies those at each run.",
+        "copies those at each run. With several threads every turn of every engine begins with a rest of 250 ms, so "
+        "that no thread of the engine before is still awake, and with untimed runs for 5 ms.",
         f"Machine: {machine()}. Browser: {results.browser}. Commit {commit()}, {datetime.date.today()}.",
     ]
     for threads in results.threads:
@@ -226,23 +235,27 @@ def page(results: Results) -> str:
                 memory_table(results, threads),
             ]
     if len(results.threads) > 1:
-        parts += ["## What a second thread gives", scaling_table(results)]
-    parts += [
-        "## Downloaded (MB, uncompressed)",
-        metric_table(results, "downloaded_bytes", results.threads[0], megabytes),
-    ]
-    parts += ["## Largest absolute difference from PyTorch", error_table(results)]
+        parts += [f"## What {results.threads[-1]} threads give over {results.threads[0]}", scaling_table(results)]
+    one = results.threads[0]
+    if results.engines_of("downloaded_bytes", one):
+        downloaded = metric_table(results, "downloaded_bytes", one, megabytes)
+        parts += ["## Downloaded (MB, uncompressed)", downloaded]
+    if results.engines_of("max_abs_error", one):
+        parts += ["## Largest absolute difference from PyTorch", error_table(results)]
     return "\n\n".join(parts) + "\n"
 
 
 def put_into_readme(results: Results) -> None:
     readme = ROOT / "README.md"
-    threads = results.threads[0]
+    first, *others = results.threads
     lead = (
-        f"Medians in ms, each line from one run, {threads} thread, {results.browser}; in brackets, "
-        "multiples of wasmkiln's time. More in [docs/performance.md](docs/performance.md)."
+        f"Medians in ms, each line from one run, {first} thread{'s' if first > 1 else ''}, {results.browser}; in "
+        "brackets, multiples of wasmkiln's time. More in [docs/performance.md](docs/performance.md)."
     )
-    block = f"{START}\n{lead}\n\n{metric_table(results, 'run_median_ms', threads, significant)}\n{END}"
+    parts = [START + "\n" + lead, metric_table(results, "run_median_ms", first, significant)]
+    for threads in others:
+        parts += [f"With {threads} threads:", metric_table(results, "run_median_ms", threads, significant, NATIVE)]
+    block = "\n\n".join(parts) + "\n" + END
     text, found = re.subn(f"{START}.*?{END}", lambda _: block, readme.read_text(), flags=re.S)
     if found != 1:
         raise SystemExit(f"README.md must hold {START} … {END} once")

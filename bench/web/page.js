@@ -61,8 +61,12 @@ async function revisit({ model, threads }) {
   return null;
 }
 
-/** After a run an engine's threads may spin for a while, on a core that the next engine needs: with several, each turn rests first. */
+/**
+ * After a run an engine's threads may spin for a while, on a core that the next engine needs: with several, each turn rests
+ * first, and then runs untimed for a moment, since whoever has rested wakes up slowly.
+ */
 const kThreadsSpinMs = 250;
+const kWakeMs = 5;
 
 /** Engines of the browser compile in the background what runs hot: 40 runs of a small model are over before. */
 const kWarmMs = 300;
@@ -100,7 +104,9 @@ async function race({ model, names, threads, rounds }) {
   const turn = async (name) => {
     if (threads > 1) {
       await new Promise((resolve) => setTimeout(resolve, kThreadsSpinMs));
-      await once(name);
+      const start = performance.now();
+      do await once(name);
+      while (performance.now() < start + kWakeMs);
     }
     return once(name);
   };
