@@ -3,6 +3,7 @@ import { Channel, Transferred, type Hold } from '../shared/channel.js';
 import { asKilnError, describe, fromPlain, KilnError, type PlainError } from '../shared/errors.js';
 import { kLimit32 } from '../shared/memory.js';
 import type { CompileRequest, CompilerCalls, CompileSettings, LaidOut, ProgressEvent, WisdomTexts } from '../shared/messages.js';
+import { moduleOf } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
 import { Compiler } from './instance.js';
 import { tune } from './tune.js';
@@ -52,9 +53,9 @@ async function layOut(compiler: Compiler, request: CompileRequest, timeline: Tim
   const settings = await timeline.during('plan', () => openFitting(compiler, request, request.settings.memory64));
   const storedDropped = giveWisdom(compiler, request.wisdom, notes);
   if (settings.budgetMs > 0) await timeline.during('tune', () => tune(compiler, settings, progress));
-  const loadModule = await timeline.during('layout', () => compiler.layOut());
+  const loadCode = await timeline.during('layout', () => moduleOf(compiler.layOut()));
   const { manifest, wisdom } = await timeline.during('describe', () => ({ manifest: compiler.manifest(), wisdom: compiler.wisdomExport() }));
-  return { manifest, loadModule, wisdom, memory64: settings.memory64, storedDropped, notes };
+  return { manifest, loadCode, wisdom, memory64: settings.memory64, storedDropped, notes };
 }
 
 export function startCompiler(port: MessagePort, module: WebAssembly.Module | PlainError, hold: Hold): void {
@@ -74,13 +75,15 @@ export function startCompiler(port: MessagePort, module: WebAssembly.Module | Pl
       layOut: async (request) => {
         timeline = new Timeline(request.began);
         laid = created.then((compiler) => layOut(compiler, request, timeline, (event) => channel.emit('progress', event)));
-        const result = await laid.catch(failed);
-        return new Transferred(result, [result.loadModule.buffer]);
+        return laid.catch(failed);
       },
       emit: async () => {
         await laid;
-        const module = await timeline.during('emit', async () => (await created).emit()).catch(failed);
-        return new Transferred({ module, phases: timeline.phases }, [module.buffer]);
+        await new Promise((resolve) => setTimeout(resolve, 0)); // after the answer to layOut has left
+        const compiler = await created;
+        const module = await timeline.during('emit', () => compiler.emit()).catch(failed);
+        const code = await timeline.during('compile', () => moduleOf(module)).catch(failed);
+        return new Transferred({ module, code, phases: timeline.phases }, [module.buffer]);
       },
     },
     hold,

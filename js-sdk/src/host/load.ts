@@ -1,8 +1,9 @@
 // The load, top to bottom: head → compiler → memory → weights as they arrive → threads.
 import type { Channel } from '../shared/channel.js';
-import { asKilnError, KilnError } from '../shared/errors.js';
+import { KilnError } from '../shared/errors.js';
 import { parseManifest, type Manifest } from '../shared/manifest.js';
 import { createMemory, kBase, patiently } from '../shared/memory.js';
+import { moduleOf } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
 import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, ComputeCalls, LoadRequest, LoadResult, MainCalls, WisdomTexts } from '../shared/messages.js';
 import { Cache } from './cache.js';
@@ -101,7 +102,7 @@ async function fromCache(cache: Cache | null, key: string, request: LoadRequest)
     const { compiled } = entry;
     const manifest = parseManifest(compiled.manifest);
     const memory = await memoryFor(manifest, compiled.memory64, request);
-    const session = await createSession(compiled, manifest, memory, request);
+    const session = new Session(await moduleOf(compiled.module), manifest, request.compile.threads, memory, compiled.memory64);
     if (entry.restore(session.image)) return entry.close(), { session, compiled, initMs: 0 };
   } catch {
     // then as if there were none
@@ -121,17 +122,17 @@ async function fromNetwork(
     'layOut', { head, fileBytes: stream.source.size ?? -1, settings: request.compile, wisdom: await wisdom, began: request.began }, [head.buffer]);
   const emitting = peers.compiler.call('emit', null); // while the weights are packed
   emitting.then(() => peers.main.emit('emitted', null), () => undefined);
-  const { loadModule, ...laid } = await laying;
+  const { loadCode, ...laid } = await laying;
   const manifest = parseManifest(laid.manifest);
   peers.main.emit('measured', manifest.kernels.filter(({ origin }) => origin === 'measured').length);
   const memory = await memoryFor(manifest, laid.memory64, request);
-  const loader = await timeline.during('prepare', async () => new Loader(await moduleOf(loadModule), manifest, memory, laid.memory64));
+  const loader = await timeline.during('prepare', () => new Loader(loadCode, manifest, memory, laid.memory64));
   loader.begin();
   verifier?.expect(manifest);
   const filling = timeline.during('weights', () => streamWeights(stream, loader, verifier));
-  const [emitted] = await Promise.all([emitting, filling]);
-  const compiled: CompileResult = { ...laid, ...emitted };
-  return { session: await createSession(compiled, manifest, memory, request), compiled, initMs: loader.initMs };
+  const [{ code, ...emitted }] = await Promise.all([emitting, filling]);
+  const session = new Session(code, manifest, request.compile.threads, memory, laid.memory64);
+  return { session, compiled: { ...laid, ...emitted }, initMs: loader.initMs };
 }
 
 /** Tells the page how far the download is, at most every kProgressMs and at its end. */
@@ -164,21 +165,9 @@ async function readHead(stream: Prefetcher, compiler: Peers['compiler']): Promis
   return { head, weightsBegin };
 }
 
-async function moduleOf(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
-  try {
-    return await WebAssembly.compile(bytes);
-  } catch (thrown) {
-    throw asKilnError(thrown, 'compile', "the engine refuses the model's module");
-  }
-}
-
 function memoryFor(manifest: Manifest, memory64: boolean, request: LoadRequest): Promise<WebAssembly.Memory> {
   const { shared } = request.compile;
   return patiently(() => createMemory(kBase + manifest.memory.total, { shared, memory64 }));
-}
-
-async function createSession({ module, memory64 }: CompileResult, manifest: Manifest, memory: WebAssembly.Memory, request: LoadRequest): Promise<Session> {
-  return new Session(await moduleOf(module), manifest, request.compile.threads, memory, memory64);
 }
 
 async function streamWeights(stream: Prefetcher, loader: Loader, verifier: Verifier | null): Promise<void> {

@@ -135,10 +135,10 @@ export interface CompileRequest {
   began: number;
 }
 
-/** Where everything lies, and the module that packs the weights: they can be put in place. */
+/** Where everything lies, and what packs the weights: they can be put in place. */
 export interface LaidOut {
   manifest: string;
-  loadModule: Uint8Array<ArrayBuffer>;
+  loadCode: WebAssembly.Module;
   wisdom: string;
   memory64: boolean;
   storedDropped: boolean;
@@ -146,7 +146,7 @@ export interface LaidOut {
 }
 
 /** What is known and emitted when a model can run. */
-export interface CompileResult extends Omit<LaidOut, 'loadModule'> {
+export interface CompileResult extends Omit<LaidOut, 'loadCode'> {
   module: Uint8Array<ArrayBuffer>;
   phases: Phase[];
 }
@@ -156,7 +156,7 @@ export interface CompilerCalls {
   headLayout(start: Uint8Array<ArrayBuffer>): { headBytes: number; weightsBegin: number };
   layOut(request: CompileRequest): LaidOut;
   /** Of what was laid out; may be called before that is done. */
-  emit(arg: null): Pick<CompileResult, 'module' | 'phases'>;
+  emit(arg: null): Pick<CompileResult, 'module' | 'phases'> & { code: WebAssembly.Module };
 }
 
 export interface CompilerEvents {
