@@ -8,17 +8,18 @@ const kMostBytes = 2 << 20;
 /** How long the host attends: messages wait no longer than this. */
 const kAttendMs = 50;
 /**
- * The host glances so often before it sleeps, for a page that runs again and again (some 10 µs). It looks for longer (half a
+ * The host glances so often before it sleeps, for a page that runs again and again (some 10 µs). It looks for longer (a fifth of a
  * millisecond) where the page was awake when the last run ended, so that each has a core of its own: a system may give both the
  * same one, and then who looks keeps the other from going on.
  */
 const kGlances = 2000;
-const kLooks = 200_000;
-/** What a run may take for the page to stay awake: it looks so often, each time after other tasks of its own. */
-const kQuickMs = 0.2;
-const kTurns = 40;
-/** Runs until it tries again, where it had to sleep after all. */
-const kPatience = 8;
+const kLooks = 80_000;
+/** What a run may usually take for the page to stay awake: it looks for so long, each time after other tasks of its own. */
+const kQuickMs = 0.25;
+const kTurns = 40; // at most
+/** Where it had to sleep after all, it tries again with the second, then the fourth, … then every 32nd run; so many good ones forgive. */
+const kMostInVain = 5;
+const kForgiving = 8;
 
 /** Lets the page do what waits. */
 type Turn = () => Promise<void>;
@@ -152,7 +153,9 @@ export class MailboxServer {
 export class MailboxClient {
   private readonly box_: Mailbox;
   private reject_: (error: KilnError) => void = () => undefined;
-  private last_ms_ = Infinity; // what the last run took
+  private usual_ms_ = Infinity; // a run that takes long for once makes little difference
+  private in_vain_ = 0; // runs that the page stayed awake for, and were not done in that time
+  private good_ = 0; // since
   private patience_ = 0;
   private closed_: KilnError | null = null;
 
@@ -178,15 +181,15 @@ export class MailboxClient {
     const start = performance.now();
     const before = Atomics.load(words, kDone);
     const asked = (before + 1) | 0;
-    const turn = this.last_ms_ < kQuickMs && --this.patience_ <= 0 ? this.turn_ : null;
+    const turn = this.usual_ms_ < kQuickMs && --this.patience_ <= 0 ? this.turn_ : null;
     Atomics.store(words, kPageAwake, turn ? 1 : 0);
     Atomics.store(words, kAsked, asked);
     const attends = Atomics.load(words, kAttends);
     if (attends === kAsleep) Atomics.notify(words, kAsked);
     else if (attends !== kAwake) this.fetch_();
-    if (turn) await this.turns(turn, asked);
+    if (turn) await this.turns(turn, asked, start + kQuickMs);
     while (Atomics.load(words, kDone) !== asked) await this.changed(before);
-    this.last_ms_ = performance.now() - start;
+    this.usual_ms_ = Math.min(performance.now() - start, 2 * this.usual_ms_);
     if (Atomics.load(words, kFailed)) return this.failure_();
     return outputs.map((bytes) => bytes.slice().buffer);
   }
@@ -197,12 +200,18 @@ export class MailboxClient {
     this.reject_(error);
   }
 
-  private async turns(turn: Turn, asked: number): Promise<void> {
+  private async turns(turn: Turn, asked: number, until: number): Promise<void> {
     const { words } = this.box_;
-    for (let i = 0; i < kTurns && Atomics.load(words, kDone) !== asked; i++) await turn();
-    if (Atomics.load(words, kDone) === asked) return;
+    const done = (): boolean => Atomics.load(words, kDone) === asked;
+    for (let i = 0; i < kTurns && !done() && performance.now() < until; i++) await turn();
+    if (done()) {
+      if (++this.good_ === kForgiving) this.in_vain_ = 0;
+      return;
+    }
     Atomics.store(words, kPageAwake, 0);
-    this.patience_ = kPatience;
+    this.good_ = 0;
+    this.in_vain_ = Math.min(this.in_vain_ + 1, kMostInVain);
+    this.patience_ = 2 ** this.in_vain_;
   }
 
   private async changed(done: number): Promise<void> {
