@@ -94,7 +94,10 @@ async function loadOnce(source: ModelSource, options: LoadOptions, nothingMeasur
 
   const kept = mayBeKept();
   let startCompiler: () => void = () => undefined;
-  const compiler = new Promise<WebAssembly.Module>((resolve) => (startCompiler = () => resolve(compilerModule(wanted.compiler))));
+  const compiler = new Promise<WebAssembly.Module>((resolve) => {
+    let started: Promise<WebAssembly.Module> | undefined; // the host may ask for what was started at once
+    startCompiler = () => resolve((started ??= compilerModule(wanted.compiler)));
+  });
   if (!kept) startCompiler(); // else once it is known to be needed
   compiler.catch(() => undefined); // the compiler worker tells whoever asks it
   const { team, settings } = await gather(wanted, (chosen) =>
