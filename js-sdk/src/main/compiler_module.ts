@@ -18,8 +18,6 @@ export async function compilerModule(source: CompilerSource): Promise<WebAssembl
   try {
     return await moduleOf(source);
   } catch (thrown) {
-    const blocked = thrown instanceof WebAssembly.CompileError && /unsafe-eval|Content Security Policy/i.test(thrown.message);
-    if (blocked) throw new KilnError('unsupported-environment', "the page's Content-Security-Policy forbids WebAssembly: add 'wasm-unsafe-eval' to script-src", { cause: thrown });
     throw asKilnError(thrown, 'compile', 'the compiler could not be started');
   }
 }

@@ -10,12 +10,15 @@ interface Seat {
   terminate(): void;
 }
 
+/** Bundlers copy what is named so. Inside `new Worker(…)` they would bundle it again, for each such place, though it is whole. */
+const workerUrl = (): URL => new URL('./worker.js', import.meta.url);
+
 type Crash = (error: KilnError) => void;
 const crashed = (cause: unknown): KilnError => new KilnError('internal', `a worker of the model crashed: ${describe(cause)}; load the model again`, { cause });
 
 function nodeSeat(crash: Crash): Seat {
   const { Worker } = nodeModule<typeof WorkerThreads>('worker_threads');
-  const worker = new Worker(new URL('./worker.js', import.meta.url));
+  const worker = new Worker(workerUrl());
   worker.on('error', (error) => crash(crashed(error)));
   worker.unref();
   return {
@@ -27,9 +30,9 @@ function nodeSeat(crash: Crash): Seat {
 /** A module worker; of a script on another origin only through a small one of our own. */
 function browserWorker(): Worker {
   try {
-    return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'wasmkiln' });
+    return new Worker(workerUrl(), { type: 'module', name: 'wasmkiln' });
   } catch {
-    const script = `import ${JSON.stringify(new URL('./worker.js', import.meta.url).href)};`;
+    const script = `import ${JSON.stringify(workerUrl().href)};`;
     const url = URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
     const worker = new Worker(url, { type: 'module', name: 'wasmkiln' });
     setTimeout(() => URL.revokeObjectURL(url), 60_000);

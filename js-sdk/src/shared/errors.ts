@@ -40,9 +40,13 @@ export function describe(cause: unknown): string {
   return cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
 }
 
+const forbidden = (thrown: unknown): boolean =>
+  thrown instanceof WebAssembly.CompileError && /unsafe-eval|Content Security Policy/i.test(thrown.message);
+
 /** Anything thrown, as a KilnError; an unknown throw gets `code` and `what` failed. */
 export function asKilnError(thrown: unknown, code: KilnErrorCode, what: string): KilnError {
   if (thrown instanceof KilnError) return thrown;
+  if (forbidden(thrown)) return new KilnError('unsupported-environment', "the page's Content-Security-Policy forbids WebAssembly: add 'wasm-unsafe-eval' to script-src", { cause: thrown });
   return new KilnError(code, `${what}: ${describe(thrown)}`, { cause: thrown });
 }
 
