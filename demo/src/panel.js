@@ -92,6 +92,7 @@ export class Panel {
   #progress(event) {
     const part = event.stage === 'download' ? event.loadedBytes / (event.totalBytes || Infinity) : event.stage === 'tune' ? event.elapsedMs / event.budgetMs : event.stage === 'ready' ? 1 : null;
     if (part !== null) this.#find('progress').firstElementChild.style.width = `${Math.min(100, 100 * part)}%`;
+    this.#find('progress').classList.toggle('done', event.stage === 'ready');
     this.#find('stage').textContent = kStages[event.stage] + (event.stage === 'tune' ? `: ${event.candidates} tried` : '');
   }
 

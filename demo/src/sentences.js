@@ -49,7 +49,7 @@ function show(rows) {
     item.className = i === 0 ? 'top' : '';
     item.innerHTML = '<span></span><b></b><span class="bar"><i></i></span>';
     item.children[0].textContent = text;
-    item.children[1].textContent = near.toFixed(2);
+    item.children[1].textContent = near.toFixed(2).replace('-', '−');
     item.querySelector('i').style.width = `${100 * Math.max(0, near)}%`;
     return item;
   });
