@@ -170,6 +170,14 @@ std::vector<int64_t> Legalizer::integers(const Node& node, std::string_view name
   return {};
 }
 
+std::vector<double> Legalizer::numbers(const Node& node, std::string_view name) {
+  const SourceAttr* attr = find_attr(node, name);
+  if (!attr) return {};
+  if (const auto* v = std::get_if<std::vector<double>>(&attr->value)) return *v;
+  const std::vector<int64_t> whole = integers(node, name);
+  return {whole.begin(), whole.end()};
+}
+
 std::array<int64_t, 2> Legalizer::pair(const Node& node, std::string_view name, int64_t fallback) {
   const std::vector<int64_t> list = integers(node, name);
   if (list.empty()) return {fallback, fallback};
@@ -196,6 +204,12 @@ Result<std::vector<int64_t>> Legalizer::axes(const std::vector<int64_t>& values,
 
 Error Legalizer::unsupported(const Node& node, const std::string& what) const {
   return Error{ErrorCode::unsupported_operator, node.source + ": " + what, node.where};
+}
+
+double given_scale(Legalizer& l, const Node& node, size_t i, size_t dims) {
+  const std::vector<double> factors = l.numbers(node, "scale_factors");
+  if (!factors.empty()) return factors.size() == dims ? factors[i] : 0;
+  return l.number(node, i + 1 == dims ? "scales_w" : "scales_h", 0);
 }
 
 DType common_dtype(const Builder& b, const std::vector<ValueId>& operands) {

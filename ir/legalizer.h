@@ -46,6 +46,8 @@ class Legalizer {
   std::string text(const Node& node, std::string_view name, std::string fallback);
   /// A list; a lone integer is a list of one.
   std::vector<int64_t> integers(const Node& node, std::string_view name);
+  /// A list of numbers.
+  std::vector<double> numbers(const Node& node, std::string_view name);
   /// A list for two spatial dims: absent or empty → fallback twice, one entry → twice.
   std::array<int64_t, 2> pair(const Node& node, std::string_view name, int64_t fallback);
 
@@ -70,6 +72,10 @@ class Legalizer {
 
 /// The dtype that PyTorch computes these operands in together.
 DType common_dtype(const Builder& b, const std::vector<ValueId>& operands);
+
+/// What resizing was asked to multiply spatial dim `i` of `dims` by (scale_factors, or scales_h and scales_w); 0 where
+/// it was asked for a size.
+double given_scale(Legalizer& l, const Node& node, size_t i, size_t dims);
 
 /// The row of an operator, or null.
 const OpRow* find_op(std::string_view name);

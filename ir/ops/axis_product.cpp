@@ -43,13 +43,12 @@ Status bilinear(Legalizer& l, const Node& node) {
   if (from.size() != 4 || to.size() != 4) return misfit(node.source + ": expected 4 dims");
   const bool align = l.flag(node, "align_corners", false);
   std::array<ValueId, 2> matrices{};
-  const char* scales[] = {"scales_h", "scales_w"};
   for (size_t i = 0; i < 2; ++i) {
     const int64_t in = from[2 + i].value, out = to[2 + i].value;
     if (in > kMaxAxis || out > kMaxAxis || out < 1)
       return l.unsupported(node, "at most 4096 rows and columns are supported");
     // A scale that was given counts; else the ratio of the sizes.
-    const double given = l.number(node, scales[i], 0);
+    const double given = given_scale(l, node, i, 2);
     const double scale = given > 0 ? 1 / given : static_cast<double>(in) / static_cast<double>(out);
     KILN_ASSIGN(matrices[i], interpolation(l, in, out, align, scale));
   }

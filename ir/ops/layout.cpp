@@ -152,7 +152,10 @@ Status upsample_nearest(Legalizer& l, const Node& node) {
     return misfit(node.source + ": expected 3 or 4 dims");
   Shape lifted{from[0], from[1]}, wide = lifted;
   for (size_t i = 2; i < from.size(); ++i) {
-    if (from[i].value < 1 || to[i].value % from[i].value)
+    const double given =
+        given_scale(l, node, i - 2, from.size() - 2);  // 2.2 may make 4 of 2, and other pixels than 2 do
+    if (from[i].value < 1 || to[i].value % from[i].value ||
+        (given > 0 && given * static_cast<double>(from[i].value) != static_cast<double>(to[i].value)))
       return l.unsupported(node, "only whole scale factors are supported");
     lifted.insert(lifted.end(), {from[i], Dim(1)});
     wide.insert(wide.end(), {from[i], Dim(to[i].value / from[i].value)});

@@ -111,10 +111,14 @@ Status divide(Legalizer& l, const Node& node, Rounding mode) {
   Fx f;
   const Term a = read(l, f, operands, 0, Lane::f32), b = read(l, f, operands, 1, Lane::f32);
   Term q = a / b;
-  if (mode == Rounding::floor || mode == Rounding::floor_remainder) q = f.un(PointOp::floor, q);
+  if (mode == Rounding::floor) q = f.un(PointOp::floor, q);
   if (mode == Rounding::trunc) q = f.un(PointOp::trunc, q);
-  if (mode == Rounding::floor_remainder) q = a - q * b;
-  if (mode == Rounding::trunc_remainder) q = f.bin(PointOp::fmod, a, b);
+  if (mode == Rounding::trunc_remainder || mode == Rounding::floor_remainder) q = f.bin(PointOp::fmod, a, b);
+  if (mode == Rounding::floor_remainder) {  // has the divisor's sign; an infinite divisor too leaves what it should
+    const Term zero = f.c(0);
+    const Term across = f.bin(PointOp::logical_xor, f.bin(PointOp::lt, q, zero), f.bin(PointOp::lt, b, zero));
+    q = f.where(f.bin(PointOp::logical_and, f.bin(PointOp::ne, q, zero), across), q + b, q);
+  }
   return emit(l, node, f, q, operands, mode == Rounding::none && lane_of(common) != Lane::f32 ? DType::f32 : common);
 }
 
