@@ -103,7 +103,7 @@ std::string text(const NormSpec& s) {
       .field("or", s.out_rows)
       .field("cols", s.cols)
       .raw("eps", eps)
-      .field("sc", Sizes{s.has_scale, s.has_shift})
+      .field("sc", Sizes{s.has_scale, s.has_shift, s.masked})
       .epilogue(s.epilogue)
       .take();
 }

@@ -108,6 +108,7 @@ struct NormSpec {
   float eps = 0;
   bool has_scale = false, has_shift = false;
   Epilogue epilogue;
+  bool masked = false;  ///< softmax: a row of nothing but -infinity becomes zeros instead of NaN
 };
 
 enum class WindowKind : uint8_t { max, average };
@@ -135,7 +136,8 @@ struct GatherSpec {
 };
 
 /// C[b0,b1,x,n] = sum over j of softmax over j (scores[b0,b1,x,j]) · V[b0,b1,j,n]. `scores` is the contraction of
-/// queries and keys that stays in scratch (oh = kh = kw = 1; its C has no place; the epilogue is scale and masks),
+/// queries and keys that stays in scratch (oh = kh = kw = 1; its C has no place; the epilogue is scale and masks; a
+/// row that masks leave nothing of is zeros),
 /// `values` that of its rows with V (values.k = scores.n, same batch and rows; its A has no place, no epilogue).
 /// With few rows packing would cost more than the products: then k_row and v_row are the elements from one key to the
 /// next and from one row of V to the next, both contiguous inside (0: both packed). Operands: C, queries, keys, V,

@@ -74,6 +74,8 @@ void check(const Target& target, const Problem& p, const Schedule& schedule, Ran
       packed_v(p.images * p.heads * packed_size(p.keys, p.columns)), c(p.images * s.values.c_batch[0]);
   for (auto* t : {&q, &k, &v, &mask})
     for (int64_t i = 0; i < t->size(); ++i) (*t)[i] = static_cast<float>(pick(random, -100, 100)) / 64;
+  if (pick(random, 0, 2) == 0)  // the last image sees nothing
+    for (int64_t j = 0; j < p.keys; ++j) mask[(p.images - 1) * p.keys + j] = -INFINITY;
   const auto allow = [&](Kernel& kernel) {
     for (auto* t : {&q, &k, &v, &mask, &packed_k, &packed_v, &c}) kernel.allow(t->data(), t->bytes());
   };
@@ -107,7 +109,8 @@ void check(const Target& target, const Problem& p, const Schedule& schedule, Ran
     for (int64_t n = 0; n < p.columns; ++n) {
       double expected = 0;
       for (int64_t j = 0; j < p.keys; ++j)
-        expected += weight[static_cast<size_t>(j)] / sum * double{v[(at[0] * p.keys + j) * vc + at[1] * p.columns + n]};
+        expected += weight[static_cast<size_t>(j)] / (sum > 0 ? sum : 1) *
+                    double{v[(at[0] * p.keys + j) * vc + at[1] * p.columns + n]};
       const int64_t to = at[0] * s.values.c_batch[0] + at[1] * p.columns + at[2] * s.values.c_col + n;
       worst = std::max(worst, std::abs(expected - double{c[to]}));
     }

@@ -54,7 +54,7 @@ TEST(KernelSpec, TextNamesEveryField) {
     texts.insert(to_string(s));
     ++count;
   };
-  const NormSpec norm{NormKind::softmax, {4, 2}, {8, 4}, {8, 4}, 4, 1e-5f, false, false, {}};
+  const NormSpec norm{NormKind::softmax, {4, 2}, {8, 4}, {8, 4}, 4, 1e-5f, false, false, {}, true};
   const auto norm_with = [&](auto change) {
     NormSpec s = norm;
     change(s);

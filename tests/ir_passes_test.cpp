@@ -129,7 +129,7 @@ TEST(Views, GatherByARampIsASlice) {
   const ValueId mask = s.op("aten.bitwise_and.Tensor", {yes, picked}, {1, 1, 4, 4}, {}, DType::boolean);
   const ValueId q = s.input({1, 2, 4, 3});
   s.output(s.op("aten.scaled_dot_product_attention.default", {q, q, q, mask}, {1, 2, 4, 3}));
-  // Positions 2 to 5 of some mask may all be false: attention over nothing is NaN on both sides.
+  // Positions 2 to 5 of some mask may all be false: attention over nothing is zero.
   const Graph g = optimized(s);
   EXPECT_EQ(count(g, Op::gather), 0) << to_string(g);
   EXPECT_EQ(count(g, Op::map), 0) << to_string(g);

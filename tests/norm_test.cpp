@@ -96,9 +96,9 @@ TEST(Norm, RandomShapes) {
   }
 }
 
-std::vector<float> softmax(const Target& target, NormKind kind, std::vector<float> x) {
+std::vector<float> softmax(const Target& target, NormKind kind, std::vector<float> x, bool masked = false) {
   NormSpec s;
-  s.kind = kind;
+  s.kind = kind, s.masked = masked;
   s.cols = static_cast<int64_t>(x.size());
   std::vector<float> y(x.size());
   Kernel kernel(target, s);
@@ -107,11 +107,13 @@ std::vector<float> softmax(const Target& target, NormKind kind, std::vector<floa
   return y;
 }
 
-/// What PyTorch answers: NaN for a row of -inf, exact zeros for masked places, no overflow of large values.
+/// What PyTorch answers: NaN for a row of -inf (zeros in attention), exact zeros for masked places, no overflow of
+/// large values.
 TEST(Norm, SoftmaxSpecials) {
   for (const Target& target : targets()) {
     for (const size_t n : {1u, 3u, 7u, 16u, 37u}) {
       for (float v : softmax(target, NormKind::softmax, std::vector<float>(n, -INFINITY))) EXPECT_TRUE(std::isnan(v));
+      for (float v : softmax(target, NormKind::softmax, std::vector<float>(n, -INFINITY), true)) EXPECT_EQ(v, 0.0f);
       std::vector<float> x(n, 1e4f);
       for (float v : softmax(target, NormKind::softmax, x)) EXPECT_NEAR(v, 1.0 / static_cast<double>(n), 1e-7);
       for (float v : softmax(target, NormKind::log_softmax, x)) EXPECT_NEAR(v, -std::log(static_cast<double>(n)), 1e-6);
@@ -120,7 +122,9 @@ TEST(Norm, SoftmaxSpecials) {
       const std::vector<float> masked = softmax(target, NormKind::softmax, x);
       EXPECT_EQ(masked[0], 0.0f);
       EXPECT_NEAR(masked[n - 1], 1.0 / static_cast<double>(n - 1), 1e-7);
+      EXPECT_EQ(softmax(target, NormKind::softmax, x, true), masked);
       x[n - 1] = NAN;
+      for (float v : softmax(target, NormKind::softmax, x, true)) EXPECT_TRUE(std::isnan(v));
       for (float v : softmax(target, NormKind::softmax, x)) EXPECT_TRUE(std::isnan(v));
     }
   }

@@ -159,7 +159,7 @@ Status Lowering::lower_attention(const Node& node) {
   NormSpec norm;
   norm.rows = {product(score_dims) / keys};
   norm.in_rows = norm.out_rows = {keys};
-  norm.cols = keys;
+  norm.cols = keys, norm.masked = true;
   append(norm, {scores, scores}, label + " softmax");
   return product_of(scores, v, out, {}, label + " values");
 }

@@ -45,7 +45,7 @@ class AttentionEmitter {
 
   Func emit() {
     NormSpec norm;
-    norm.cols = s_.scores.n;
+    norm.cols = s_.scores.n, norm.masked = true;
     softmax_ = emit_norm_row(e_, norm, name_ + "_softmax");
     if (packed(s_)) {
       scores_ = s_.scores, values_ = s_.values;

@@ -2,6 +2,8 @@
 // first-level cache.
 #include "jit/kernels/norm.h"
 
+#include <cfloat>
+
 #include "jit/epilogue.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
@@ -182,10 +184,12 @@ class NormEmitter {
     return acc[0];
   }
   void softmax() {
-    const Vec max = row_max();
+    Vec max = row_max();
+    if (s_.masked) max = op(VecBinary::max, max, splat(-FLT_MAX));
     // Not in an output of another type, nor in one that an operand of the epilogue may lie in.
     const bool stored = s_.epilogue.operands.empty() && out_type_ == DType::f32;
-    const Vec sum = stored ? exp_sum_stored(max) : exp_sum(max);
+    Vec sum = stored ? exp_sum_stored(max) : exp_sum(max);
+    if (s_.masked) sum = op(VecBinary::max, sum, splat(0.5f));  // of a row with anything in it: at least 1
     const Vec scale = op(VecBinary::div, splat(1), sum);
     const Int base = e_.integer();
     e_.set(base, e_.param(stored ? 0 : 1));

@@ -308,6 +308,7 @@ class Interpreter {
       score.push_back(dot);
     }
     const double top = *std::max_element(score.begin(), score.end());
+    if (top == -std::numeric_limits<double>::infinity()) return 0;  // as PyTorch: nothing is seen
     double sum = 0, mixed = 0;
     Index v = i;
     for (int64_t j = 0; j < length; ++j) {
