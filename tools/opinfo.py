@@ -137,20 +137,23 @@ def compare(error: str, expected: tuple[Tensor, ...], folder: Path) -> Outcome:
         return Outcome("refused", reason(error))
     for i, want in enumerate(expected):
         wanted = want.detach().numpy()
-        got = np.fromfile(folder / f"out{i}.bin", dtype=wanted.dtype).reshape(wanted.shape)
-        if wanted.dtype.kind != "f":
-            wrong = int((got != wanted).sum())
-            if wrong:
-                return Outcome("differs", f"{wrong} of {wanted.size} elements")
-            continue
-        finite = np.isfinite(wanted)
-        if not np.array_equal(got[~finite], wanted[~finite], equal_nan=True):
-            return Outcome("differs", "where the result is not finite")
-        scale = float(np.abs(wanted[finite]).max(initial=0)) or 1.0
-        off = float(np.abs(got[finite].astype(np.float64) - wanted[finite]).max(initial=0)) / scale
-        if not off <= TOLERANCE:
-            return Outcome("differs", f"by {off:.1e} of scale")
+        wrong = difference(wanted, np.fromfile(folder / f"out{i}.bin", dtype=wanted.dtype).reshape(wanted.shape))
+        if wrong:
+            return Outcome("differs", wrong)
     return Outcome("agrees")
+
+
+def difference(wanted: np.ndarray, got: np.ndarray, tolerance: float = TOLERANCE) -> str:
+    """In words, or nothing where they agree: numbers with a fraction to `tolerance` of their scale, others exactly."""
+    if wanted.dtype.kind != "f":
+        wrong = int((got != wanted).sum())
+        return f"{wrong} of {wanted.size} elements" if wrong else ""
+    finite = np.isfinite(wanted)
+    if not np.array_equal(got[~finite], wanted[~finite], equal_nan=True):
+        return "where the result is not finite"
+    scale = float(np.abs(wanted[finite]).max(initial=0)) or 1.0
+    off = float(np.abs(got[finite].astype(np.float64) - wanted[finite]).max(initial=0)) / scale
+    return "" if off <= tolerance else f"by {off:.1e} of scale"
 
 
 def judge_all(names: list[str], limit: int | None) -> dict[str, Counter[Outcome]]:
