@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { KilnError, loadModel, Tensor, type LoadOptions, type Model, type ModelSource, type ProgressEvent } from '../src/index.js';
+import { asKilnError } from '../src/shared/errors.js';
 import { fakeCompiler } from './support/fake_compiler.js';
 import { expected, kBadIndex, kTrapFirst, modelFile } from './support/tiny_model.js';
 
@@ -38,6 +39,26 @@ describe('a loaded model', () => {
     const profile = await model.profile(vector(1, 2, 3, 4), { repeats: 1 });
     expect(profile.map(({ label }) => label)).toEqual(['mul', 'add']);
     expect(profile.every(({ ms }) => ms >= 0)).toBe(true);
+  });
+
+  it('fetches the compiler once, and says what it got in its place', async () => {
+    let fetched = 0;
+    let answer: () => Response = () => new Response(compiler, { headers: { 'content-type': 'application/wasm' } });
+    const stop = server(() => (fetched++, answer()));
+    try {
+      (await load(modelFile(), { compiler: 'http://host/compiler.wasm' })).dispose();
+      expect(fetched).toBe(1);
+      answer = () => new Response('<!doctype html>', { headers: { 'content-type': 'text/html; charset=utf-8' } });
+      await expect(load(modelFile(), { compiler: 'http://host/compiler.wasm' })).rejects.toMatchObject({ code: 'network', message: expect.stringContaining('is a page, not the compiler') as string });
+    } finally {
+      stop();
+    }
+  });
+
+  it('says which policy forbids WebAssembly', () => {
+    const thrown = new WebAssembly.CompileError("WebAssembly.instantiate(): violates the following Content Security policy directive because 'unsafe-eval' is not an allowed source");
+    expect(asKilnError(thrown, 'internal', 'a worker')).toMatchObject({ code: 'unsupported-environment', message: expect.stringContaining('wasm-unsafe-eval') as string });
+    expect(asKilnError(new WebAssembly.CompileError('bad magic'), 'compile', 'the compiler')).toMatchObject({ code: 'compile' });
   });
 
   it('loads bytes, buffers, blobs, paths and URLs', async () => {

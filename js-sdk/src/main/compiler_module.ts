@@ -9,6 +9,8 @@ async function moduleOf(source: CompilerSource): Promise<WebAssembly.Module> {
   if (isNode && source.startsWith('file:')) return WebAssembly.compile(await nodeModule<typeof Fs>('fs/promises').readFile(new URL(source)));
   const response = await fetch(source);
   if (!response.ok) throw new KilnError('network', `the compiler at ${source} answered ${response.status}: serve the files of wasmkiln's dist together`);
+  if (response.headers.get('content-type')?.startsWith('text/html'))
+    throw new KilnError('network', `${source} is a page, not the compiler: compiler.wasm and worker.js belong beside the script that holds wasmkiln (Vite before version 8 needs optimizeDeps: { exclude: ['wasmkiln'] })`);
   if (response.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(response);
   return WebAssembly.compile(await response.arrayBuffer());
 }
