@@ -113,3 +113,20 @@ def test_errors_of_sources_are_sentences(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(CliError, match=words):
         load_source(f"broken_source:{source}")
+
+
+DYNAMIC = """
+import torch
+def make():
+    batch = torch.export.Dim("batch", min=1, max=8)
+    return torch.nn.Linear(5, 3), (torch.ones(4, 5),), ({0: batch},)
+"""
+
+
+def test_dims_without_a_size_are_shown_and_verified(tmp_path: Path) -> None:
+    (tmp_path / "dynamic.py").write_text(DYNAMIC)
+    done = call(tmp_path, "export", "dynamic:make", "m.kiln")
+    assert done.returncode == 0, done.stderr
+    assert "float32[batchx5]" in call(tmp_path, "inspect", "m.kiln").stdout
+    done = call(tmp_path, "verify", "m.kiln", "dynamic:make")
+    assert done.returncode == 0, done.stderr

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -93,7 +94,7 @@ def export_source(source: str, path: Path) -> None:
 
 def shape_text(model: fb.ModelT, value: fb.ValueT) -> str:
     dims = (model.symbols[d.symbol].name.decode() if d.symbol >= 0 else str(d.value) for d in value.dims or [])
-    return f"{DTYPE_NAMES[value.dtype]}[{'x'.join(dims)}]"
+    return escape(f"{DTYPE_NAMES[value.dtype]}[{'x'.join(dims)}]")  # a name in brackets would be markup
 
 
 def inspect(path: Path) -> None:
@@ -128,6 +129,17 @@ def find_kiln(given: str | None) -> str:
     return found
 
 
+def sizes_of(head: fb.ModelT, tensors: list[Tensor]) -> dict[str, int]:
+    """What these inputs make of the file's symbolic dims."""
+    sizes = {}
+    for i, tensor in zip(head.inputs, tensors, strict=True):
+        for dim, size in zip(head.values[i].dims or [], tensor.shape, strict=True):
+            symbol = head.symbols[dim.symbol] if dim.symbol >= 0 else None
+            if symbol and (symbol.code is None or len(symbol.code) == 0):  # the others follow from these
+                sizes[symbol.name.decode()] = size
+    return sizes
+
+
 def verify(path: Path, source: str, kiln: str, tolerance: float) -> bool:
     """Runs the file natively and the model in PyTorch on the same inputs, prints the errors; True if small."""
     head = read_head(path)
@@ -146,6 +158,8 @@ def verify(path: Path, source: str, kiln: str, tolerance: float) -> bool:
             file = Path(folder) / f"input{i}"
             file.write_bytes(raw_bytes(tensor))
             command += ["--input", f"{name}={file}"]
+        for name, size in sizes_of(head, tensors).items():
+            command += ["--dim", f"{name}={size}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise CliError(f"kiln run failed: {done.stderr.strip()}")
