@@ -52,6 +52,7 @@ std::string text(const ContractionSpec& s) {
       .field("a", Sizes{s.a_row, s.a_col})
       .field("at", Sizes{s.a_tap_row, s.a_tap_col})
       .field("c", Sizes{s.c_row, s.c_col})
+      .field("br", s.b_row)
       .field("w", s.winograd)
       .epilogue(s.epilogue)
       .take();

@@ -31,8 +31,9 @@ struct Epilogue {
 /// C[b0,b1,y,x,n] = epilogue(sum over kh,kw,k of A[b0,b1, y,x, kh,kw, k] * B[b0,b1, kh,kw,k, n]), f32.
 /// Matrix products and dense or grouped convolutions (channels last, zeros stored around the input) alike; a plain
 /// product has oh = 1, ow = M. A is contiguous over k, C over n. B is packed by a PackSpec kernel that shares this
-/// one's schedule. With both batches in use and oh > 1, a row of A, C and every epilogue operand must start at or after
-/// the previous row's last pixel. Operands: C, A, B, epilogue operands (strides over b0, b1, y, x, n).
+/// one's schedule, or, for a single row (no batches, no taps), lies as b_row says: packing would read and write all of
+/// what is read once. With both batches in use and oh > 1, a row of A, C and every epilogue operand must start at or
+/// after the previous row's last pixel. Operands: C, A, B, epilogue operands (strides over b0, b1, y, x, n).
 struct ContractionSpec {
   std::array<int64_t, 2> batch{1, 1};
   std::array<int64_t, 2> a_batch{0, 0}, b_batch{0, 0}, c_batch{0, 0};  ///< strides; b_batch in elements of packed B
@@ -42,6 +43,7 @@ struct ContractionSpec {
   int64_t a_row = 0, a_col = 0;          ///< from an output pixel's window to the next one's
   int64_t a_tap_row = 0, a_tap_col = 0;  ///< from a tap to the next one
   int64_t c_row = 0, c_col = 0;
+  int64_t b_row = 0;     ///< elements from one column's contiguous k elements to the next one's; 0: B is packed
   int64_t winograd = 0;  ///< the largest Winograd tile (2 or 4) that this convolution may use; 0: none
   Epilogue epilogue;
 };

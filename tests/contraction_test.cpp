@@ -139,6 +139,36 @@ TEST(Contraction, EveryTileOnOneShape) {
   }
 }
 
+TEST(Contraction, ARowTimesAMatrixAsItLies) {
+  for (const Target& target : targets()) {
+    Random random(17);
+    for (const int64_t n : {1, 3, 8, 63, 64, 65, 150})
+      for (const int64_t k : {1, 2, 7, 16, 45}) {
+        const int64_t row = k + pick(random, 0, 3);
+        ContractionSpec s;
+        s.k = k, s.n = n, s.b_row = row;
+        Expr& e = s.epilogue.expr;
+        e.binary(PointOp::max, e.binary(PointOp::add, e.input(0), e.input(1)), e.constant(0));
+        s.epilogue.operands = {{DType::f32, {0, 0, 0, 0, 1}}};
+        ASSERT_TRUE(family_of(s).feasible(s, prior(s, target, {}), target));
+        EXPECT_EQ(candidates(s, target).size(), 1u);
+        Guarded<float> a(k), b((n - 1) * row + k), c(n), bias(n);
+        for (auto* v : {&a, &b, &bias}) fill(*v, random);
+        Kernel kernel(target, s, prior(s, target, {}));
+        for (auto* v : {&a, &b, &c, &bias}) kernel.allow(v->data(), v->bytes());
+        const Status run =
+            kernel.run({c.data(), a.data(), b.data(), bias.data()}, static_cast<int>(pick(random, 1, 3)));
+        ASSERT_TRUE(run.ok()) << run.error().message;
+        for (int64_t j = 0; j < n; ++j) {
+          double sum = double{bias[j]};
+          for (int64_t i = 0; i < k; ++i) sum += double{a[i]} * double{b[j * row + i]};
+          EXPECT_NEAR(c[j], std::max(0.0, sum), 1.2e-7 * 2.5 * static_cast<double>(k * k + 4)) << to_string(target);
+        }
+        EXPECT_TRUE(c.intact());
+      }
+  }
+}
+
 TEST(Contraction, ShapesThatShareTilesDoNotDisturbOneAnother) {
   for (const Target& target : targets()) {
     Random random(13);

@@ -172,7 +172,8 @@ Schedule attention_prior(const AttentionSpec& s, const Target& target, const Dev
 }  // namespace
 
 Schedule prior(const KernelSpec& spec, const Target& target, const Device& device) {
-  if (const auto* c = std::get_if<ContractionSpec>(&spec)) return contraction_prior(*c, target, device);
+  if (const auto* c = std::get_if<ContractionSpec>(&spec))
+    return c->b_row ? Schedule{} : contraction_prior(*c, target, device);
   if (const auto* a = std::get_if<AttentionSpec>(&spec)) return attention_prior(*a, target, device);
   if (!std::holds_alternative<DepthwiseSpec>(spec)) return Schedule{};
   const std::vector<Schedule> all = candidates(spec, target);
@@ -191,7 +192,7 @@ Schedule prior_at_load(const KernelSpec& spec, const Target& target, const Devic
 double predicted_cost(const KernelSpec& spec, const Schedule& schedule, const Target& target, const Device& device) {
   if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) return depthwise_cost(*d, schedule, target);
   const auto* c = std::get_if<ContractionSpec>(&spec);
-  if (!c) return 0;
+  if (!c || c->b_row) return 0;  // there is one schedule
   return schedule.algorithm == Algorithm::direct ? direct_cost(*c, schedule, target, device)
                                                  : winograd_cost(*c, schedule, target, device);
 }

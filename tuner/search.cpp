@@ -15,7 +15,7 @@ std::vector<Schedule> worth_measuring(const KernelSpec& spec, const Target& targ
   std::vector<Schedule> out;
   const auto* contraction = std::get_if<ContractionSpec>(&spec);
   for (const Schedule& s : candidates(spec, target)) {
-    const bool tile = contraction && s.algorithm == Algorithm::direct;
+    const bool tile = contraction && !contraction->b_row && s.algorithm == Algorithm::direct;
     if (!tile)
       out.push_back(s);
     else if (!s.mc)

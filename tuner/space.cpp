@@ -62,7 +62,7 @@ std::vector<Schedule> depthwise_candidates(const KernelSpec& spec, const Target&
 }  // namespace
 
 std::vector<Schedule> candidates(const KernelSpec& spec, const Target& target) {
-  if (const auto* c = std::get_if<ContractionSpec>(&spec)) return contraction_candidates(*c, target);
+  if (const auto* c = std::get_if<ContractionSpec>(&spec); c && !c->b_row) return contraction_candidates(*c, target);
   if (std::holds_alternative<DepthwiseSpec>(spec)) return depthwise_candidates(spec, target);
   return {Schedule{}};
 }

@@ -99,10 +99,18 @@ Status Lowering::lower_conv(const Node& node) {
   p.src_batch = {0, n * w.strides[0]};
   p.taps = s.kh * s.kw, p.k = k, p.n = n;
   p.src_tap = s.kw > 1 ? w.strides[3] : w.strides[2], p.src_k = w.strides[1], p.src_n = w.strides[0];
-  std::vector<View> operands{c, from, packed(p, w, groups * packed_elements, s, label_of(node))};
+  std::vector<View> operands{c, from, factor(s, p, w, groups * packed_elements, label_of(node))};
   operands.insert(operands.end(), f.operands.begin(), f.operands.end());
   append(s, operands, label_of(node));
   return ok();
+}
+
+View Lowering::factor(ContractionSpec& s, const PackSpec& pack, const View& b, int64_t elements,
+                      const std::string& label) {
+  const bool one_row = product({s.batch[0], s.batch[1], s.oh, s.ow, s.kh, s.kw}) == 1;
+  if (!one_row || pack.src_k != 1 || pack.src_n < pack.k) return packed(pack, b, elements, s, label);
+  s.b_row = pack.src_n;
+  return b;
 }
 
 Status Lowering::lower_matmul(const Node& node) {
@@ -212,7 +220,7 @@ bool Lowering::append_product(const View& a, const View& b, const View& c, const
     const size_t at = 2 - own.dims.size() + i;
     p.batch[at] = own.dims[i], p.src_batch[at] = own.strides[1][i];
   }
-  std::vector<View> operands{c, a, packed(p, b, product(b_own) * elements, s, label)};
+  std::vector<View> operands{c, a, factor(s, p, b, product(b_own) * elements, label)};
   operands.insert(operands.end(), f.operands.begin(), f.operands.end());
   append(s, operands, label);
   return true;

@@ -85,6 +85,8 @@ class Lowering {
   bool append_product(const View& a, const View& b, const View& c, const Fusion& fusion, const std::string& label);
   bool append_attention(const View& q, const View& k, const View& v, const View& c, const Fusion& fusion,
                         const std::string& label);
+  /// B of a contraction that is appended next: packed, or, for a single row of A, as it lies.
+  View factor(ContractionSpec& spec, const PackSpec& pack, const View& b, int64_t elements, const std::string& label);
   /// A packed B for a contraction that is appended next.
   View packed(const PackSpec& spec, const View& source, int64_t elements, const KernelSpec& consumer,
               const std::string& label);

@@ -2,6 +2,7 @@
 // scratch.
 #include "jit/kernels/attention_row.h"
 #include "jit/kernels/contraction.h"
+#include "jit/kernels/dots.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
 #include "jit/kernels/norm.h"
@@ -54,7 +55,7 @@ class AttentionEmitter {
       score_ = emit_panels(e_, scores_, schedule_, name_ + "_scores");
       weigh_ = emit_panels(e_, values_, schedule_, name_ + "_values");
     } else {
-      score_ = emit_score_row(e_, s_, name_ + "_scores");
+      score_ = emit_dots(e_, s_.scores, s_.k_row, name_ + "_scores");
       weigh_ = emit_weigh_row(e_, s_, name_ + "_values");
     }
     return emit_entry();
@@ -90,6 +91,7 @@ class AttentionEmitter {
         args.emplace_back(place(static_cast<int>(7 + i), size_of(fused[i].dtype),
                                 {fused[i].strides[0], fused[i].strides[1], fused[i].strides[3]}));
       if (packed(s_)) return emit_block(row, args, v, c);
+      args.insert(args.begin() + 3, scratch);  // sums and scores in one place
       e_.call(score_, args);
       e_.call(softmax_, {scratch, scratch});
       e_.call(weigh_, {scratch, v, c});

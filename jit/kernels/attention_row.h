@@ -1,4 +1,4 @@
-// Attention of one query over keys and values as they lie in memory.
+// What attention of one query does with values as they lie in memory (for keys see dots.h).
 #pragma once
 
 #include <string>
@@ -8,8 +8,6 @@
 
 namespace kiln {
 
-/// Emits score(query, keys, out, epilogue operands…): a row of scores, the epilogue applied.
-Func emit_score_row(Emitter& emitter, const AttentionSpec& spec, const std::string& name);
 /// Emits weigh(weights, V, out): the sum of the rows of V by their weights.
 Func emit_weigh_row(Emitter& emitter, const AttentionSpec& spec, const std::string& name);
 

@@ -1,6 +1,7 @@
 #include "jit/kernels/contraction.h"
 
 #include "jit/epilogue.h"
+#include "jit/kernels/dots.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/winograd.h"
 
@@ -165,20 +166,24 @@ class ContractionEmitter {
 const ContractionSpec& spec_of(const KernelSpec& spec) { return *std::get_if<ContractionSpec>(&spec); }
 
 int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
+  if (spec_of(spec).b_row) return matrix_vector_units(spec_of(spec));
   if (schedule.algorithm != Algorithm::direct) return winograd_units(spec_of(spec), schedule);
   const ContractionSpec s = flattened(spec_of(spec));
   return s.batch[0] * s.batch[1] * blocks(s, schedule) * ceil_div(s.n, tile_columns(schedule, target));
 }
 
 int64_t scratch_bytes(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
+  if (spec_of(spec).b_row) return matrix_vector_scratch();
   return schedule.algorithm == Algorithm::direct ? 0 : winograd_scratch(spec_of(spec), schedule, target);
 }
 
 bool feasible(const KernelSpec& spec, const Schedule& s, const Target& t) {
+  if (spec_of(spec).b_row) return s == Schedule{};
   return tile_fits(s, t) && (s.algorithm == Algorithm::direct || winograd_feasible(spec_of(spec), s, t));
 }
 
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
+  if (spec_of(spec).b_row) return emit_matrix_vector(e, spec_of(spec), name);
   if (schedule.algorithm != Algorithm::direct) return emit_winograd(e, spec_of(spec), schedule, name);
   return ContractionEmitter(e, spec_of(spec), schedule, name).emit();
 }

@@ -1,0 +1,113 @@
+#include "jit/kernels/dots.h"
+
+#include <algorithm>
+
+#include "jit/epilogue.h"
+#include "jit/kernels/loops.h"
+
+namespace kiln {
+namespace {
+
+constexpr int64_t kF = 4;  // bytes of a float
+/// Chains of multiply-adds that hide their latency: of one row where rows are long, since memory follows one stream
+/// quickest, else of several, for all of which x is loaded once.
+constexpr int64_t kChains = 8, kLongRow = 256, kShortRows = 4;
+int64_t rows_at_once(int64_t k) { return k >= kLongRow ? 1 : kShortRows; }
+/// Rows of a unit of a product.
+constexpr int64_t kUnit = 64;
+
+/// `count` rows against x.
+void emit_sums(Emitter& e, int64_t k, int64_t row, Int x, Int rows, Int sums, int64_t count) {
+  const int64_t unroll = kChains / rows_at_once(k);
+  const auto chains = static_cast<size_t>(std::min<int64_t>(unroll, ceil_div(k, e.width())));
+  std::vector<Vec> partial(static_cast<size_t>(count) * chains);
+  for (Vec& v : partial) e.splat(v = e.vec(), 0);
+  const Vec a = e.vec(), b = e.vec();
+  for_vectors(e, k, static_cast<int>(unroll), {x, rows}, {kF, kF}, [&](int64_t at, int lanes) {
+    e.load(a, {x, at * kF}, DType::f32, lanes);
+    for (int64_t i = 0; i < count; ++i) {
+      const Vec sum = partial[static_cast<size_t>(i) * chains + static_cast<size_t>(at / e.width())];
+      e.load(b, {rows, (i * row + at) * kF}, DType::f32, lanes);
+      e.madd(sum, a, b, sum);
+    }
+  });
+  for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
+    const Vec sum = partial[i * chains];
+    for (size_t c = 1; c < chains; ++c) e.op(VecBinary::add, sum, sum, partial[i * chains + c]);
+    horizontal(e, VecBinary::add, sum, b);
+    e.store({sums, static_cast<int64_t>(i) * kF}, sum, DType::f32, 1);
+  }
+}
+
+}  // namespace
+
+Func emit_dots(Emitter& e, const ContractionSpec& product, int64_t row, const std::string& name) {
+  const Epilogue& epilogue = product.epilogue;
+  const std::vector<FusedOperand>& fused = epilogue.operands;
+  const DType out_type = stored_type(epilogue);
+  const int64_t at_once = rows_at_once(product.k), rounds = product.n / at_once;
+  const Func f = e.begin_function(name, static_cast<int>(4 + fused.size()));
+  const Int x = e.param(0), rows = e.param(1), sums = e.param(2), out = e.param(3), i = e.integer();
+  e.for_range(i, 0, rounds, 1, [&] {
+    emit_sums(e, product.k, row, x, rows, sums, at_once);
+    add(e, rows, rows, at_once * row * kF);
+    add(e, sums, sums, at_once * kF);
+  });
+  emit_sums(e, product.k, row, x, rows, sums, product.n % at_once);
+  add(e, sums, sums, -rounds * at_once * kF);
+  std::vector<Int> bases{sums, out};
+  std::vector<int64_t> steps{kF, size_of(out_type)};
+  for (size_t o = 0; o < fused.size(); ++o) {
+    bases.push_back(e.param(static_cast<int>(4 + o)));
+    steps.push_back(fused[o].strides.back() * size_of(fused[o].dtype));
+  }
+  for_vectors(e, product.n, 2, bases, steps, [&](int64_t at, int lanes) {
+    Vec v = e.vec();
+    e.load(v, {sums, at * kF}, DType::f32, lanes);
+    if (!epilogue.empty())
+      v = apply_epilogue(e, epilogue, v, lanes, [&](int o) {
+        const auto operand = static_cast<size_t>(2 + o);
+        return Mem{bases[operand], at * steps[operand]};
+      });
+    e.store({out, at * steps[1]}, v, out_type, lanes);
+  });
+  e.end_function();
+  return f;
+}
+
+Func emit_matrix_vector(Emitter& e, const ContractionSpec& spec, const std::string& name) {
+  const std::vector<FusedOperand>& fused = spec.epilogue.operands;
+  const auto dots = [&](int64_t columns) {
+    ContractionSpec part = spec;
+    part.n = columns;
+    return emit_dots(e, part, spec.b_row, name + "_dots" + std::to_string(columns));
+  };
+  const int64_t full = spec.n / kUnit, tail = spec.n % kUnit;
+  Func whole{}, last{};
+  if (full) whole = dots(kUnit);
+  if (tail) last = dots(tail);
+  const Func f = e.begin_function(name, static_cast<int>(6 + fused.size()));
+  for_units(e, [&](Int unit) {
+    const auto moved = [&](int operand, int64_t bytes) {
+      const Int at = e.integer();
+      e.op(IntOp::mul, at, unit, kUnit * bytes);
+      add(e, at, at, e.param(operand));
+      return at;
+    };
+    std::vector<Arg> args{e.param(4), moved(5, spec.b_row * kF), e.param(2),
+                          moved(3, size_of(stored_type(spec.epilogue)))};
+    for (size_t o = 0; o < fused.size(); ++o)
+      args.emplace_back(moved(static_cast<int>(6 + o), fused[o].strides.back() * size_of(fused[o].dtype)));
+    if (!tail) return e.call(whole, args);
+    if (!full) return e.call(last, args);
+    e.if_(
+        unit, Compare::lt, full, [&] { e.call(whole, args); }, [&] { e.call(last, args); });
+  });
+  e.end_function();
+  return f;
+}
+
+int64_t matrix_vector_units(const ContractionSpec& spec) { return ceil_div(spec.n, kUnit); }
+int64_t matrix_vector_scratch() { return kUnit * kF; }
+
+}  // namespace kiln

@@ -1,0 +1,20 @@
+// Dot products of one vector with rows as they lie in memory.
+#pragma once
+
+#include <string>
+
+#include "jit/emitter.h"
+#include "jit/kernel_spec.h"
+
+namespace kiln {
+
+/// Emits dots(x, rows, sums, out, epilogue operands…): out[j] = epilogue(x · row j) for j < product.n rows of product.k
+/// elements, `row` elements from one to the next. `sums` holds n floats and may be `out`.
+Func emit_dots(Emitter& emitter, const ContractionSpec& product, int64_t row, const std::string& name);
+
+/// The contraction family's entry for a spec with b_row, and what the family answers for it.
+Func emit_matrix_vector(Emitter& emitter, const ContractionSpec& spec, const std::string& name);
+int64_t matrix_vector_units(const ContractionSpec& spec);
+int64_t matrix_vector_scratch();
+
+}  // namespace kiln
