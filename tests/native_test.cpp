@@ -239,7 +239,8 @@ TEST(NativeCode, EveryInstructionOfANeonProgramDecodes) {
   Turning turning(target, 3);
   for (KernelSpec& spec : other_kernels()) {
     const int operands = num_operands(spec);
-    turning.program.kernels.push_back({std::move(spec), prior(spec, target, {})});
+    const Schedule schedule = prior(spec, target, {});
+    turning.program.kernels.push_back({std::move(spec), schedule});
     turning.program.steps.push_back({static_cast<int>(turning.program.kernels.size()) - 1,
                                      std::vector<int64_t>(static_cast<size_t>(operands)), true});
   }
