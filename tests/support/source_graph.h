@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ir/builder.h"
+#include "ir/passes/passes.h"
 
 namespace kiln::testing {
 
@@ -55,5 +56,11 @@ struct SourceGraph {
     graph.outputs.push_back(id);
   }
 };
+
+/// What legalizing says, or nothing.
+inline std::string error_of(const SourceGraph& source) {
+  const auto graph = legalize(source.graph);
+  return graph.ok() ? "" : graph.error().message;
+}
 
 }  // namespace kiln::testing
