@@ -183,6 +183,24 @@ TEST(Contraction, ShapesThatShareTilesDoNotDisturbOneAnother) {
   }
 }
 
+TEST(Contraction, RowsThatAreOneRowShareTilesWithOthers) {
+  for (const Target& target : targets()) {
+    ContractionSpec s;
+    s.ow = 4, s.k = 8, s.n = 4, s.a_col = 8, s.c_col = 4;
+    Schedule schedule;
+    schedule.mr = 4, schedule.nv = 1, schedule.unroll = 4;
+    const std::vector<KernelSpec> neighbours{s};
+    s.a_col = 0;  // an expanded operand
+    Guarded<float> a(8), b(packed_size(8, 4)), c(16);
+    for (int64_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i + 1);
+    for (int64_t i = 0; i < b.size(); ++i) b[i] = 1;
+    Kernel kernel(target, s, schedule, neighbours);
+    for (auto* v : {&a, &b, &c}) kernel.allow(v->data(), v->bytes());
+    ASSERT_TRUE(kernel.run({c.data(), a.data(), b.data()}).ok());
+    for (int64_t i = 0; i < c.size(); ++i) EXPECT_EQ(c[i], 36) << to_string(target);
+  }
+}
+
 TEST(Contraction, ShapesShareTilesWhereTheTargetSaysSo) {
   const auto functions = [](const Target& target, std::initializer_list<int64_t> depths) {
     const auto emitter = make_reference_emitter(target);

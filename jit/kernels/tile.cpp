@@ -32,10 +32,10 @@ class TileEmitter {
         wraps_(s_.oh == 1 ? 0 : std::max<int64_t>(1, lines(tile.rows - 1))) {
     const int64_t depth = run_depth(s_);
     wrap_at_ = sizes_.add(lines(t_.rows - 1) ? s_.ow - t_.x : 0, wraps_ == 1);
-    a_ = pitch(s_.a_row, s_.a_col, kF);
-    c_ = pitch(s_.c_row, s_.c_col, size_of(out_type_));
+    a_ = pitch(s_.a_row, s_.a_col, kF, true);
+    c_ = pitch(s_.c_row, s_.c_col, size_of(out_type_), true);
     for (const FusedOperand& o : s_.epilogue.operands)
-      operands_.push_back(pitch(o.strides[2], o.strides[3], size_of(o.dtype)));
+      operands_.push_back(pitch(o.strides[2], o.strides[3], size_of(o.dtype), moves(o)));
     rounds_ = sizes_.add(depth / unroll_);
     kh_ = sizes_.add(s_.kh, s_.kh > 1);
     kw_ = sizes_.add(s_.kw, !dense_);
@@ -56,11 +56,11 @@ class TileEmitter {
     Size col, wrap;
     int64_t row_stride, col_stride, bytes;
   };
-  Pitch pitch(int64_t row, int64_t col, int64_t bytes) {
-    const bool moves = t_.rows > 1 && (row || col);
+  Pitch pitch(int64_t row, int64_t col, int64_t bytes, bool moving) {
+    const bool used = moving && t_.rows > 1;
     Pitch p;
-    p.col = sizes_.add(col * bytes, moves);
-    p.wrap = sizes_.add((row - s_.ow * col) * bytes, moves && wraps_);
+    p.col = sizes_.add(col * bytes, used);
+    p.wrap = sizes_.add((row - s_.ow * col) * bytes, used && wraps_);
     p.row_stride = row, p.col_stride = col, p.bytes = bytes;
     return p;
   }
