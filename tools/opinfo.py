@@ -178,7 +178,8 @@ such node with its line in the model's code. How to add one: [add-an-operator.md
 This page is made by `python tools/opinfo.py --write` from the operator table (`kiln ops`) and from PyTorch's own
 samples of every operator (`torch.testing`'s OpInfo, float32), {limit} of each. They go through export and the native
 runtime and are compared with eager PyTorch: to {tolerance:g} of the result's scale, and exactly where numbers are
-whole. pytest runs some of them each time.
+whole. pytest runs some of them each time, and those of ONNX's node tests that PyTorch has calls for
+(`tools/onnx_nodes.py`).
 """
 
 REASONS = {
