@@ -118,6 +118,7 @@ def test_errors_of_sources_are_sentences(
 DYNAMIC = """
 import torch
 def make():
+    torch.manual_seed(1)
     batch = torch.export.Dim("batch", min=1, max=8)
     return torch.nn.Linear(5, 3), (torch.ones(4, 5),), ({0: batch},)
 """
