@@ -26,13 +26,13 @@ double tiled_cost(const ContractionSpec& s, int mr, int nv, const Target& target
   Schedule tile;
   tile.mr = static_cast<uint8_t>(mr);
   const std::vector<int64_t> remainder = remainder_tiles(s, tile);
-  const auto whole = static_cast<double>((m - remainder_rows(s, tile)) / mr);
+  const int64_t whole = (m - remainder_rows(s, tile)) / mr;
   const auto row_of_tiles = [&](int64_t vectors) {
     const auto one = [&](int64_t rows) {
       return static_cast<double>(k) * cycles_per_k(rows, vectors, target) + per_tile +
              static_cast<double>(rows * vectors) * 2;
     };
-    double cost = whole * one(mr);
+    double cost = static_cast<double>(whole) * one(mr);
     for (int64_t rows : remainder) cost += one(rows);
     return cost;
   };
@@ -128,12 +128,11 @@ double depthwise_cost(const DepthwiseSpec& s, const Schedule& schedule, const Ta
            static_cast<double>(height * width) + 8;
   };
   const auto rows = [&](int64_t height) {
-    const int64_t rest = s.ow % schedule.tile_w;
-    return static_cast<double>(s.ow / schedule.tile_w) * tile(height, schedule.tile_w) +
-           (rest ? tile(height, rest) : 0);
+    const int64_t whole = s.ow / schedule.tile_w, rest = s.ow % schedule.tile_w;
+    return static_cast<double>(whole) * tile(height, schedule.tile_w) + (rest ? tile(height, rest) : 0);
   };
-  const int64_t rest = s.oh % schedule.tile_h;
-  return static_cast<double>(s.oh / schedule.tile_h) * rows(schedule.tile_h) + (rest ? rows(rest) : 0);
+  const int64_t whole = s.oh / schedule.tile_h, rest = s.oh % schedule.tile_h;
+  return static_cast<double>(whole) * rows(schedule.tile_h) + (rest ? rows(rest) : 0);
 }
 
 /// A product by tiles, and what its blocks overflow: a block of A too large for the second cache comes from the last
