@@ -7,6 +7,7 @@
 #include "ir/passes/canonical.h"
 #include "ir/passes/passes.h"
 #include "tests/support/graph_interpreter.h"
+#include "tests/support/scalar_expr.h"
 #include "tests/support/source_graph.h"
 
 namespace kiln::testing {

@@ -1,4 +1,4 @@
-// Machine code as text: what the tests of kernels cannot see. And barriers, on real threads.
+// Machine code as text: what the tests of kernels cannot see. And steps that real threads share.
 #include <gtest/gtest.h>
 
 #ifndef __EMSCRIPTEN__
@@ -258,23 +258,25 @@ TEST(NativeCode, EveryInstructionOfANeonProgramDecodes) {
 
 using RunEntry = void (*)(int64_t, int64_t, int64_t, int64_t, int64_t);
 
-std::unique_ptr<NativeCode> emit_turning(const Target& target, const Turning& turning) {
-  const auto emitter = make_native_emitter(target);
-  EXPECT_TRUE(emit_program(*emitter, turning.program).ok());
-  const auto module = emitter->finish();
-  EXPECT_TRUE(module.ok());
-  auto code = NativeCode::load(*module);
-  EXPECT_TRUE(code.ok());
-  return std::move(*code);
+/// `test(turning, run)` with the code of each target of this machine.
+template <class Test>
+void on_each_target(int steps, const Test& test) {
+  for (const Target& target : host_targets()) {
+    SCOPED_TRACE(to_string(target));
+    Turning turning(target, steps);
+    const auto emitter = make_native_emitter(target);
+    ASSERT_TRUE(emit_program(*emitter, turning.program).ok());
+    const auto module = emitter->finish();
+    ASSERT_TRUE(module.ok());
+    const auto code = NativeCode::load(*module);
+    ASSERT_TRUE(code.ok());
+    test(turning, reinterpret_cast<RunEntry>((*code)->find("run")));
+  }
 }
 
 TEST(NativeCode, ThreadsShareSteps) {
   constexpr int kSteps = 500;
-  for (const Target& target : host_targets()) {
-    SCOPED_TRACE(to_string(target));
-    Turning turning(target, kSteps);
-    const auto code = emit_turning(target, turning);
-    const auto run = reinterpret_cast<RunEntry>(code->find("run"));
+  on_each_target(kSteps, [](Turning& turning, RunEntry run) {
     for (const int late : {0, 1, 2}) {  // who comes when the others have begun, and finds what is left
       turning.reset();
       std::vector<std::thread> threads;
@@ -288,16 +290,12 @@ TEST(NativeCode, ThreadsShareSteps) {
       EXPECT_EQ(turning.word(kControlStatus), kStatusOk);
       EXPECT_EQ(turning.word(kControlSleepers), 0);
     }
-  }
+  });
 }
 
 TEST(NativeCode, OneThreadDoesWhatOthersWouldHaveDone) {
   constexpr int kSteps = 9;
-  for (const Target& target : host_targets()) {
-    SCOPED_TRACE(to_string(target));
-    Turning turning(target, kSteps);
-    const auto code = emit_turning(target, turning);
-    const auto run = reinterpret_cast<RunEntry>(code->find("run"));
+  on_each_target(kSteps, [](Turning& turning, RunEntry run) {
     const int64_t base = testing::address(turning.base());
     run(base, 1, Turning::kThreads, 0, kSteps);  // nobody else comes
     turning.expect_turned(kSteps);
@@ -310,16 +308,12 @@ TEST(NativeCode, OneThreadDoesWhatOthersWouldHaveDone) {
     run(base, 2, Turning::kThreads, 0, 4);  // a part of the steps, then the others
     run(base, 0, Turning::kThreads, 4, kSteps);
     turning.expect_turned(kSteps);
-  }
+  });
 }
 
 TEST(NativeCode, ACancelledRunEndsOnEveryThread) {
   constexpr int kSteps = 9;
-  for (const Target& target : host_targets()) {
-    SCOPED_TRACE(to_string(target));
-    Turning turning(target, kSteps);
-    const auto code = emit_turning(target, turning);
-    const auto run = reinterpret_cast<RunEntry>(code->find("run"));
+  on_each_target(kSteps, [](Turning& turning, RunEntry run) {
     for (const int threads : {1, Turning::kThreads}) {
       turning.reset();
       turning.word(kControlCancel) = 1;
@@ -330,7 +324,7 @@ TEST(NativeCode, ACancelledRunEndsOnEveryThread) {
       EXPECT_EQ(turning.word(kControlStatus), kStatusAborted);
       turning.expect_turned(1);  // the first step is done, no other begun
     }
-  }
+  });
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <limits>
 #include <random>
 
+#include "tests/support/scalar_expr.h"
+
 namespace kiln::testing {
 namespace {
 
@@ -37,13 +39,6 @@ int64_t position(const Array& a, const Index& index) {
   return at;
 }
 double element(const Array& a, const Index& index) { return a.data[static_cast<size_t>(position(a, index))]; }
-
-/// Integers wrap to 32 bits between instructions, as the lanes of emitted code do; narrow dtypes are cut when stored.
-double wrap32(double x) {
-  if (std::isnan(x)) return 0;
-  return static_cast<double>(
-      static_cast<int32_t>(static_cast<uint32_t>(static_cast<int64_t>(std::clamp(x, -9e18, 9e18)))));
-}
 
 Array read_bytes(const Value& v) {
   Array out{v.dtype, constant_shape(v.shape), {}};
@@ -391,117 +386,9 @@ class Interpreter {
   Array out_;
 };
 
-double apply(const PointInst& inst, Lane from, double a, double b, double c) {
-  switch (inst.op) {
-    case PointOp::add:
-      return a + b;
-    case PointOp::sub:
-      return a - b;
-    case PointOp::mul:
-      return a * b;
-    case PointOp::min:
-      return std::isnan(a) || std::isnan(b) ? std::nan("") : std::min(a, b);
-    case PointOp::max:
-      return std::isnan(a) || std::isnan(b) ? std::nan("") : std::max(a, b);
-    case PointOp::div:
-      return a / b;
-    case PointOp::pow:
-      return std::pow(a, b);
-    case PointOp::atan2:
-      return std::atan2(a, b);
-    case PointOp::fmod:
-      return std::fmod(a, b);
-    case PointOp::neg:
-      return -a;
-    case PointOp::abs:
-      return std::fabs(a);
-    case PointOp::sqrt:
-      return std::sqrt(a);
-    case PointOp::rsqrt:
-      return 1 / std::sqrt(a);
-    case PointOp::reciprocal:
-      return 1 / a;
-    case PointOp::exp:
-      return std::exp(a);
-    case PointOp::log:
-      return std::log(a);
-    case PointOp::log1p:
-      return std::log1p(a);
-    case PointOp::expm1:
-      return std::expm1(a);
-    case PointOp::erf:
-      return std::erf(a);
-    case PointOp::tanh:
-      return std::tanh(a);
-    case PointOp::sigmoid:
-      return 1 / (1 + std::exp(-a));
-    case PointOp::sin:
-      return std::sin(a);
-    case PointOp::cos:
-      return std::cos(a);
-    case PointOp::floor:
-      return std::floor(a);
-    case PointOp::ceil:
-      return std::ceil(a);
-    case PointOp::round:
-      return std::nearbyint(a);
-    case PointOp::trunc:
-      return std::trunc(a);
-    case PointOp::eq:
-      return a == b;
-    case PointOp::ne:
-      return a != b;
-    case PointOp::lt:
-      return a < b;
-    case PointOp::le:
-      return a <= b;
-    case PointOp::gt:
-      return a > b;
-    case PointOp::ge:
-      return a >= b;
-    case PointOp::logical_and:
-      return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) & static_cast<int32_t>(b))
-                               : a != 0 && b != 0;
-    case PointOp::logical_or:
-      return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) | static_cast<int32_t>(b))
-                               : a != 0 || b != 0;
-    case PointOp::logical_xor:
-      return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) ^ static_cast<int32_t>(b))
-                               : (a != 0) != (b != 0);
-    case PointOp::logical_not:
-      return a == 0;
-    case PointOp::select:
-      return a != 0 ? b : c;
-    case PointOp::to_f32:
-      return a;
-    case PointOp::to_i32:
-      return std::trunc(a);
-    case PointOp::to_mask:
-      return a != 0;
-    default:
-      return std::nan("");
-  }
-}
-
 }  // namespace
 
 int64_t Array::size() const { return product(shape); }
-
-double evaluate(const Expr& expr, const std::vector<double>& operands) {
-  std::vector<double> at;
-  for (const PointInst& inst : expr.insts) {
-    double v;
-    if (inst.op == PointOp::input)
-      v = operands[inst.a];
-    else if (inst.op == PointOp::constant)
-      v = static_cast<double>(inst.value);
-    else
-      v = apply(inst, expr.insts[inst.a].lane, at[inst.a], arity(inst.op) > 1 ? at[inst.b] : 0,
-                arity(inst.op) > 2 ? at[inst.c] : 0);
-    at.push_back(inst.lane == Lane::i32 ? wrap32(v) : v);
-  }
-  return at.back();
-}
 
 Bindings random_bindings(const Graph& graph, uint32_t seed, int64_t int_limit) {
   std::mt19937 random(seed);

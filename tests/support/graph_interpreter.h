@@ -30,9 +30,6 @@ Bindings random_bindings(const Graph& graph, uint32_t seed, int64_t int_limit = 
 /// The outputs, in the order of Graph::outputs.
 Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& bindings);
 
-/// One expression on scalars.
-double evaluate(const Expr& expr, const std::vector<double>& operands);
-
 /// Largest absolute difference; infinity when shapes or dtypes differ, or a NaN stands against a number.
 double max_difference(const std::vector<Array>& a, const std::vector<Array>& b);
 
