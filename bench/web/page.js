@@ -62,11 +62,12 @@ async function revisit({ model, threads }) {
 }
 
 /**
- * After a run an engine's threads may spin for a while, on a core that the next engine needs: with several, each turn rests
- * first, and then runs untimed for a moment, since whoever has rested wakes up slowly.
+ * After a run an engine's threads may spin for a while, on a core that the next engine needs: each turn rests first, and then
+ * runs untimed, since whoever has rested wakes up slowly, and on a virtual machine several threads on one core, until the
+ * system has moved them apart. The same with one thread as with several, so that these compare.
  */
 const kThreadsSpinMs = 250;
-const kWakeMs = 5;
+const kWakeMs = 100;
 
 /** Engines of the browser compile in the background what runs hot: 40 runs of a small model are over before. */
 const kWarmMs = 300;
@@ -102,12 +103,10 @@ async function race({ model, names, threads, rounds }) {
     for (let i = 0; i < 5 || !passed(kWarmMs) || (i < 40 && !passed(5 * kWarmMs)); i++) await once(name);
   }
   const turn = async (name) => {
-    if (threads > 1) {
-      await new Promise((resolve) => setTimeout(resolve, kThreadsSpinMs));
-      const start = performance.now();
-      do await once(name);
-      while (performance.now() < start + kWakeMs);
-    }
+    await new Promise((resolve) => setTimeout(resolve, kThreadsSpinMs));
+    const start = performance.now();
+    do await once(name);
+    while (performance.now() < start + kWakeMs);
     return once(name);
   };
   for (let round = 0; round < rounds; round++) for (const name of names) samples[name].push(await turn(name));
