@@ -38,6 +38,12 @@ function(kiln_web_options target)
   target_link_options(${target} PRIVATE -sALLOW_MEMORY_GROWTH=1 -sINITIAL_MEMORY=8MB -sTOTAL_STACK=1MB)
 endfunction()
 
+# The compiler of bench/search, which looks at every schedule.
+function(kiln_lab_options target)
+  kiln_standalone_options(${target} kiln_lab alloc free lab_open lab_bench result_data result_size)
+  target_link_options(${target} PRIVATE -sALLOW_MEMORY_GROWTH=1 -sINITIAL_MEMORY=8MB -sTOTAL_STACK=1MB)
+endfunction()
+
 function(kiln_digest_options target)
   kiln_standalone_options(${target} kiln_digest block digest)
   target_link_options(${target} PRIVATE -sINITIAL_MEMORY=1280KB -sTOTAL_STACK=64KB)

@@ -80,21 +80,51 @@ TEST(Search, LeavesOutWhatTheModelThinksMuchSlower) {
   EXPECT_LT(count, candidates(spec, kTarget).size());
 }
 
+/// 3x3, stride 1.
+ContractionSpec convolution(int64_t side, int64_t channels) {
+  ContractionSpec s;
+  s.oh = s.ow = side, s.kh = s.kw = 3, s.k = s.n = channels;
+  s.a_col = s.a_tap_col = s.c_col = channels;
+  s.a_row = s.a_tap_row = (side + 2) * channels, s.c_row = side * channels;
+  s.winograd = 4;
+  return s;
+}
+
+Device with_l2(int64_t bytes) {
+  Device device;
+  device.l2_bytes = bytes;
+  return device;
+}
+
 TEST(Prior, WinogradMustBeWorthItsWeights) {
-  const auto convolution = [](int64_t side, int64_t channels) {
-    ContractionSpec s;
-    s.oh = s.ow = side, s.kh = s.kw = 3, s.k = s.n = channels;
-    s.a_col = s.a_tap_col = s.c_col = channels;
-    s.a_row = s.a_tap_row = (side + 2) * channels, s.c_row = side * channels;
-    s.winograd = 4;
-    return s;
-  };
   const auto algorithm = [&](int64_t side, int64_t channels) {
     return prior(convolution(side, channels), kTarget, {}).algorithm;
   };
   EXPECT_EQ(algorithm(56, 64), Algorithm::winograd4);
   EXPECT_NE(algorithm(14, 256), Algorithm::winograd4);
   EXPECT_EQ(algorithm(7, 512), Algorithm::direct);
+}
+
+TEST(Prior, WinogradBlocksFillHalfOfTheSecondCacheAndNoRangeIsSplitThatNeedNotBe) {
+  for (const int64_t l2 : {512 << 10, 1 << 20, 4 << 20}) {
+    const Schedule pick = prior(convolution(56, 64), kTarget, with_l2(l2));
+    ASSERT_EQ(pick.algorithm, Algorithm::winograd4);
+    EXPECT_GT(pick.mc, 0) << "all 196 tiles at once take 3.6 MB";
+    EXPECT_LE(36 * pick.mc * (64 + 64) * 4, l2 / 2);
+    EXPECT_EQ(pick.nc, 0);
+  }
+}
+
+TEST(Prior, BlocksOfAProductFollowTheSecondCache) {
+  const ContractionSpec s = product(4096, 1024, 256);
+  int64_t last = 0;
+  for (const int64_t l2 : {256 << 10, 512 << 10, 1 << 20, 2 << 20}) {
+    const int64_t rows = prior(s, kTarget, with_l2(l2)).mc;
+    EXPECT_LE(rows * 256 * 4, l2 * 3 / 4);
+    EXPECT_GT(rows, last);
+    last = rows;
+  }
+  EXPECT_EQ(prior(s, kTarget, with_l2(64 << 20)).mc, 0) << "all of it fits";
 }
 
 TEST(Bench, GoesThroughALargeKernelInPartsAndRunsAllOfASmallOne) {

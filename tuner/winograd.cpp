@@ -9,7 +9,9 @@ namespace kiln {
 namespace {
 
 /// Cycles per byte: from memory, and from the last cache when the second is too small.
-constexpr double kFromMemory = 1.0 / 7, kFromLastCache = 1.0 / 12;
+constexpr double kFromMemory = 1.0 / 7, kFromLastCache = 1.0 / 12, kFromSecondCache = 1.0 / 100;
+/// Of weights that come again in the order in which they lie, most hides behind the arithmetic.
+constexpr double kReadAhead = kFromLastCache / 4;
 /// Cycles per byte of weights that Winograd adds, once, at load: the first touch of a page (0.5-2 µs) and the
 /// transform.
 constexpr double kAddedAtLoad = 2.0;
@@ -49,12 +51,13 @@ double winograd_cost(const ContractionSpec& s, const Schedule& schedule, const T
   // The transformed weights come once from memory, and once more for each further block of tiles.
   const double weights = points * static_cast<double>(packed_size(s.k, s.n)) * 4;
   cost += streaming_cost(weights) + load_cost(weights * (1 - 9 / points), target);
-  if (weights > static_cast<double>(device.l2_bytes) / 2)
-    cost += weights * static_cast<double>(blocks - 1) * kFromLastCache;
+  const auto l2 = static_cast<double>(device.l2_bytes);
+  if (weights > l2 / 2) cost += weights * static_cast<double>(blocks - 1) * kReadAhead;
+  // What a block computes with is written and soon read again; what is more than half the cache falls out before.
   const double input = points * static_cast<double>(block * s.k) * 4,
                output = points * static_cast<double>(block * columns) * 4;
-  if (input + output > static_cast<double>(device.l2_bytes))
-    cost += static_cast<double>(blocks * ranges) * (input + 2 * output) * kFromLastCache;
+  cost += static_cast<double>(blocks * ranges) * std::max(0.0, input + output - l2 / 2) * 2 * kFromLastCache;
+  cost += static_cast<double>(blocks * (ranges - 1)) * input * kFromSecondCache;
   return cost;
 }
 
