@@ -212,7 +212,8 @@ def page(results: Results) -> str:
         "brackets: how many times as much as wasmkiln takes; above 1, wasmkiln is the better. A step of "
         "whisper-decoder adds to a cache of keys and values that stays in tensors of each engine; onnxruntime-web "
         "copies those at each run. Every turn of every engine begins with a rest of 250 ms, so "
-        "that no thread of the engine before is still awake, and with untimed runs for 100 ms.",
+        "that no thread of the engine before is still awake, and with untimed runs for 100 ms. What the tuner finds "
+        "stands in [tuning](tuning.md).",
         f"Machine: {machine()}. Browser: {results.browser}. Commit {commit()}, {datetime.date.today()}.",
     ]
     for threads in results.threads:
