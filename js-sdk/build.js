@@ -1,4 +1,4 @@
-// dist/: index.js (the SDK), worker.js (every worker), roles.js (the same code for pages without workers), types, and the compiler.
+// dist/: index.js (the SDK), worker.js (every worker), roles.js (the same code for pages without workers), types, the compiler, the licences.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
@@ -18,3 +18,5 @@ await build({ ...common, entryPoints: [at('src/index.ts')], outdir: at('dist'), 
 await build({ ...common, entryPoints: [at('src/worker.ts'), at('src/roles.ts')], outdir: at('dist') });
 execFileSync(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.types.json')], { stdio: 'inherit' });
 copyFileSync(compiler, at('dist/compiler.wasm'));
+copyFileSync(at('../LICENSE'), at('dist/LICENSE'));
+copyFileSync(at('NOTICE'), at('dist/NOTICE'));

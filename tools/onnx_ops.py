@@ -381,7 +381,8 @@ def folded(f: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Any]:
 
 OPERATORS: dict[str, Callable[..., Any]] = {
     **{name: plain(f) for name, f in {
-        "Abs": torch.abs, "Add": torch.add, "And": torch.logical_and, "BitwiseAnd": torch.bitwise_and,
+        "Abs": torch.abs, "Acos": torch.acos, "Add": torch.add, "And": torch.logical_and, "Asin": torch.asin,
+        "Atan": torch.atan, "BitwiseAnd": torch.bitwise_and,
         "BitwiseNot": torch.bitwise_not, "BitwiseOr": torch.bitwise_or, "BitwiseXor": torch.bitwise_xor,
         "Ceil": torch.ceil, "Cos": torch.cos, "Cosh": torch.cosh, "Equal": torch.eq, "Erf": torch.erf,
         "Exp": torch.exp, "Floor": torch.floor, "Greater": torch.gt, "GreaterOrEqual": torch.ge,

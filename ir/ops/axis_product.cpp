@@ -9,6 +9,7 @@ namespace kiln {
 namespace {
 
 constexpr int64_t kMaxAxis = 4096;
+constexpr int64_t kMaxTerms = int64_t{1} << 24;
 
 ValueId reals(Legalizer& l, const std::vector<double>& values, const Shape& shape) {
   return l.b.constant(DType::f32, shape, write_constant(values, DType::f32));
@@ -74,31 +75,52 @@ Result<ValueId> averaging(Legalizer& l, int64_t in, int64_t out) {
                  DType::f32);
 }
 
-/// x · (1 where i ≤ j), on the last axis.
-Status cumsum(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  const int64_t rank = l.b.rank(x);
-  if (rank == 0) return l.set(node, x);
-  if (l.b.value(x).dtype != DType::f32 || l.out_dtype(node) != DType::f32)
-    return l.unsupported(node, "only float32 is supported");
-  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), rank));
-  const int64_t n = l.b.shape(x)[static_cast<size_t>(axis)].value;
+/// A running sum of reals along the last axis: x · (1 where i ≤ j).
+Result<ValueId> running_sum(Legalizer& l, const Node& node, ValueId x, int64_t n) {
   if (n > kMaxAxis) return l.unsupported(node, "at most 4096 elements are supported");
-  std::vector<int64_t> last;
-  for (int64_t i = 0; i < rank; ++i) last.push_back(i);
-  std::swap(last[static_cast<size_t>(axis)], last.back());  // its own inverse
   Fx f;
   const Term t = f.to(f.bin(PointOp::le, f.in(0), f.in(1)), Lane::f32);
   KILN_ASSIGN(const ValueId triangle,
               l.b.map(f.finish(t), {reals(l, ramp(n), {n, 1}), reals(l, ramp(n), {n})}, DType::f32));
+  const Shape shape = l.b.shape(x);
+  if (shape.size() == 1) {
+    KILN_ASSIGN(x, l.b.reshape(x, {Dim(1), Dim(n)}));
+  }
+  KILN_ASSIGN(const ValueId y, l.b.matmul(x, triangle));
+  return l.b.reshape(y, shape);
+}
+
+/// Of integers, exactly: Σ over j of x_j where j ≤ i, with all of its terms in memory.
+Result<ValueId> running_integer_sum(Legalizer& l, const Node& node, ValueId x, int64_t n) {
+  const Shape shape = l.b.shape(x);
+  if (element_count(shape) * n > kMaxTerms) return l.unsupported(node, "too many integers to sum up along the way");
+  Shape row = shape;
+  row.insert(row.end() - 1, Dim(1));
+  KILN_ASSIGN(const ValueId rows, l.b.reshape(x, row));
+  std::vector<int64_t> steps;
+  for (int64_t i = 0; i < n; ++i) steps.push_back(i);
+  Fx f;
+  const Term seen = f.bin(PointOp::le, f.in(2, Lane::i32), f.in(1, Lane::i32));
+  const Term t = f.where(seen, f.in(0, Lane::i32), f.c(0, Lane::i32));
+  KILN_ASSIGN(const ValueId terms,
+              l.b.map(f.finish(t), {rows, l.b.integers(steps, {Dim(n), Dim(1)}), l.b.integers(steps, {Dim(n)})},
+                      l.b.value(x).dtype));
+  return l.b.reduce(terms, ReduceAttrs{ReduceKind::sum, {static_cast<int64_t>(shape.size())}, false});
+}
+
+Status cumsum(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(ValueId x, l.need(node, 0));
+  KILN_ASSIGN(x, l.b.cast(x, l.out_dtype(node)));
+  const int64_t rank = l.b.rank(x);
+  if (rank == 0) return l.set(node, x);
+  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), rank));
+  const int64_t n = l.b.shape(x)[static_cast<size_t>(axis)].value;
+  std::vector<int64_t> last;
+  for (int64_t i = 0; i < rank; ++i) last.push_back(i);
+  std::swap(last[static_cast<size_t>(axis)], last.back());  // its own inverse
   KILN_ASSIGN(ValueId y, l.b.permute(x, last));
-  if (rank == 1) {
-    KILN_ASSIGN(y, l.b.reshape(y, {Dim(1), Dim(n)}));
-  }
-  KILN_ASSIGN(y, l.b.matmul(y, triangle));
-  if (rank == 1) {
-    KILN_ASSIGN(y, l.b.reshape(y, {Dim(n)}));
-  }
+  const bool real = lane_of(l.b.value(x).dtype) == Lane::f32;
+  KILN_ASSIGN(y, real ? running_sum(l, node, y, n) : running_integer_sum(l, node, y, n));
   KILN_ASSIGN(y, l.b.permute(y, last));
   return l.set(node, y);
 }

@@ -60,6 +60,12 @@ Term gelu(Fx& f, Term x, const Params& p) {
   return x * 0.5 * (f.un(PointOp::erf, x * M_SQRT1_2) + 1);
 }
 
+/// √(1 − x²), without losing what is near ±1.
+Term other_leg(Fx& f, Term x) { return f.un(PointOp::sqrt, (f.c(1) - x) * (x + 1)); }
+Term asin(Fx& f, Term x, const Params&) { return f.bin(PointOp::atan2, x, other_leg(f, x)); }
+Term acos(Fx& f, Term x, const Params&) { return f.bin(PointOp::atan2, other_leg(f, x), x); }
+Term atan(Fx& f, Term x, const Params&) { return f.bin(PointOp::atan2, x, f.c(1)); }
+
 Term power(Fx& f, Term x, const Params& p) {
   const double e = p("exponent", 1);
   if (e == 0) return f.c(1);
@@ -83,6 +89,9 @@ const double kInf = std::numeric_limits<double>::infinity();
 
 const Formula kFormulas[] = {
     {"aten.abs.default", Kind::same, plain<PointOp::abs>},
+    {"aten.acos.default", Kind::real, acos},
+    {"aten.asin.default", Kind::real, asin},
+    {"aten.atan.default", Kind::real, atan},
     {"aten.ceil.default", Kind::real, plain<PointOp::ceil>},
     {"aten.celu.default", Kind::real,
      [](Fx& f, Term x, const Params& p) { return elu(f, x, p("alpha", 1), 1, 1 / p("alpha", 1)); }},

@@ -46,7 +46,7 @@ PASSED_OVER = {
 # Operators of ONNX without a row. An operator that gains one leaves this list; one that ONNX adds is decided upon.
 WITHOUT_ROW = set(
     """
-    Acos Acosh Adagrad Adam ArrayFeatureExtractor Asin Asinh Atan Atanh Bernoulli Binarizer BitCast BitShift
+    Acosh Adagrad Adam ArrayFeatureExtractor Asinh Atanh Bernoulli Binarizer BitCast BitShift
     BlackmanWindow Cast CastLike CausalConvWithState CenterCropPad Col2Im Compress Constant ConstantOfShape
     ConvInteger CumProd DFT
     DeformConv Det DynamicQuantizeLinear EyeLike FlexAttention GRU GridSample HammingWindow HannWindow If ImageDecoder
@@ -65,8 +65,6 @@ REFUSED = {
     **{f"averagepool_3d_dilations_large_count_include_pad_is_{count}_ceil_mode_is_{ceil}": THREE_DIMS
        for count in (0, 1) for ceil in (False, True)},
     "convtranspose_3d": THREE_DIMS,
-    "cumsum_2d_int32": "only float32 is supported",
-    "cumsum_1d_int32_exclusive": "only float32 is supported",
     "maxpool_2d_uint8": "only float32 is supported",
     **dict.fromkeys(("maxpool_3d_default", "maxpool_3d_dilations", "maxpool_3d_dilations_use_ref_impl",
                      "maxpool_3d_dilations_use_ref_impl_large"), "aten.max_pool3d_with_indices.default"),

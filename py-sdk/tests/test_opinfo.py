@@ -19,7 +19,7 @@ MORE_SAMPLES = {  # the last one must agree
 }
 # One of each family, and those that models live on.
 OPERATORS = (
-    "add", "amax", "argmax", "bmm", "cat", "chunk", "clamp", "cumsum", "div (floor_rounding)", "exp", "expand",
+    "acos", "add", "amax", "argmax", "asin", "atan2", "bmm", "cat", "chunk", "clamp", "cumsum", "div (floor_rounding)", "exp", "expand",
     "gather", "index_select", "masked_fill", "matmul", "mean", "nn.functional.adaptive_avg_pool2d",
     "nn.functional.avg_pool2d", "nn.functional.conv1d", "nn.functional.conv2d", "nn.functional.embedding",
     "nn.functional.gelu", "nn.functional.group_norm", "nn.functional.interpolate (nearest)",
