@@ -1,5 +1,7 @@
 #include "jit/epilogue.h"
 
+#include <algorithm>
+
 namespace kiln {
 
 Vec load_strided(Emitter& e, Mem at, DType type, int64_t stride, int lanes) {
@@ -70,6 +72,47 @@ std::string code_text(const Epilogue& epilogue) {
   for (const FusedOperand& o : epilogue.operands)
     text += std::string(" ") + name_of(o.dtype) + (moves(o) ? "row" : "") + std::to_string(o.strides[4]);
   return text;
+}
+
+namespace {
+
+/// The instruction that adds a bias to the sum.
+const PointInst* bias_sum(const Epilogue& epilogue) {
+  const std::vector<PointInst>& insts = epilogue.expr.insts;
+  const auto is_sum = [&](uint16_t at) { return insts[at].op == PointOp::input && insts[at].a == 0; };
+  const auto is_bias = [&](uint16_t at) {
+    const PointInst& i = insts[at];
+    if (i.op != PointOp::input || i.a == 0) return false;
+    const FusedOperand& o = epilogue.operands[i.a - 1u];
+    return o.dtype == DType::f32 && !moves(o);
+  };
+  const PointInst* found = nullptr;
+  int uses = 0;
+  for (const PointInst& i : insts) {
+    const int n = arity(i.op);
+    uses += (n > 0 && is_sum(i.a)) + (n > 1 && is_sum(i.b)) + (n > 2 && is_sum(i.c));
+    if (i.op == PointOp::add && i.lane == Lane::f32 && ((is_sum(i.a) && is_bias(i.b)) || (is_sum(i.b) && is_bias(i.a))))
+      found = &i;
+  }
+  return uses == 1 ? found : nullptr;
+}
+
+}  // namespace
+
+std::optional<size_t> bias_of(const Epilogue& epilogue) {
+  const PointInst* sum = bias_sum(epilogue);
+  if (!sum) return std::nullopt;
+  const uint16_t a = epilogue.expr.insts[sum->a].a, b = epilogue.expr.insts[sum->b].a;
+  return static_cast<size_t>(std::max(a, b)) - 1;  // the other one is 0
+}
+
+Expr without_bias(const Epilogue& epilogue) {
+  Expr expr = epilogue.expr;
+  if (const PointInst* sum = bias_sum(epilogue)) {
+    PointInst& began = expr.insts[static_cast<size_t>(sum - epilogue.expr.insts.data())];
+    began = {};  // reads operand 0
+  }
+  return expr;
 }
 
 DType stored_type(const Epilogue& epilogue, DType plain) {

@@ -1,6 +1,8 @@
 // The fused expression between an accumulator and the store, for every family.
 #pragma once
 
+#include <optional>
+
 #include "jit/emitter.h"
 #include "jit/expr_emit.h"
 #include "jit/kernel_spec.h"
@@ -20,6 +22,11 @@ Vec apply_epilogue(Emitter& e, const Epilogue& epilogue, Vec acc, int lanes, Fun
 std::string code_text(const Epilogue& epilogue);
 /// Whether an operand of a contraction's epilogue differs from pixel to pixel.
 inline bool moves(const FusedOperand& o) { return o.strides[2] || o.strides[3]; }
+
+/// The operand that an epilogue does nothing with but add it to the sum, if it is the same for every pixel (a bias).
+std::optional<size_t> bias_of(const Epilogue& epilogue);
+/// The expression for sums that have begun with the bias.
+Expr without_bias(const Epilogue& epilogue);
 
 /// The dtype in memory of a result: f32 without an epilogue, else by the expression's lane.
 DType stored_type(const Epilogue& epilogue, DType plain = DType::f32);

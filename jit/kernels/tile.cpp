@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "jit/epilogue.h"
 
@@ -25,6 +26,8 @@ class TileEmitter {
         vectors_(static_cast<size_t>(ceil_div(shape.columns, emitter.width()))),
         fused_(spec.epilogue.operands.size()),
         sizes_(emitter.target().shared_tiles, static_cast<int>(3 + fused_ + (shape.ahead_step ? 1 : 0))),
+        bias_(bias_of(spec.epilogue)),
+        expr_(without_bias(spec.epilogue)),
         out_type_(stored_type(spec.epilogue)),
         dense_(taps_adjoin(spec)),
         unroll_(std::min(shape.unroll, run_depth(spec))),
@@ -79,11 +82,20 @@ class TileEmitter {
   Func emit_function(const std::string& name) {
     const Func f = e_.begin_function(name, sizes_.params());
     std::vector<Vec> acc(static_cast<size_t>(t_.rows) * vectors_);
-    for (Vec& v : acc) e_.splat(v = e_.vec(), 0);
+    for (size_t i = 0; i < acc.size(); ++i) begin_sum(acc[i] = e_.vec(), i % vectors_);
     emit_products(acc);
-    emit_stores(s_.epilogue.expr.insts.size() > kLongEpilogue ? copies(acc) : acc);
+    emit_stores(expr_.insts.size() > kLongEpilogue ? copies(acc) : acc);
     e_.end_function();
     return f;
+  }
+
+  /// With the bias: behind the products it would take registers that they need, as would the zero of a ReLU, which
+  /// Firefox takes for the zero that sums begin with otherwise.
+  void begin_sum(Vec sum, size_t j) {
+    if (bias_)
+      e_.set(sum, fused(*bias_, 0, j, lanes(j)));
+    else
+      e_.splat(sum, 0);
   }
 
   // -- sums of products
@@ -178,23 +190,26 @@ class TileEmitter {
   }
 
   void emit_stores(const std::vector<Vec>& acc) {
-    const int w = e_.width();
     std::vector<std::pair<Int, const Pitch*>> moving{{e_.param(2), &c_}};
     for (size_t k = 0; k < fused_; ++k)
       if (moves(s_.epilogue.operands[k])) moving.emplace_back(e_.param(static_cast<int>(3 + k)), &operands_[k]);
     for (int64_t i = 0; i < t_.rows; ++i) {
       if (sizes_.shared() && i) to_row(i, moving);
       for (size_t j = 0; j < vectors_; ++j) {
-        const int lanes = static_cast<int>(std::min<int64_t>(w, shape_.columns - static_cast<int64_t>(j) * w));
         Vec value = acc[static_cast<size_t>(i) * vectors_ + j];
-        if (!s_.epilogue.empty()) {
+        if (!expr_.empty()) {
           std::vector<Vec> inputs{value};
-          for (size_t k = 0; k < fused_; ++k) inputs.push_back(fused(k, i, j, lanes));
-          value = emit_expr(e_, s_.epilogue.expr, inputs);
+          for (size_t k = 0; k < fused_; ++k) inputs.push_back(k == bias_ ? Vec{} : fused(k, i, j, lanes(j)));
+          value = emit_expr(e_, expr_, inputs);
         }
-        e_.store(element(e_.param(2), i, c_, static_cast<int64_t>(j) * w), value, out_type_, lanes);
+        e_.store(element(e_.param(2), i, c_, static_cast<int64_t>(j) * e_.width()), value, out_type_, lanes(j));
       }
     }
+  }
+
+  /// Columns in the j-th vector.
+  int lanes(size_t j) const {
+    return static_cast<int>(std::min<int64_t>(e_.width(), shape_.columns - static_cast<int64_t>(j) * e_.width()));
   }
 
   Vec fused(size_t k, int64_t i, size_t j, int lanes) {
@@ -220,6 +235,8 @@ class TileEmitter {
   Tile t_;
   size_t vectors_, fused_;
   Sizes sizes_;
+  std::optional<size_t> bias_;
+  Expr expr_;  ///< of the sums
   DType out_type_;
   bool dense_;
   int64_t unroll_, rest_;
