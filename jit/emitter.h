@@ -132,6 +132,9 @@ class Emitter {
 
   // -- vectors
   // -----------------------------------------------------------------------------------------------------------
+  /// Outside of blocks: constants that are used from here on are made here. Where they are made otherwise, at the
+  /// function's beginning, they take registers from the loops before.
+  virtual void constants_from_here() {}
   virtual Vec vec() = 0;
   virtual void set(Vec dst, Vec src) = 0;
   virtual void splat(Vec dst, float value) = 0;

@@ -37,6 +37,10 @@ int arity(PointOp op) {
   }
 }
 
+bool is_polynomial(PointOp op) {
+  return op == PointOp::pow || op == PointOp::atan2 || (op >= PointOp::exp && op <= PointOp::cos);
+}
+
 const char* name_of(PointOp op) {
   constexpr const char* kNames[] = {
       "in",      "c",   "add",  "sub",   "mul",        "min",   "max",    "div",    "pow",    "atan2",  "fmod",

@@ -12,7 +12,7 @@
 namespace kiln {
 
 /// The generator version: part of every wisdom key; raised when the code a (spec, schedule) stands for changes.
-constexpr int kGeneratorVersion = 4;
+constexpr int kGeneratorVersion = 5;
 
 /// What the prior knows of the machine.
 struct Device {

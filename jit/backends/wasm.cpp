@@ -34,17 +34,14 @@ class WasmEmitter final : public ModuleEmitter {
     locals_.assign(static_cast<size_t>(params), address_);
     blocks_.assign(1, {});
     constants_.clear();
+    constants_at_ = 0;
     names_.push_back(name);
     exported_.push_back(exported);
     return Func{static_cast<int>(names_.size()) - 1};
   }
   void end_function() override {
     const std::string& name = names_.back();
-    std::vector<Ref>& body = blocks_.back();
-    std::vector<Ref> constants;
-    for (const auto& [bits, id] : constants_)
-      constants.push_back(BinaryenLocalSet(module_, static_cast<BinaryenIndex>(id), constant_vec(bits)));
-    body.insert(body.begin(), constants.begin(), constants.end());
+    make_constants();
     std::vector<BinaryenType> params(static_cast<size_t>(params_), address_);
     const BinaryenType signature = BinaryenTypeCreate(params.data(), static_cast<BinaryenIndex>(params_));
     BinaryenAddFunction(module_, name.c_str(), signature, BinaryenTypeNone(), locals_.data() + params_,
@@ -116,6 +113,11 @@ class WasmEmitter final : public ModuleEmitter {
   }
 
   // -- vectors
+  void constants_from_here() override {
+    make_constants();
+    constants_.clear();
+    constants_at_ = blocks_[0].size();
+  }
   Vec vec() override { return Vec{local(BinaryenTypeVec128())}; }
   void set(Vec dst, Vec src) override { assign(dst.id, get_vec(src)); }
   void splat(Vec dst, float v) override {
@@ -242,6 +244,12 @@ class WasmEmitter final : public ModuleEmitter {
     uint8_t bytes[16];
     for (int i = 0; i < 16; ++i) bytes[i] = static_cast<uint8_t>(bits >> (8 * (i & 3)));
     return BinaryenConst(module_, BinaryenLiteralVec128(bytes));
+  }
+  void make_constants() {
+    std::vector<Ref> sets;
+    for (const auto& [bits, id] : constants_)
+      sets.push_back(BinaryenLocalSet(module_, static_cast<BinaryenIndex>(id), constant_vec(bits)));
+    blocks_[0].insert(blocks_[0].begin() + static_cast<std::ptrdiff_t>(constants_at_), sets.begin(), sets.end());
   }
   /// Constants are made once, where the function begins: V8 takes several instructions for each and does not hoist them
   /// out of loops. All zeros and all ones cost one instruction and stay where they are.
@@ -399,6 +407,7 @@ class WasmEmitter final : public ModuleEmitter {
   std::vector<BinaryenType> locals_;
   std::vector<std::vector<Ref>> blocks_;
   std::map<uint32_t, int> constants_;  ///< bits → local
+  size_t constants_at_ = 0;            ///< where in the function's outermost block they are made
   std::vector<std::string> names_;
   std::vector<bool> exported_;
 };
