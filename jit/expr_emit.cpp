@@ -1,5 +1,7 @@
 #include "jit/expr_emit.h"
 
+#include <cmath>
+
 #include "jit/math.h"
 
 namespace kiln {
@@ -22,6 +24,7 @@ class ExprEmitter {
       case PointOp::input:
         return inputs_[i.a];
       case PointOp::constant:
+        if (i.value == 0 && !std::signbit(i.value) && !inputs_.empty()) return zero();
         return i.lane == Lane::f32 ? splat(i.value) : splat_i32(constant_bits(i));
       case PointOp::select: {
         const Vec v = e_.vec();
@@ -46,6 +49,9 @@ class ExprEmitter {
     e_.splat_i32(v, value);
     return v;
   }
+  /// Not as a constant: Firefox gives equal constants of a function one register for all of their life. Where sums
+  /// begin as zeros, a ReLU behind the loop would take a register from it.
+  Vec zero() { return op(VecBinary::xor_, inputs_[0], inputs_[0]); }
   Vec op(VecUnary o, Vec a) {
     const Vec v = e_.vec();
     e_.op(o, v, a);
