@@ -43,6 +43,7 @@ Result<Plan> Lowering::run() {
   };
   for (const Node& node : graph.nodes) std::for_each(node.inputs.begin(), node.inputs.end(), reads);
 
+  find_late_joins();
   plan_placements();
   for (ValueId id : graph.inputs) {
     const Value& v = graph.value(id);
@@ -53,6 +54,7 @@ Result<Plan> Lowering::run() {
   }
   for (const Node& node : graph.nodes) KILN_TRY(lower_node(node));
   finish_outputs();
+  if (precision == Precision::fast) round_weights();
   number_phases();
   assign_spaces();
   set_lifetimes();
@@ -83,7 +85,7 @@ Status Lowering::lower_node(const Node& node) {
     case Op::gather:
       return lower_gather(node);
     case Op::concat:
-      return lower_concat(node);
+      return late_joins_.count(node.outputs[0]) ? ok() : lower_concat(node);
     case Op::pad:
       return lower_pad(node);
     case Op::source:
@@ -348,9 +350,14 @@ void Lowering::number_phases() {
     const auto phase = dense.find(segment_phase(static_cast<int>(s)));
     plan.transfers.push_back({static_cast<int>(s),
                               segment.offset,
-                              segment.size,
+                              std::min(segment.size, plan.buffers[static_cast<size_t>(found->second)].bytes),
                               {found->second, 0},
                               phase == dense.end() ? -1 : phase->second});
+  }
+  for (Part& p : parts_) {
+    plan.transfers.push_back({p.segment, graph.segments[static_cast<size_t>(p.segment)].offset + p.begin, p.bytes,
+                              p.step.operands[1], static_cast<int>(plan.init.size())});
+    plan.init.push_back({std::move(p.step)});
   }
   std::sort(plan.transfers.begin(), plan.transfers.end(),
             [](const Transfer& a, const Transfer& b) { return a.file_offset < b.file_offset; });

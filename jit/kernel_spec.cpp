@@ -24,6 +24,7 @@ class Text {
   }
   Text& field(const char* name, const std::array<int64_t, 2>& v) { return field(name, Sizes{v[0], v[1]}); }
   Text& type(const char* name, DType t) { return raw(name, name_of(t)); }
+  Text& rounded(bool v) { return v ? raw("weights", "int16") : *this; }
   Text& expr(const char* name, const Expr& e) { return e.empty() ? *this : raw(name, to_string(e)); }
   Text& epilogue(const Epilogue& e) {
     expr("epi", e.expr);
@@ -54,6 +55,7 @@ std::string text(const ContractionSpec& s) {
       .field("c", Sizes{s.c_row, s.c_col})
       .field("br", s.b_row)
       .field("w", s.winograd)
+      .rounded(s.rounded)
       .epilogue(s.epilogue)
       .take();
 }
@@ -63,6 +65,7 @@ std::string text(const PackSpec& s) {
       .field("sb", s.src_batch)
       .field("k", Sizes{s.taps, s.k, s.n})
       .field("s", Sizes{s.src_tap, s.src_k, s.src_n})
+      .field("scales", s.scales)
       .take();
 }
 std::string text(const DepthwiseSpec& s) {
@@ -132,14 +135,15 @@ std::string text(const GatherSpec& s) {
       .field("si", s.index_stride)
       .type("t", s.dtype)
       .type("ti", s.index_dtype)
+      .rounded(s.rounded)
       .take();
 }
 std::string text(const AttentionSpec& s) {
-  return Text("attention")
-      .raw("scores", text(s.scores))
-      .raw("values", text(s.values))
-      .field("rows", Sizes{s.k_row, s.v_row})
-      .take();
+  Text t("attention");
+  t.raw("scores", text(s.scores)).raw("values", text(s.values)).field("rows", Sizes{s.k_row, s.v_row});
+  if (s.late)
+    t.field("late", Sizes{s.late, s.late_k_row, s.late_v_row}).field("lk", s.late_k_batch).field("lv", s.late_v_batch);
+  return t.take();
 }
 
 double epilogue_work(const Epilogue& e) { return static_cast<double>(e.expr.insts.size()); }
@@ -151,9 +155,9 @@ Work work(const ContractionSpec& s) {
   const double batch = static_cast<double>(s.batch[0] * s.batch[1]), m = static_cast<double>(s.oh * s.ow),
                n = static_cast<double>(s.n);
   const double k = static_cast<double>(s.kh * s.kw * s.k);
-  const double a = static_cast<double>(s.oh * s.ow * s.k);
+  const double a = static_cast<double>(s.oh * s.ow * s.k), b = s.rounded ? 0.5 * k * n + n : k * n;
   const size_t operands = s.epilogue.operands.size() / 2;
-  return {2 * batch * m * n * k, 4 * batch * (a + k * n + m * n * static_cast<double>(1 + operands))};
+  return {2 * batch * m * n * k, 4 * batch * (a + b + m * n * static_cast<double>(1 + operands))};
 }
 Work work(const PackSpec& s) {
   const double n = static_cast<double>(s.batch[0] * s.batch[1] * s.taps * s.k * s.n);
@@ -213,7 +217,7 @@ int num_operands(const KernelSpec& spec) {
     size_t operator()(const NormSpec& s) { return 2u + s.has_scale + s.has_shift + s.epilogue.operands.size(); }
     size_t operator()(const WindowSpec& s) { return 2 + s.epilogue.operands.size(); }
     size_t operator()(const GatherSpec&) { return 4; }
-    size_t operator()(const AttentionSpec& s) { return 4 + s.scores.epilogue.operands.size(); }
+    size_t operator()(const AttentionSpec& s) { return (s.late ? 6u : 4u) + s.scores.epilogue.operands.size(); }
   };
   return static_cast<int>(std::visit(Count{}, spec));
 }

@@ -28,6 +28,14 @@ struct Epilogue {
   bool empty() const { return expr.empty(); }
 };
 
+/// Rounded rows, of n rows of k floats: every element becomes an integer of 16 bits, every row has one scale; these n
+/// floats lie after all rows. A row is rounded_row(k) words of 32 bits, each of which holds two elements a vector
+/// apart: the word v of lane i of vector j holds element 2·j·w + i as (v << 16) and element 2·j·w + w + i as v itself,
+/// both 65536 times their integer: low bits are as good as noise of half a unit, which rounding took into account.
+/// Elements beyond k are zeros. To read one takes a shift (or none) and a conversion.
+constexpr int64_t rounded_row(int64_t k) { return round_up(k, 32) / 2; }
+constexpr int64_t rounded_words(int64_t k, int64_t n) { return n * rounded_row(k) + n; }
+
 /// C[b0,b1,y,x,n] = epilogue(sum over kh,kw,k of A[b0,b1, y,x, kh,kw, k] * B[b0,b1, kh,kw,k, n]), f32.
 /// Matrix products and dense or grouped convolutions (channels last, zeros stored around the input) alike; a plain
 /// product has oh = 1, ow = M. A is contiguous over k, C over n. B is packed by a PackSpec kernel that shares this
@@ -43,7 +51,8 @@ struct ContractionSpec {
   int64_t a_row = 0, a_col = 0;          ///< from an output pixel's window to the next one's
   int64_t a_tap_row = 0, a_tap_col = 0;  ///< from a tap to the next one
   int64_t c_row = 0, c_col = 0;
-  int64_t b_row = 0;     ///< elements from one column's contiguous k elements to the next one's; 0: B is packed
+  int64_t b_row = 0;     ///< words from one column's contiguous k elements to the next one's; 0: B is packed
+  bool rounded = false;  ///< with b_row: B is rounded rows
   int64_t winograd = 0;  ///< the largest Winograd tile (2 or 4) that this convolution may use; 0: none
   Epilogue epilogue;
 };
@@ -55,10 +64,13 @@ constexpr int64_t packed_size(int64_t taps_times_k, int64_t n) { return taps_tim
 /// Packs B for a contraction: batch after batch, each packed_size(taps·k, n) long, panels of the schedule's NR columns,
 /// each [taps][k][NR] (taps are kh·kw); a narrower last panel (n mod NR, rounded up to whole vectors with columns of no
 /// meaning) keeps the same order. Element (tap,k,n) comes from the strides. Operands: packed B, source.
+/// With `scales` (one batch, one tap, src_k = 1): its columns, or those of a part of B, as rounded rows, whatever the
+/// schedule.
 struct PackSpec {
   std::array<int64_t, 2> batch{1, 1}, src_batch{0, 0};
   int64_t taps = 1, k = 1, n = 1;
   int64_t src_tap = 0, src_k = 0, src_n = 0;
+  int64_t scales = 0;  ///< words from the first row to its scale
 };
 
 /// out[b,y,x,c] = epilogue(sum over kh,kw of in[b, y,x, kh,kw, c] * w[kh,kw,c]), f32, channels last, zeros stored
@@ -128,13 +140,14 @@ struct WindowSpec {
 };
 
 /// out[o, i, :] = table[o, index[i], :], slices of `slice` contiguous elements of any dtype. A negative index counts
-/// from the end; one that is out of range sets the status word to kStatusBadIndex and reads row 0. Operands: out,
-/// table, index (i32 or i64), status.
+/// from the end; one that is out of range sets the status word to kStatusBadIndex and reads row 0. With `rounded` (f32,
+/// outer = 1) the table is rounded rows. Operands: out, table, index (i32 or i64), status.
 struct GatherSpec {
   int64_t outer = 1, count = 1, slice = 1, rows = 1;
   int64_t table_outer = 0, table_row = 0, out_outer = 0, out_row = 0;
   int64_t index_stride = 1;
   DType dtype = DType::f32, index_dtype = DType::i64;
+  bool rounded = false;
 };
 
 /// C[b0,b1,x,n] = sum over j of softmax over j (scores[b0,b1,x,j]) · V[b0,b1,j,n]. `scores` is the contraction of
@@ -142,11 +155,14 @@ struct GatherSpec {
 /// row that masks leave nothing of is zeros),
 /// `values` that of its rows with V (values.k = scores.n, same batch and rows; its A has no place, no epilogue).
 /// With few rows packing would cost more than the products: then k_row and v_row are the elements from one key to the
-/// next and from one row of V to the next, both contiguous inside (0: both packed). Operands: C, queries, keys, V,
-/// epilogue operands of the scores.
+/// next and from one row of V to the next, both contiguous inside (0: both packed); the last `late` keys, of which
+/// scores.n counts all, and their rows of V may then lie elsewhere, as what a step adds to a cache does. Operands: C,
+/// queries, keys, V, with `late` the late keys and their V, epilogue operands of the scores.
 struct AttentionSpec {
   ContractionSpec scores, values;
   int64_t k_row = 0, v_row = 0;
+  int64_t late = 0, late_k_row = 0, late_v_row = 0;
+  std::array<int64_t, 2> late_k_batch{0, 0}, late_v_batch{0, 0};
 };
 
 using KernelSpec = std::variant<ContractionSpec, PackSpec, DepthwiseSpec, MapSpec, ReduceSpec, NormSpec, WindowSpec,

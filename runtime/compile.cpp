@@ -23,7 +23,7 @@ std::vector<Buffer> sized_buffers(const Planned& planned, const std::vector<Choi
   std::vector<Buffer> buffers = planned.plan.buffers;
   for (const auto& phase : planned.plan.init)
     for (const PlanStep& step : phase)
-      if (const auto* pack = std::get_if<PackSpec>(&step.spec))
+      if (const auto* pack = std::get_if<PackSpec>(&step.spec); pack && !pack->scales)
         buffers[static_cast<size_t>(step.operands[0].buffer)].bytes =
             packed_elements(*pack, schedule_of(step, -1, planned, choices, options)) * size_of(DType::f32);
   return buffers;

@@ -15,22 +15,25 @@ using namespace testing;
 
 struct Problem {
   int64_t images, heads, rows, keys, depth, columns;
-  bool masked;  ///< scores + a mask of [images, 1, 1, keys]
-  bool packed;  ///< keys and V
+  bool masked;       ///< scores + a mask of [images, 1, 1, keys]
+  bool packed;       ///< keys and V
+  int64_t late = 0;  ///< of the keys, in a place of their own: a matrix for each head
 };
 
 Problem random_problem(Random& random) {
   const auto one_of = [&](std::initializer_list<int64_t> list) {
     return list.begin()[pick(random, 0, static_cast<int64_t>(list.size()) - 1)];
   };
-  return {one_of({1, 2}),
-          one_of({1, 3}),
-          one_of({1, 2, 7, 13, 25}),
-          one_of({1, 3, 4, 17, 40}),
-          one_of({1, 3, 8, 17}),
-          one_of({1, 4, 5, 24, 70}),
-          pick(random, 0, 1) == 1,
-          pick(random, 0, 1) == 1};
+  Problem p{one_of({1, 2}),
+            one_of({1, 3}),
+            one_of({1, 2, 7, 13, 25}),
+            one_of({1, 3, 4, 17, 40}),
+            one_of({1, 3, 8, 17}),
+            one_of({1, 4, 5, 24, 70}),
+            pick(random, 0, 1) == 1,
+            pick(random, 0, 1) == 1};
+  if (!p.packed && pick(random, 0, 1)) p.late = std::min<int64_t>(p.keys - 1, pick(random, 1, 3));
+  return p;
 }
 
 /// Heads stand side by side in a row, as projections leave them.
@@ -46,6 +49,11 @@ AttentionSpec spec_of(const Problem& p) {
   if (!p.packed) {
     s.k_row = p.heads * p.depth, s.v_row = p.heads * p.columns;
     q.b_batch = {p.keys * s.k_row, p.depth}, v.b_batch = {p.keys * s.v_row, p.columns};
+  }
+  if (p.late) {
+    s.late = p.late, s.late_k_row = p.depth, s.late_v_row = p.columns;
+    s.late_k_batch = {p.heads * p.late * p.depth, p.late * p.depth};
+    s.late_v_batch = {p.heads * p.late * p.columns, p.late * p.columns};
   }
   v.c_col = p.heads * p.columns + 1, v.c_batch = {p.rows * v.c_col, p.columns};
   Expr& e = q.epilogue.expr;
@@ -89,6 +97,22 @@ void check(const Target& target, const Problem& p, const Schedule& schedule, Ran
   Kernel kernel(target, s, schedule);
   allow(kernel);
   std::vector<void*> operands{c.data(), q.data(), (p.packed ? packed_k : k).data(), (p.packed ? packed_v : v).data()};
+  Guarded<float> early_k(k.size()), early_v(v.size()), late_k(p.images * p.heads * p.late * p.depth),
+      late_v(p.images * p.heads * p.late * p.columns);
+  if (p.late) {  // NaN where nobody may look
+    const auto cut = [&](Guarded<float>& all, Guarded<float>& early, Guarded<float>& late, int64_t width) {
+      each_index({p.images, p.keys, p.heads, width}, [&](const Sizes& at) {
+        const int64_t from = ((at[0] * p.keys + at[1]) * p.heads + at[2]) * width + at[3],
+                      j = at[1] - (p.keys - p.late);
+        early[from] = j < 0 ? all[from] : NAN;
+        if (j >= 0) late[((at[0] * p.heads + at[2]) * p.late + j) * width + at[3]] = all[from];
+      });
+    };
+    cut(k, early_k, late_k, p.depth);
+    cut(v, early_v, late_v, p.columns);
+    for (auto* t : {&early_k, &early_v, &late_k, &late_v}) kernel.allow(t->data(), t->bytes());
+    operands = {c.data(), q.data(), early_k.data(), early_v.data(), late_k.data(), late_v.data()};
+  }
   if (p.masked) operands.push_back(mask.data());
   const Status run = kernel.run(operands, static_cast<int>(pick(random, 1, 3)));
   ASSERT_TRUE(run.ok()) << run.error().message;

@@ -303,6 +303,21 @@ TEST(Views, HalvesThatComeTogetherAreTheWhole) {
   }
 }
 
+TEST(Views, ASliceOfOnePartNeedsNoConcatenation) {
+  for (const int64_t start : {5, 4, 3}) {  // within the second part, all of it, across both
+    Graph g;
+    Builder b(g);
+    const ValueId x = g.add_value("x", DType::f32, {1, 4, 3, 2}), z = g.add_value("z", DType::f32, {1, 3, 3, 2});
+    g.inputs = {x, z};
+    const ValueId both = *b.concat({x, z}, 1);
+    Fx f;
+    g.outputs = {*b.map(f.finish(f.un(PointOp::exp, f.in(0))), {*b.slice_axis(both, 1, start, 7 - start)}, DType::f32)};
+    const Graph after = optimized(std::move(g));
+    const auto joins = [](const Node& node) { return node.op == Op::concat; };
+    EXPECT_EQ(std::any_of(after.nodes.begin(), after.nodes.end(), joins), start == 3);
+  }
+}
+
 /// A random graph of small tensors: every canonical operation, values read once or often, inputs, weights and
 /// constants.
 class RandomGraph {

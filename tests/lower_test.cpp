@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <random>
 
 #include "ir/builder.h"
@@ -68,8 +69,11 @@ class Model {
     KILN_TRY(status_);
     poison(map_.weights, map_.scratch);
     for (const Plan::Inline& c : plan_.constants) write(c.dst, c.bytes);
+    std::map<int, int64_t> begins;  // of segments: transfers are in file order
     for (const Transfer& t : plan_.transfers) {
-      write(t.dst, bytes_of(bindings.weights.at(t.segment)));
+      const std::vector<uint8_t> segment = bytes_of(bindings.weights.at(t.segment));
+      const auto from = segment.begin() + (t.file_offset - begins.emplace(t.segment, t.file_offset).first->second);
+      write(t.dst, {from, from + t.size});
       if (t.phase >= 0) KILN_TRY(loader_->call("init", {base_, t.phase}));
     }
     poison(map_.arena, map_.scratch);  // nothing of the load may be needed any more
@@ -315,6 +319,70 @@ TEST(Lower, SharedWeightsArePackedOnceForEqualConsumers) {
   EXPECT_EQ(plan->init[0].size(), 1u);
   ASSERT_EQ(plan->transfers.size(), 1u);
   EXPECT_EQ(plan->buffers[static_cast<size_t>(plan->transfers[0].dst.buffer)].space, Space::staging);
+}
+
+/// A single row's weights are rounded, and whoever else reads their rows reads them rounded; not if they are read in
+/// any other way, nor where arithmetic is exact.
+TEST(Lower, RowsOfWeightsAreRoundedOnce) {
+  const auto tied = [](bool read_otherwise) {
+    Sketch s;
+    ReduceAttrs greatest;
+    greatest.kind = ReduceKind::argmax, greatest.axes = {1};
+    const ValueId table = s.weight({301, 250}), index = *s.build.reduce(s.input({2, 301}), greatest);
+    const ValueId rows = *s.build.gather(table, index, 0);
+    const ValueId row = *s.build.slice(rows, {{1, 0}, {1, 1}}, {1, 250});
+    s.graph.outputs = {rows, *s.build.matmul(row, table, true)};
+    if (read_otherwise) s.graph.outputs.push_back(*s.build.matmul(rows, table, true));
+    return s.graph;
+  };
+  const auto space_of_weights = [](const Graph& graph, Precision precision, size_t init_steps) {
+    const auto plan = lower(graph, precision);
+    EXPECT_TRUE(plan.ok());
+    EXPECT_EQ(plan->init.empty() ? 0 : plan->init[0].size(), init_steps);
+    return plan->buffers[static_cast<size_t>(plan->transfers[0].dst.buffer)].space;
+  };
+  for (const bool read_otherwise : {false, true}) check(tied(read_otherwise), 9);
+  EXPECT_EQ(space_of_weights(tied(false), Precision::fast, 1), Space::staging);
+  EXPECT_EQ(space_of_weights(tied(false), Precision::exact, 0), Space::weights);
+  EXPECT_EQ(space_of_weights(tied(true), Precision::fast, 1), Space::weights);  // packed for the product of two rows
+}
+
+TEST(Lower, LargeWeightsAreRoundedPartByPart) {
+  Sketch s;
+  const ValueId w = s.weight({2200, 1001});
+  s.graph.outputs = {*s.build.matmul(s.input({1, 1001}), w, true)};
+  const auto plan = lower(s.graph);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->transfers.size(), 3u);
+  EXPECT_LE(plan->staging_bytes, 4 << 20);
+  EXPECT_LE(plan->weights_bytes, 2200 * 1001 * 2.2);
+  check(s.graph, 10);
+}
+
+/// What a decoder's step adds to a cache is read where it was computed; what anybody else asks for is joined after all.
+TEST(Lower, KeysOfAStepNeedNotJoinTheCache) {
+  for (const bool asked_for : {false, true})
+    for (const int64_t queries : {1, 3, 4}) {
+      Sketch s;
+      const ValueId x = s.input({queries, 24}), past = s.input({1, 3, 6, 8}),
+                    mask = s.input({1, 1, queries, queries + 6});
+      const auto heads = [&](ValueId row) {
+        return *s.build.permute(*s.build.reshape(row, {1, queries, 3, 8}), {0, 2, 1, 3});
+      };
+      const auto join = [&] { return *s.build.concat({past, heads(*s.build.matmul(x, s.weight({24, 24})))}, 2); };
+      const ValueId k = join(), v = join();
+      AttentionAttrs a;
+      a.scale = 0.3;
+      s.graph.outputs = {*s.build.attention(heads(x), k, v, mask, a)};
+      if (asked_for) s.graph.outputs.push_back(k);
+      check(s.graph, 11);
+      const auto plan = lower(s.graph);
+      ASSERT_TRUE(plan.ok());
+      const auto joins = [](const PlanStep& step) { return step.label.rfind("concat", 0) == 0; };
+      EXPECT_EQ(std::any_of(plan->steps.begin(), plan->steps.end(), joins), asked_for || queries == 4)
+          << queries << "\n"
+          << to_string(*plan);
+    }
 }
 
 TEST(Lower, BatchesThatDoNotMerge) {

@@ -53,25 +53,34 @@ std::optional<Matrices> in_panels(const View& b, size_t lead) {
 }  // namespace
 
 /// One kernel, where batches and heads are at most two loops; else false, and nothing appended. `k` is [..., D, keys].
+/// With `late` these keys and values follow those of k and v.
 bool Lowering::append_attention(const View& q, const View& k, const View& v, const View& c, const Fusion& f,
-                                const std::string& label) {
+                                const std::string& label, const LateKeys* late) {
   const size_t lead = c.dims.size() - 2;
   const int64_t rows = c.dims[lead], columns = c.dims[lead + 1], depth = q.dims.back(), keys = k.dims.back();
-  if (product(c.dims) == 0 || depth == 0 || keys == 0) return false;
+  const int64_t more = late ? late->k.dims.back() : 0;
+  if (product(c.dims) == 0 || depth == 0 || keys == 0 || (late && more == 0)) return false;
   const auto in_rows = [&](const View& matrix, size_t row, size_t column) {
-    return step_phase(matrix.phase) == kRunPhase && matrix.strides[row] > 0 &&
+    return step_phase(matrix.phase) == kRunPhase && (matrix.strides[row] > 0 || matrix.dims[row] == 1) &&
            (matrix.strides[column] == 1 || matrix.dims[column] == 1);
   };
   const size_t k_last = k.dims.size() - 1, v_last = v.dims.size() - 1;
-  const bool raw = rows < kFewRows && in_rows(k, k_last, k_last - 1) && in_rows(v, v_last - 1, v_last);
+  const auto lie_in_rows = [&](const View& of_k, const View& of_v) {
+    return in_rows(of_k, k_last, k_last - 1) && in_rows(of_v, v_last - 1, v_last);
+  };
+  const bool raw = rows < kFewRows && lie_in_rows(k, v) && k.strides[k_last] > 0 && v.strides[v_last - 1] > 0;
+  if (late && !(raw && lie_in_rows(late->k, late->v))) return false;
   const std::optional<Matrices> matrices_k = raw ? as_they_lie(k, lead) : in_panels(k, lead);
   const std::optional<Matrices> matrices_v = raw ? as_they_lie(v, lead) : in_panels(v, lead);
   if (!matrices_k || !matrices_v) return false;
-  Box box;  // C, queries, keys, values, fused
+  const size_t first_fused = late ? 6 : 4;
+  Box box;  // C, queries, keys, values, late ones, fused
   for (size_t i = 0; i < lead; ++i) {
     const size_t own = q.dims.size() - 2;
     const bool moves = i + own >= lead && q.dims[i + own - lead] != 1;
     Sizes strides{c.strides[i], moves ? q.strides[i + own - lead] : 0, matrices_k->strides[i], matrices_v->strides[i]};
+    if (late)
+      for (const View& matrix : {late->k, late->v}) strides.push_back(as_they_lie(matrix, lead).strides[i]);
     for (const View& o : f.operands) strides.push_back(o.strides[i]);
     box.add_loop(c.dims[i], strides);
   }
@@ -88,21 +97,26 @@ bool Lowering::append_attention(const View& q, const View& k, const View& v, con
   for (size_t i = 0; i < box.dims.size(); ++i) scores.batch[2 - box.dims.size() + i] = box.dims[i];
   values.batch = scores.batch;
   scores.ow = values.ow = rows;
-  scores.k = depth, scores.n = keys, values.k = keys, values.n = columns;
+  scores.k = depth, scores.n = values.k = keys + more, values.n = columns;
   scores.a_batch = over_batches(1), scores.a_col = q.strides[q.dims.size() - 2], scores.a_tap_col = depth;
-  scores.b_batch = over_batches(2), values.b_batch = over_batches(3), values.a_tap_col = keys;
+  scores.b_batch = over_batches(2), values.b_batch = over_batches(3), values.a_tap_col = keys + more;
   values.c_batch = over_batches(0), values.c_col = c.strides[lead];
-  size_t operand = 4;
+  size_t operand = first_fused;
   scores.epilogue = make_epilogue(f, [&](const View& o) {
     const auto batches = over_batches(operand++);
     return Sizes{batches[0], batches[1], 0, o.strides[lead], o.strides[lead + 1]};
   });
   if (raw) s.k_row = k.strides[k_last], s.v_row = v.strides[v_last - 1];
+  if (late) {
+    s.late = more, s.late_k_row = late->k.strides[k_last], s.late_v_row = late->v.strides[v_last - 1];
+    s.late_k_batch = over_batches(4), s.late_v_batch = over_batches(5);
+  }
   const size_t before = pending_.size();
   const auto operand_of = [&](const View& matrix, const Matrices& m) {
     return raw ? matrix : packed(m.pack, matrix, m.elements, s, label);
   };
   std::vector<View> operands{c, q, operand_of(k, *matrices_k), operand_of(v, *matrices_v)};
+  if (late) operands.insert(operands.end(), {late->k, late->v});
   operands.insert(operands.end(), f.operands.begin(), f.operands.end());
   const int at = append(s, operands, label);
   for (size_t i = before; i < static_cast<size_t>(at); ++i)
@@ -110,16 +124,33 @@ bool Lowering::append_attention(const View& q, const View& k, const View& v, con
   return true;
 }
 
+/// Attention of few queries reads each key once, wherever it lies: what joins a cache and what a step adds to it, for
+/// such attention alone, need not be there.
+void Lowering::find_late_joins() {
+  for (const Node& node : graph.nodes) {
+    if (node.op != Op::concat || node.inputs.size() != 2) continue;
+    const ValueId id = node.outputs[0];
+    const auto rank = static_cast<int64_t>(graph.value(id).shape.size());
+    if (graph.value(id).dtype == DType::f32 && std::get_if<AxisAttrs>(&node.attrs)->axis == rank - 2)
+      late_joins_[id] = &node;
+  }
+  for (ValueId id : graph.outputs) late_joins_.erase(id);
+  for (const Node& node : graph.nodes) {
+    const bool few = node.op == Op::attention && graph.value(node.inputs[0]).shape.rbegin()[1].value < kFewRows;
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+      if (!few || (i != 1 && i != 2)) late_joins_.erase(node.inputs[i]);
+  }
+}
+
 /// Scores, softmax, and the weighted sum; heads are views, and the result's heads stand side by side in a
 /// row.
 Status Lowering::lower_attention(const Node& node) {
   const AttentionAttrs& a = *std::get_if<AttentionAttrs>(&node.attrs);
-  View q = input(node, 0), k = input(node, 1);
-  const View v = input(node, 2);
+  View q = input(node, 0);
   const std::string label = label_of(node);
   const Sizes dims = out_dims(node);
   const size_t rank = dims.size();
-  const int64_t queries = q.dims[rank - 2], keys = k.dims[rank - 2];
+  const int64_t queries = q.dims[rank - 2], keys = graph.value(node.inputs[1]).shape[rank - 2].value;
   Sizes score_dims = dims;
   score_dims[rank - 1] = keys;
 
@@ -144,17 +175,30 @@ Status Lowering::lower_attention(const Node& node) {
   f.then(scaled, masks);
 
   if (!is_contiguous_in(q, static_cast<int>(rank) - 1)) q = copied(q, row_major(q.rank()));
-  std::vector<int64_t> axes(k.dims.size());
-  for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);
-  std::swap(axes[axes.size() - 1], axes[axes.size() - 2]);
+  const auto turned = [](const View& keys_in_rows) {
+    std::vector<int64_t> axes(keys_in_rows.dims.size());
+    for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);
+    std::swap(axes[axes.size() - 1], axes[axes.size() - 2]);
+    return permuted(keys_in_rows, axes);
+  };
   Order heads_inside = row_major(static_cast<int>(rank));
   if (rank >= 3) std::swap(heads_inside[rank - 3], heads_inside[rank - 2]);
   const View out = destination(node, heads_inside, kRunPhase, 1);
-  if (append_attention(q, permuted(k, axes), v, out, f, label)) return ok();
+  const auto join_k = late_joins_.find(node.inputs[1]), join_v = late_joins_.find(node.inputs[2]);
+  if (join_k != late_joins_.end() && join_v != late_joins_.end()) {
+    const LateKeys late{turned(input(*join_k->second, 1)), input(*join_v->second, 1)};
+    if (append_attention(q, turned(input(*join_k->second, 0)), input(*join_v->second, 0), out, f, label, &late))
+      return ok();
+  }
+  for (const auto& join : {join_k, join_v})
+    if (join != late_joins_.end() && views_[static_cast<size_t>(join->first)].buffer < 0)
+      KILN_TRY(lower_concat(*join->second));
+  const View k = input(node, 1), v = input(node, 2);
+  if (append_attention(q, turned(k), v, out, f, label)) return ok();
 
   // More loops over batches than a kernel has.
   const View scores = allocate(score_dims, DType::f32, row_major(static_cast<int>(rank)), kRunPhase);
-  KILN_TRY(product_of(q, permuted(k, axes), scores, f, label + " scores"));
+  KILN_TRY(product_of(q, turned(k), scores, f, label + " scores"));
 
   NormSpec norm;
   norm.rows = {product(score_dims) / keys};

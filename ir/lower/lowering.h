@@ -83,8 +83,11 @@ class Lowering {
   /// C = A·B with a fused expression, on views [..., M, K], [..., K, N] → [..., M, N]; batch dims broadcast.
   Status product_of(const View& a, const View& b, const View& c, const Fusion& fusion, const std::string& label);
   bool append_product(const View& a, const View& b, const View& c, const Fusion& fusion, const std::string& label);
+  struct LateKeys {
+    View k, v;
+  };
   bool append_attention(const View& q, const View& k, const View& v, const View& c, const Fusion& fusion,
-                        const std::string& label);
+                        const std::string& label, const LateKeys* late = nullptr);
   /// B of a contraction that is appended next: packed, or, for a single row of A, as it lies.
   View factor(ContractionSpec& spec, const PackSpec& pack, const View& b, int64_t elements, const std::string& label);
   /// A packed B for a contraction that is appended next.
@@ -98,9 +101,12 @@ class Lowering {
   Plan plan;
 
  private:
+  void find_late_joins();
   void plan_placements();
   Status lower_node(const Node& node);
   void finish_outputs();
+  void round_weights();
+  void round_rows(const PackSpec& rows, const Operand& source, int to, int phase, const std::string& label);
   void number_phases();
   void assign_spaces();
   void set_lifetimes();
@@ -126,6 +132,7 @@ class Lowering {
   const View& concat_storage(ValueId id, const Order& order);
   static Order order_for_reshape(const View& x, const Sizes& dims, bool* plain);
   Status copy_reshaped(const Node& node, const View& x);
+  std::map<ValueId, const Node*> late_joins_;  // concatenations that are lowered when something asks for them
   std::vector<Placement> placements_;
   std::vector<View> views_;         // by value; buffer < 0: not made yet
   std::vector<View> concat_views_;  // of concatenations some part of which was placed
@@ -134,6 +141,12 @@ class Lowering {
   std::vector<int> segment_time_;  // segment → index among transfers
   int first_phase_ = kRunPhase;    // of the first segment that anything reads
   std::map<int, int> segment_buffer_;
+  struct Part {  ///< of a segment, beyond what its buffer holds: goes to where its step reads it
+    int segment;
+    int64_t begin, bytes;
+    PlanStep step;
+  };
+  std::vector<Part> parts_;
   std::map<std::string, View> packs_, copies_;
 };
 

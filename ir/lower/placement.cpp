@@ -41,7 +41,8 @@ void Lowering::plan_placements() {
     }
   }
   for (size_t n = graph.nodes.size(); n-- > 0;)
-    if (graph.nodes[n].op == Op::concat) place_parts(graph.nodes[n], producers);
+    if (graph.nodes[n].op == Op::concat && !late_joins_.count(graph.nodes[n].outputs[0]))
+      place_parts(graph.nodes[n], producers);
   while (spread_halos()) {
   }
 }

@@ -57,6 +57,22 @@ Result<bool> expand(Rewrite& r, const Node& node) {
   return true;
 }
 
+/// Where all of a slice lies within one part of a concatenation, that part; `attrs` are then relative to it.
+ValueId sliced_part(Rewrite& r, const Node& concat, const Shape& shape, SliceAttrs& attrs) {
+  const auto axis = static_cast<size_t>(std::get<AxisAttrs>(concat.attrs).axis);
+  const int64_t start = attrs.start[axis], end = start + (shape[axis].value - 1) * attrs.step[axis];
+  int64_t begin = 0;
+  for (ValueId part : concat.inputs) {
+    const int64_t size = r.shape(part)[axis].value;
+    if (std::min(start, end) >= begin && std::max(start, end) < begin + size) {
+      attrs.start[axis] -= begin;
+      return part;
+    }
+    begin += size;
+  }
+  return concat.outputs[0];
+}
+
 Result<bool> slice(Rewrite& r, const Node& node) {
   const ValueId out = node.outputs[0];
   SliceAttrs attrs = std::get<SliceAttrs>(node.attrs);
@@ -71,6 +87,8 @@ Result<bool> slice(Rewrite& r, const Node& node) {
     }
     x = p->inputs[0];
   }
+  if (const Node* p = r.producer(x, Op::concat); p && element_count(r.shape(out)) > 0)
+    x = sliced_part(r, *p, r.shape(out), attrs);
   const bool whole =
       r.shape(x) == r.shape(out) && std::all_of(attrs.step.begin(), attrs.step.end(), [](int64_t s) { return s == 1; });
   if (x == node.inputs[0] && !whole) return false;

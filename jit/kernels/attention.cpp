@@ -15,6 +15,7 @@ constexpr int64_t kF = 4;  // bytes of a float
 const AttentionSpec& spec_of(const KernelSpec& spec) { return *std::get_if<AttentionSpec>(&spec); }
 
 bool packed(const AttentionSpec& s) { return s.k_row == 0; }
+int64_t early(const AttentionSpec& s) { return s.scores.n - s.late; }
 
 int64_t block_rows(const AttentionSpec& s, const Schedule& schedule) {
   if (!packed(s)) return 1;
@@ -55,8 +56,17 @@ class AttentionEmitter {
       score_ = emit_panels(e_, scores_, schedule_, name_ + "_scores");
       weigh_ = emit_panels(e_, values_, schedule_, name_ + "_values");
     } else {
-      score_ = emit_dots(e_, s_.scores, s_.k_row, name_ + "_scores");
-      weigh_ = emit_weigh_row(e_, s_, name_ + "_values");
+      const auto scores = [&](int64_t keys, int64_t row, const char* of) {
+        ContractionSpec part = s_.scores;
+        part.n = keys;
+        return emit_dots(e_, part, row, name_ + of + "scores");
+      };
+      score_ = scores(early(s_), s_.k_row, "_");
+      weigh_ = emit_weigh_row(e_, {s_.values.n, early(s_), s_.v_row, false}, name_ + "_values");
+      if (s_.late) {
+        late_score_ = scores(s_.late, s_.late_k_row, "_late_");
+        late_weigh_ = emit_weigh_row(e_, {s_.values.n, s_.late, s_.late_v_row, true}, name_ + "_late_values");
+      }
     }
     return emit_entry();
   }
@@ -65,7 +75,8 @@ class AttentionEmitter {
   Func emit_entry() {
     const std::vector<FusedOperand>& fused = s_.scores.epilogue.operands;
     const int64_t rows = block_rows(s_, schedule_), m = s_.scores.ow;
-    const Func f = e_.begin_function(name_, static_cast<int>(7 + fused.size()));
+    const int first_fused = s_.late ? 9 : 7;
+    const Func f = e_.begin_function(name_, first_fused + static_cast<int>(fused.size()));
     const Int scratch = e_.param(2), b0 = e_.integer(), b1 = e_.integer(), block = e_.integer(), t = e_.integer();
     const Int row = e_.integer();
     for_units(e_, [&](Int unit) {
@@ -88,13 +99,29 @@ class AttentionEmitter {
       std::vector<Arg> args{place(4, kF, {s_.scores.a_batch[0], s_.scores.a_batch[1], s_.scores.a_col}),
                             place(5, kF, {s_.scores.b_batch[0], s_.scores.b_batch[1], 0}), scratch};
       for (size_t i = 0; i < fused.size(); ++i)
-        args.emplace_back(place(static_cast<int>(7 + i), size_of(fused[i].dtype),
+        args.emplace_back(place(first_fused + static_cast<int>(i), size_of(fused[i].dtype),
                                 {fused[i].strides[0], fused[i].strides[1], fused[i].strides[3]}));
       if (packed(s_)) return emit_block(row, args, v, c);
       args.insert(args.begin() + 3, scratch);  // sums and scores in one place
       e_.call(score_, args);
+      if (!s_.late) {
+        e_.call(softmax_, {scratch, scratch});
+        return e_.call(weigh_, {scratch, v, c});
+      }
+      const auto beyond = [&](Arg from, int64_t bytes) {
+        const Int at = e_.integer();
+        add(e_, at, from, early(s_) * bytes);
+        return at;
+      };
+      const Int late_scores = beyond(scratch, kF);
+      args[1] = place(7, kF, {s_.late_k_batch[0], s_.late_k_batch[1], 0});
+      args[2] = args[3] = late_scores;
+      for (size_t i = 0; i < fused.size(); ++i)
+        args[4 + i] = beyond(args[4 + i], fused[i].strides.back() * size_of(fused[i].dtype));
+      e_.call(late_score_, args);
       e_.call(softmax_, {scratch, scratch});
       e_.call(weigh_, {scratch, v, c});
+      e_.call(late_weigh_, {late_scores, place(8, kF, {s_.late_v_batch[0], s_.late_v_batch[1], 0}), c});
     });
     e_.end_function();
     return f;
@@ -124,7 +151,7 @@ class AttentionEmitter {
   Schedule schedule_;
   std::string name_;
   ContractionSpec scores_, values_;  ///< of one block
-  Func softmax_{}, score_{}, weigh_{};
+  Func softmax_{}, score_{}, weigh_{}, late_score_{}, late_weigh_{};
 };
 
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {

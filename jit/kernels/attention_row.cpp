@@ -13,8 +13,8 @@ constexpr int64_t kVectors = 8;
 
 }  // namespace
 
-Func emit_weigh_row(Emitter& e, const AttentionSpec& s, const std::string& name) {
-  const int64_t columns = s.values.n, keys = s.values.k, chunk = kVectors * e.width();
+Func emit_weigh_row(Emitter& e, const WeighedRows& rows, const std::string& name) {
+  const int64_t columns = rows.columns, chunk = kVectors * e.width();
   const Func f = e.begin_function(name, 3);
   const Int weights = e.param(0), v = e.param(1), out = e.param(2);
   const Int weight = e.integer(), row = e.integer(), i = e.integer();
@@ -27,17 +27,20 @@ Func emit_weigh_row(Emitter& e, const AttentionSpec& s, const std::string& name)
              static_cast<int>(std::min<int64_t>(e.width(), width - at)));
     };
     std::vector<Vec> sums;
-    each_vector([&](size_t, int64_t, int) { e.splat(sums.emplace_back(e.vec()), 0); });
+    each_vector([&](size_t, int64_t column, int lanes) {
+      sums.push_back(e.vec());
+      rows.add ? e.load(sums.back(), {out, column * kF}, DType::f32, lanes) : e.splat(sums.back(), 0);
+    });
     e.set(weight, weights);
     e.set(row, v);
-    e.for_range(i, 0, keys, 1, [&] {
+    e.for_range(i, 0, rows.keys, 1, [&] {
       e.splat_load(w, {weight, 0});
       each_vector([&](size_t at, int64_t column, int lanes) {
         e.load(x, {row, column * kF}, DType::f32, lanes);
         e.madd(sums[at], w, x, sums[at]);
       });
       add(e, weight, weight, kF);
-      add(e, row, row, s.v_row * kF);
+      add(e, row, row, rows.row * kF);
     });
     each_vector([&](size_t at, int64_t column, int lanes) {
       e.store({out, column * kF}, sums[at], DType::f32, lanes);

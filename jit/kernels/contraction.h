@@ -40,7 +40,7 @@ void call_panel(Emitter& e, Func panel, std::vector<Arg> args, Int index, int64_
 Func emit_panels(Emitter& emitter, const ContractionSpec& product, const Schedule& schedule, const std::string& name,
                  int64_t ahead_tiles = 0);
 
-/// Elements of all that a pack writes: more of them for Winograd, whose taps are transformed.
+/// Elements of all that a pack writes: more of them for Winograd, whose taps are transformed. (Not of rounded rows.)
 int64_t packed_elements(const PackSpec& spec, const Schedule& schedule);
 
 }  // namespace kiln

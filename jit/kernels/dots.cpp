@@ -4,6 +4,7 @@
 
 #include "jit/epilogue.h"
 #include "jit/kernels/loops.h"
+#include "jit/kernels/rounded.h"
 
 namespace kiln {
 namespace {
@@ -39,21 +40,37 @@ void emit_sums(Emitter& e, int64_t k, int64_t row, Int x, Int rows, Int sums, in
   }
 }
 
+/// One rounded row against x: several chains, since memory follows one stream quickest.
+void emit_rounded_sum(Emitter& e, int64_t k, Int x, Int row, Int sum) {
+  std::vector<Vec> partial(static_cast<size_t>(std::min<int64_t>(kChains, ceil_div(k, e.width()))));
+  for (Vec& v : partial) e.splat(v = e.vec(), 0);
+  const Vec a = e.vec();
+  for_rounded(e, k, kChains, row, {x}, {kF}, [&](int64_t at, int lanes, Vec value) {
+    const Vec chain = partial[static_cast<size_t>(at / e.width())];
+    e.load(a, {x, at * kF}, DType::f32, lanes);
+    e.madd(chain, a, value, chain);
+  });
+  for (size_t c = 1; c < partial.size(); ++c) e.op(VecBinary::add, partial[0], partial[0], partial[c]);
+  horizontal(e, VecBinary::add, partial[0], a);
+  e.store({sum, 0}, partial[0], DType::f32, 1);
+}
+
 }  // namespace
 
 Func emit_dots(Emitter& e, const ContractionSpec& product, int64_t row, const std::string& name) {
   const Epilogue& epilogue = product.epilogue;
   const std::vector<FusedOperand>& fused = epilogue.operands;
   const DType out_type = stored_type(epilogue);
-  const int64_t at_once = rows_at_once(product.k), rounds = product.n / at_once;
-  const Func f = e.begin_function(name, static_cast<int>(4 + fused.size()));
+  const int64_t at_once = product.rounded ? 1 : rows_at_once(product.k), rounds = product.n / at_once;
+  const Func f = e.begin_function(name, static_cast<int>(4 + fused.size() + product.rounded));
   const Int x = e.param(0), rows = e.param(1), sums = e.param(2), out = e.param(3), i = e.integer();
   e.for_range(i, 0, rounds, 1, [&] {
-    emit_sums(e, product.k, row, x, rows, sums, at_once);
+    product.rounded ? emit_rounded_sum(e, product.k, x, rows, sums)
+                    : emit_sums(e, product.k, row, x, rows, sums, at_once);
     add(e, rows, rows, at_once * row * kF);
     add(e, sums, sums, at_once * kF);
   });
-  emit_sums(e, product.k, row, x, rows, sums, product.n % at_once);
+  if (product.n % at_once) emit_sums(e, product.k, row, x, rows, sums, product.n % at_once);
   add(e, sums, sums, -rounds * at_once * kF);
   std::vector<Int> bases{sums, out};
   std::vector<int64_t> steps{kF, size_of(out_type)};
@@ -61,9 +78,18 @@ Func emit_dots(Emitter& e, const ContractionSpec& product, int64_t row, const st
     bases.push_back(e.param(static_cast<int>(4 + o)));
     steps.push_back(fused[o].strides.back() * size_of(fused[o].dtype));
   }
+  if (product.rounded) {
+    bases.push_back(e.param(static_cast<int>(4 + fused.size())));
+    steps.push_back(kF);
+  }
   for_vectors(e, product.n, 2, bases, steps, [&](int64_t at, int lanes) {
     Vec v = e.vec();
     e.load(v, {sums, at * kF}, DType::f32, lanes);
+    if (product.rounded) {
+      const Vec scale = e.vec();
+      e.load(scale, {bases.back(), at * kF}, DType::f32, lanes);
+      e.op(VecBinary::mul, v, v, scale);
+    }
     if (!epilogue.empty())
       v = apply_epilogue(e, epilogue, v, lanes, [&](int o) {
         const auto operand = static_cast<size_t>(2 + o);
@@ -98,6 +124,10 @@ Func emit_matrix_vector(Emitter& e, const ContractionSpec& spec, const std::stri
                           moved(3, size_of(stored_type(spec.epilogue)))};
     for (size_t o = 0; o < fused.size(); ++o)
       args.emplace_back(moved(static_cast<int>(6 + o), fused[o].strides.back() * size_of(fused[o].dtype)));
+    if (spec.rounded) {
+      args.emplace_back(moved(5, kF));
+      add(e, args.back().reg, args.back().reg, spec.n * spec.b_row * kF);
+    }
     if (!tail) return e.call(whole, args);
     if (!full) return e.call(last, args);
     e.if_(

@@ -9,7 +9,8 @@
 namespace kiln {
 
 /// Emits dots(x, rows, sums, out, epilogue operands…): out[j] = epilogue(x · row j) for j < product.n rows of product.k
-/// elements, `row` elements from one to the next. `sums` holds n floats and may be `out`.
+/// elements, `row` elements from one to the next. `sums` holds n floats and may be `out`. Rounded rows have one
+/// parameter more, the first row's scale.
 Func emit_dots(Emitter& emitter, const ContractionSpec& product, int64_t row, const std::string& name);
 
 /// The contraction family's entry for a spec with b_row, and what the family answers for it.

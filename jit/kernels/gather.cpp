@@ -3,18 +3,30 @@
 #include "jit/epilogue.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
+#include "jit/kernels/rounded.h"
 
 namespace kiln {
 namespace {
 
 const GatherSpec& spec_of(const KernelSpec& spec) { return *std::get_if<GatherSpec>(&spec); }
 
-/// Entry operands: out, table, index, status.
-Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::string& name) {
-  const GatherSpec& s = spec_of(kernel);
-  const int64_t bytes = size_of(s.dtype), slice_bytes = s.slice * bytes;
+/// slice(dst, src, scale) of a rounded row.
+Func emit_rounded_slice(Emitter& e, int64_t slice, const std::string& name) {
+  const Func f = e.begin_function(name, 3);
+  const Vec scale = e.vec(), v = e.vec();
+  e.splat_load(scale, {e.param(2), 0});
+  for_rounded(e, slice, 4, e.param(1), {e.param(0)}, {4}, [&](int64_t at, int lanes, Vec value) {
+    e.op(VecBinary::mul, v, value, scale);
+    e.store({e.param(0), at * 4}, v, DType::f32, lanes);
+  });
+  e.end_function();
+  return f;
+}
 
-  const Func copy = e.begin_function(name + "_slice", 2);
+/// slice(dst, src).
+Func emit_slice(Emitter& e, const GatherSpec& s, const std::string& name) {
+  const int64_t slice_bytes = s.slice * size_of(s.dtype);
+  const Func f = e.begin_function(name, 2);
   const Int dst = e.param(0), src = e.param(1);
   const int64_t words = slice_bytes / 4;
   const Int byte = e.integer();
@@ -28,7 +40,14 @@ Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::stri
     e.store_int({dst, at}, byte, DType::u8);
   }
   e.end_function();
+  return f;
+}
 
+/// Entry operands: out, table, index, status.
+Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::string& name) {
+  const GatherSpec& s = spec_of(kernel);
+  const int64_t bytes = size_of(s.dtype), words = rounded_row(s.slice);
+  const Func copy = s.rounded ? emit_rounded_slice(e, s.slice, name + "_slice") : emit_slice(e, s, name + "_slice");
   const Func f = e.begin_function(name, 7);
   const Int i = e.integer(), o = e.integer(), index = e.integer(), at = e.integer(), from = e.integer(),
             t = e.integer();
@@ -51,7 +70,7 @@ Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::stri
     e.if_(index, Compare::lt, 0, [&] { add(e, index, index, s.rows); });
     e.if_(index, Compare::lt, 0, refuse);
     e.if_(index, Compare::ge, s.rows, refuse);
-    e.op(IntOp::mul, from, index, s.table_row * bytes);
+    e.op(IntOp::mul, from, index, s.rounded ? words * 4 : s.table_row * bytes);
     e.op(IntOp::mul, t, o, s.table_outer * bytes);
     add(e, from, from, t);
     add(e, from, from, e.param(4));
@@ -59,7 +78,11 @@ Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::stri
     e.op(IntOp::mul, t, o, s.out_outer * bytes);
     add(e, at, at, t);
     add(e, at, at, e.param(3));
-    e.call(copy, {at, from});
+    if (!s.rounded) return e.call(copy, {at, from});
+    e.op(IntOp::mul, t, index, 4);
+    add(e, t, t, e.param(4));
+    add(e, t, t, s.rows * words * 4);
+    e.call(copy, {at, from, t});
   });
   e.end_function();
   return f;

@@ -4,6 +4,7 @@
 #include "jit/kernels/contraction.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
+#include "jit/kernels/rounded.h"
 #include "jit/kernels/winograd_transform.h"
 
 namespace kiln {
@@ -23,6 +24,7 @@ int batch_loops(const PackSpec& s) { return s.batch[0] > 1 ? 2 : s.batch[1] > 1 
 /// Everything else comes as sizes().
 KernelCode code(const KernelSpec& spec, const Schedule& schedule) {
   const PackSpec& s = spec_of(spec);
+  if (s.scales) return round_code(s);
   PackSpec c;
   c.batch = {batch_loops(s) > 1 ? 2 : 1, batch_loops(s) > 0 ? 2 : 1};
   c.src_k = s.src_k == 1 && s.src_n != 1;
@@ -35,6 +37,7 @@ KernelCode code(const KernelSpec& spec, const Schedule& schedule) {
 
 std::vector<int64_t> sizes(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
   const PackSpec& s = spec_of(spec);
+  if (s.scales) return round_sizes(s);
   std::vector<int64_t> out{s.n, s.k, s.taps, s.src_tap * 4, s.src_k * 4, s.src_n * 4, tile_columns(schedule, target)};
   if (batch_loops(s) > 0) out.push_back(s.src_batch[1] * 4);
   if (batch_loops(s) > 1) out.insert(out.end(), {s.src_batch[0] * 4, s.batch[1]});
@@ -304,11 +307,15 @@ class PackEmitter {
 
 int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
   const PackSpec& s = spec_of(spec);
+  if (s.scales) return s.n;
   return s.batch[0] * s.batch[1] * ceil_div(s.n, tile_columns(schedule, target));
 }
 int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
-bool feasible(const KernelSpec&, const Schedule& s, const Target&) { return s.nv >= 1; }
+bool feasible(const KernelSpec& spec, const Schedule& s, const Target&) {
+  return spec_of(spec).scales ? s == Schedule{} : s.nv >= 1;
+}
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
+  if (spec_of(spec).scales) return emit_round(e, spec_of(spec), name);
   return PackEmitter(e, spec_of(spec), schedule, name).emit();
 }
 

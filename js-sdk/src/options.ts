@@ -23,7 +23,8 @@ export interface TuningOptions {
 
 /**
  * What may reorder arithmetic. 'exact': sums of products, and outputs within 1e-5 of their scale of any other order.
- * 'fast': also algorithms that round more, within 1e-3; docs/precision.md has what was measured.
+ * 'fast': also algorithms that round more, and weights of 16 bits where a layer waits for memory, within 1e-3;
+ * docs/precision.md has what was measured.
  */
 export type Precision = 'exact' | 'fast';
 

@@ -1,0 +1,111 @@
+// Weights that are read once in a run: what such a product waits for is memory, so under Precision::fast they lie there
+// as rounded rows, half as large, if they are most of the model: elsewhere it would be no faster.
+#include <algorithm>
+
+#include "ir/lower/lowering.h"
+
+namespace kiln {
+namespace {
+
+/// Smaller weights stay in a cache from run to run.
+constexpr int64_t kLeastBytes = 256 << 10;
+/// Shorter rows are mostly padding.
+constexpr int64_t kShortestRow = 64;
+/// Floats arrive in parts, each of which takes the place of the one before.
+constexpr int64_t kPartBytes = 4 << 20;
+
+/// The rows that a step reads as `operand`, if it could read them rounded.
+std::optional<PackSpec> rows_read(const PlanStep& step, size_t operand) {
+  PackSpec rows;
+  rows.src_k = 1;
+  if (const auto* c = std::get_if<ContractionSpec>(&step.spec); c && c->b_row && operand == 2)
+    rows.k = c->k, rows.n = c->n, rows.src_n = c->b_row;
+  else if (const auto* g = std::get_if<GatherSpec>(&step.spec);
+           g && operand == 1 && g->dtype == DType::f32 && g->outer == 1)
+    rows.k = g->slice, rows.n = g->rows, rows.src_n = g->table_row;
+  else
+    return std::nullopt;
+  return rows;
+}
+
+void read_rounded(KernelSpec& spec) {
+  if (auto* c = std::get_if<ContractionSpec>(&spec)) c->rounded = true, c->b_row = rounded_row(c->k);
+  if (auto* g = std::get_if<GatherSpec>(&spec)) g->rounded = true;
+}
+
+}  // namespace
+
+void Lowering::round_weights() {
+  struct Use {
+    size_t step, operand;
+  };
+  std::map<int, std::vector<Use>> uses;  // of what is there before a run
+  for (size_t i = 0; i < pending_.size(); ++i)
+    for (size_t o = 0; o < pending_[i].step.operands.size(); ++o) {
+      const int buffer = pending_[i].step.operands[o].buffer;
+      if (buffer >= 0 && step_phase(buffer_phase_[static_cast<size_t>(buffer)]) != kRunPhase)
+        uses[buffer].push_back({i, o});
+    }
+  struct Weights {
+    PackSpec rows;
+    std::vector<Use> uses;
+  };
+  std::vector<Weights> found;
+  int64_t bytes = 0;
+  for (const auto& [buffer, all] : uses) {
+    const auto rows_of = [&](const Use& use) { return rows_read(pending_[use.step].step, use.operand); };
+    const std::optional<PackSpec> rows = rows_of(all[0]);
+    const Operand source = pending_[all[0].step].step.operands[all[0].operand];
+    bool multiplied = false;
+    const auto fits = [&](const Use& use) {
+      const std::optional<PackSpec> own = rows_of(use);
+      multiplied = multiplied || std::holds_alternative<ContractionSpec>(pending_[use.step].step.spec);
+      return own && to_string(KernelSpec(*own)) == to_string(KernelSpec(*rows)) &&
+             pending_[use.step].step.operands[use.operand].offset == source.offset;
+    };
+    if (!std::all_of(all.begin(), all.end(), fits) || !multiplied) continue;
+    const int64_t own = rows->k * rows->n * size_of(DType::f32);
+    if (rows->k < kShortestRow || own < kLeastBytes) continue;
+    bytes += own;
+    found.push_back({*rows, all});
+  }
+  if (bytes * 2 < graph.weights_bytes) return;
+  for (const auto& [rows, all] : found) {
+    const std::string label = "round for " + pending_[all[0].step].step.label;
+    const Operand source = pending_[all[0].step].step.operands[all[0].operand];
+    const int phase = step_phase(buffer_phase_[static_cast<size_t>(source.buffer)]);
+    const View to = allocate({rounded_words(rows.k, rows.n)}, DType::f32, {0}, phase);
+    for (const Use& use : all) {
+      PlanStep& step = pending_[use.step].step;
+      read_rounded(step.spec);
+      step.operands[use.operand] = {to.buffer, 0};
+    }
+    round_rows(rows, source, to.buffer, phase, label);
+  }
+}
+
+void Lowering::round_rows(const PackSpec& rows, const Operand& source, int to, int phase, const std::string& label) {
+  const auto segment = std::find_if(segment_buffer_.begin(), segment_buffer_.end(),
+                                    [&](const auto& held) { return held.second == source.buffer; });
+  Buffer& whole = plan.buffers[static_cast<size_t>(source.buffer)];
+  const int64_t row_bytes = rows.k * size_of(DType::f32);
+  const bool in_parts = segment != segment_buffer_.end() && rows.src_n == rows.k && rows.n * row_bytes == whole.bytes;
+  const int64_t count = in_parts ? std::max<int64_t>(1, kPartBytes / row_bytes) : rows.n;
+  if (in_parts) whole.bytes = std::min(whole.bytes, count * row_bytes);
+  for (int64_t first = 0; first < rows.n; first += count) {
+    PackSpec part = rows;
+    part.n = std::min(count, rows.n - first);
+    part.scales = (rows.n - first) * rounded_row(rows.k) + first;
+    PlanStep step;
+    step.spec = part, step.label = label;
+    step.operands = {{to, first * rounded_row(rows.k) * size_of(DType::f32)}, source};
+    if (first == 0) {
+      pending_.push_back({std::move(step), phase});
+      continue;
+    }
+    step.operands[1] = {new_buffer(part.n * row_bytes, phase), 0};
+    parts_.push_back({segment->first, first * row_bytes, part.n * row_bytes, std::move(step)});
+  }
+}
+
+}  // namespace kiln
