@@ -57,8 +57,10 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   const { tuning } = options;
   if (!tuning || !tuning.background) return loadOnce(source, options);
   settle(options); // a bad budget is refused now
-  const model = await loadOnce(source, { ...options, tuning: { ...tuning, budgetMs: 0 } });
-  void improve(model, source, { ...options, tuning: { ...tuning, budgetMs: tuning.budgetMs ?? kBackgroundMs } });
+  let finish: () => void = () => undefined;
+  const keepAfter = new Promise<void>((resolve) => (finish = resolve)); // the next visit will find what was measured
+  const model = await loadOnce(source, { ...options, tuning: { ...tuning, budgetMs: 0 } }, { keepAfter });
+  void improve(model, source, { ...options, tuning: { ...tuning, budgetMs: tuning.budgetMs ?? kBackgroundMs } }).finally(finish);
   return model;
 }
 
@@ -70,7 +72,7 @@ async function improve(model: Model, source: ModelSource, options: LoadOptions):
     if (event.stage === 'tune') options.onProgress?.(event);
   };
   try {
-    const tuned = await loadOnce(source, { ...options, onProgress, signal: stop.signal }, () => stop.abort());
+    const tuned = await loadOnce(source, { ...options, onProgress, signal: stop.signal }, { nothingMeasured: () => stop.abort() });
     await model.adopt(tuned);
     if (!model.ended) options.onProgress?.({ stage: 'tuned' });
   } catch (thrown) {
@@ -78,8 +80,14 @@ async function improve(model: Model, source: ModelSource, options: LoadOptions):
   }
 }
 
-/** `nothingMeasured` is called when the compiler has measured no schedule. */
-async function loadOnce(source: ModelSource, options: LoadOptions, nothingMeasured?: () => void): Promise<Model> {
+interface Background {
+  /** Called when the compiler has measured no schedule. */
+  nothingMeasured?: () => void;
+  /** When to keep the model for the next visit, if not in a moment. */
+  keepAfter?: Promise<void>;
+}
+
+async function loadOnce(source: ModelSource, options: LoadOptions, { nothingMeasured, keepAfter }: Background = {}): Promise<Model> {
   if (options.signal?.aborted) throw aborted(options.signal);
   const began = sharedNow();
   const wanted = settle(options);
@@ -119,7 +127,10 @@ async function loadOnce(source: ModelSource, options: LoadOptions, nothingMeasur
     const model = new Model(new Engine(team, settings, result), await keep(result, await texts, store, device, notes), notes);
     crash = (error) => model.end(error);
     options.onProgress?.({ stage: 'ready' });
-    if (result.cache === 'miss') setTimeout(() => void keepModel(model, team, texts, store, device), kKeepAfterMs);
+    if (result.cache === 'miss') {
+      const after = keepAfter ?? new Promise((resolve) => setTimeout(resolve, kKeepAfterMs));
+      void after.then(() => keepModel(model, team, texts, store, device));
+    }
     return model;
   } catch (thrown) {
     const error = asKilnError(thrown, 'internal', 'the model cannot be loaded');

@@ -172,6 +172,11 @@ async function revisits(context) {
     await expect('miss', `a ${name} file`);
     await expect('hit', `after a ${name} file`);
   }
+  let wisdom = null;
+  const learning = { precision: 'exact', wisdomStore: { load: async () => wisdom, save: async (_, text) => void (wisdom = text) } };
+  await expect('miss', 'a visit that tunes in the background', { ...learning, tuning: { background: true, budgetMs: 200 } });
+  if (wisdom === null) throw new Error('nothing was learned');
+  await expect('hit', 'a visit after it', learning);
   return 'hit';
 }
 

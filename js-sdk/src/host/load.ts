@@ -5,7 +5,7 @@ import { parseManifest, type Manifest } from '../shared/manifest.js';
 import { createMemory, kBase, patiently } from '../shared/memory.js';
 import { moduleOf } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
-import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, ComputeCalls, LoadRequest, LoadResult, MainCalls, WisdomTexts } from '../shared/messages.js';
+import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, CompileSettings, ComputeCalls, LoadRequest, LoadResult, MainCalls, WisdomTexts } from '../shared/messages.js';
 import { Cache } from './cache.js';
 import { Digest } from './digest.js';
 import { Loader } from './loader.js';
@@ -57,8 +57,8 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
   void timeline.during('download', () => stream.done);
   try {
     const head = build === null ? null : await peekHead(stream);
-    const key = head && build !== null ? (texts: WisdomTexts): Promise<string> => Cache.key(build, head, request.compile, texts) : null;
-    const found = opening && key && (await timeline.during('cache', async () => fromCache(await opening, await key(await wisdom), request)));
+    const key = head && build !== null ? (texts: WisdomTexts, settings = request.compile): Promise<string> => Cache.key(build, head, settings, texts) : null;
+    const found = opening && key && (await timeline.during('cache', async () => fromCache(await opening, key, await wisdom, request)));
     if (found) {
       peers.main.emit('measured', 0);
       peers.main.emit('emitted', null);
@@ -95,9 +95,16 @@ async function keepIn(cache: Cache | null, key: string, session: Session, compil
   await cache.keep(key, compiled, session.image);
 }
 
-async function fromCache(cache: Cache | null, key: string, request: LoadRequest): Promise<Ready | null> {
-  const entry = await cache?.find(key);
-  if (!cache || !entry) return null;
+/** What a load that measured has kept serves one that does not as well. */
+async function fromCache(cache: Cache | null, key: (texts: WisdomTexts, settings?: CompileSettings) => Promise<string>, wisdom: WisdomTexts, request: LoadRequest): Promise<Ready | null> {
+  if (!cache) return null;
+  const own = await restored(cache, await key(wisdom), request);
+  return own || request.compile.budgetMs > 0 ? own : restored(cache, await key(wisdom, { ...request.compile, budgetMs: 1 }), request);
+}
+
+async function restored(cache: Cache, key: string, request: LoadRequest): Promise<Ready | null> {
+  const entry = await cache.find(key);
+  if (!entry) return null;
   try {
     const { compiled } = entry;
     const manifest = parseManifest(compiled.manifest);
