@@ -38,7 +38,7 @@ function earlier() {
   }
 }
 const rows = earlier();
-const of = (model) => rows.filter((row) => row.model === model && row.browser === browser && row.budgetMs === budgetMs);
+const of = (model, name = browser) => rows.filter((row) => row.model === model && row.browser === name && row.budgetMs === budgetMs);
 const save = () => {
   mkdirSync(dirname(json), { recursive: true });
   writeFileSync(json, `[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]\n`);
@@ -66,14 +66,14 @@ for (const model of models) {
   const failure = await done;
   await opened.close();
   if (failure) throw new Error(failure);
-  console.log(`  ${line(model).join('  ')}`);
+  console.log(`  ${line(model, browser).join('  ')}`);
 }
 server.close();
 if (options.report) writeFileSync(join(root, 'docs/tuning.md'), report());
 
 /** Of a model: the kernels' times added up, as often as a run needs each; how much of the best the picks reach. */
-function line(model) {
-  const all = of(model);
+function line(model, name) {
+  const all = of(model, name);
   const sum = (key) => all.reduce((total, row) => total + row.count * row[key], 0);
   const percent = (part) => `${(100 * part).toFixed(1)}%`;
   const worst = Math.min(...all.map(({ likeNs, pickNs }) => likeNs / pickNs));
@@ -83,6 +83,10 @@ function line(model) {
 
 function report() {
   const git = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
+  const browsers = [...new Set(rows.map((row) => row.browser))];
+  const head = ['model', 'kernels', 'schedules', 'best, ms', 'prior reaches', 'search reaches', '… of those with no larger weights', 'worst kernel of those'];
+  const measured = (name) => models.filter((model) => of(model, name).length);
+  const section = (name) => `## ${name}\n\n${table(head, measured(name).map((model) => line(model, name)))}`;
   const table = (head, lines) => [head, head.map((_, i) => (i ? '--:' : '---')), ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
   return `# What a search finds
 
@@ -95,8 +99,8 @@ Where a kernel's best schedule makes its weights larger (Winograd's algorithm in
 would pay for it, and the kernel alone promises more than a whole run keeps ([architecture](architecture.md), "Winograd must be worth its weights"). The last two columns compare with the best of those that
 make the weights no larger than the pick does.
 
-Machine: ${cpus()[0].model.trim()}, ${cpus().length} logical cores. Browser: ${browser}. Commit ${git}.
+Machine: ${cpus()[0].model.trim()}, ${cpus().length} logical cores. Commit ${git}.
 
-${table(['model', 'kernels', 'schedules', 'best, ms', 'prior reaches', 'search reaches', '… of those with no larger weights', 'worst kernel of those'], models.map(line))}
+${browsers.map(section).join('\n\n')}
 `;
 }
