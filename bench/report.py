@@ -214,6 +214,9 @@ def page(results: Results) -> str:
         "copies those at each run. Every turn of every engine begins with a rest of 250 ms, so "
         "that no thread of the engine before is still awake, and with untimed runs for 100 ms. What the tuner finds "
         "stands in [tuning](tuning.md).",
+        "wasmkiln computes as it does unless told otherwise, with `precision: 'fast'`: 3×3 convolutions by Winograd's "
+        "algorithm, and the weights that whisper-decoder multiplies with single rows rounded to 16 bits when it is "
+        "loaded. What that costs and buys: [precision](precision.md).",
         f"Machine: {machine()}. Browser: {results.browser}. Commit {commit()}, {datetime.date.today()}.",
     ]
     for threads in results.threads:
@@ -251,7 +254,8 @@ def put_into_readme(results: Results) -> None:
     first, *others = results.threads
     lead = (
         f"Medians in ms, each line from one run, {first} thread{'s' if first > 1 else ''}, {results.browser}; in "
-        "brackets, multiples of wasmkiln's time. More in [docs/performance.md](docs/performance.md)."
+        "brackets, multiples of wasmkiln's time. wasmkiln reads whisper-decoder's weights as 16 bits "
+        "([precision](docs/precision.md)). More in [docs/performance.md](docs/performance.md)."
     )
     parts = [START + "\n" + lead, metric_table(results, "run_median_ms", first, significant)]
     for threads in others:
