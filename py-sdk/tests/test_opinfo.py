@@ -19,10 +19,10 @@ MORE_SAMPLES = {  # the last one must agree
 }
 # One of each family, and those that models live on.
 OPERATORS = (
-    "acos", "add", "amax", "argmax", "asin", "atan2", "bmm", "cat", "chunk", "clamp", "cumsum", "div (floor_rounding)", "exp", "expand",
-    "gather", "index_select", "masked_fill", "matmul", "mean", "nn.functional.adaptive_avg_pool2d",
-    "nn.functional.avg_pool2d", "nn.functional.conv1d", "nn.functional.conv2d", "nn.functional.embedding",
-    "nn.functional.gelu", "nn.functional.group_norm", "nn.functional.interpolate (nearest)",
+    "acos", "add", "amax", "argmax", "asin", "atan2", "bmm", "cat", "chunk", "clamp", "cumsum",
+    "div (floor_rounding)", "exp", "expand", "gather", "index_select", "masked_fill", "matmul", "mean",
+    "nn.functional.adaptive_avg_pool2d", "nn.functional.avg_pool2d", "nn.functional.conv1d", "nn.functional.conv2d",
+    "nn.functional.embedding", "nn.functional.gelu", "nn.functional.group_norm", "nn.functional.interpolate (nearest)",
     "nn.functional.layer_norm", "nn.functional.linear", "nn.functional.max_pool2d", "nn.functional.pad (constant)",
     "nn.functional.scaled_dot_product_attention", "nn.functional.silu", "permute", "pow", "softmax", "split", "sum",
     "tanh", "tril", "var", "where",
