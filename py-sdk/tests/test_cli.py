@@ -23,10 +23,11 @@ import sys, pathlib, torch
 sys.path.insert(0, {folder!r})
 from tiny import make
 model, (x,) = make()
-assert sys.argv[1] == "run" and sys.argv[3] == "--output-dir" and sys.argv[5] == "--input", sys.argv
-name, file = sys.argv[6].split("=", 1)
+given = dict(zip(sys.argv[3::2], sys.argv[4::2], strict=True))
+assert sys.argv[1:3] == ["run", "m.kiln"] and given["--precision"] == "exact", sys.argv
+name, file = given["--input"].split("=", 1)
 assert name == "input" and pathlib.Path(file).read_bytes() == x.numpy().tobytes(), name
-(pathlib.Path(sys.argv[4]) / "relu.bin").write_bytes((model(x) + {offset}).detach().numpy().tobytes())
+(pathlib.Path(given["--output-dir"]) / "relu.bin").write_bytes((model(x) + {offset}).detach().numpy().tobytes())
 """
 
 
