@@ -19,6 +19,7 @@ using namespace testing;
 struct Problem {
   int64_t groups, oh, ow, kh, kw, k, n, stride, dilation;
   bool bias_and_residual;
+  bool silu = false;  ///< with a bias only: a long epilogue
 };
 
 Problem random_problem(Random& random) {
@@ -36,6 +37,7 @@ Problem random_problem(Random& random) {
   p.stride = one_of({1, 1, 2});
   p.dilation = one_of({1, 1, 2});
   p.bias_and_residual = pick(random, 0, 1) == 1;
+  p.silu = !p.bias_and_residual && pick(random, 0, 1) == 1;
   return p;
 }
 
@@ -63,6 +65,12 @@ void check(const Target& target, const Problem& p, Schedule schedule, Random& ra
     e.binary(PointOp::max, sum, e.constant(0));
     s.epilogue.operands = {{DType::f32, {0, p.n, 0, 0, 1}}, {DType::f32, {0, p.n, s.c_row, s.c_col, 1}}};
   }
+  if (p.silu) {
+    Expr& e = s.epilogue.expr;
+    const uint16_t sum = e.binary(PointOp::add, e.input(0), e.input(1));
+    e.binary(PointOp::mul, sum, e.unary(PointOp::sigmoid, sum));
+    s.epilogue.operands = {{DType::f32, {0, p.n, 0, 0, 1}}};
+  }
   PackSpec pack;  // from [groups·n][k][kh][kw], as PyTorch keeps weights
   pack.batch = {1, p.groups}, pack.src_batch = {0, p.n * depth};
   pack.taps = p.kh * p.kw, pack.k = p.k, pack.n = p.n;
@@ -81,6 +89,7 @@ void check(const Target& target, const Problem& p, Schedule schedule, Random& ra
   ASSERT_TRUE(packed.ok()) << packed.error().message;
   std::vector<void*> operands{c.data(), a.data(), b.data()};
   if (p.bias_and_residual) operands.insert(operands.end(), {bias.data(), residual.data()});
+  if (p.silu) operands.push_back(bias.data());
   const Status run = kernel.run(operands, static_cast<int>(pick(random, 1, 3)));
   ASSERT_TRUE(run.ok()) << run.error().message;
 
@@ -98,10 +107,13 @@ void check(const Target& target, const Problem& p, Schedule schedule, Random& ra
                        double{w[(((g * p.n + n) * p.k + k) * p.kh + i) * p.kw + j]};
           const int64_t at = (y * p.ow + x) * outs + g * p.n + n;
           if (p.bias_and_residual) sum = std::max(0.0, sum + double{bias[g * p.n + n]} + double{residual[at]});
+          if (p.silu) sum += double{bias[g * p.n + n]}, sum /= 1 + std::exp(-sum);
           worst = std::max(worst, std::abs(sum - double{c[at]}));
         }
-  // Operands are below 1.6: each of the depth products rounds a sum of at most 2.5·depth.
-  EXPECT_LE(worst, 1.2e-7 * 2.5 * static_cast<double>(depth * depth + 4))
+  // Operands are below 1.6: each of the depth products rounds a sum of at most 2.5·depth. SiLU is no steeper than 1.1,
+  // and its sigmoid off by 4e-7.
+  const double products = 1.2e-7 * 2.5 * static_cast<double>(depth * depth + 4);
+  EXPECT_LE(worst, p.silu ? 1.1 * products + 4e-7 * 2.5 * static_cast<double>(depth + 1) : products)
       << to_string(KernelSpec(s)) << " | " << to_string(schedule) << " on " << to_string(target);
   EXPECT_TRUE(b.intact() && c.intact());
   for (int64_t i = 0; i < c.size(); ++i)
@@ -132,10 +144,12 @@ TEST(Contraction, EveryTileOnOneShape) {
   for (const Target& target : targets()) {
     if (target.isa == Isa::reference && target.width != 4) continue;
     Random random(9);
-    const Problem p{1, 3, 11, 3, 3, 5, 29, 1, 1, true};
     ContractionSpec s;
     s.oh = 3, s.ow = 11, s.n = 29, s.k = 5, s.a_col = 1, s.a_row = 12;
-    for (const Schedule& schedule : candidates(s, target)) check(target, p, schedule, random);
+    for (const Schedule& schedule : candidates(s, target))
+      for (const Problem& p :
+           {Problem{1, 3, 11, 3, 3, 5, 29, 1, 1, true}, Problem{1, 3, 11, 3, 3, 5, 29, 1, 1, false, true}})
+        check(target, p, schedule, random);
   }
 }
 
