@@ -26,11 +26,11 @@ function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promis
   });
 }
 
-async function readWisdom(options: LoadOptions, store: WisdomStore | null, device: string, notes: string[]): Promise<WisdomTexts> {
+async function readWisdom(options: LoadOptions, { environment, stallTimeoutMs }: Settings, store: WisdomStore | null, notes: string[]): Promise<WisdomTexts> {
   const given = options.tuning ? options.tuning.wisdom : undefined;
-  const explicit = given === undefined ? [] : [await givenWisdom(given, options.signal)];
+  const explicit = given === undefined ? [] : [await givenWisdom(given, stallTimeoutMs, options.signal)];
   try {
-    return { explicit, stored: store ? await store.load(device) : null };
+    return { explicit, stored: store ? await store.load(environment.device) : null };
   } catch (thrown) {
     notes.push(`stored wisdom was not read: ${asKilnError(thrown, 'internal', 'the store failed').message}`);
     return { explicit, stored: null };
@@ -94,7 +94,7 @@ async function loadOnce(source: ModelSource, options: LoadOptions, { nothingMeas
   const input: PostableSource = postable(source);
   const notes: string[] = [];
   const store = chooseStore(options.wisdomStore);
-  const texts = readWisdom(options, store, wanted.environment.device, notes);
+  const texts = readWisdom(options, wanted, store, notes);
   texts.catch(() => undefined); // thrown again to the host, which asks
   let crash: (error: KilnError) => void = () => undefined;
   const crashed = new Promise<never>((_, reject) => (crash = reject));
@@ -104,7 +104,7 @@ async function loadOnce(source: ModelSource, options: LoadOptions, { nothingMeas
   let startCompiler: () => void = () => undefined;
   const compiler = new Promise<WebAssembly.Module>((resolve) => {
     let started: Promise<WebAssembly.Module> | undefined; // the host may ask for what was started at once
-    startCompiler = () => resolve((started ??= compilerModule(wanted.compiler)));
+    startCompiler = () => resolve((started ??= compilerModule(wanted.compiler, wanted.stallTimeoutMs)));
   });
   if (!kept) startCompiler(); // else once it is known to be needed
   compiler.catch(() => undefined); // the compiler worker tells whoever asks it

@@ -47,7 +47,7 @@ export interface LoadOptions {
   cache?: boolean;
   /** Compare weights with their hashes while they arrive. Default true. */
   verify?: boolean;
-  /** A download that brings nothing for so long fails with 'stalled'. Default 30 000. */
+  /** A server that does not answer for so long, or a download that brings nothing, fails with 'stalled'. Default 30 000. */
   stallTimeoutMs?: number;
   /** Where compiler.wasm is, when it does not lie beside the SDK; or its bytes, or its module. */
   compiler?: CompilerSource | URL | ArrayBuffer;

@@ -18,9 +18,10 @@ const codeOf = (work: Promise<unknown>): Promise<string> =>
     () => 'no error',
     (error: unknown) => (error instanceof KilnError ? error.code : String(error)),
   );
-const server = (respond: () => Response | Promise<Response>): (() => void) => {
+type Respond = (url: string, init?: RequestInit) => Response | Promise<Response>;
+const server = (respond: Respond): (() => void) => {
   const real = globalThis.fetch;
-  globalThis.fetch = () => Promise.resolve(respond());
+  globalThis.fetch = (url, init) => Promise.resolve(respond(url as string, init));
   return () => (globalThis.fetch = real);
 };
 
@@ -247,7 +248,9 @@ describe('bad files', () => {
   });
 
   it('network failures have codes', async () => {
-    const cases: [() => Response | Promise<Response>, string][] = [
+    const silence: Respond = (_url, { signal } = {}) => new Promise((_, reject) => signal?.addEventListener('abort', () => reject(new DOMException('aborted', 'AbortError'))));
+    const cases: [Respond, string][] = [
+      [silence, 'stalled'],
       [() => new Response('gone', { status: 404, statusText: 'Not Found' }), 'network'],
       [() => Promise.reject(new TypeError('failed to fetch')), 'network'],
       [() => new Response(new ReadableStream({ pull: (c) => c.error(new Error('reset')) })), 'network'],

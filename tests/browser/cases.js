@@ -147,7 +147,7 @@ const kCases = {
     const { message } = await rejects(load(file('none.kiln')), 'network');
     check(message.includes('404') && message.includes('none.kiln'), message);
     await rejects(load('http://localhost:1/none.kiln'), 'network');
-    await rejects(load(new URL('stall', file('..')).href, { stallTimeoutMs: 500 }), 'stalled');
+    for (const silent of ['stall', 'mute']) await rejects(load(new URL(silent, file('..')).href, { stallTimeoutMs: 500 }), 'stalled');
   },
   'aborts a load': async ({ load, file }) => {
     await rejects(load(undefined, { signal: AbortSignal.abort() }), 'aborted');
@@ -181,14 +181,17 @@ const kCases = {
 };
 
 /** Runs every case; one that fails does not stop the next. */
-export async function runCases(context) {
+export async function runCases(given) {
   const results = [];
+  let reached;
+  const context = { ...given, reach: (what) => (reached = what) };
   const cases = { ...Object.fromEntries(Object.entries(kCases).map(([name, run]) => [name, () => run({ ...context, ...tools(context) })])), ...modelCases(context) };
   for (const [name, run] of Object.entries(cases)) {
     if (context.only && !name.includes(context.only)) continue;
     let timer;
-    const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error('still not done after 120 s')), 120_000)));
-    results.push(await Promise.race([run(), late]).then((note) => ({ name, note }), (error) => ({ name, error: String(error?.stack ?? error) })));
+    reached = 'nothing';
+    const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`still not done after 120 s; the last that was reached: ${reached}`)), 120_000)));
+    results.push(await Promise.race([run(), late]).then((note) => ({ name, note }), (error) => ({ name, error: `${error}\n${error?.stack ?? ''}` }))); // WebKit's stacks have no message
     clearTimeout(timer);
   }
   return results;

@@ -20,16 +20,19 @@ function compare(name, got, expected, tolerance = kTolerance) {
   return worst / scale;
 }
 
-async function agrees({ sdk, base }, id, options, tolerance) {
+async function agrees({ sdk, base, reach }, id, options, tolerance) {
   const at = (path) => new URL(`models/${id}/${path}`, base).href;
   const io = await (await fetch(at('io.json'))).json();
-  const model = await sdk.loadModel(at('model.kiln'), { wisdomStore: false, ...options });
+  reach('its description');
+  const model = await sdk.loadModel(at('model.kiln'), { wisdomStore: false, onProgress: (event) => reach(JSON.stringify(event)), ...options });
   try {
     const inputs = {};
     for (const port of io.inputs) inputs[port.name] = new sdk.Tensor(port.dtype, await read(at(port.file), port), port.shape);
     let error = 0;
     for (let repeat = 0; repeat < 3; repeat++) {
+      reach(`run ${repeat}`);
       const outputs = await model.run(inputs);
+      reach(`the answer of run ${repeat}`);
       for (const port of io.outputs) error = Math.max(error, compare(port.name, outputs[port.name].data, await read(at(port.file), port), tolerance));
       if (repeat) continue;
       for (const [name, { data }] of Object.entries(inputs)) (inputs[name] = model.inputTensor(name)).data.set(data); // and they stay

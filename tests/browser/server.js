@@ -1,6 +1,6 @@
 // Serves the SDK, the cases and the models to the engines under test, and takes their reports.
 //   /isolated/…  with COOP/COEP: shared memory         /plain/…  without         /no-workers/…  a CSP that forbids workers
-//   /stall       a file that stops half-way             /html     an index page where a model should be
+//   /stall       a file that stops half-way             /html     an index page where a model should be      /mute     no answer at all
 import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
@@ -56,6 +56,8 @@ export async function serve(roots, onPost, { inMemory } = {}) {
     } else if (root === 'stall') {
       response.writeHead(200, { ...headers, 'Content-Length': 1000 });
       response.write('half');
+    } else if (root === 'mute') {
+      // accepted, and never answered
     } else if (root === 'html') {
       response.writeHead(200, { ...headers, 'Content-Type': 'text/html' }).end('<!doctype html><title>Welcome</title>');
     } else if (roots[root] && kPageHeaders[kind]) {

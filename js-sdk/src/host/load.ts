@@ -52,7 +52,7 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
   const digest = Digest.create();
   digest.catch(() => undefined); // reported to whoever asks first
   const opening = build !== null && request.mayBeKept ? Cache.open(digest) : null; // takes longer than a download's head
-  const source = await timeline.during('response', () => openSource(request.source, () => peers.main.call('pull', null)));
+  const source = await timeline.during('response', () => openSource(request.source, request.stallTimeoutMs, () => peers.main.call('pull', null)));
   const stream = new Prefetcher(source, request.stallTimeoutMs, reporter(source, peers.main), opening ? kHeadAhead : kBufferBytes);
   void timeline.during('download', () => stream.done);
   try {

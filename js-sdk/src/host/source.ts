@@ -1,6 +1,7 @@
 // The model's bytes as a stream of chunks, wherever they come from.
 import type * as Fs from 'node:fs';
 import { asKilnError, KilnError } from '../shared/errors.js';
+import { answerOf } from '../shared/fetching.js';
 import type { SourceMessage } from '../shared/messages.js';
 import { nodeModule } from '../shared/node.js';
 
@@ -86,11 +87,12 @@ function ofStream(name: string, size: number | undefined, stream: ReadableStream
   };
 }
 
-async function ofUrl(url: string, init: RequestInit): Promise<ByteSource> {
+async function ofUrl(url: string, init: RequestInit, stallTimeoutMs: number): Promise<ByteSource> {
   let response: Response;
   try {
-    response = await fetch(url, init);
+    response = await answerOf(url, stallTimeoutMs, init);
   } catch (thrown) {
+    if (thrown instanceof KilnError) throw thrown;
     throw new KilnError('network', `${url} cannot be fetched: check the address, the connection and the server's CORS headers`, { where: url, cause: thrown });
   }
   if (!response.ok) throw new KilnError('network', `${url} answered ${response.status} ${response.statusText}`.trim(), { where: url });
@@ -120,10 +122,10 @@ async function ofFile(path: string): Promise<ByteSource> {
   }
 }
 
-export async function openSource(source: SourceMessage, pull: () => Promise<Uint8Array | null>): Promise<ByteSource> {
+export async function openSource(source: SourceMessage, stallTimeoutMs: number, pull: () => Promise<Uint8Array | null>): Promise<ByteSource> {
   switch (source.kind) {
     case 'url':
-      return ofUrl(source.url, source.init);
+      return ofUrl(source.url, source.init, stallTimeoutMs);
     case 'file':
       return ofFile(source.path);
     case 'blob':

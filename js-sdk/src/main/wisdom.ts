@@ -1,5 +1,6 @@
 // Measured schedules between loads: given ones, a store, and how both become one file.
 import { asKilnError, KilnError } from '../shared/errors.js';
+import { answerOf } from '../shared/fetching.js';
 import type { LoadOptions, WisdomStore } from '../options.js';
 import { isNode } from '../shared/node.js';
 import { absolute } from './sources.js';
@@ -42,13 +43,13 @@ function entriesOf(file: string | null): Entry[] {
 }
 
 /** The text of the user's wisdom; the compiler judges what it says. */
-export async function givenWisdom(wisdom: string | URL | object, signal: AbortSignal | undefined): Promise<string> {
+export async function givenWisdom(wisdom: string | URL | object, stallTimeoutMs: number, signal: AbortSignal | undefined): Promise<string> {
   if (typeof wisdom === 'object' && !(wisdom instanceof URL)) return JSON.stringify(wisdom);
   const text = wisdom.toString();
   if (text.trimStart().startsWith('{')) return text;
   const url = absolute(text);
   try {
-    const response = await fetch(url, signal ? { signal } : {});
+    const response = await answerOf(url.href, stallTimeoutMs, signal ? { signal } : {});
     if (response.ok) return await response.text();
     throw new KilnError('network', `the wisdom file ${url.href} answered ${response.status}`, { where: url.href });
   } catch (thrown) {
