@@ -190,7 +190,7 @@ export async function runCases(given) {
     if (context.only && !name.includes(context.only)) continue;
     let timer;
     reached = 'nothing';
-    const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`still not done after 120 s; the last that was reached: ${reached}`)), 120_000)));
+    const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`still not done after 5 minutes; the last that was reached: ${reached}`)), 300_000)));
     results.push(await Promise.race([run(), late]).then((note) => ({ name, note }), (error) => ({ name, error: `${error}\n${error?.stack ?? ''}` }))); // WebKit's stacks have no message
     clearTimeout(timer);
   }

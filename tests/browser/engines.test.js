@@ -51,7 +51,7 @@ async function inBrowser(engine, { kind, expects, sdkOrigin = server.origin, mod
   reports.set(id, report);
   const parameters = new URLSearchParams({ id, engine, only, sdk: `${sdkOrigin}/${kind}/sdk/index.js`, expects: JSON.stringify(expects), models: JSON.stringify(ids), wants: JSON.stringify(wants) });
   report.browser = open(engine, `${server.origin}/${kind}/page/page.html?${parameters}`);
-  const late = new Promise((resolve) => setTimeout(() => resolve([{ name: 'the page', error: 'no report after 10 minutes' }]), 600_000).unref());
+  const late = new Promise((resolve) => setTimeout(() => resolve([{ name: 'the page', error: 'no report after 15 minutes' }]), 900_000).unref());
   try {
     return await Promise.race([finished, late]);
   } finally {
