@@ -10,7 +10,6 @@ namespace kiln {
 namespace {
 
 constexpr size_t kMaxInsts = 64, kMaxInputs = 6;
-constexpr int kMaxRounds = 32;
 
 /// The list with `more` appended where it is not there yet; where each of `more` stands.
 std::vector<int> merge(std::vector<ValueId>& list, size_t from, const std::vector<ValueId>& more) {
@@ -171,32 +170,13 @@ Result<bool> bias_to_epilogue(Rewrite& r, const Node& node) {
   return true;
 }
 
-using Rule = Result<bool> (*)(Rewrite&, const Node&);
-
-Result<Graph> apply(Graph graph, const std::vector<Rule>& rules) {
-  for (int round = 0; round < kMaxRounds; ++round) {
-    Rewrite r(std::move(graph));
-    auto walked = r.run([&](const Node& node) -> Result<bool> {
-      for (Rule rule : rules) {
-        KILN_ASSIGN(const bool done, rule(r, node));
-        if (done) return true;
-      }
-      return false;
-    });
-    if (!walked.ok()) return walked.error();
-    graph = drop_dead(std::move(*walked));
-    if (!r.changed) break;
-  }
-  return graph;
-}
-
 }  // namespace
 
 Result<Graph> fuse(Graph graph) {
   // Maps first, so that a chain with a branch in it (x · sigmoid(x)) reads its operand once when that is looked at.
-  KILN_ASSIGN(graph, apply(std::move(graph), {merge_maps, canonical_map}));
-  return apply(std::move(graph),
-               {bias_to_epilogue, fuse_map, move_view_after, merge_maps, canonical_view, canonical_map});
+  KILN_ASSIGN(graph, rewrite_by({merge_maps, canonical_map}, std::move(graph)));
+  return rewrite_by({bias_to_epilogue, fuse_map, move_view_after, merge_maps, canonical_view, canonical_map},
+                    std::move(graph));
 }
 
 }  // namespace kiln

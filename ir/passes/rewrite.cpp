@@ -3,7 +3,14 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ir/passes/passes.h"
+
 namespace kiln {
+namespace {
+
+constexpr int kMaxRounds = 32;  ///< models settle in a few
+
+}  // namespace
 
 Rewrite::Rewrite(Graph old_graph) : graph(std::move(old_graph)), b(graph), old_(std::move(graph.nodes)) {
   graph.nodes.clear();
@@ -101,6 +108,23 @@ Result<Graph> Rewrite::finish() {
   }
   graph.outputs = std::move(outputs);
   return std::move(graph);
+}
+
+Result<Graph> rewrite_by(const std::vector<Rule>& rules, Graph graph) {
+  for (int round = 0; round < kMaxRounds; ++round) {
+    Rewrite r(std::move(graph));
+    auto walked = r.run([&](const Node& node) -> Result<bool> {
+      for (Rule rule : rules) {
+        KILN_ASSIGN(const bool done, rule(r, node));
+        if (done) return true;
+      }
+      return false;
+    });
+    if (!walked.ok()) return walked.error();
+    graph = drop_dead(std::move(*walked));
+    if (!r.changed) break;
+  }
+  return graph;
 }
 
 bool uniform_constant(const Value& value, double& number) {
