@@ -1,7 +1,9 @@
 // The cache over a file system in memory: what it keeps, what it notices, and what it does when there is no room.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Cache } from '../src/host/cache.js';
+import { Cache, type Entry, type Helpers } from '../src/host/cache.js';
 import { Digest } from '../src/host/digest.js';
+import { restoreBlocks, type AccessHandle } from '../src/host/restore.js';
+import { kBlockBytes } from '../src/shared/manifest.js';
 import type { CompileResult, CompileSettings } from '../src/shared/messages.js';
 
 const kRoom = 1 << 20;
@@ -70,7 +72,7 @@ describe('Cache', () => {
     const entry = await cache.find('k');
     expect(entry?.compiled).toEqual(compiled);
     const restored = new Uint8Array(image.length);
-    expect(entry?.restore(restored)).toBe(true);
+    expect(await entry?.restore(restored, null)).toBe(true);
     expect(restored).toEqual(image);
     entry?.close();
     expect(await cache.find('other')).toBe(null);
@@ -81,9 +83,34 @@ describe('Cache', () => {
     const { bytes } = disk.files.get('k') as FakeFile;
     bytes[at] = (bytes[at] as number) ^ 128;
     const entry = await cache.find('k');
-    expect(entry === null || !entry.restore(new Uint8Array(image.length))).toBe(true);
+    expect(entry === null || !(await entry.restore(new Uint8Array(image.length), null))).toBe(true);
     if (entry) await cache.drop('k', entry);
     expect(disk.files.size).toBe(0);
+  });
+
+  it('restores with a helper, who finds damage too', async () => {
+    disk.room = 16 << 20;
+    const large = Uint8Array.from({ length: 5 * kBlockBytes + 100 }, (_, i) => (i * 7 + i / 1000) % 256);
+    await cache.keep('k', compiled, large);
+    const file = disk.files.get('k') as FakeFile;
+    const digest = await Digest.create();
+    file.open = false; // as where a file may be read by many
+    const handle = (await file.createSyncAccessHandle()) as AccessHandle;
+    file.open = false;
+    const helper: Helpers = (request) => Promise.resolve(restoreBlocks(handle, request, digest));
+    const lost: Helpers = ({ progress }) => Promise.resolve(void Atomics.store(progress, 0, 3)); // took three blocks and ended
+    const restored = new Uint8Array(new SharedArrayBuffer(large.length));
+    const entry = (await cache.find('k')) as Entry;
+    for (const helpers of [helper, () => Promise.resolve()]) {
+      restored.fill(0);
+      expect(await entry.restore(restored, helpers)).toBe(true);
+      expect(restored.every((byte, i) => byte === large[i])).toBe(true);
+    }
+    expect(await entry.restore(restored, lost)).toBe(false);
+    const last = file.bytes.length - 1;
+    file.bytes[last] = (file.bytes[last] as number) ^ 1;
+    expect(await entry.restore(restored, helper)).toBe(false);
+    expect(await entry.restore(restored, null)).toBe(false);
   });
 
   it.each([0, 63, 64, 500, -1])('notices a file cut to %d bytes', async (size) => {

@@ -131,7 +131,7 @@ async function survivesFlips({ sdk, base }) {
   return JSON.stringify(tally);
 }
 
-const kCacheFolder = 'wasmkiln-cache-2';
+const kCacheFolder = 'wasmkiln-cache-3';
 const cacheFolder = async () => (await navigator.storage.getDirectory()).getDirectoryHandle(kCacheFolder, { create: true });
 
 /** Changes every file of the cache by `edit(bytes)`. */

@@ -1,8 +1,9 @@
 // The compiler worker: one model, then it is thrown away.
 import { Channel, Transferred, type Hold } from '../shared/channel.js';
-import { asKilnError, describe, fromPlain, KilnError, type PlainError } from '../shared/errors.js';
+import { asKilnError, describe, fromPlain, KilnError } from '../shared/errors.js';
 import { kLimit32 } from '../shared/memory.js';
-import type { CompileRequest, CompilerCalls, CompileSettings, LaidOut, ProgressEvent, WisdomTexts } from '../shared/messages.js';
+import type { CompileRequest, CompilerCalls, CompilerMessage, CompileSettings, LaidOut, ProgressEvent, WisdomTexts } from '../shared/messages.js';
+import { helpRestore } from '../host/restore.js';
 import { moduleOf } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
 import { Compiler } from './instance.js';
@@ -58,8 +59,20 @@ async function layOut(compiler: Compiler, request: CompileRequest, timeline: Tim
   return { manifest, loadCode, wisdom, memory64: settings.memory64, storedDropped, notes };
 }
 
-export function startCompiler(port: MessagePort, module: WebAssembly.Module | PlainError, hold: Hold): void {
-  const created = module instanceof WebAssembly.Module ? Compiler.create(module) : Promise.reject(fromPlain(module));
+/** The module comes when it is needed, perhaps never. */
+function moduleFrom(port: MessagePort, hold: Hold): Promise<WebAssembly.Module> {
+  return new Promise((resolve, reject) => {
+    port.onmessage = ({ data }: MessageEvent<CompilerMessage>) => {
+      if (data instanceof WebAssembly.Module) resolve(data);
+      else reject(fromPlain(data));
+      port.close();
+    };
+    if (hold !== 'always') (port as { unref?: () => void }).unref?.();
+  });
+}
+
+export function startCompiler(port: MessagePort, modulePort: MessagePort, hold: Hold): void {
+  const created = moduleFrom(modulePort, hold).then((module) => Compiler.create(module));
   created.catch(() => undefined); // reported to whoever asks first
   let timeline = new Timeline(0);
   let laid: Promise<LaidOut> = Promise.reject(new KilnError('internal', 'nothing is laid out'));
@@ -71,6 +84,7 @@ export function startCompiler(port: MessagePort, module: WebAssembly.Module | Pl
     port,
     {
       ready: () => created.then(() => null),
+      restore: helpRestore,
       headLayout: async (start) => (await created).headLayout(start),
       layOut: async (request) => {
         timeline = new Timeline(request.began);

@@ -1,58 +1,50 @@
 // What a second visit starts from: the emitted module, its manifest and the packed weights, one file per model and settings in
 // the origin's private file system. The name is a hash of all that decides what is in it, so a stale file is never found; a
 // damaged one is noticed and removed. Whatever goes wrong here costs time, never correctness.
-import type { CompileResult, CompileSettings, WisdomTexts } from '../shared/messages.js';
+import { kBlockBytes } from '../shared/manifest.js';
+import type { CompileResult, CompileSettings, RestoreRequest, WisdomTexts } from '../shared/messages.js';
 import type { Digest } from './digest.js';
+import { blockHashes, newProgress, restoreBlocks, restored, type AccessHandle, type FileHandle } from './restore.js';
 
-const kFolder = 'wasmkiln-cache-2';
+const kFolder = 'wasmkiln-cache-3';
 const kMostEntries = 8;
 const kMagic = 0x6b696c6en;
 const kHeaderBytes = 64;
-const kSlice = 4 << 20;
+const kSlice = 4 * kBlockBytes;
 const kPauseMs = 5;
-
-/** FileSystemSyncAccessHandle, which the types of pages lack. */
-interface AccessHandle {
-  read(into: Uint8Array, options: { at: number }): number;
-  write(from: Uint8Array, options: { at: number }): number;
-  truncate(bytes: number): void;
-  getSize(): number;
-  flush(): void;
-  close(): void;
-}
-interface FileHandle {
-  createSyncAccessHandle(options?: { mode: 'read-only' }): Promise<AccessHandle>;
-  getFile(): Promise<File>;
-}
 
 type Kept = Pick<CompileResult, 'manifest' | 'wisdom' | 'memory64' | 'notes'>;
 
 const padded = (bytes: number): number => Math.ceil(bytes / 64) * 64;
+const blocksOf = (bytes: number): number => Math.ceil(bytes / kBlockBytes);
 
 function* slices(bytes: Uint8Array): Generator<[number, Uint8Array]> {
   for (let at = 0; at < bytes.length; at += kSlice) yield [at, bytes.subarray(at, at + kSlice)];
 }
+
+/** Has one thing done by whoever has time; resolves when all who began have ended. */
+export type Helpers = (request: RestoreRequest) => Promise<unknown>;
 
 /** A found file: what was compiled is in memory, the weights are read by restore(). */
 export class Entry {
   constructor(
     readonly compiled: CompileResult,
     readonly imageBytes: number,
+    private readonly name_: FileSystemFileHandle,
     private readonly file_: AccessHandle,
     private readonly image_at_: number,
-    private readonly hash_: bigint,
+    private readonly hashes_: BigUint64Array<ArrayBuffer>,
     private readonly digest_: Digest,
   ) {}
 
-  /** Reads the packed weights straight to their place; false: they are damaged. */
-  restore(image: Uint8Array): boolean {
+  /** Reads the packed weights to their place, with others if that is shared memory; false: they are damaged. */
+  async restore(image: Uint8Array, helpers: Helpers | null): Promise<boolean> {
     if (image.length !== this.imageBytes) return false;
-    let hash = 0n;
-    for (const [at, slice] of slices(image)) {
-      if (this.file_.read(slice, { at: this.image_at_ + at }) !== slice.length) return false;
-      hash = this.digest_.chain(slice, hash);
-    }
-    return hash === this.hash_;
+    const request = { file: this.name_, at: this.image_at_, image, hashes: this.hashes_, progress: newProgress(helpers !== null) };
+    const helping = helpers?.(request);
+    restoreBlocks(this.file_, request, this.digest_);
+    if (!restored(request)) await helping; // who comes when all is done need not be waited for
+    return restored(request);
   }
 
   close(): void {
@@ -96,9 +88,9 @@ export class Cache {
   async find(key: string): Promise<Entry | null> {
     let file: AccessHandle | null = null;
     try {
-      const handle = (await this.folder_.getFileHandle(key)) as unknown as FileHandle;
-      file = await handle.createSyncAccessHandle({ mode: 'read-only' });
-      return readEntry(file, this.digest_) ?? (await this.drop(key, file));
+      const name = await this.folder_.getFileHandle(key);
+      file = await (name as unknown as FileHandle).createSyncAccessHandle({ mode: 'read-only' });
+      return readEntry(name, file, this.digest_) ?? (await this.drop(key, file));
     } catch {
       file?.close(); // not there, or another tab has it open
       return null;
@@ -119,20 +111,21 @@ export class Cache {
     try {
       const { manifest, wisdom, memory64, notes } = compiled;
       const meta = new TextEncoder().encode(JSON.stringify({ manifest, wisdom, memory64, notes } satisfies Kept));
-      const front = new Uint8Array(padded(meta.length) + padded(compiled.module.length));
+      const sizes = [meta.length, compiled.module.length, image.length];
+      const { moduleAt, hashesAt, bytes } = frontOf(sizes);
+      const front = new Uint8Array(bytes);
       front.set(meta);
-      front.set(compiled.module, padded(meta.length));
+      front.set(compiled.module, moduleAt);
+      const hashes = new BigUint64Array(front.buffer, hashesAt, blocksOf(image.length));
       file.truncate(0);
-      write(file, front, kHeaderBytes);
-      let imageHash = 0n;
       for (const [at, slice] of slices(image)) {
         await new Promise((resolve) => setTimeout(resolve, kPauseMs));
         write(file, slice, kHeaderBytes + front.length + at);
-        imageHash = this.digest_.chain(slice, imageHash);
+        hashes.set(blockHashes(slice, this.digest_), at / kBlockBytes);
       }
+      write(file, front, kHeaderBytes);
       file.flush();
-      const sizes = [meta.length, compiled.module.length, image.length].map(BigInt);
-      write(file, headerOf([kMagic, ...sizes, this.digest_.chain(front), imageHash], this.digest_), 0);
+      write(file, headerOf([kMagic, ...sizes.map(BigInt), this.digest_.chain(front)], this.digest_), 0);
       file.flush();
       file.close();
     } catch (thrown) {
@@ -163,21 +156,29 @@ function headerOf(words: bigint[], digest: Digest): Uint8Array {
   return new Uint8Array(header.buffer);
 }
 
-function readEntry(file: AccessHandle, digest: Digest): Entry | null {
+/** Meta data, module and the hashes of the image's blocks: where they lie behind the header. */
+function frontOf([metaBytes, moduleBytes, imageBytes]: number[]): { moduleAt: number; hashesAt: number; bytes: number } {
+  const moduleAt = padded(metaBytes as number);
+  const hashesAt = moduleAt + padded(moduleBytes as number);
+  return { moduleAt, hashesAt, bytes: hashesAt + padded(8 * blocksOf(imageBytes as number)) };
+}
+
+function readEntry(name: FileSystemFileHandle, file: AccessHandle, digest: Digest): Entry | null {
   const header = new BigUint64Array(kHeaderBytes / 8);
   if (file.read(new Uint8Array(header.buffer), { at: 0 }) !== kHeaderBytes) return null;
-  const words = [...header.subarray(0, 6)];
+  const words = [...header.subarray(0, 5)];
   const expected = new BigUint64Array(headerOf(words, digest).buffer);
   if (header.some((word, i) => word !== expected[i])) return null;
-  const [metaBytes, moduleBytes, imageBytes] = words.slice(1, 4).map(Number) as [number, number, number];
-  const [magic, , , , frontHash, imageHash] = words as [bigint, bigint, bigint, bigint, bigint, bigint];
-  const frontBytes = padded(metaBytes) + padded(moduleBytes);
-  if (magic !== kMagic || kHeaderBytes + frontBytes + imageBytes !== file.getSize()) return null;
-  const front = new Uint8Array(frontBytes);
+  const sizes = words.slice(1, 4).map(Number) as [number, number, number];
+  const [metaBytes, moduleBytes, imageBytes] = sizes;
+  const { moduleAt, hashesAt, bytes } = frontOf(sizes);
+  if (words[0] !== kMagic || kHeaderBytes + bytes + imageBytes !== file.getSize()) return null;
+  const front = new Uint8Array(bytes);
   file.read(front, { at: kHeaderBytes });
-  if (digest.chain(front) !== frontHash) return null;
+  if (digest.chain(front) !== words[4]) return null;
   const kept = JSON.parse(new TextDecoder().decode(front.subarray(0, metaBytes))) as Kept;
-  const module = front.slice(padded(metaBytes), padded(metaBytes) + moduleBytes);
+  const module = front.slice(moduleAt, moduleAt + moduleBytes);
+  const hashes = new BigUint64Array(front.buffer.slice(hashesAt, hashesAt + 8 * blocksOf(imageBytes)));
   const compiled = { ...kept, module, phases: [], storedDropped: false };
-  return new Entry(compiled, imageBytes, file, kHeaderBytes + frontBytes, imageHash, digest);
+  return new Entry(compiled, imageBytes, name, file, kHeaderBytes + bytes, hashes, digest);
 }

@@ -1,6 +1,7 @@
 // Threads 1… of a model: sleep on the control block's generation, take part in a run, sleep again.
 import { Channel, type Hold } from '../shared/channel.js';
 import { addressIn, kClosed, kHostFirst, kHostGeneration, kHostInside, kHostLast, type RunExport } from '../shared/memory.js';
+import { helpRestore } from './restore.js';
 import type { ComputeCalls } from '../shared/messages.js';
 
 type Start = Parameters<ComputeCalls['start']>[0];
@@ -33,6 +34,7 @@ export function startCompute(port: MessagePort, hold: Hold): void {
   new Channel<object, ComputeCalls>(
     port,
     {
+      restore: helpRestore,
       start: (arg) => {
         setTimeout(() => serve(arg), 0); // after the answer has left
         return null;

@@ -32,6 +32,14 @@ export class Digest {
     return part.length;
   }
 
+  /** Makes the block hold `size` bytes, which `write` is to put there. */
+  fill(size: number, write: (block: Uint8Array) => void): Uint8Array {
+    const block = this.block_.subarray(0, size);
+    write(block);
+    this.filled_ = size;
+    return block;
+  }
+
   get full(): boolean {
     return this.filled_ === kBlockBytes;
   }

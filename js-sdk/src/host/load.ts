@@ -6,11 +6,11 @@ import { createMemory, kBase, patiently } from '../shared/memory.js';
 import { moduleOf } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
 import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, CompileSettings, ComputeCalls, LoadRequest, LoadResult, MainCalls, WisdomTexts } from '../shared/messages.js';
-import { Cache } from './cache.js';
+import { Cache, type Helpers } from './cache.js';
 import { Digest } from './digest.js';
 import { Loader } from './loader.js';
 import { kBufferBytes, Prefetcher } from './prefetch.js';
-import { Session } from './session.js';
+import { imageIn, Session } from './session.js';
 import { openSource, type ByteSource } from './source.js';
 import { Verifier } from './verify.js';
 import { WeightWriter } from './weights.js';
@@ -58,7 +58,7 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
   try {
     const head = build === null ? null : await peekHead(stream);
     const key = head && build !== null ? (texts: WisdomTexts, settings = request.compile): Promise<string> => Cache.key(build, head, settings, texts) : null;
-    const found = opening && key && (await timeline.during('cache', async () => fromCache(await opening, key, await wisdom, request)));
+    const found = opening && key && (await timeline.during('cache', async () => fromCache(await opening, key, await wisdom, request, peers, timeline)));
     if (found) {
       peers.main.emit('measured', 0);
       peers.main.emit('emitted', null);
@@ -96,25 +96,35 @@ async function keepIn(cache: Cache | null, key: string, session: Session, compil
 }
 
 /** What a load that measured has kept serves one that does not as well. */
-async function fromCache(cache: Cache | null, key: (texts: WisdomTexts, settings?: CompileSettings) => Promise<string>, wisdom: WisdomTexts, request: LoadRequest): Promise<Ready | null> {
+async function fromCache(cache: Cache | null, key: (texts: WisdomTexts, settings?: CompileSettings) => Promise<string>, wisdom: WisdomTexts, request: LoadRequest, peers: Peers, timeline: Timeline): Promise<Ready | null> {
   if (!cache) return null;
-  const own = await restored(cache, await key(wisdom), request);
-  return own || request.compile.budgetMs > 0 ? own : restored(cache, await key(wisdom, { ...request.compile, budgetMs: 1 }), request);
+  const own = await restored(cache, await key(wisdom), request, peers, timeline);
+  return own || request.compile.budgetMs > 0 ? own : restored(cache, await key(wisdom, { ...request.compile, budgetMs: 1 }), request, peers, timeline);
 }
 
-async function restored(cache: Cache, key: string, request: LoadRequest): Promise<Ready | null> {
-  const entry = await cache.find(key);
+async function restored(cache: Cache, key: string, request: LoadRequest, peers: Peers, timeline: Timeline): Promise<Ready | null> {
+  const entry = await timeline.during('find', () => cache.find(key));
   if (!entry) return null;
   try {
     const { compiled } = entry;
     const manifest = parseManifest(compiled.manifest);
+    const code = timeline.during('compile', () => moduleOf(compiled.module)); // by the engine, beside this thread
+    code.catch(() => undefined); // thrown again when the weights are in place
     const memory = await memoryFor(manifest, compiled.memory64, request);
-    const session = new Session(await moduleOf(compiled.module), manifest, request.compile.threads, memory, compiled.memory64);
-    if (entry.restore(session.image)) return entry.close(), { session, compiled, initMs: 0 };
+    if (await timeline.during('restore', () => entry.restore(imageIn(memory, manifest), request.compile.shared ? idle(peers) : null))) {
+      entry.close();
+      const session = new Session(await code, manifest, request.compile.threads, memory, compiled.memory64);
+      return { session, compiled, initMs: 0 };
+    }
   } catch {
     // then as if there were none
   }
   return cache.drop(key, entry);
+}
+
+/** Who has nothing to do while weights are restored: the other threads; without them the worker whose compiler is not needed. */
+function idle({ compute, compiler }: Peers): Helpers {
+  return (part) => (compute.length > 0 ? Promise.allSettled(compute.map((channel) => channel.call('restore', part))) : compiler.call('restore', part).catch(() => null));
 }
 
 async function fromNetwork(

@@ -10,6 +10,11 @@ import {
 /** A run of less than this (some 40 µs) is over before another thread would be awake. */
 const kAloneFlops = 2e6;
 
+/** All that a later load needs in place of the weights: they are packed, runs do not change them. */
+export function imageIn({ buffer }: WebAssembly.Memory, { memory: { weights, arena } }: Manifest): Uint8Array {
+  return new Uint8Array(buffer, kBase + weights, arena - weights);
+}
+
 export class Session {
   readonly bytes: Uint8Array;
   readonly control: number;
@@ -36,10 +41,8 @@ export class Session {
     this.run_ = new WebAssembly.Instance(module, { env: { memory } }).exports['run'] as RunExport;
   }
 
-  /** All that a later load needs in place of the weights: they are packed, runs do not change them. */
   get image(): Uint8Array {
-    const { weights, arena } = this.manifest.memory;
-    return this.bytes.subarray(kBase + weights, kBase + arena);
+    return imageIn(this.memory, this.manifest);
   }
 
   /** Reads the inputs' bytes, writes the outputs'. */

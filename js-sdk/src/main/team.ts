@@ -1,8 +1,8 @@
 // The workers of one model, or the same roles in this thread where there are no workers.
 import type * as WorkerThreads from 'node:worker_threads';
 import { Channel, type Handlers } from '../shared/channel.js';
-import { describe, KilnError, toPlain, type PlainError } from '../shared/errors.js';
-import type { HostCalls, HostEvents, LoadRequest, LoadResult, MainCalls, RoleMessage } from '../shared/messages.js';
+import { describe, KilnError, toPlain } from '../shared/errors.js';
+import type { CompilerMessage, HostCalls, HostEvents, LoadRequest, LoadResult, MainCalls, RoleMessage } from '../shared/messages.js';
 import { isNode, nodeModule } from '../shared/node.js';
 
 interface Seat {
@@ -96,10 +96,10 @@ export class Team {
     const crash: Crash = (error) => (greeted ? options.onCrash(error) : refuse(error));
     const seat = async (): Promise<Seat> => (options.workers ? (isNode ? nodeSeat(crash) : browserSeat(crash)) : localSeat());
 
-    const [main, compiler] = [new MessageChannel(), new MessageChannel()];
+    const [main, compiler, module] = [new MessageChannel(), new MessageChannel(), new MessageChannel()];
     const compute = Array.from({ length: options.threads - 1 }, () => new MessageChannel());
     const seats: Seat[] = [];
-    const ports = [main, compiler, ...compute].flatMap(({ port1, port2 }) => [port1, port2]);
+    const ports = [main, compiler, module, ...compute].flatMap(({ port1, port2 }) => [port1, port2]);
     try {
       for (let i = 0; i < 2 + compute.length; i++) seats.push(await seat());
       const [hostSeat, compilerSeat, ...computeSeats] = seats as [Seat, Seat, ...Seat[]];
@@ -108,8 +108,9 @@ export class Team {
         else options.onEvent(name, data);
       });
       const hostPorts = compute.map(({ port1 }) => port1);
-      const startCompiler = (module: WebAssembly.Module | PlainError): void => compilerSeat.start({ role: 'compiler', host: compiler.port2, compiler: module }, [compiler.port2]);
-      void options.compiler.then(startCompiler, (thrown: unknown) => startCompiler(toPlain(thrown)));
+      const giveCompiler = (given: CompilerMessage): void => module.port1.postMessage(given);
+      void options.compiler.then(giveCompiler, (thrown: unknown) => giveCompiler(toPlain(thrown)));
+      compilerSeat.start({ role: 'compiler', host: compiler.port2, compiler: module.port2 }, [compiler.port2, module.port2]);
       hostSeat.start({ role: 'host', main: main.port2, compiler: compiler.port1, compute: hostPorts }, [main.port2, compiler.port1, ...hostPorts]);
       computeSeats.forEach((each, i) => each.start({ role: 'compute', host: (compute[i] as MessageChannel).port2 }, [(compute[i] as MessageChannel).port2]));
       holdOpen(main.port1);

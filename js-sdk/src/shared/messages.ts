@@ -151,8 +151,22 @@ export interface CompileResult extends Omit<LaidOut, 'loadCode'> {
   phases: Phase[];
 }
 
+/** Weights that an earlier visit has packed and kept: whoever of the team is idle takes blocks of them in turn. */
+export interface RestoreRequest {
+  file: FileSystemFileHandle;
+  /** Where they begin in the file. */
+  at: number;
+  /** Their place in the model's memory, which is shared if there is more than one to fill it. */
+  image: Uint8Array;
+  /** Of each block. */
+  hashes: BigUint64Array<ArrayBuffer>;
+  /** The next block that nobody has taken; how many are in their place. */
+  progress: Int32Array;
+}
+
 export interface CompilerCalls {
   ready(arg: null): null;
+  restore(request: RestoreRequest): null;
   headLayout(start: Uint8Array<ArrayBuffer>): { headBytes: number; weightsBegin: number };
   layOut(request: CompileRequest): LaidOut;
   /** Of what was laid out; may be called before that is done. */
@@ -164,14 +178,19 @@ export interface CompilerEvents {
 }
 
 export interface ComputeCalls {
+  /** Before the start. */
+  restore(request: RestoreRequest): null;
   start(arg: { module: WebAssembly.Module; memory: WebAssembly.Memory; base: number; control: number; thread: number; threads: number; memory64: boolean }): null;
 }
 
 /** The compiler: where its file is, its bytes, or a module made before. */
 export type CompilerSource = string | Uint8Array<ArrayBuffer> | WebAssembly.Module;
 
+/** What the compiler's port brings, once it is needed: its module, or why there is none. */
+export type CompilerMessage = WebAssembly.Module | PlainError;
+
 /** The first message to a worker. */
 export type RoleMessage =
   | { role: 'host'; main: MessagePort; compiler: MessagePort; compute: MessagePort[] }
-  | { role: 'compiler'; host: MessagePort; compiler: WebAssembly.Module | PlainError }
+  | { role: 'compiler'; host: MessagePort; compiler: MessagePort }
   | { role: 'compute'; host: MessagePort };
