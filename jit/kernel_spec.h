@@ -53,7 +53,8 @@ struct ContractionSpec {
   int64_t c_row = 0, c_col = 0;
   int64_t b_row = 0;     ///< words from one column's contiguous k elements to the next one's; 0: B is packed
   bool rounded = false;  ///< with b_row: B is rounded rows
-  int64_t winograd = 0;  ///< the largest Winograd tile (2 or 4) that this convolution may use; 0: none
+  int64_t winograd = 0;   ///< the largest Winograd tile (2 or 4) that this convolution may use; 0: none
+  bool strassen = false;  ///< whether Strassen's algorithm may compute it
   Epilogue epilogue;
 };
 

@@ -8,7 +8,7 @@
 
 namespace kiln {
 
-enum class Algorithm : uint8_t { direct, winograd2, winograd4 };  ///< of a contraction; see jit/kernels/winograd.h
+enum class Algorithm : uint8_t { direct, winograd2, winograd4, strassen };  ///< of a contraction; see jit/kernels/
 
 /// Which loop of a contraction is outermost inside a thread's share.
 enum class LoopOrder : uint8_t { rows_outer, panels_outer };
@@ -20,7 +20,7 @@ struct Schedule {
   uint8_t nv = 0;                  ///< contraction: vectors per row of a tile (NR = nv × vector width)
   uint8_t unroll = 0;              ///< of the innermost loop
   uint8_t tile_h = 0, tile_w = 0;  ///< depthwise: output rows × columns of a tile
-  uint16_t mc = 0;                 ///< contraction: rows (winograd: tiles) of an M block (a multiple of mr); 0 = all
+  uint16_t mc = 0;                 ///< contraction: rows of an M block (a multiple of mr; winograd: tiles; strassen: any part of all); 0 = all
   uint16_t nc = 0;                 ///< winograd: columns of a unit (a multiple of the tile's); 0 = all
   bool any_size = false;           ///< map: sizes and strides come with each call; for what runs once, at load
 

@@ -14,6 +14,11 @@ ContractionSpec winograd_product(const ContractionSpec& spec, Algorithm algorith
 /// Everything a convolution does with a Winograd schedule: transforms, products, and what overflows the caches.
 double winograd_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
 
+/// Cycles for what overflows the second-level cache: a block of A is read for each of the panels, B for each block.
+double overflow_cost(double block_bytes, double b_bytes, int64_t blocks, int64_t panels, const Device& device);
+/// Everything a product does by Strassen's algorithm: sums, products, and what overflows the caches.
+double strassen_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
+
 /// A tile with the blocks that suit the caches and give every thread its share.
 Schedule blocked(const ContractionSpec& spec, Schedule tile, const Target& target, const Device& device);
 /// Any schedule of a contraction or a depthwise convolution.
@@ -24,5 +29,7 @@ std::vector<Schedule> product_tiles(int64_t m, int64_t n, const Target& target);
 /// A tile's Winograd schedules: the blocks worth considering.
 std::vector<Schedule> winograd_blockings(const ContractionSpec& spec, Algorithm algorithm, const Schedule& tile,
                                          const Target& target);
+/// A tile's Strassen schedules: equal blocks of rows.
+std::vector<Schedule> strassen_blockings(const ContractionSpec& spec, const Schedule& tile, const Target& target);
 
 }  // namespace kiln

@@ -42,6 +42,16 @@ double tiled_cost(const ContractionSpec& s, int mr, int nv, const Target& target
   return cost;
 }
 
+/// A block of A too large for the second cache comes from the last one for every panel, a large B comes again for every
+/// block. Half of that hides behind the arithmetic.
+double overflow_cost(double block_bytes, double b_bytes, int64_t blocks, int64_t panels, const Device& device) {
+  const auto l2 = static_cast<double>(device.l2_bytes);
+  double moved = 0;
+  if (block_bytes > l2 * 0.75) moved += static_cast<double>(blocks * panels) * block_bytes;
+  if (b_bytes > l2 / 2) moved += static_cast<double>(blocks - 1) * b_bytes;
+  return moved / 24;
+}
+
 namespace {
 
 /// The tile of which the product of s.oh·s.ow × s.n costs least.
@@ -101,6 +111,30 @@ Schedule blocked(const ContractionSpec& spec, Schedule schedule, const Target& t
 
 namespace {
 
+/// A product by tiles, and what its blocks overflow.
+double direct_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device) {
+  const ContractionSpec s = flattened(spec);
+  const int64_t m = s.oh * s.ow, block = schedule.mc ? std::min<int64_t>(schedule.mc, m) : m;
+  const double b_bytes = static_cast<double>(packed_size(s.kh * s.kw * s.k, s.n)) * 4;
+  return tiled_cost(s, schedule.mr, schedule.nv, target) +
+         overflow_cost(static_cast<double>(block * row_bytes(s)), b_bytes, ceil_div(m, block),
+                       ceil_div(s.n, tile_columns(schedule, target)), device);
+}
+
+/// The best Strassen schedule if it costs clearly less than `cost`.
+std::optional<Schedule> strassen_prior(const ContractionSpec& spec, double cost, const Target& target,
+                                       const Device& device) {
+  constexpr double kWorthIt = 0.97;
+  std::optional<Schedule> best;
+  cost *= kWorthIt;
+  for (const Schedule& tile : product_tiles(ceil_div(spec.oh * spec.ow, 2), spec.n / 2, target))
+    for (const Schedule& c : strassen_blockings(spec, tile, target)) {
+      const double own = strassen_cost(spec, c, target, device);
+      if (own < cost) best = c, cost = own;
+    }
+  return best;
+}
+
 Schedule contraction_prior(const ContractionSpec& spec, const Target& target, const Device& device) {
   const ContractionSpec s = flattened(spec);
   const int64_t k = s.kh * s.kw * s.k;
@@ -109,7 +143,9 @@ Schedule contraction_prior(const ContractionSpec& spec, const Target& target, co
   if (const auto winograd =
           winograd_prior(spec, least + streaming_cost(static_cast<double>(packed_size(k, s.n)) * 4), target, device))
     return *winograd;
-  return blocked(spec, best, target, device);
+  const Schedule direct = blocked(spec, best, target, device);
+  if (!spec.strassen) return direct;
+  return strassen_prior(spec, direct_cost(spec, direct, target, device), target, device).value_or(direct);
 }
 
 /// Multiply-adds, and loads of inputs and taps, of the whole image.
@@ -133,21 +169,6 @@ double depthwise_cost(const DepthwiseSpec& s, const Schedule& schedule, const Ta
   };
   const int64_t whole = s.oh / schedule.tile_h, rest = s.oh % schedule.tile_h;
   return static_cast<double>(whole) * rows(schedule.tile_h) + (rest ? rows(rest) : 0);
-}
-
-/// A product by tiles, and what its blocks overflow: a block of A too large for the second cache comes from the last
-/// one for every panel, a large B comes again for every block. Half of that hides behind the arithmetic.
-double direct_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device) {
-  const ContractionSpec s = flattened(spec);
-  const int64_t m = s.oh * s.ow, block = schedule.mc ? std::min<int64_t>(schedule.mc, m) : m;
-  const auto block_bytes = static_cast<double>(block * row_bytes(s)), l2 = static_cast<double>(device.l2_bytes);
-  const double b_bytes = static_cast<double>(packed_size(s.kh * s.kw * s.k, s.n)) * 4,
-               blocks = static_cast<double>(ceil_div(m, block)),
-               panels = static_cast<double>(ceil_div(s.n, tile_columns(schedule, target)));
-  double moved = 0;
-  if (block_bytes > l2 * 0.75) moved += blocks * panels * block_bytes;
-  if (b_bytes > l2 / 2) moved += (blocks - 1) * b_bytes;
-  return tiled_cost(s, schedule.mr, schedule.nv, target) + moved / 24;
 }
 
 /// The tile for both products; a block's scores fill a quarter of the second-level cache.
@@ -192,6 +213,7 @@ double predicted_cost(const KernelSpec& spec, const Schedule& schedule, const Ta
   if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) return depthwise_cost(*d, schedule, target);
   const auto* c = std::get_if<ContractionSpec>(&spec);
   if (!c || c->b_row) return 0;  // there is one schedule
+  if (schedule.algorithm == Algorithm::strassen) return strassen_cost(*c, schedule, target, device);
   return schedule.algorithm == Algorithm::direct ? direct_cost(*c, schedule, target, device)
                                                  : winograd_cost(*c, schedule, target, device);
 }

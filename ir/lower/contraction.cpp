@@ -108,7 +108,11 @@ Status Lowering::lower_conv(const Node& node) {
 View Lowering::factor(ContractionSpec& s, const PackSpec& pack, const View& b, int64_t elements,
                       const std::string& label) {
   const bool one_row = product({s.batch[0], s.batch[1], s.oh, s.ow, s.kh, s.kw}) == 1;
-  if (!one_row || pack.src_k != 1 || pack.src_n < pack.k) return packed(pack, b, elements, s, label);
+  if (!one_row || pack.src_k != 1 || pack.src_n < pack.k) {
+    const bool plain = product({s.batch[0], s.batch[1], s.kh, s.kw}) == 1;
+    s.strassen = plain && precision == Precision::fast && step_phase(b.phase) != kRunPhase;
+    return packed(pack, b, elements, s, label);
+  }
   s.b_row = pack.src_n;
   return b;
 }

@@ -3,12 +3,14 @@
 #include "jit/epilogue.h"
 #include "jit/kernels/dots.h"
 #include "jit/kernels/families.h"
+#include "jit/kernels/strassen.h"
 #include "jit/kernels/winograd.h"
 
 namespace kiln {
 
 bool tile_fits(const Schedule& s, const Target& t) {
-  if (s.mr < 1 || s.nv < 1 || s.unroll < 1 || s.mc % s.mr || tile_columns(s, t) > 16 * t.width) return false;
+  if (s.mr < 1 || s.nv < 1 || s.unroll < 1 || tile_columns(s, t) > 16 * t.width) return false;
+  if (s.algorithm != Algorithm::strassen && s.mc % s.mr) return false;
   // accumulators, a row of B, one of A; without a fused multiply-add the product needs a register as well
   return s.mr * s.nv + s.nv + 1 + (t.fma ? 0 : 1) <= t.vector_registers;
 }
@@ -167,6 +169,7 @@ const ContractionSpec& spec_of(const KernelSpec& spec) { return *std::get_if<Con
 
 int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
   if (spec_of(spec).b_row) return matrix_vector_units(spec_of(spec));
+  if (schedule.algorithm == Algorithm::strassen) return strassen_units(spec_of(spec), schedule, target);
   if (schedule.algorithm != Algorithm::direct) return winograd_units(spec_of(spec), schedule);
   const ContractionSpec s = flattened(spec_of(spec));
   return s.batch[0] * s.batch[1] * blocks(s, schedule) * ceil_div(s.n, tile_columns(schedule, target));
@@ -174,16 +177,19 @@ int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target& ta
 
 int64_t scratch_bytes(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
   if (spec_of(spec).b_row) return matrix_vector_scratch();
+  if (schedule.algorithm == Algorithm::strassen) return strassen_scratch(spec_of(spec), schedule, target);
   return schedule.algorithm == Algorithm::direct ? 0 : winograd_scratch(spec_of(spec), schedule, target);
 }
 
 bool feasible(const KernelSpec& spec, const Schedule& s, const Target& t) {
   if (spec_of(spec).b_row) return s == Schedule{};
+  if (s.algorithm == Algorithm::strassen) return tile_fits(s, t) && strassen_feasible(spec_of(spec), s, t);
   return tile_fits(s, t) && (s.algorithm == Algorithm::direct || winograd_feasible(spec_of(spec), s, t));
 }
 
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
   if (spec_of(spec).b_row) return emit_matrix_vector(e, spec_of(spec), name);
+  if (schedule.algorithm == Algorithm::strassen) return emit_strassen(e, spec_of(spec), schedule, name);
   if (schedule.algorithm != Algorithm::direct) return emit_winograd(e, spec_of(spec), schedule, name);
   return ContractionEmitter(e, spec_of(spec), schedule, name).emit();
 }

@@ -30,8 +30,7 @@ KernelCode code(const KernelSpec& spec, const Schedule& schedule) {
   c.src_k = s.src_k == 1 && s.src_n != 1;
   c.src_n = s.src_n == 1;
   Schedule how;
-  how.algorithm = schedule.algorithm;
-  if (winograd_tile(how.algorithm)) c.src_tap = s.src_tap;
+  if (winograd_tile(schedule.algorithm)) how.algorithm = schedule.algorithm, c.src_tap = s.src_tap;
   return {c, how};
 }
 
@@ -322,9 +321,8 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const st
 }  // namespace
 
 int64_t packed_elements(const PackSpec& s, const Schedule& schedule) {
-  const int64_t side = winograd_tile(schedule.algorithm) + 2;
-  const int64_t one =
-      schedule.algorithm == Algorithm::direct ? packed_size(s.taps * s.k, s.n) : side * side * packed_size(s.k, s.n);
+  const int64_t tile = winograd_tile(schedule.algorithm), side = tile + 2;
+  const int64_t one = tile ? side * side * packed_size(s.k, s.n) : packed_size(s.taps * s.k, s.n);
   return s.batch[0] * s.batch[1] * one;
 }
 

@@ -19,6 +19,11 @@ bool is_long(const Expr& expr) {
 bool taps_adjoin(const ContractionSpec& s) { return s.kw == 1 || s.a_tap_col == s.k; }  // a row of taps is one run
 int64_t run_depth(const ContractionSpec& s) { return taps_adjoin(s) ? s.kw * s.k : s.k; }
 
+/// No more than there is to do; of a product of nothing, which only adds its epilogue's operands, as asked.
+int64_t unroll_of(const ContractionSpec& s, int64_t unroll) {
+  return run_depth(s) ? std::min(unroll, run_depth(s)) : unroll;
+}
+
 class TileEmitter {
  public:
   TileEmitter(Emitter& emitter, const ContractionSpec& spec, const TileShape& shape, const Tile& tile)
@@ -33,7 +38,7 @@ class TileEmitter {
         expr_(without_bias(spec.epilogue)),
         out_type_(stored_type(spec.epilogue)),
         dense_(taps_adjoin(spec)),
-        unroll_(std::min(shape.unroll, run_depth(spec))),
+        unroll_(unroll_of(spec, shape.unroll)),
         rest_(run_depth(spec) % unroll_),
         wraps_(s_.oh == 1 ? 0 : std::max<int64_t>(1, lines(tile.rows - 1))) {
     const int64_t depth = run_depth(s_);
@@ -281,7 +286,7 @@ class TileEmitter {
 }  // namespace
 
 int64_t rounds_of_tile(const ContractionSpec& s, int64_t unroll) {
-  return s.kh * (taps_adjoin(s) ? 1 : s.kw) * (run_depth(s) / std::min(unroll, run_depth(s)));
+  return s.kh * (taps_adjoin(s) ? 1 : s.kw) * (run_depth(s) / unroll_of(s, unroll));
 }
 
 SizedFunc emit_tile(Emitter& emitter, const ContractionSpec& flattened, const TileShape& shape, const Tile& tile,
