@@ -51,8 +51,8 @@ struct ContractionSpec {
   int64_t a_row = 0, a_col = 0;          ///< from an output pixel's window to the next one's
   int64_t a_tap_row = 0, a_tap_col = 0;  ///< from a tap to the next one
   int64_t c_row = 0, c_col = 0;
-  int64_t b_row = 0;     ///< words from one column's contiguous k elements to the next one's; 0: B is packed
-  bool rounded = false;  ///< with b_row: B is rounded rows
+  int64_t b_row = 0;      ///< words from one column's contiguous k elements to the next one's; 0: B is packed
+  bool rounded = false;   ///< with b_row: B is rounded rows
   int64_t winograd = 0;   ///< the largest Winograd tile (2 or 4) that this convolution may use; 0: none
   bool strassen = false;  ///< whether Strassen's algorithm may compute it
   Epilogue epilogue;

@@ -170,7 +170,8 @@ TEST(Winograd, OnlyWhatTheSpecAllows) {
 }
 
 TEST(Winograd, SchedulesHaveTexts) {
-  for (const char* text : {"winograd4 rows mr6 nv2 unroll4 mc12 nc16", "winograd2 panels mr1 nv1 unroll1", "rows"}) {
+  for (const char* text : {"winograd4 rows mr6 nv2 unroll4 mc12 nc16", "strassen rows mr6 nv2 unroll4 mc250",
+                           "winograd2 panels mr1 nv1 unroll1", "rows"}) {
     const auto parsed = parse_schedule(text);
     ASSERT_TRUE(parsed) << text;
     EXPECT_EQ(to_string(*parsed), text);

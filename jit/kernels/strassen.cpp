@@ -192,17 +192,17 @@ class StrassenEmitter {
     const auto panel_sum = [&](Int of, Int less) { e_.call(subtract, {t, of, less, l_.k}); };
 
     panel_sum(b12, b22);
-    rows({s34, t, p7}, plain, &next);                                  // P7 = (A21 − A11)(B12 − B22)
-    rows({a11, b11, x}, plain, &next21);                               // P1
-    finish(last, a12, b21, {x}, false, false);                         // C11 = P1 + P2
+    rows({s34, t, p7}, plain, &next);           // P7 = (A21 − A11)(B12 − B22)
+    rows({a11, b11, x}, plain, &next21);        // P1
+    finish(last, a12, b21, {x}, false, false);  // C11 = P1 + P2
     panel_sum(b11, t);
-    rows({offset(s12, half_row), t, x, x}, sum, &next12);              // P1 + P6
+    rows({offset(s12, half_row), t, x, x}, sum, &next12);  // P1 + P6
     panel_sum(b21, t);
-    finish(last2, a22, t, {x, p7}, true, false);                       // C21 = P1 + P6 + P7 + P4
+    finish(last2, a22, t, {x, p7}, true, false);  // C21 = P1 + P6 + P7 + P4
     panel_sum(b12, b11);
-    rows({s12, t, x, x}, sum, &next22);                                // P1 + P6 + P5
-    finish(last, offset(s34, half_row), b22, {x}, false, true);        // C12 = P1 + P6 + P5 + P3
-    finish(add2, a11, b11, {x, p7}, true, true);                       // C22 = P1 + P6 + P5 + P7
+    rows({s12, t, x, x}, sum, &next22);                          // P1 + P6 + P5
+    finish(last, offset(s34, half_row), b22, {x}, false, true);  // C12 = P1 + P6 + P5 + P3
+    finish(add2, a11, b11, {x, p7}, true, true);                 // C22 = P1 + P6 + P5 + P7
     e_.end_function();
     return f;
   }
