@@ -126,6 +126,7 @@ std::optional<Schedule> strassen_prior(const ContractionSpec& spec, double cost,
                                        const Device& device) {
   constexpr double kWorthIt = 0.97;
   std::optional<Schedule> best;
+  if (!strassen_pays(spec, target)) return best;
   cost *= kWorthIt;
   for (const Schedule& tile : product_tiles(ceil_div(spec.oh * spec.ow, 2), spec.n / 2, target))
     for (const Schedule& c : strassen_blockings(spec, tile, target)) {
@@ -144,7 +145,6 @@ Schedule contraction_prior(const ContractionSpec& spec, const Target& target, co
           winograd_prior(spec, least + streaming_cost(static_cast<double>(packed_size(k, s.n)) * 4), target, device))
     return *winograd;
   const Schedule direct = blocked(spec, best, target, device);
-  if (!spec.strassen) return direct;
   return strassen_prior(spec, direct_cost(spec, direct, target, device), target, device).value_or(direct);
 }
 

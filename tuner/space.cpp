@@ -35,7 +35,7 @@ std::vector<Schedule> contraction_candidates(const ContractionSpec& spec, const 
       out.push_back(t);
     }
   }
-  if (spec.strassen)
+  if (strassen_pays(spec, target))
     for (const Schedule& tile : product_tiles(ceil_div(m, 2), s.n / 2, target)) {
       const std::vector<Schedule> blocked = strassen_blockings(spec, tile, target);
       out.insert(out.end(), blocked.begin(), blocked.end());
