@@ -14,6 +14,7 @@ enum class Space : uint8_t {
   weights,  ///< filled once at load, kept
   arena,    ///< lives inside one run; inputs and outputs too
   staging,  ///< lives inside the load only; shares its memory with the arena
+  file,  ///< a weight that is only packed, where a page has put the bytes of the file: `offset` from the first weight
 };
 
 struct Buffer {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "jit/kernels/contraction.h"
+#include "runtime/file_placement.h"
 
 namespace kiln {
 namespace {
@@ -35,11 +36,41 @@ MemoryMap lay_out(const Plan& plan, std::vector<Buffer> buffers, int64_t scratch
   m.control = 0;
   m.progress = kControlBytes;
   m.weights = m.progress + (options.target.threads ? progress_bytes(options.threads, plan.steps.size()) : 0);
-  m.arena = m.weights + round_up(plan_arena(buffers, Space::weights), kAlign);
+  m.weights_bytes = round_up(plan_arena(buffers, Space::weights), kAlign);
+  m.arena = m.weights + m.weights_bytes;
   m.buffers = std::move(buffers);
   m.scratch = m.arena + round_up(std::max(plan.arena_bytes, plan.staging_bytes), kAlign);
   m.scratch_stride = round_up(scratch_stride, kAlign);
   m.total_bytes = m.scratch + m.scratch_stride * options.threads;
+  return m;
+}
+
+/// Bytes of a panel, where a pack writes panel after panel in the order in which the rows of its source lie.
+int64_t panel_bytes(const PlanStep& step, const Schedule& schedule, const Target& target) {
+  const auto* pack = std::get_if<PackSpec>(&step.spec);
+  const bool in_order = pack && pack->scales == 0 && pack->batch[0] * pack->batch[1] == 1 &&
+                        pack->src_n == pack->taps * pack->k && schedule.algorithm == Algorithm::direct;
+  return in_order ? tile_columns(schedule, target) * pack->src_n * size_of(DType::f32) : 0;
+}
+
+/// The same with the file in memory.
+MemoryMap lay_out_over_file(const Planned& planned, const std::vector<Choice>& choices, std::vector<Buffer> buffers,
+                            int64_t scratch_stride, const CompileOptions& options) {
+  const Plan& plan = planned.plan;
+  MemoryMap m;
+  const FilePlacement placed = place_over_file(plan, buffers, options.landed, [&](const PlanStep& step) {
+    return panel_bytes(step, schedule_of(step, -1, planned, choices, options), options.target);
+  });
+  m.progress = kControlBytes;
+  m.arena = m.progress + (options.target.threads ? progress_bytes(options.threads, plan.steps.size()) : 0);
+  m.scratch = m.arena + round_up(std::max(plan.arena_bytes, placed.staging_bytes), kAlign);
+  m.scratch_stride = round_up(scratch_stride, kAlign);
+  const int64_t end = m.scratch + m.scratch_stride * options.threads;
+  m.weights = std::max(end, options.file_at - placed.lead);
+  m.weights_bytes = placed.weights_bytes;
+  m.file = m.weights + placed.lead;
+  m.total_bytes = std::max(m.weights + m.weights_bytes, m.file + round_up(options.landed, kAlign));
+  m.buffers = std::move(buffers);
   return m;
 }
 
@@ -110,7 +141,17 @@ std::string schedules_text(const Planned& planned, const std::vector<Choice>& ch
 int64_t MemoryMap::address(const Operand& operand) const {
   if (operand.buffer == Operand::kStatusWord) return control + kControlStatus;
   const Buffer& b = buffers[static_cast<size_t>(operand.buffer)];
-  return (b.space == Space::weights ? weights : arena) + b.offset + operand.offset;
+  const auto begin = [&] {
+    switch (b.space) {
+      case Space::weights:
+        return weights;
+      case Space::file:
+        return file;
+      default:
+        return arena;
+    }
+  };
+  return begin() + b.offset + operand.offset;
 }
 
 Result<Planned> plan_model(Graph graph, const CompileOptions& options) {
@@ -151,7 +192,9 @@ Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>
       scratch =
           std::max(scratch, family_of(step.spec).scratch_bytes(
                                 step.spec, prior_at_load(step.spec, options.target, options.device), options.target));
-  out.memory = lay_out(planned.plan, sized_buffers(planned, out.choices, options), scratch, options);
+  std::vector<Buffer> buffers = sized_buffers(planned, out.choices, options);
+  out.memory = options.file_at ? lay_out_over_file(planned, out.choices, std::move(buffers), scratch, options)
+                               : lay_out(planned.plan, std::move(buffers), scratch, options);
   const int64_t limit =
       options.target.isa == Isa::wasm && !options.target.memory64 ? (int64_t{1} << 32) - (1 << 20) : int64_t{1} << 46;
   if (out.memory.total_bytes > limit)

@@ -19,13 +19,18 @@ struct CompileOptions {
   std::map<std::string, int64_t> dims;
   int threads = 1;
   Precision precision = Precision::fast;
+  /// The first `landed` bytes of the file's weights lie in the model's memory before they are packed, `file_at` from
+  /// its base (a multiple of 64) or further on; 0: nowhere. The others come to a staging area when it is their turn.
+  int64_t file_at = 0, landed = 0;
   std::function<void(const char* stage, const std::string& text)> dump;  ///< called after every stage when set
 };
 
 /// Where everything lies in the model's memory, relative to its base: control block, progress of a run, weights, arena
-/// (and staging), scratch.
+/// (and staging), scratch. With the file in memory: control block, progress, arena (and staging), scratch, weights,
+/// into which the bytes of the file reach that have been packed by then.
 struct MemoryMap {
-  int64_t control = 0, progress = 0, weights = 0, arena = 0, scratch = 0, scratch_stride = 0, total_bytes = 0;
+  int64_t control = 0, progress = 0, weights = 0, arena = 0, scratch = 0, scratch_stride = 0;
+  int64_t file = 0, weights_bytes = 0, total_bytes = 0;
   std::vector<Buffer> buffers;  ///< the plan's, packed weights as large as their schedules want them
   int64_t address(const Operand& operand) const;
 };

@@ -74,6 +74,7 @@ std::string base64(const std::vector<uint8_t>& bytes) {
 void write_memory(JsonText& out) {
   const MemoryMap& m = state->compiled.memory;
   out.key("memory").open('{').key("control").number(m.control).key("weights").number(m.weights);
+  out.key("packed").number(m.weights_bytes).key("file").number(m.file);
   out.key("arena").number(m.arena).key("scratch").number(m.scratch).key("scratchStride").number(m.scratch_stride);
   out.key("total").number(m.total_bytes).close('}');
 }
@@ -204,7 +205,10 @@ int32_t kiln_tune_report(uint32_t index, double nanoseconds) {
   return 0;
 }
 
-int32_t kiln_lay_out() {
+int32_t kiln_lay_out(double file_at, double landed) {
+  const auto bytes = static_cast<double>(state->planned.graph.weights_bytes);
+  state->options.file_at = static_cast<int64_t>(file_at);
+  state->options.landed = static_cast<int64_t>(std::min(landed, bytes));
   auto compiled = lay_out_model(state->planned, state->chooser->choices(), state->options);
   if (!compiled) return fail(compiled.error());
   state->compiled = std::move(*compiled);

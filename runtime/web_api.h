@@ -12,9 +12,12 @@
 //        bench(base, index, repeats), k candidates; kiln_tune_describe() → JSON
 //        {"bytes","candidates":[{"spec","schedule","flops"}]}
 //      kiln_tune_report(index, ns)
-//   5. kiln_lay_out()                      → result = the module that packs weights, with the export `init`;
+//   5. kiln_lay_out(fileAt)                fileAt: where the weights of the file lie in the model's memory (a multiple
+//   of
+//                                          64), or further on if "file" says so; 0: they come when it is their turn
+//                                          → result = the module that packs weights, with the export `init`;
 //      kiln_manifest()                     → result JSON, see docs/architecture.md:
-//        {"memory":{control,weights,arena,scratch,scratchStride,total},
+//        {"memory":{control,arena,scratch,scratchStride,weights,packed,file,total},
 //        "inputs"/"outputs":[{name,dtype,shape,address,bytes}],
 //         "transfers":[{segment,offset,size,address,phase}], "constants":[{address,base64}],
 //         "steps":[{label,kernel,flops,bytes,barrier}], "kernels":[{spec,schedule,origin,ns}], "initPhases":n,
@@ -35,7 +38,7 @@ int32_t kiln_wisdom(const char* json, uint32_t size);
 int32_t kiln_tune_next(uint32_t max_candidates);
 int32_t kiln_tune_describe();
 int32_t kiln_tune_report(uint32_t index, double nanoseconds);
-int32_t kiln_lay_out();
+int32_t kiln_lay_out(double file_at, double landed);
 int32_t kiln_emit();
 int32_t kiln_manifest();
 int32_t kiln_wisdom_export();

@@ -25,7 +25,8 @@ using Random = std::mt19937;
 
 std::vector<uint8_t> bytes_of(const Array& a) { return write_constant(a.data, a.dtype); }
 
-/// One model in memory, on the scalar reference backend; `apart`: loaded by a module of its own, as in a page.
+/// One model in memory, on the scalar reference backend; `apart`: loaded by a module of its own, over the file's bytes,
+/// as in a page.
 class Model {
  public:
   Model(const Plan& plan, const Target& target, Random& random, bool apart) : plan_(plan) {
@@ -37,6 +38,13 @@ class Model {
     }
     CompileOptions options;
     options.target = target;
+    if (apart) {
+      options.file_at = 64 * std::uniform_int_distribution<int64_t>(1, 4000)(random);
+      int64_t bytes = 0;
+      for (const Transfer& t : plan.transfers) bytes = std::max(bytes, t.file_offset + t.size);
+      options.landed = random() % 2 ? bytes : std::uniform_int_distribution<int64_t>(0, bytes)(random);
+      landed_ = options.landed;
+    }
     auto compiled = lay_out_model(planned, {}, options);
     if (!compiled.ok()) {
       status_ = compiled.error();
@@ -67,16 +75,30 @@ class Model {
 
   Result<std::vector<Array>> run(const Bindings& bindings) {
     KILN_TRY(status_);
-    poison(map_.weights, map_.scratch);
+    const bool over_file = loader_ != runner_;
+    poison(std::min(map_.weights, map_.arena), map_.scratch);
+    if (over_file) poison(map_.scratch, map_.total_bytes);
     for (const Plan::Inline& c : plan_.constants) write(c.dst, c.bytes);
     std::map<int, int64_t> begins;  // of segments: transfers are in file order
-    for (const Transfer& t : plan_.transfers) {
+    const auto bytes = [&](const Transfer& t) {
       const std::vector<uint8_t> segment = bytes_of(bindings.weights.at(t.segment));
       const auto from = segment.begin() + (t.file_offset - begins.emplace(t.segment, t.file_offset).first->second);
-      write(t.dst, {from, from + t.size});
+      return std::vector<uint8_t>(from, from + t.size);
+    };
+    const auto in_file = [&](const Transfer& t) {
+      return reinterpret_cast<uint8_t*>(base_ + map_.file + t.file_offset);
+    };
+    const auto early = [&](const Transfer& t) { return std::clamp<int64_t>(landed_ - t.file_offset, 0, t.size); };
+    for (const Transfer& t : plan_.transfers) std::copy_n(bytes(t).begin(), early(t), in_file(t));
+    for (const Transfer& t : plan_.transfers) {
+      auto* to = reinterpret_cast<uint8_t*>(base_ + place(t.dst));
+      const std::vector<uint8_t> whole = bytes(t);
+      if (early(t)) std::memmove(to, in_file(t), static_cast<size_t>(early(t)));
+      std::copy(whole.begin() + early(t), whole.end(), to + early(t));
       if (t.phase >= 0) KILN_TRY(loader_->call("init", {base_, t.phase}));
     }
     poison(map_.arena, map_.scratch);  // nothing of the load may be needed any more
+    if (over_file) poison(map_.weights + map_.weights_bytes, map_.total_bytes);
     for (size_t i = 0; i < plan_.inputs.size(); ++i) write(plan_.inputs[i].at, bytes_of(bindings.inputs[i]));
     KILN_TRY(runner_->call("run", {base_, 0, 1, 0, static_cast<int64_t>(plan_.steps.size())}));
     std::vector<Array> outputs;
@@ -117,7 +139,7 @@ class Model {
   MemoryMap map_;
   Program program_;
   std::vector<char> memory_;
-  int64_t base_ = 0;
+  int64_t base_ = 0, landed_ = 0;
   std::shared_ptr<Machine> loader_, runner_;
   Status status_ = ok();
 };

@@ -13,6 +13,8 @@ constexpr int64_t kLeastBytes = 256 << 10;
 constexpr int64_t kShortestRow = 64;
 /// Floats arrive in parts, each of which takes the place of the one before.
 constexpr int64_t kPartBytes = 4 << 20;
+/// So that each part is aligned in the file.
+constexpr int64_t kPartRows = 16;
 
 /// The rows that a step reads as `operand`, if it could read them rounded.
 std::optional<PackSpec> rows_read(const PlanStep& step, size_t operand) {
@@ -90,7 +92,7 @@ void Lowering::round_rows(const PackSpec& rows, const Operand& source, int to, i
   Buffer& whole = plan.buffers[static_cast<size_t>(source.buffer)];
   const int64_t row_bytes = rows.k * size_of(DType::f32);
   const bool in_parts = segment != segment_buffer_.end() && rows.src_n == rows.k && rows.n * row_bytes == whole.bytes;
-  const int64_t count = in_parts ? std::max<int64_t>(1, kPartBytes / row_bytes) : rows.n;
+  const int64_t count = in_parts ? std::max(kPartRows, kPartBytes / row_bytes / kPartRows * kPartRows) : rows.n;
   if (in_parts) whole.bytes = std::min(whole.bytes, count * row_bytes);
   for (int64_t first = 0; first < rows.n; first += count) {
     PackSpec part = rows;

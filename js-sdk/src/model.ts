@@ -38,7 +38,7 @@ export interface ModelMemory {
   weights: number;
   arena: number;
   scratch: number;
-  /** The whole of the model's WebAssembly memory. */
+  /** All that is used of the model's WebAssembly memory. */
   total: number;
   /** The compiler and its memory are gone. */
   compilerFreed: true;
@@ -127,9 +127,9 @@ export class Model {
   memory(): ModelMemory {
     const { layout, memoryBytes } = this.engine_.result;
     return {
-      weights: layout.arena - layout.weights,
+      weights: layout.packed,
       arena: layout.scratch - layout.arena,
-      scratch: layout.total - layout.scratch,
+      scratch: layout.scratchStride * this.engine_.settings.threads,
       total: memoryBytes,
       compilerFreed: true,
     };

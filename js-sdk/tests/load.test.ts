@@ -34,7 +34,7 @@ describe('a loaded model', () => {
     expect(out?.shape).toEqual([1, 4]);
     expect(model.info()).toMatchObject({ threads: 1, workers: false, steps: 2, kernels: [{ origin: 'measured' }] });
     expect(model.info().missing.map((m) => m.feature)).toContain('workers');
-    expect(model.memory()).toMatchObject({ weights: 128, arena: 256, total: 65536, compilerFreed: true });
+    expect(model.memory()).toMatchObject({ weights: 128, arena: 256, total: 2048, compilerFreed: true });
     expect(new Set(events.map((event) => event.stage))).toEqual(new Set(['download', 'compile', 'tune', 'ready']));
     expect(JSON.parse(model.exportWisdom())).toMatchObject({ 'wasmkiln-wisdom': 1, entries: [{ ns: 5 }] });
     const profile = await model.profile(vector(1, 2, 3, 4), { repeats: 1 });

@@ -13,7 +13,7 @@ interface Exports {
   kiln_tune_next(max: number): number;
   kiln_tune_describe(): number;
   kiln_tune_report(index: number, nanoseconds: number): number;
-  kiln_lay_out(): number;
+  kiln_lay_out(fileAt: number, landed: number): number;
   kiln_emit(): number;
   kiln_manifest(): number;
   kiln_wisdom_export(): number;
@@ -83,8 +83,8 @@ export class Compiler {
   }
 
   /** Chooses schedules and places everything; the module that packs weights. */
-  layOut(): Uint8Array<ArrayBuffer> {
-    this.checked(this.exports_.kiln_lay_out());
+  layOut(fileAt: number, landed: number): Uint8Array<ArrayBuffer> {
+    this.checked(this.exports_.kiln_lay_out(fileAt, landed));
     return this.result();
   }
 

@@ -2,7 +2,7 @@
 import { Channel, Transferred, type Hold } from '../shared/channel.js';
 import { asKilnError, describe, fromPlain, KilnError } from '../shared/errors.js';
 import { kLimit32 } from '../shared/memory.js';
-import type { CompileRequest, CompilerCalls, CompilerMessage, CompileSettings, LaidOut, ProgressEvent, WisdomTexts } from '../shared/messages.js';
+import type { CompileRequest, CompilerCalls, CompilerMessage, CompileSettings, EarlyWeights, LaidOut, ProgressEvent, WisdomTexts } from '../shared/messages.js';
 import { helpRestore } from '../host/restore.js';
 import { moduleOf } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
@@ -10,6 +10,8 @@ import { Compiler } from './instance.js';
 import { tune } from './tune.js';
 
 const kSlack = 64 << 20; // control block, scratch, alignment
+/** What is much smaller than the file does not get memory for all of it. */
+const kWorthLanding = 0.8;
 
 function optionLines(settings: CompileSettings): string {
   const flag = (value: boolean): string => (value ? '1' : '0');
@@ -25,16 +27,24 @@ function optionLines(settings: CompileSettings): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
-/** Opens with 32-bit addresses, and again with 64-bit ones when the model asks for more. */
-function openFitting(compiler: Compiler, request: CompileRequest, memory64Possible: boolean): CompileSettings {
-  const settings = { ...request.settings, memory64: false };
-  const { weightsBytes, arenaBytes } = compiler.open(request.head, request.fileBytes, optionLines(settings));
-  if (weightsBytes + arenaBytes + kSlack <= kLimit32) return settings;
-  if (!memory64Possible) throw new KilnError('out-of-memory', `the model needs ${weightsBytes + arenaBytes} bytes: more than 4 GB, and this engine has no 64-bit memory`);
-  settings.memory64 = true;
-  compiler.open(request.head, request.fileBytes, optionLines(settings));
-  return settings;
+interface Opened {
+  settings: CompileSettings;
+  overFile: boolean;
 }
+
+/** Opens with 32-bit addresses, and again with 64-bit ones when the model asks for more. */
+function openFitting(compiler: Compiler, { head, fileBytes, settings: asked }: CompileRequest): Opened {
+  const settings = { ...asked, memory64: false };
+  const { weightsBytes, arenaBytes } = compiler.open(head, fileBytes, optionLines(settings));
+  const fits = weightsBytes + arenaBytes + kSlack <= kLimit32;
+  if (fits) return { settings, overFile: weightsBytes >= (fileBytes - head.length) * kWorthLanding };
+  if (!asked.memory64) throw new KilnError('out-of-memory', `the model needs ${weightsBytes + arenaBytes} bytes: more than 4 GB, and this engine has no 64-bit memory`);
+  settings.memory64 = true;
+  compiler.open(head, fileBytes, optionLines(settings));
+  return { settings, overFile: false };
+}
+
+type Emitted = Transferred<ReturnType<CompilerCalls['emit']>>;
 
 /** Returns whether the stored wisdom had to be dropped. */
 function giveWisdom(compiler: Compiler, wisdom: WisdomTexts, notes: string[]): boolean {
@@ -47,16 +57,6 @@ function giveWisdom(compiler: Compiler, wisdom: WisdomTexts, notes: string[]): b
   }
   for (const text of wisdom.explicit) compiler.wisdom(text);
   return notes.length > 0;
-}
-
-async function layOut(compiler: Compiler, request: CompileRequest, timeline: Timeline, progress: (event: ProgressEvent) => void): Promise<LaidOut> {
-  const notes: string[] = [];
-  const settings = await timeline.during('plan', () => openFitting(compiler, request, request.settings.memory64));
-  const storedDropped = giveWisdom(compiler, request.wisdom, notes);
-  if (settings.budgetMs > 0) await timeline.during('tune', () => tune(compiler, settings, progress));
-  const loadCode = await timeline.during('layout', () => moduleOf(compiler.layOut()));
-  const { manifest, wisdom } = await timeline.during('describe', () => ({ manifest: compiler.manifest(), wisdom: compiler.wisdomExport() }));
-  return { manifest, loadCode, wisdom, memory64: settings.memory64, storedDropped, notes };
 }
 
 /** The module comes when it is needed, perhaps never. */
@@ -73,12 +73,44 @@ function moduleFrom(port: MessagePort, hold: Hold): Promise<WebAssembly.Module> 
 
 export function startCompiler(port: MessagePort, modulePort: MessagePort, hold: Hold): void {
   const created = moduleFrom(modulePort, hold).then((module) => Compiler.create(module));
-  created.catch(() => undefined); // reported to whoever asks first
+  let last: Promise<unknown> = created;
+  last.catch(() => undefined); // reported to whoever asks first
   let timeline = new Timeline(0);
-  let laid: Promise<LaidOut> = Promise.reject(new KilnError('internal', 'nothing is laid out'));
-  laid.catch(() => undefined);
+  let request: CompileRequest;
+  let opened: Opened;
+  const progress = (event: ProgressEvent): void => channel.emit('progress', event);
+  /** Calls follow each other, also those that come early; each begins when the answer to the one before has left. */
+  const then = <T>(work: (compiler: Compiler) => Promise<T>): Promise<T> => {
+    const before = last;
+    const done = (async () => {
+      await before;
+      if (before !== created) await new Promise((resolve) => setTimeout(resolve, 0));
+      return work(await created);
+    })();
+    done.catch(() => undefined);
+    last = done;
+    return done;
+  };
   const failed = (thrown: unknown): never => {
     throw asKilnError(thrown, 'compile', 'the compiler failed');
+  };
+  const plan = async (compiler: Compiler): Promise<{ overFile: boolean }> => {
+    opened = await timeline.during('plan', () => openFitting(compiler, request));
+    return { overFile: opened.overFile };
+  };
+  const layOut = async (compiler: Compiler, { fileAt, landed }: EarlyWeights): Promise<LaidOut> => {
+    const { settings, overFile } = opened;
+    const notes: string[] = [];
+    const storedDropped = giveWisdom(compiler, request.wisdom, notes);
+    if (settings.budgetMs > 0) await timeline.during('tune', () => tune(compiler, settings, progress));
+    const loadCode = await timeline.during('layout', () => moduleOf(compiler.layOut(settings.memory64 ? 0 : fileAt, overFile ? Infinity : landed)));
+    const { manifest, wisdom } = await timeline.during('describe', () => ({ manifest: compiler.manifest(), wisdom: compiler.wisdomExport() }));
+    return { manifest, loadCode, wisdom, memory64: settings.memory64, storedDropped, notes };
+  };
+  const emit = async (compiler: Compiler): Promise<Emitted> => {
+    const module = await timeline.during('emit', () => compiler.emit());
+    const code = await timeline.during('compile', () => moduleOf(module));
+    return new Transferred({ module, code, phases: timeline.phases }, [module.buffer]);
   };
   const channel: Channel<object, CompilerCalls> = new Channel<object, CompilerCalls>(
     port,
@@ -86,19 +118,13 @@ export function startCompiler(port: MessagePort, modulePort: MessagePort, hold: 
       ready: () => created.then(() => null),
       restore: helpRestore,
       headLayout: async (start) => (await created).headLayout(start),
-      layOut: async (request) => {
-        timeline = new Timeline(request.began);
-        laid = created.then((compiler) => layOut(compiler, request, timeline, (event) => channel.emit('progress', event)));
-        return laid.catch(failed);
+      plan: (asked) => {
+        timeline = new Timeline(asked.began);
+        request = asked;
+        return then(plan).catch(failed);
       },
-      emit: async () => {
-        await laid;
-        await new Promise((resolve) => setTimeout(resolve, 0)); // after the answer to layOut has left
-        const compiler = await created;
-        const module = await timeline.during('emit', () => compiler.emit()).catch(failed);
-        const code = await timeline.during('compile', () => moduleOf(module)).catch(failed);
-        return new Transferred({ module, code, phases: timeline.phases }, [module.buffer]);
-      },
+      layOut: (early) => then((compiler) => layOut(compiler, early)).catch(failed),
+      emit: () => then(emit).catch(failed),
     },
     hold,
   );

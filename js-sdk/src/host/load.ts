@@ -8,12 +8,13 @@ import { Timeline } from '../shared/timeline.js';
 import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, CompileSettings, ComputeCalls, LoadRequest, LoadResult, MainCalls, WisdomTexts } from '../shared/messages.js';
 import { Cache, type Helpers } from './cache.js';
 import { Digest } from './digest.js';
+import { earlyMemory, earlyPlace, Landing, landsAnyway } from './landing.js';
 import { Loader } from './loader.js';
 import { kBufferBytes, Prefetcher } from './prefetch.js';
 import { imageIn, Session } from './session.js';
 import { openSource, type ByteSource } from './source.js';
 import { Verifier } from './verify.js';
-import { WeightWriter } from './weights.js';
+import type { WeightWriter } from './weights.js';
 
 const kStartBytes = 16;
 const kMostPeeked = 64 << 20;
@@ -135,19 +136,34 @@ async function fromNetwork(
   await stream.take(weightsBegin - head.length);
   const verifier = request.verify ? new Verifier(digest, stream.source.name) : null;
   if (verifier) stream.inspect((chunk) => verifier.add(chunk)); // while the compiler works
-  const laying = peers.compiler.call(
-    'layOut', { head, fileBytes: stream.source.size ?? -1, settings: request.compile, wisdom: await wisdom, began: request.began }, [head.buffer]);
+  const fileBytes = stream.source.size ?? -1;
+  const weightsBytes = fileBytes - weightsBegin;
+  const fileAt = earlyPlace(weightsBytes);
+  const early = fileAt ? earlyMemory(fileAt, weightsBytes, request.compile.shared) : null;
+  const room = early ? landsAnyway(weightsBytes) : 0;
+  const landing = new Landing(stream, early ? new Uint8Array(early.buffer, kBase + fileAt, weightsBytes) : new Uint8Array(0), room);
+  let writer: WeightWriter | null = null;
+  const reading = timeline.during('weights', () => landing.read(() => writer !== null && writer.complete && verifier?.complete !== false));
+  reading.catch(() => undefined); // thrown again when the compiler has answered
+  const planning = peers.compiler.call('plan', { head, fileBytes, settings: request.compile, wisdom: await wisdom, began: request.began }, [head.buffer]);
+  const laying = peers.compiler.call('layOut', { fileAt: early ? fileAt : 0, landed: room });
+  laying.catch(() => undefined); // for the same reason as planning
   const emitting = peers.compiler.call('emit', null); // while the weights are packed
   emitting.then(() => peers.main.emit('emitted', null), () => undefined);
+  if ((await planning).overFile) landing.extend();
   const { loadCode, ...laid } = await laying;
   const manifest = parseManifest(laid.manifest);
   peers.main.emit('measured', manifest.kernels.filter(({ origin }) => origin === 'measured').length);
-  const memory = await memoryFor(manifest, laid.memory64, request);
+  const fits = early && manifest.memory.file === fileAt && kBase + manifest.memory.total <= early.buffer.byteLength;
+  const memory = fits ? early : await memoryFor(manifest, laid.memory64, request);
   const loader = await timeline.during('prepare', () => new Loader(loadCode, manifest, memory, laid.memory64));
   loader.begin();
   verifier?.expect(manifest);
-  const filling = timeline.during('weights', () => streamWeights(stream, loader, verifier));
-  const [{ code, ...emitted }] = await Promise.all([emitting, filling]);
+  writer = loader.writer();
+  landing.pass(writer);
+  const [{ code, ...emitted }] = await Promise.all([emitting, reading]);
+  writer.end(stream.source.name);
+  verifier?.end();
   const session = new Session(code, manifest, request.compile.threads, memory, laid.memory64);
   return { session, compiled: { ...laid, ...emitted }, initMs: loader.initMs };
 }
@@ -187,27 +203,15 @@ function memoryFor(manifest: Manifest, memory64: boolean, request: LoadRequest):
   return patiently(() => createMemory(kBase + manifest.memory.total, { shared, memory64 }));
 }
 
-async function streamWeights(stream: Prefetcher, loader: Loader, verifier: Verifier | null): Promise<void> {
-  const writer = new WeightWriter(loader.manifest.transfers, loader.bytes, kBase, ({ phase }) => {
-    if (phase >= 0) loader.init(phase);
-  });
-  while (!writer.complete || verifier?.complete === false) {
-    const chunk = await stream.next();
-    if (!chunk) break;
-    writer.feed(chunk);
-    stream.source.release?.(chunk.buffer);
-  }
-  writer.end(stream.source.name);
-  verifier?.end();
-}
-
 async function startThreads(session: Session, memory64: boolean, compute: Channel<ComputeCalls>[]): Promise<void> {
   const { module, memory, control, threads } = session;
   await Promise.all(compute.map((channel, i) => channel.call('start', { module, memory, base: kBase, control, thread: i + 1, threads, memory64 })));
 }
 
 function summarize({ session, compiled, initMs }: Ready, downloadedBytes: number, request: LoadRequest): LoadResult {
-  const { manifest, memory } = session;
+  const { manifest } = session;
+  const { weights, scratch, scratchStride, total } = manifest.memory;
+  const gap = Math.max(0, weights - scratch - scratchStride * session.threads);
   const spent = (...names: string[]): number => compiled.phases.filter(({ name }) => names.includes(name)).reduce((sum, { startMs, endMs }) => sum + endMs - startMs, 0);
   const port = ({ name, dtype, shape }: Manifest['inputs'][number]): LoadResult['inputs'][number] => ({ name, dtype, shape });
   return {
@@ -216,7 +220,7 @@ function summarize({ session, compiled, initMs }: Ready, downloadedBytes: number
     steps: manifest.steps,
     kernels: manifest.kernels,
     layout: manifest.memory,
-    memoryBytes: memory.buffer.byteLength,
+    memoryBytes: total - gap,
     moduleBytes: compiled.module.length,
     downloadedBytes,
     memory64: compiled.memory64,

@@ -11,8 +11,8 @@ import {
 const kAloneFlops = 2e6;
 
 /** All that a later load needs in place of the weights: they are packed, runs do not change them. */
-export function imageIn({ buffer }: WebAssembly.Memory, { memory: { weights, arena } }: Manifest): Uint8Array {
-  return new Uint8Array(buffer, kBase + weights, arena - weights);
+export function imageIn({ buffer }: WebAssembly.Memory, { memory: { weights, packed } }: Manifest): Uint8Array {
+  return new Uint8Array(buffer, kBase + weights, packed);
 }
 
 export class Session {
@@ -35,7 +35,7 @@ export class Session {
     this.control = kBase + manifest.memory.control;
     this.words_ = new Int32Array(memory.buffer, this.control);
     this.words_[kHostInside / 4] = kClosed;
-    this.progress_ = this.bytes.subarray(this.control + kControlBytes, kBase + manifest.memory.weights);
+    this.progress_ = this.bytes.subarray(this.control + kControlBytes, kBase + Math.min(manifest.memory.weights, manifest.memory.arena));
     this.address_ = addressIn(memory64);
     this.running_ = manifest.steps.reduce((sum, { flops }) => sum + flops, 0) < kAloneFlops ? 1 : threads;
     this.run_ = new WebAssembly.Instance(module, { env: { memory } }).exports['run'] as RunExport;

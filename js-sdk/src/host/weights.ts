@@ -3,7 +3,8 @@ import type { Transfer } from '../shared/manifest.js';
 
 /**
  * Puts the weights at their addresses as they stream by. Transfers are in file order and may share bytes; `done` is called the
- * moment one is complete, before any byte of a later one is written that does not share its bytes.
+ * moment one is complete, before any byte of a later one is written that does not share its bytes. They may lie in the model's memory
+ * already, even where they belong.
  */
 export class WeightWriter {
   private position_ = 0;
@@ -35,13 +36,17 @@ export class WeightWriter {
       if (transfer.offset > chunkEnd) break;
       const begin = Math.max(transfer.offset, chunkBegin);
       const end = Math.min(transfer.offset + transfer.size, chunkEnd);
-      if (begin < end) this.bytes_.set(chunk.subarray(begin - chunkBegin, end - chunkBegin), this.base_ + transfer.address + begin - transfer.offset);
+      if (begin < end) this.write(chunk.subarray(begin - chunkBegin, end - chunkBegin), this.base_ + transfer.address + begin - transfer.offset);
       if (i === this.next_ && transfer.offset + transfer.size <= chunkEnd) {
         this.next_++;
         this.done_(transfer);
       }
     }
     this.position_ = chunkEnd;
+  }
+
+  private write(part: Uint8Array, at: number): void {
+    if (part.buffer !== this.bytes_.buffer || part.byteOffset !== at) this.bytes_.set(part, at);
   }
 
   /** The file has ended. */

@@ -48,10 +48,14 @@ export interface KernelInfo {
 
 export interface MemoryLayout {
   control: number;
-  weights: number;
   arena: number;
   scratch: number;
   scratchStride: number;
+  /** Where packed weights begin, and how many bytes they take. */
+  weights: number;
+  packed: number;
+  /** Where the bytes of the file may lie, over which they are packed; 0: nowhere. */
+  file: number;
   total: number;
 }
 

@@ -135,6 +135,12 @@ export interface CompileRequest {
   began: number;
 }
 
+/** Where weights of the file may lie in the model's memory, from its base (0: nowhere), and how many bytes of them even if there is no need for all. */
+export interface EarlyWeights {
+  fileAt: number;
+  landed: number;
+}
+
 /** Where everything lies, and what packs the weights: they can be put in place. */
 export interface LaidOut {
   manifest: string;
@@ -168,7 +174,10 @@ export interface CompilerCalls {
   ready(arg: null): null;
   restore(request: RestoreRequest): null;
   headLayout(start: Uint8Array<ArrayBuffer>): { headBytes: number; weightsBegin: number };
-  layOut(request: CompileRequest): LaidOut;
+  /** Whether all weights of the file may lie in the model's memory, since what is made of them takes as much. */
+  plan(request: CompileRequest): { overFile: boolean };
+  /** Of what is planned; may be called before that is done. */
+  layOut(early: EarlyWeights): LaidOut;
   /** Of what was laid out; may be called before that is done. */
   emit(arg: null): Pick<CompileResult, 'module' | 'phases'> & { code: WebAssembly.Module };
 }

@@ -70,7 +70,7 @@ export function fakeCompiler({ shared, total }: FakeOptions): Uint8Array<ArrayBu
         (global.set $tuned (i32.const 1)) (call $bench_module) (i32.const 2))
       (func (export "kiln_tune_describe") (result i32) (call $candidates) (i32.const 0))
       (func (export "kiln_tune_report") (param i32 f64) (result i32) (i32.const 0))
-      (func (export "kiln_lay_out") (result i32) (call $load_module) (i32.const 0))
+      (func (export "kiln_lay_out") (param f64 f64) (result i32) (call $load_module) (i32.const 0))
       (func (export "kiln_emit") (result i32) (call $module) (i32.const 0))
       (func (export "kiln_manifest") (result i32)
         (if (global.get $tuned) (then (call $tuned_manifest)) (else (call $manifest))) (i32.const 0))

@@ -70,7 +70,7 @@ export function modelFile(): Uint8Array<ArrayBuffer> {
 export function manifest(): Manifest {
   const step = (label: string): Manifest['steps'][number] => ({ label, kernel: 0, flops: 4e6, bytes: 48, barrier: false }); // enough for all threads to take part
   return {
-    memory: { control: kControl, weights: kW, arena: kX, scratch: 1408, scratchStride: 64, total: kTotal },
+    memory: { control: kControl, weights: kW, packed: 128, file: 0, arena: kX, scratch: 1408, scratchStride: 64, total: kTotal },
     inputs: [{ name: 'x', dtype: 'float32', shape: [1, 4], address: kX, bytes: 16 }],
     outputs: [{ name: 'out', dtype: 'float32', shape: [1, 4], address: kOut, bytes: 16 }],
     transfers: [
