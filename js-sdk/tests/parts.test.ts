@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { KilnError, Tensor } from '../src/index.js';
 import { clockStep, measure, sampleLength } from '../src/compiler/measure.js';
+import { earlyMemory, earlyPlace, Landing, landsAnyway } from '../src/host/landing.js';
 import { Prefetcher } from '../src/host/prefetch.js';
 import type { ByteSource } from '../src/host/source.js';
 import { WeightWriter } from '../src/host/weights.js';
@@ -158,6 +159,48 @@ describe('the mailbox', () => {
   });
 });
 
+describe('Landing', () => {
+  const file = Uint8Array.from({ length: 300 }, (_, i) => i % 251);
+  const streamOf = (size: number): Prefetcher => {
+    let at = 0;
+    const read = (): Promise<Uint8Array | null> => Promise.resolve(at < file.length ? file.slice(at, (at += size)) : null);
+    return new Prefetcher({ name: 'm', size: undefined, cancel: () => undefined, read }, 1000, () => undefined);
+  };
+  const ticks = async (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+
+  it.each([1, 7, 100, 300])('takes what there is room for, and passes all on in order, in chunks of %d', async (size) => {
+    for (const [room, extended] of [[0, false], [75, false], [75, true], [300, false]] as const) {
+      const memory = new Uint8Array(1000);
+      const landing = new Landing(streamOf(size), memory.subarray(500, 800), room);
+      const transfers = [0, 150].map((offset) => ({ segment: 0, offset, size: 150, address: 500 + offset, phase: -1 })); // where they land
+      let writer: WeightWriter | null = null;
+      const reading = landing.read(() => writer?.complete ?? false);
+      await ticks();
+      if (extended) landing.extend();
+      await ticks();
+      const landed = extended ? 300 : room;
+      expect(memory.slice(500, 500 + landed)).toEqual(file.slice(0, landed));
+      expect(memory.slice(500 + landed).every((byte) => byte === 0)).toBe(true);
+      writer = new WeightWriter(transfers, memory, 0, () => undefined);
+      landing.pass(writer);
+      await reading;
+      expect(writer.complete).toBe(true);
+      expect(memory.slice(500, 800)).toEqual(file);
+    }
+  });
+
+  it('has no early place when nobody knows how much there is, or where it is little or too much', () => {
+    for (const bytes of [-1, 0, 1000, 2 ** 32]) expect(earlyPlace(bytes)).toBe(0);
+    const bytes = 1e6 + 2 ** 20;
+    const at = earlyPlace(bytes);
+    expect(at % 64).toBe(0);
+    const memory = earlyMemory(at, bytes, true);
+    expect(memory?.buffer).toBeInstanceOf(SharedArrayBuffer);
+    expect(memory?.buffer.byteLength).toBeGreaterThanOrEqual(1024 + at + bytes);
+    expect(landsAnyway(bytes)).toBeLessThanOrEqual(bytes / 4);
+  });
+});
+
 describe('WeightWriter', () => {
   const transfer = (offset: number, size: number, address: number): Transfer => ({ segment: 0, offset, size, address, phase: -1 });
   const file = Uint8Array.from({ length: 300 }, (_, i) => i % 251);
@@ -173,6 +216,15 @@ describe('WeightWriter', () => {
     for (let at = 0; at < file.length; at += size) writer.feed(file.subarray(at, at + size));
     expect(done).toEqual([0, 1, 2, 3, 4]);
     expect(() => writer.end('m')).not.toThrow();
+  });
+
+  it('moves what lies in the same memory already, also over itself', () => {
+    const memory = new Uint8Array(600);
+    memory.set(file, 300);
+    const writer = new WeightWriter([transfer(0, 200, 250), transfer(200, 100, 500)], memory, 0, () => undefined);
+    for (let at = 0; at < 300; at += 75) writer.feed(memory.subarray(300 + at, 375 + at));
+    expect(memory.slice(250, 450)).toEqual(file.slice(0, 200));
+    expect(memory.slice(500, 600)).toEqual(file.slice(200));
   });
 
   it('does not touch a later transfer before an earlier one is done', () => {
