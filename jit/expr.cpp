@@ -151,9 +151,9 @@ std::string to_string(const Expr& expr) {
       std::snprintf(buffer, sizeof buffer, "%.9g", static_cast<double>(i.value));
       text += buffer;
     } else {
-      const int n = arity(i.op);
-      std::snprintf(buffer, sizeof buffer, n == 1 ? "(%d)" : n == 2 ? "(%d,%d)" : "(%d,%d,%d)", i.a, i.b, i.c);
-      text += buffer;
+      const uint16_t operands[] = {i.a, i.b, i.c};
+      for (int k = 0; k < arity(i.op); ++k) (text += k ? ',' : '(') += std::to_string(operands[k]);
+      text += ')';
     }
   }
   return text;
