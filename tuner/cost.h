@@ -29,8 +29,6 @@ std::vector<Schedule> product_tiles(int64_t m, int64_t n, const Target& target);
 /// A tile's Winograd schedules: the blocks worth considering.
 std::vector<Schedule> winograd_blockings(const ContractionSpec& spec, Algorithm algorithm, const Schedule& tile,
                                          const Target& target);
-/// Whether Strassen's algorithm is worth considering.
-bool strassen_pays(const ContractionSpec& spec, const Target& target);
 /// A tile's Strassen schedules: equal blocks of rows.
 std::vector<Schedule> strassen_blockings(const ContractionSpec& spec, const Schedule& tile, const Target& target);
 

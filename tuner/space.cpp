@@ -35,11 +35,6 @@ std::vector<Schedule> contraction_candidates(const ContractionSpec& spec, const 
       out.push_back(t);
     }
   }
-  if (strassen_pays(spec, target))
-    for (const Schedule& tile : product_tiles(ceil_div(m, 2), s.n / 2, target)) {
-      const std::vector<Schedule> blocked = strassen_blockings(spec, tile, target);
-      out.insert(out.end(), blocked.begin(), blocked.end());
-    }
   for (const Algorithm algorithm : {Algorithm::winograd2, Algorithm::winograd4}) {
     if (winograd_tile(algorithm) > spec.winograd) continue;
     for (const Schedule& tile : product_tiles(winograd_tiles(spec, winograd_tile(algorithm)), spec.n, target)) {

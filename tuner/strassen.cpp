@@ -23,11 +23,6 @@ double strassen_cost(const ContractionSpec& spec, const Schedule& schedule, cons
   return cost + overflow_cost(block_bytes, b_bytes, blocks, pairs, device) / 2;
 }
 
-/// Natively memory sets the pace before the multipliers do: with AVX-512 BERT-base took 1.25 times as long.
-bool strassen_pays(const ContractionSpec& spec, const Target& target) {
-  return spec.strassen && target.isa == Isa::wasm;
-}
-
 std::vector<Schedule> strassen_blockings(const ContractionSpec& spec, const Schedule& tile, const Target& target) {
   const int64_t m = spec.oh * spec.ow;
   std::vector<Schedule> out;
