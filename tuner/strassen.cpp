@@ -9,13 +9,13 @@ double strassen_cost(const ContractionSpec& spec, const Schedule& schedule, cons
                      const Device& device) {
   const ContractionSpec s = flattened(spec);
   const int64_t rows = strassen_rows(s, schedule), half = ceil_div(rows, 2), blocks = s.ow / rows;
-  const int64_t pairs = s.n / (2 * tile_columns(schedule, target));
+  const int64_t pairs = s.n / (2 * tile_columns(schedule, target)), depth = s.k / 2;
+  const int64_t panel_sums = pairs * 4 * depth * schedule.nv, row_sums = half * 4 * ceil_div(depth, target.width);
   // Vectors: of a panel's sums, of A's, of results that are added; cycles for each.
   constexpr double kPanelSum = 1.5, kRowSum = 1.5, kResult = 8;
   double cost = 7 * tiled_cost(strassen_product(s, rows, s.n / 2), schedule.mr, schedule.nv, target);
-  cost += static_cast<double>(pairs * 4 * (s.k / 2) * schedule.nv) * kPanelSum;
+  cost += static_cast<double>(panel_sums) * kPanelSum + static_cast<double>(row_sums) * kRowSum;
   cost += static_cast<double>(pairs * half * schedule.nv) * kResult;
-  cost += static_cast<double>(4 * half * (s.k / 2) / target.width) * kRowSum;
   cost *= static_cast<double>(blocks);
   const double block_bytes = 1.75 * static_cast<double>(rows * s.k * 4),
                b_bytes = static_cast<double>(packed_size(s.k, s.n)) * 4;
