@@ -97,8 +97,11 @@ describe('Cache', () => {
     file.open = false; // as where a file may be read by many
     const handle = (await file.createSyncAccessHandle()) as AccessHandle;
     file.open = false;
-    const helper: Helpers = (request) => Promise.resolve(restoreBlocks(handle, request, digest));
-    const lost: Helpers = ({ progress }) => Promise.resolve(void Atomics.store(progress, 0, 3)); // took three blocks and ended
+    const helper: Helpers = async (request) => {
+      restoreBlocks(handle, request, digest);
+      await Promise.resolve();
+    };
+    const lost: Helpers = ({ progress }) => Promise.resolve(Atomics.store(progress, 0, 3)); // took three blocks and ended
     const restored = new Uint8Array(new SharedArrayBuffer(large.length));
     const entry = (await cache.find('k')) as Entry;
     for (const helpers of [helper, () => Promise.resolve()]) {
