@@ -21,6 +21,8 @@ const kMostPeeked = 64 << 20;
 /** Before it is known whether the weights are needed, little is read ahead. */
 const kHeadAhead = 4 << 20;
 const kProgressMs = 50;
+/** Less than this is restored before a helper has opened the file. */
+const kWorthHelp = 16 << 20;
 
 export interface Peers {
   main: Channel<MainCalls>;
@@ -112,7 +114,7 @@ async function restored(cache: Cache, key: string, request: LoadRequest, peers: 
     const code = timeline.during('compile', () => moduleOf(compiled.module)); // by the engine, beside this thread
     code.catch(() => undefined); // thrown again when the weights are in place
     const memory = await memoryFor(manifest, compiled.memory64, request);
-    if (await timeline.during('restore', () => entry.restore(imageIn(memory, manifest), request.compile.shared ? idle(peers) : null))) {
+    if (await timeline.during('restore', () => entry.restore(imageIn(memory, manifest), request.compile.shared && entry.imageBytes >= kWorthHelp ? idle(peers) : null))) {
       entry.close();
       const session = new Session(await code, manifest, request.compile.threads, memory, compiled.memory64);
       return { session, compiled, initMs: 0 };
