@@ -123,8 +123,7 @@ double direct_cost(const ContractionSpec& spec, const Schedule& schedule, const 
 
 /// The best Strassen schedule if it costs clearly less than `cost`. Whole models keep less of the gain than kernels
 /// alone promise: MiniLM's products took 0.96 of the time, but MiniLM 2% longer on one thread, 5% on two. That is also
-/// why the search is not offered any other. Natively memory sets the pace before the multipliers do: with AVX-512
-/// BERT-base took 1.25 times as long.
+/// why the search is not offered any other. Natively it does not pay: with AVX-512 BERT-base took 1.25 times as long.
 std::optional<Schedule> strassen_prior(const ContractionSpec& spec, double cost, const Target& target,
                                        const Device& device) {
   constexpr double kWorthIt = 0.945;
