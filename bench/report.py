@@ -215,8 +215,8 @@ def page(results: Results) -> str:
         "that no thread of the engine before is still awake, and with untimed runs for 100 ms. What the tuner finds "
         "stands in [tuning](tuning.md).",
         "wasmkiln computes as it does unless told otherwise, with `precision: 'fast'`: 3×3 convolutions by Winograd's "
-        "algorithm, and the weights that whisper-decoder multiplies with single rows rounded to 16 bits when it is "
-        "loaded. What that costs and buys: [precision](precision.md).",
+        "algorithm, in a page large linear layers by Strassen's, and the weights that whisper-decoder multiplies with "
+        "single rows rounded to 16 bits when it is loaded. What that costs and buys: [precision](precision.md).",
         f"Machine: {machine()}. Browser: {results.browser}. Commit {commit()}, {datetime.date.today()}.",
     ]
     for threads in results.threads:

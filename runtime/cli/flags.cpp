@@ -78,7 +78,9 @@ void describe(CLI::App& command, ModelFlags& flags) {
   command.add_option("--threads", flags.threads, "0: as many as this process has cores")
       ->check(CLI::Range(0, 256))
       ->capture_default_str();
-  command.add_option("--precision", flags.precision, "fast, or exact: no Winograd F(4,3), no weights of 16 bits")
+  command
+      .add_option("--precision", flags.precision,
+                  "fast, or exact: no Winograd F(4,3), no Strassen, no weights of 16 bits")
       ->check(CLI::IsMember({"fast", "exact"}))
       ->capture_default_str();
   command.add_option("--dim", flags.dims, "name=size of a symbolic dim");
