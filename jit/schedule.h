@@ -20,8 +20,8 @@ struct Schedule {
   uint8_t nv = 0;                  ///< contraction: vectors per row of a tile (NR = nv × vector width)
   uint8_t unroll = 0;              ///< of the innermost loop
   uint8_t tile_h = 0, tile_w = 0;  ///< depthwise: output rows × columns of a tile
-  uint16_t mc =
-      0;  ///< contraction: rows of an M block (a multiple of mr; winograd: tiles; strassen: any part of all); 0 = all
+  /// contraction: rows of an M block (a multiple of mr; winograd: tiles; strassen: an equal part of all); 0 = all
+  uint16_t mc = 0;
   uint16_t nc = 0;        ///< winograd: columns of a unit (a multiple of the tile's); 0 = all
   bool any_size = false;  ///< map: sizes and strides come with each call; for what runs once, at load
 
