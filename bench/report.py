@@ -214,7 +214,7 @@ def page(results: Results) -> str:
         "copies those at each run. Every turn of every engine begins with a rest of 250 ms, so "
         "that no thread of the engine before is still awake, and with untimed runs for 100 ms. What the tuner finds "
         "stands in [tuning](tuning.md).",
-        "wasmkiln computes as it does unless told otherwise, with `precision: 'fast'`: 3×3 convolutions by Winograd's "
+        "wasmkiln computes as it does unless told otherwise, with `precision: 'balanced'`: 3×3 convolutions by Winograd's "
         "algorithm, in a page large linear layers by Strassen's, and the weights that whisper-decoder multiplies with "
         "single rows rounded to 16 bits when it is loaded. What that costs and buys: [precision](precision.md).",
         f"Machine: {machine()}. Browser: {results.browser}. Commit {commit()}, {datetime.date.today()}.",

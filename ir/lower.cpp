@@ -54,7 +54,7 @@ Result<Plan> Lowering::run() {
   }
   for (const Node& node : graph.nodes) KILN_TRY(lower_node(node));
   finish_outputs();
-  if (precision == Precision::fast) round_weights();
+  if (precision != Precision::exact) round_weights();
   number_phases();
   assign_spaces();
   set_lifetimes();

@@ -18,6 +18,14 @@ std::string text_of(const Plan& plan, const PlanStep& step) {
 
 }  // namespace
 
+Result<Precision> precision_by_name(std::string_view name) {
+  if (name == "exact") return Precision::exact;
+  if (name == "balanced") return Precision::balanced;
+  if (name == "fast") return Precision::fast;
+  return Error{ErrorCode::bad_option,
+               "precision must be 'exact', 'balanced' or 'fast', not '" + std::string(name) + "'", ""};
+}
+
 std::string to_string(const Plan& plan) {
   std::string text = "weights " + std::to_string(plan.weights_bytes) + " arena " + std::to_string(plan.arena_bytes) +
                      " (bound " + std::to_string(plan.arena_lower_bound) + ") staging " +

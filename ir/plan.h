@@ -72,14 +72,17 @@ struct Plan {
 
 /// What may reorder arithmetic: docs/precision.md has the measured error of each.
 enum class Precision : uint8_t {
-  exact,  ///< every sum is that of its products: rounding alone, about 1e-6 of the scale
-  fast,   ///< the fastest algorithms that keep a model's outputs within 1e-3 of their scale
+  exact,     ///< every sum is that of its products: rounding alone, about 1e-6 of the scale
+  balanced,  ///< the fastest algorithms that keep a model's outputs within 1e-4 of their scale
+  fast,      ///< … within 1e-3
 };
+/// Of the name that every interface has for it.
+Result<Precision> precision_by_name(std::string_view name);
 
 /// Graph (optimized) → Plan. Values become strided views of buffers: permute, reshape, expand, slice and concat cost
 /// nothing where the strides allow; convolutions read zero-padded buffers that their producers write into directly.
 /// Whatever depends on weights alone becomes init steps.
-Result<Plan> lower(const Graph& graph, Precision precision = Precision::fast);
+Result<Plan> lower(const Graph& graph, Precision precision = Precision::balanced);
 
 /// Assigns offsets to the buffers of one space so that buffers alive at once do not overlap; returns the size.
 int64_t plan_arena(std::vector<Buffer>& buffers, Space space, int64_t* lower_bound = nullptr);

@@ -16,6 +16,8 @@ static_assert(KILN_ABORTED == 1 + static_cast<int>(ErrorCode::aborted), "status 
 static_assert(KILN_BAD_INPUT == 1 + static_cast<int>(ErrorCode::bad_input), "status codes follow ErrorCode");
 static_assert(KILN_BOOL == static_cast<int>(DType::boolean) && KILN_INT32 == static_cast<int>(DType::i32),
               "element types follow DType");
+static_assert(KILN_EXACT == static_cast<int>(Precision::exact) && KILN_FAST == static_cast<int>(Precision::fast),
+              "precisions follow Precision");
 
 thread_local std::string last_error;
 
@@ -30,9 +32,9 @@ Result<SessionOptions> session_options(const kiln_options& o) {
   SessionOptions out;
   out.threads = o.threads;
   if (o.isa) out.isa = o.isa;
-  if (o.precision != KILN_FAST && o.precision != KILN_EXACT)
-    return Error{ErrorCode::bad_option, "precision is neither KILN_FAST nor KILN_EXACT", ""};
-  out.precision = o.precision == KILN_EXACT ? Precision::exact : Precision::fast;
+  if (o.precision < KILN_EXACT || o.precision > KILN_FAST)
+    return Error{ErrorCode::bad_option, "precision is none of KILN_EXACT, KILN_BALANCED and KILN_FAST", ""};
+  out.precision = static_cast<Precision>(o.precision);
   out.tuning_ms = o.tuning_ms;
   out.device_wisdom = o.device_wisdom != 0;
   out.verify_checksums = o.verify_checksums != 0;
@@ -95,7 +97,7 @@ const char* kiln_status_name(int status) {
 }
 
 void kiln_options_init(kiln_options* options) {
-  if (options) *options = {0, "host", KILN_FAST, 0, nullptr, 1, 1, nullptr, 0};
+  if (options) *options = {0, "host", KILN_BALANCED, 0, nullptr, 1, 1, nullptr, 0};
 }
 
 int kiln_model_open(const char* path, const kiln_options* options, kiln_model** model) {

@@ -53,8 +53,9 @@ const char* kiln_last_error(void);
 const char* kiln_status_name(int status);
 
 enum kiln_precision {
-  KILN_FAST = 0, /* algorithms that keep outputs within 1e-3 of their scale */
-  KILN_EXACT = 1 /* rounding alone, about 1e-6 of the scale */
+  KILN_EXACT = 0,    /* rounding alone, about 1e-6 of the scale */
+  KILN_BALANCED = 1, /* the default: the fastest algorithms that keep outputs within 1e-4 of their scale */
+  KILN_FAST = 2      /* … within 1e-3 */
 };
 
 /* A size for a symbolic dim of the model. */

@@ -18,7 +18,7 @@ struct CompileOptions {
   Device device;
   std::map<std::string, int64_t> dims;
   int threads = 1;
-  Precision precision = Precision::fast;
+  Precision precision = Precision::balanced;
   /// The first `landed` bytes of the file's weights lie in the model's memory before they are packed, `file_at` from
   /// its base (a multiple of 64) or further on; 0: nowhere. The others come to a staging area when it is their turn.
   int64_t file_at = 0, landed = 0;

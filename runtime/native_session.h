@@ -20,7 +20,7 @@ struct SessionOptions {
   std::string isa = "host";  ///< see target_by_name()
   int threads = 0;           ///< with the caller's; 0: as many as this process has cores
   std::map<std::string, int64_t> dims;
-  Precision precision = Precision::fast;
+  Precision precision = Precision::balanced;
   double tuning_ms = 0;          ///< budget for measuring what no wisdom tells
   std::vector<Wisdom> wisdom;    ///< given ones
   bool device_wisdom = true;     ///< also read this device's wisdom file, and add to it what was measured

@@ -4,7 +4,7 @@
 //
 //   1. kiln_head_layout(bytes ≥ 16, n)     → result JSON {"headBytes","weightsBegin"}
 //   2. kiln_open(head, n, fileBytes, options, m)   options: "key=value" lines:
-//        threads, shared, relaxedSimd, memory64 (0/1), device, l1, l2, precision (exact, fast), dim.<symbol>
+//        threads, shared, relaxedSimd, memory64 (0/1), device, l1, l2, precision (exact, balanced, fast), dim.<symbol>
 //                                          → result JSON: the outline
 //                                          {"inputs","outputs","weightsBytes","arenaBytes","kernels":n}
 //   3. kiln_wisdom(json, n)                any number of times

@@ -21,8 +21,7 @@ Status set_option(std::string_view key, std::string_view value, WebOptions& web)
     return ok();
   }
   if (key == "precision") {
-    if (text != "exact" && text != "fast") return bad();
-    o.precision = text == "exact" ? Precision::exact : Precision::fast;
+    KILN_ASSIGN(o.precision, precision_by_name(text));
     return ok();
   }
   if (!is_number) return bad();

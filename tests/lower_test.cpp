@@ -364,9 +364,11 @@ TEST(Lower, RowsOfWeightsAreRoundedOnce) {
     return plan->buffers[static_cast<size_t>(plan->transfers[0].dst.buffer)].space;
   };
   for (const bool read_otherwise : {false, true}) check(tied(read_otherwise), 9);
-  EXPECT_EQ(space_of_weights(tied(false), Precision::fast, 1), Space::staging);
+  for (const Precision rounding : {Precision::balanced, Precision::fast})
+    EXPECT_EQ(space_of_weights(tied(false), rounding, 1), Space::staging);
   EXPECT_EQ(space_of_weights(tied(false), Precision::exact, 0), Space::weights);
-  EXPECT_EQ(space_of_weights(tied(true), Precision::fast, 1), Space::weights);  // packed for the product of two rows
+  EXPECT_EQ(space_of_weights(tied(true), Precision::balanced, 1),
+            Space::weights);  // packed for the product of two rows
 }
 
 TEST(Lower, LargeWeightsAreRoundedPartByPart) {

@@ -25,13 +25,23 @@ TEST(WebOptions, NothingIsTheDefault) {
   const auto o = parse_web_options("");
   ASSERT_TRUE(o.ok());
   EXPECT_EQ(o->compile.threads, 1);
-  EXPECT_EQ(o->compile.precision, Precision::fast);
+  EXPECT_EQ(o->compile.precision, Precision::balanced);
   EXPECT_FALSE(o->compile.target.threads || o->compile.target.fma || o->dump);
+}
+
+TEST(WebOptions, EveryPrecisionHasAName) {
+  for (const auto& [name, precision] :
+       {std::pair{"exact", Precision::exact}, std::pair{"balanced", Precision::balanced},
+        std::pair{"fast", Precision::fast}}) {
+    const auto o = parse_web_options("precision=" + std::string(name));
+    ASSERT_TRUE(o.ok()) << name;
+    EXPECT_EQ(o->compile.precision, precision) << name;
+  }
 }
 
 TEST(WebOptions, WhatCannotBeIsRefused) {
   for (const char* text : {"threads", "threads=", "threads=0", "threads=257", "threads=2x", "threads=-1", "l1=x",
-                           "precision=half", "colour=1", "=1"}) {
+                           "precision=half", "precision=", "precision=Fast", "colour=1", "=1"}) {
     const auto o = parse_web_options(text);
     ASSERT_FALSE(o.ok()) << text;
     EXPECT_EQ(o.error().code, ErrorCode::bad_option) << text;

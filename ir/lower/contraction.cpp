@@ -92,7 +92,7 @@ Status Lowering::lower_conv(const Node& node) {
   s.c_row = c.strides[2], s.c_col = c.strides[3];
   const bool three_by_three = s.kh == 3 && s.kw == 3 && s.a_row == s.a_tap_row && s.a_col == s.a_tap_col;
   if (three_by_three && groups == 1 && step_phase(w.phase) != kRunPhase)
-    s.winograd = precision == Precision::fast ? 4 : 2;
+    s.winograd = precision == Precision::exact ? 2 : 4;
   s.epilogue = make_epilogue(f, [&](const View& v) { return conv_strides(v, n); });
   PackSpec p;
   p.batch = {1, groups};
@@ -110,7 +110,7 @@ View Lowering::factor(ContractionSpec& s, const PackSpec& pack, const View& b, i
   const bool one_row = product({s.batch[0], s.batch[1], s.oh, s.ow, s.kh, s.kw}) == 1;
   if (!one_row || pack.src_k != 1 || pack.src_n < pack.k) {
     const bool plain = product({s.batch[0], s.batch[1], s.kh, s.kw}) == 1;
-    s.strassen = plain && precision == Precision::fast && step_phase(b.phase) != kRunPhase;
+    s.strassen = plain && precision != Precision::exact && step_phase(b.phase) != kRunPhase;
     return packed(pack, b, elements, s, label);
   }
   s.b_row = pack.src_n;

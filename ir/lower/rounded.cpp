@@ -1,5 +1,5 @@
-// Weights that are read once in a run: what such a product waits for is memory, so under Precision::fast they lie there
-// as rounded rows, half as large, if they are most of the model: elsewhere it would be no faster.
+// Weights that are read once in a run: what such a product waits for is memory, so unless that is to be exact they lie
+// there as rounded rows, half as large, if they are most of the model: elsewhere it would be no faster.
 #include <algorithm>
 
 #include "ir/lower/lowering.h"

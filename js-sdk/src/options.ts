@@ -1,4 +1,4 @@
-import type { CompilerSource, ProgressEvent } from './shared/messages.js';
+import type { CompilerSource, Precision, ProgressEvent } from './shared/messages.js';
 
 /** A URL, a prepared Request, the bytes, or (Node) a path or file: URL. */
 export type ModelSource = string | URL | Request | ArrayBuffer | Uint8Array | Blob;
@@ -21,13 +21,6 @@ export interface TuningOptions {
   wisdom?: string | URL | object;
 }
 
-/**
- * What may reorder arithmetic. 'exact': sums of products, and outputs within 1e-5 of their scale of any other order.
- * 'fast': also algorithms that round more, and weights of 16 bits where a layer waits for memory, within 1e-3;
- * docs/precision.md has what was measured.
- */
-export type Precision = 'exact' | 'fast';
-
 export interface LoadOptions {
   /** 'auto' takes the machine's cores where memory can be shared, else 1. */
   threads?: 'auto' | number;
@@ -36,7 +29,7 @@ export interface LoadOptions {
   wisdomStore?: WisdomStore | string | false;
   /** Sizes of the model's symbolic dimensions. */
   dims?: Record<string, number>;
-  /** Default 'fast'. */
+  /** Default 'balanced'. */
   precision?: Precision;
   onProgress?: (event: ProgressEvent) => void;
   signal?: AbortSignal;

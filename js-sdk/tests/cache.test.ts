@@ -57,7 +57,7 @@ class FakeFolder {
 describe('Cache', () => {
   const compiled: CompileResult = { manifest: '{"m":1}', module: Uint8Array.from({ length: 77 }, (_, i) => i), wisdom: 'w', memory64: false, phases: [], storedDropped: false, notes: ['n'] };
   const image = Uint8Array.from({ length: 4096 }, (_, i) => (i * 7) % 256);
-  const settings: CompileSettings = { threads: 1, shared: false, relaxedSimd: true, memory64: true, device: 'd', dims: {}, precision: 'fast', budgetMs: 0 };
+  const settings: CompileSettings = { threads: 1, shared: false, relaxedSimd: true, memory64: true, device: 'd', dims: {}, precision: 'balanced', budgetMs: 0 };
   let disk: FakeFolder, cache: Cache;
   beforeEach(async () => {
     disk = new FakeFolder();
@@ -150,6 +150,7 @@ describe('Cache', () => {
       Cache.key('a', head, { ...settings, precision: 'exact' }, none),
       Cache.key('a', head, { ...settings, dims: { n: 1 } }, none),
       Cache.key('a', head, { ...settings, budgetMs: 5 }, none),
+      Cache.key('a', head, { ...settings, precision: 'fast' }, none),
       Cache.key('a', head, settings, { explicit: ['{}'], stored: null }),
       Cache.key('a', head, settings, { explicit: [], stored: '{}' }),
     ]);

@@ -79,9 +79,9 @@ void describe(CLI::App& command, ModelFlags& flags) {
       ->check(CLI::Range(0, 256))
       ->capture_default_str();
   command
-      .add_option("--precision", flags.precision,
-                  "fast, or exact: no Winograd F(4,3), no Strassen, no weights of 16 bits")
-      ->check(CLI::IsMember({"fast", "exact"}))
+      .add_option(
+          "--precision", flags.precision,
+          "exact (no Winograd F(4,3), no Strassen, no weights of 16 bits), balanced, or fast: what rounds more too")
       ->capture_default_str();
   command.add_option("--dim", flags.dims, "name=size of a symbolic dim");
   command.add_option("--wisdom", flags.wisdom, "files of measured choices to read");
@@ -92,7 +92,7 @@ Result<CompileOptions> compile_options(const ModelFlags& flags, const Target& ta
   options.target = target;
   options.threads = flags.threads ? flags.threads : host_threads();
   options.device = host_device(options.threads);
-  options.precision = flags.precision == "exact" ? Precision::exact : Precision::fast;
+  KILN_ASSIGN(options.precision, precision_by_name(flags.precision));
   KILN_ASSIGN(options.dims, parse_dims(flags.dims));
   return options;
 }
@@ -118,7 +118,7 @@ Result<std::unique_ptr<NativeSession>> open(const SessionFlags& flags) {
   SessionOptions options;
   options.isa = flags.model.isa;
   options.threads = flags.model.threads;
-  options.precision = flags.model.precision == "exact" ? Precision::exact : Precision::fast;
+  KILN_ASSIGN(options.precision, precision_by_name(flags.model.precision));
   options.tuning_ms = flags.tuning_ms;
   options.device_wisdom = !flags.no_device_wisdom;
   options.verify_checksums = !flags.no_verify;

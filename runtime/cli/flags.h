@@ -11,7 +11,7 @@ namespace kiln::cli {
 
 /// A model, and what it is compiled for.
 struct ModelFlags {
-  std::string path, isa = "host", precision = "fast";
+  std::string path, isa = "host", precision = "balanced";
   int threads = 0;
   std::vector<std::string> dims, wisdom;
 };

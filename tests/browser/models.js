@@ -46,7 +46,7 @@ async function agrees({ sdk, base, reach }, id, options, tolerance) {
 }
 
 /** What each precision promises of its outputs, on every kind of memory and of multiply-add that there is. */
-const kPrecisions = { exact: 1e-5, fast: 1e-3 };
+const kPrecisions = { exact: 1e-5, balanced: 1e-4, fast: 1e-3 };
 async function precisions(context, id) {
   const notes = [];
   for (const [precision, tolerance] of Object.entries(kPrecisions))
@@ -168,6 +168,7 @@ async function revisits(context) {
   await expect('hit', 'a second visit');
   await agrees(context, 'digits', { threads: 1 });
   await expect('none', 'a visit that wants none', { cache: false });
+  await expect('miss', 'another precision', { precision: 'fast' });
   await expect('miss', 'other settings', { preferences: { relaxedSimd: false } });
   const damages = { cut: (bytes) => bytes.slice(0, -1), empty: () => new Uint8Array(0), flipped: (bytes) => ((bytes[bytes.length - 100] ^= 4), bytes), 'flipped in front': (bytes) => ((bytes[200] ^= 1), bytes) };
   for (const [name, edit] of Object.entries(damages)) {

@@ -25,8 +25,10 @@ static int refuses_to_open(const char* path) {
   options.isa = "pdp11";
   EXPECT(kiln_model_open(path, &options, &model) == KILN_BAD_OPTION);
   kiln_options_init(&options);
-  options.precision = 7;
+  EXPECT(options.precision == KILN_BALANCED);
+  options.precision = KILN_FAST + 1;
   EXPECT(kiln_model_open(path, &options, &model) == KILN_BAD_OPTION);
+  EXPECT(strstr(kiln_last_error(), "KILN_BALANCED") != NULL);
   kiln_options_init(&options);
   options.dims = &nameless;
   options.num_dims = 1;

@@ -1,13 +1,14 @@
 import { KilnError } from '../shared/errors.js';
 import { detectEnvironment, type Environment, type Missing } from '../shared/environment.js';
-import type { CompilerSource } from '../shared/messages.js';
-import type { LoadOptions, Precision } from '../options.js';
+import type { CompilerSource, Precision } from '../shared/messages.js';
+import type { LoadOptions } from '../options.js';
 import { absolute } from './sources.js';
 
 /** A hash of the sources and the compiler, from build.js. */
 declare const __KILN_BUILD__: string | null;
 const kBuild = typeof __KILN_BUILD__ === 'undefined' ? null : __KILN_BUILD__;
 
+const kPrecisions: readonly Precision[] = ['exact', 'balanced', 'fast'];
 const kMostThreads = 8;
 const kStallTimeoutMs = 30_000;
 
@@ -44,8 +45,9 @@ function chooseThreads(option: LoadOptions['threads'], cores: number): number {
 }
 
 function choosePrecision(option: LoadOptions['precision']): Precision {
-  if (option === undefined || option === 'fast' || option === 'exact') return option ?? 'fast';
-  throw new KilnError('bad-option', `precision must be 'exact' or 'fast', not ${String(option)}`, { where: 'precision' });
+  if (option === undefined) return 'balanced';
+  if (kPrecisions.includes(option)) return option;
+  throw new KilnError('bad-option', `precision must be 'exact', 'balanced' or 'fast', not ${option}`, { where: 'precision' });
 }
 
 function compilerOf(option: LoadOptions['compiler']): CompilerSource {

@@ -19,6 +19,13 @@ export type ProgressEvent =
   /** Tuning in the background has ended, and what it found is in place. */
   | { stage: 'tuned' };
 
+/**
+ * What may reorder arithmetic, and round. 'exact': sums of products, and outputs within 1e-5 of their scale of any other order.
+ * 'balanced': also algorithms that round more, and weights of 16 bits where a layer waits for memory, within 1e-4. 'fast': also what
+ * rounds as much as 1e-3; docs/precision.md has what was measured.
+ */
+export type Precision = 'exact' | 'balanced' | 'fast';
+
 /** The compiler's options, and what the tuner may spend. */
 export interface CompileSettings {
   threads: number;
@@ -27,7 +34,7 @@ export interface CompileSettings {
   memory64: boolean;
   device: string;
   dims: Record<string, number>;
-  precision: 'exact' | 'fast';
+  precision: Precision;
   budgetMs: number;
 }
 
