@@ -3,7 +3,7 @@ import { sharedNow } from './shared/timeline.js';
 import type { HostEvents, LoadRequest, LoadResult, SourceMessage, WisdomTexts } from './shared/messages.js';
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
 import { mayBeKept, noteKept } from './main/kept.js';
-import { compilerModule } from './main/compiler_module.js';
+import { compilerCode } from './main/compiler_code.js';
 import { Engine } from './main/engine.js';
 import { settle, type Settings } from './main/settings.js';
 import { postable, type PostableSource } from './main/sources.js';
@@ -101,20 +101,17 @@ async function loadOnce(source: ModelSource, options: LoadOptions, { nothingMeas
   crashed.catch(() => undefined);
 
   const kept = mayBeKept();
-  let startCompiler: () => void = () => undefined;
-  const compiler = new Promise<WebAssembly.Module>((resolve) => {
-    let started: Promise<WebAssembly.Module> | undefined; // the host may ask for what was started at once
-    startCompiler = () => resolve((started ??= compilerModule(wanted.compiler, wanted.stallTimeoutMs)));
-  });
-  if (!kept) startCompiler(); // else once it is known to be needed
-  compiler.catch(() => undefined); // the compiler worker tells whoever asks it
+  let needCompiler: () => void = () => undefined;
+  const needed = new Promise<void>((resolve) => (needCompiler = resolve));
+  if (!kept) needCompiler(); // else once it is known
   const { team, settings } = await gather(wanted, (chosen) =>
     Team.gather({
-      threads: chosen.threads, workers: chosen.workers, compiler, request: requestOf(chosen, input.message, kept, began),
+      threads: chosen.threads, workers: chosen.workers, request: requestOf(chosen, input.message, kept, began),
+      compiler: needed.then(() => compilerCode(wanted.compiler, wanted.stallTimeoutMs)),
       answers: { pull: input.pull, wisdom: () => texts },
       onEvent: (name, data) => {
         if (name === 'progress') options.onProgress?.(data as HostEvents['progress']);
-        if (name === 'uncached') startCompiler();
+        if (name === 'uncached') needCompiler();
         if (name === 'emitted') team.releaseCompiler();
         if (name === 'measured' && data === 0) nothingMeasured?.();
       },

@@ -1,6 +1,7 @@
 // The compiler's instance: a standalone WebAssembly module with the C exports of runtime/web_api.h.
 import { asKilnError, KilnError, type KilnErrorCode } from '../shared/errors.js';
 import { patiently } from '../shared/memory.js';
+import type { CompilerCode } from '../shared/messages.js';
 
 interface Exports {
   memory: WebAssembly.Memory;
@@ -41,8 +42,9 @@ function systemImports(module: WebAssembly.Module): WebAssembly.Imports {
 export class Compiler {
   private constructor(private readonly exports_: Exports) {}
 
-  static async create(module: WebAssembly.Module): Promise<Compiler> {
+  static async create(code: CompilerCode): Promise<Compiler> {
     try {
+      const module = code instanceof WebAssembly.Module ? code : await WebAssembly.compile(code);
       const instance = await patiently(() => WebAssembly.instantiate(module, systemImports(module)));
       const exports = instance.exports as unknown as Exports;
       exports._initialize?.();

@@ -2,7 +2,7 @@
 import { Channel, Transferred, type Hold } from '../shared/channel.js';
 import { asKilnError, describe, fromPlain, KilnError } from '../shared/errors.js';
 import { kLimit32 } from '../shared/memory.js';
-import type { CompileRequest, CompilerCalls, CompilerMessage, CompileSettings, EarlyWeights, LaidOut, ProgressEvent, WisdomTexts } from '../shared/messages.js';
+import type { CompileRequest, CompilerCalls, CompilerCode, CompilerMessage, CompileSettings, EarlyWeights, LaidOut, ProgressEvent, WisdomTexts } from '../shared/messages.js';
 import { helpRestore } from '../host/restore.js';
 import { moduleOf } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
@@ -59,20 +59,20 @@ function giveWisdom(compiler: Compiler, wisdom: WisdomTexts, notes: string[]): b
   return notes.length > 0;
 }
 
-/** The module comes when it is needed, perhaps never. */
-function moduleFrom(port: MessagePort, hold: Hold): Promise<WebAssembly.Module> {
+/** The code comes when it is needed, perhaps never. */
+function codeFrom(port: MessagePort, hold: Hold): Promise<CompilerCode> {
   return new Promise((resolve, reject) => {
     port.onmessage = ({ data }: MessageEvent<CompilerMessage>) => {
-      if (data instanceof WebAssembly.Module) resolve(data);
-      else reject(fromPlain(data));
+      if ('code' in data) reject(fromPlain(data));
+      else resolve(data);
       port.close();
     };
     if (hold !== 'always') (port as { unref?: () => void }).unref?.();
   });
 }
 
-export function startCompiler(port: MessagePort, modulePort: MessagePort, hold: Hold): void {
-  const created = moduleFrom(modulePort, hold).then((module) => Compiler.create(module));
+export function startCompiler(port: MessagePort, codePort: MessagePort, hold: Hold): void {
+  const created = codeFrom(codePort, hold).then((code) => Compiler.create(code));
   let last: Promise<unknown> = created;
   last.catch(() => undefined); // reported to whoever asks first
   let timeline = new Timeline(0);

@@ -2,7 +2,7 @@
 import type * as WorkerThreads from 'node:worker_threads';
 import { Channel, type Handlers } from '../shared/channel.js';
 import { describe, KilnError, toPlain } from '../shared/errors.js';
-import type { CompilerMessage, HostCalls, HostEvents, LoadRequest, LoadResult, MainCalls, RoleMessage } from '../shared/messages.js';
+import type { CompilerCode, CompilerMessage, HostCalls, HostEvents, LoadRequest, LoadResult, MainCalls, RoleMessage } from '../shared/messages.js';
 import { isNode, nodeModule } from '../shared/node.js';
 
 interface Seat {
@@ -63,7 +63,8 @@ async function localSeat(): Promise<Seat> {
 export interface TeamOptions {
   threads: number;
   workers: boolean;
-  compiler: Promise<WebAssembly.Module>;
+  /** What goes to the compiler's worker, and is not there any more. */
+  compiler: Promise<CompilerCode>;
   /** What to load, as soon as the host listens. */
   request: LoadRequest;
   answers: Handlers<MainCalls>;
@@ -93,24 +94,25 @@ export class Team {
       refuse = reject;
     });
     greeting.catch(() => undefined);
+    options.compiler.catch(() => undefined); // the compiler's worker tells whoever asks it
     const crash: Crash = (error) => (greeted ? options.onCrash(error) : refuse(error));
     const seat = async (): Promise<Seat> => (options.workers ? (isNode ? nodeSeat(crash) : browserSeat(crash)) : localSeat());
 
-    const [main, compiler, module] = [new MessageChannel(), new MessageChannel(), new MessageChannel()];
+    const [main, compiler, code] = [new MessageChannel(), new MessageChannel(), new MessageChannel()];
     const compute = Array.from({ length: options.threads - 1 }, () => new MessageChannel());
-    const seats: Seat[] = [];
-    const ports = [main, compiler, module, ...compute].flatMap(({ port1, port2 }) => [port1, port2]);
+    const seats: Seat[] = []; // the compiler's first: until the host has the head of a file, its module is to be there
+    const ports = [main, compiler, code, ...compute].flatMap(({ port1, port2 }) => [port1, port2]);
     try {
       for (let i = 0; i < 2 + compute.length; i++) seats.push(await seat());
-      const [hostSeat, compilerSeat, ...computeSeats] = seats as [Seat, Seat, ...Seat[]];
+      const [compilerSeat, hostSeat, ...computeSeats] = seats as [Seat, Seat, ...Seat[]];
       const host = new Channel<HostCalls, MainCalls, HostEvents>(main.port1, options.answers, 'pending', (name, data) => {
         if (name === 'ready') greet();
         else options.onEvent(name, data);
       });
       const hostPorts = compute.map(({ port1 }) => port1);
-      const giveCompiler = (given: CompilerMessage): void => module.port1.postMessage(given);
+      const giveCompiler = (given: CompilerMessage): void => code.port1.postMessage(given, given instanceof ArrayBuffer ? [given] : []);
       void options.compiler.then(giveCompiler, (thrown: unknown) => giveCompiler(toPlain(thrown)));
-      compilerSeat.start({ role: 'compiler', host: compiler.port2, compiler: module.port2 }, [compiler.port2, module.port2]);
+      compilerSeat.start({ role: 'compiler', host: compiler.port2, compiler: code.port2 }, [compiler.port2, code.port2]);
       hostSeat.start({ role: 'host', main: main.port2, compiler: compiler.port1, compute: hostPorts }, [main.port2, compiler.port1, ...hostPorts]);
       computeSeats.forEach((each, i) => each.start({ role: 'compute', host: (compute[i] as MessageChannel).port2 }, [(compute[i] as MessageChannel).port2]));
       holdOpen(main.port1);

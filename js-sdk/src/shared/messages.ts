@@ -202,8 +202,11 @@ export interface ComputeCalls {
 /** The compiler: where its file is, its bytes, or a module made before. */
 export type CompilerSource = string | Uint8Array<ArrayBuffer> | WebAssembly.Module;
 
-/** What the compiler's port brings, once it is needed: its module, or why there is none. */
-export type CompilerMessage = WebAssembly.Module | PlainError;
+/** What the compiler's module is made of: bytes of ours, bytes that a page has given and keeps, or the module. */
+export type CompilerCode = ArrayBuffer | Uint8Array<ArrayBuffer> | WebAssembly.Module;
+
+/** What the compiler's port brings, once it is needed: its code, or why there is none. */
+export type CompilerMessage = CompilerCode | PlainError;
 
 /** The first message to a worker. */
 export type RoleMessage =
