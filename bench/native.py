@@ -1,8 +1,8 @@
 """Times an engine outside of browsers: `native.py wasmkiln-native|ort-native|torch MODEL THREADS ROUNDS`.
 
 Prints one JSON object: `samples_ms` of every round, and where the engine loads the model from a file also
-`first_output_ms` (from opening the file, libraries loaded, to the first answer), `peak_memory_bytes` (of the process)
-and `max_abs_error`.
+`first_output_ms` (from opening the file, libraries loaded, to the first answer), `peak_memory_bytes` (of the process),
+`max_abs_error`, and `max_error_ratio`, which is that as a share of an output's largest element.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ def array(port: Mapping[str, Any], path: Path) -> np.ndarray:
     return np.fromfile(path, port["dtype"]).reshape(port["shape"])
 
 
-def max_abs_error(model_id: str, got: Mapping[str, np.ndarray]) -> float:
+def errors(model_id: str, got: Mapping[str, np.ndarray]) -> dict[str, float]:
     wanted = {name: array(port, port["path"]) for name, port in ports(model_id, "outputs").items()}
-    return max(float(np.abs(got[name].astype(np.float64) - wanted[name]).max(initial=0)) for name in wanted)
+    worst = {name: float(np.abs(got[name].astype(np.float64) - wanted[name]).max(initial=0)) for name in wanted}
+    shares = [worst[name] and worst[name] / float(np.abs(wanted[name]).max()) for name in wanted]
+    return {"max_abs_error": max(worst.values()), "max_error_ratio": max(shares)}
 
 
 def sample(run: Callable[[], object], rounds: int) -> list[float]:
@@ -85,8 +87,7 @@ def measure_ort(model_id: str, threads: int, rounds: int) -> dict[str, Any]:
         "samples_ms": samples,
         "first_output_ms": first_ms,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "max_abs_error": max_abs_error(model_id, dict(zip(names, outputs, strict=True))),
-    }
+    } | errors(model_id, dict(zip(names, outputs, strict=True)))
 
 
 def measure_wasmkiln(model_id: str, threads: int, rounds: int) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def measure_wasmkiln(model_id: str, threads: int, rounds: int) -> dict[str, Any]
         told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         got = {n: array(port, Path(folder) / f"{n}.bin") for n, port in ports(model_id, "outputs").items()}
     kept = ("samples_ms", "first_output_ms", "peak_memory_bytes")
-    return {key: told[key] for key in kept} | {"max_abs_error": max_abs_error(model_id, got)}
+    return {key: told[key] for key in kept} | errors(model_id, got)
 
 
 MEASURES = {"wasmkiln-native": measure_wasmkiln, "ort-native": measure_ort, "torch": measure_torch}

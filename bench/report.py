@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import json
 import math
 import platform
@@ -22,9 +23,10 @@ matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "wasmkiln"})
 import matplotlib.pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = "wasmkiln"
+OURS, FAST = "wasmkiln", "wasmkiln-fast"
 NAMES = {
     "wasmkiln": "wasmkiln",
+    "wasmkiln-fast": "wasmkiln, 'fast' (16-bit products)",
     "ort-web": "onnxruntime-web",
     "tfjs": "TensorFlow.js",
     "jax-js": "jax-js",
@@ -35,6 +37,7 @@ NAMES = {
 NATIVE = ("wasmkiln-native", "ort-native", "torch")
 COLORS = {
     "wasmkiln": "#d9480f",
+    "wasmkiln-fast": "#862e9c",
     "ort-web": "#4263eb",
     "tfjs": "#f59f00",
     "jax-js": "#0ca678",
@@ -61,9 +64,9 @@ class Results:
     def get(self, model: str, engine: str, threads: int, metric: str) -> float | None:
         return self.values.get((model, engine, threads, metric))
 
-    def ratio(self, model: str, engine: str, threads: int, metric: str) -> float | None:
+    def ratio(self, model: str, engine: str, threads: int, metric: str, to: str = OURS) -> float | None:
         """How many times as much as ours."""
-        theirs, ours = self.get(model, engine, threads, metric), self.get(model, OURS, threads, metric)
+        theirs, ours = self.get(model, engine, threads, metric), self.get(model, to, threads, metric)
         return theirs / ours if theirs is not None and ours else None
 
     def engines_of(self, metric: str, threads: int) -> list[str]:
@@ -111,20 +114,50 @@ def metric_table(
     return table(["model", *(NAMES[e] for e in engines)], lines)
 
 
+def error_of(results: Results, model: str, engine: str, metric: str = "max_error_ratio") -> str:
+    value = results.get(model, engine, results.threads[0], metric)
+    return f"{value:.1e}" if value is not None else ""
+
+
 def error_table(results: Results) -> str:
     engines = results.engines_of("max_abs_error", results.threads[0])
-    lines = [
-        [
-            m,
-            *(
-                f"{v:.1e}" if (v := results.get(m, e, results.threads[0], "max_abs_error")) is not None else ""
-                for e in engines
-            ),
-        ]
-        for m in results.models
-        if results.get(m, OURS, results.threads[0], "max_abs_error") is not None
-    ]
+    lines = []
+    for model in results.models:
+        cells = [(error_of(results, model, e, "max_abs_error"), error_of(results, model, e)) for e in engines]
+        if any(absolute for absolute, _ in cells):
+            lines.append([model, *(f"{absolute} ({share})" if absolute else "" for absolute, share in cells)])
     return table(["model", *(NAMES[e] for e in engines)], lines)
+
+
+def mean_of(ratios: Iterable[float | None]) -> str:
+    known = [ratio for ratio in ratios if ratio is not None]
+    return f"{geomean(known):.2f}×" if known else ""
+
+
+def times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}×"
+
+
+def fast_table(results: Results, threads: int) -> str:
+    """Where 'fast' computes otherwise: its time over our default's, onnxruntime-web's over both, and their errors."""
+    metric = "run_median_ms"
+    lines, ratios, everywhere = [], [], []
+    for model in results.models:
+        faster, against_ours = (
+            results.ratio(model, FAST, threads, metric),
+            results.ratio(model, "ort-web", threads, metric),
+        )
+        against_fast = against_ours if faster is None else results.ratio(model, "ort-web", threads, metric, to=FAST)
+        everywhere.append((faster or 1, against_ours, against_fast))
+        if faster is not None:
+            ratios.append(everywhere[-1])
+            errors = [error_of(results, model, engine) for engine in (OURS, FAST)]
+            lines.append([model, *map(times, ratios[-1]), *errors])
+    for name, of in (("*geomean*", ratios), ("*geomean of all models: the others compute the same*", everywhere)):
+        if len(of) > 1:
+            lines.append([name, *(mean_of(column) for column in zip(*of, strict=True)), "", ""])
+    header = ["model", "'fast' over the default", "onnxruntime-web over the default", "onnxruntime-web over 'fast'"]
+    return table([*header, "error of the default", "error of 'fast'"], lines)
 
 
 MEMORY_PARTS = {
@@ -138,14 +171,15 @@ MEMORY_PARTS = {
 def memory_table(results: Results, threads: int) -> str:
     """What the page holds for each of our models, and how much more that is than the file's weights and the arena."""
     lines = []
-    for model in results.models:
-        ratio = results.get(model, OURS, threads, "peak_memory_ratio")
+    for model, engine in itertools.product(results.models, (OURS, FAST)):
+        ratio = results.get(model, engine, threads, "peak_memory_ratio")
         if ratio is None:
             continue
-        parts = {metric: results.get(model, OURS, threads, metric) for metric in MEMORY_PARTS}
-        peak = results.get(model, OURS, threads, "peak_memory_bytes")
+        parts = {metric: results.get(model, engine, threads, metric) for metric in MEMORY_PARTS}
+        peak = results.get(model, engine, threads, "peak_memory_bytes")
         rest = peak - sum(size for metric, size in parts.items() if metric != "file_weights_bytes")
-        lines.append([model, *map(megabytes, parts.values()), f"{rest / 1e6:.1f}", megabytes(peak), f"{ratio:.2f}×"])
+        name = model if engine == OURS else f"{model}, 'fast'"
+        lines.append([name, *map(megabytes, parts.values()), f"{rest / 1e6:.1f}", megabytes(peak), f"{ratio:.2f}×"])
     return table(["model", *MEMORY_PARTS.values(), "rest", "all", "all over file's weights + arena"], lines)
 
 
@@ -214,15 +248,28 @@ def page(results: Results) -> str:
         "copies those at each run. Every turn of every engine begins with a rest of 250 ms, so "
         "that no thread of the engine before is still awake, and with untimed runs for 100 ms. What the tuner finds "
         "stands in [tuning](tuning.md).",
-        "wasmkiln computes as it does unless told otherwise, with `precision: 'balanced'`: 3×3 convolutions by Winograd's "
-        "algorithm, in a page large linear layers by Strassen's, and the weights that whisper-decoder multiplies with "
-        "single rows rounded to 16 bits when it is loaded. What that costs and buys: [precision](precision.md).",
+        "wasmkiln computes as it does unless told otherwise, with `precision: 'balanced'`: 3×3 convolutions by "
+        "Winograd's algorithm, in a page large linear layers by Strassen's, and the weights that whisper-decoder "
+        "multiplies with single rows rounded to 16 bits when it is loaded. What that costs and buys: "
+        "[precision](precision.md).",
         f"Machine: {machine()}. Browser: {results.browser}. Commit {commit()}, {datetime.date.today()}.",
     ]
+    if FAST in results.engines:
+        parts.append(
+            f"**{NAMES[FAST]}** is the same SDK with `precision: 'fast'`, which may round to 1e-3 of an output's "
+            "largest element: an engine of its own in the same page, for the models in which it computes anything "
+            "otherwise. “wasmkiln” alone is always the default."
+        )
     for threads in results.threads:
         count = f"{threads} thread{'s' if threads > 1 else ''}"
         parts += [f"## {count}", "### A run (ms)", metric_table(results, "run_median_ms", threads, significant)]
         parts.append(f"![Run time in multiples of wasmkiln's, {count}](images/performance-run-{threads}.svg)")
+        if FAST in results.engines_of("run_median_ms", threads):
+            parts += [
+                "### Both precisions against onnxruntime-web",
+                "Run times of one over another's; largest errors of an output as a share of its largest element.",
+                fast_table(results, threads),
+            ]
         for metric, title, show in [
             ("first_output_ms", "Cold start to the first output (ms)", significant),
             ("second_visit_ms", "First output on a second visit (ms)", significant),
@@ -233,9 +280,9 @@ def page(results: Results) -> str:
         if results.engines_of("peak_memory_ratio", threads):
             parts += [
                 "### What wasmkiln's memory holds (MB)",
-                "Packed weights take more room than the file's where a layer runs by Winograd's algorithm. The rest is "
-                "the page's: script, workers and their stacks, machine code; less than nothing where parts of "
-                "the arena were never touched.",
+                "Packed weights take more room than the file's where a layer runs by Winograd's algorithm, half as "
+                "much where they are integers of 16 bits. The rest is the page's: script, workers and their stacks, machine "
+                "code; less than nothing where parts of the arena were never touched.",
                 memory_table(results, threads),
             ]
     if len(results.threads) > 1:
@@ -245,17 +292,22 @@ def page(results: Results) -> str:
         downloaded = metric_table(results, "downloaded_bytes", one, megabytes)
         parts += ["## Downloaded (MB, uncompressed)", downloaded]
     if results.engines_of("max_abs_error", one):
-        parts += ["## Largest absolute difference from PyTorch", error_table(results)]
+        parts += [
+            "## Largest difference from PyTorch",
+            "Of any element; in brackets as a share of the largest element of its output.",
+            error_table(results),
+        ]
     return "\n\n".join(parts) + "\n"
 
 
 def put_into_readme(results: Results) -> None:
     readme = ROOT / "README.md"
     first, *others = results.threads
+    fast = "with `precision: 'fast'` also both factors of large linear layers: " if FAST in results.engines else ""
     lead = (
         f"Medians in ms, each line from one run, {first} thread{'s' if first > 1 else ''}, {results.browser}; in "
         "brackets, multiples of wasmkiln's time. wasmkiln reads whisper-decoder's weights as 16 bits "
-        "([precision](docs/precision.md)). More in [docs/performance.md](docs/performance.md)."
+        f"({fast}[precision](docs/precision.md)). More in [docs/performance.md](docs/performance.md)."
     )
     parts = [START + "\n" + lead, metric_table(results, "run_median_ms", first, significant)]
     for threads in others:

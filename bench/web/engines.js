@@ -2,9 +2,10 @@
 // keep(input) → the engine's own tensor for a cache that stays from run to run, which `run` takes in place of the data.
 import { jaxJs, tfjs } from './peers.js';
 
-async function wasmkiln(at, model, threads, cache = false) {
+/** `options`: what differs from the SDK's defaults. */
+const wasmkiln = (options) => async (at, model, threads, cache = false) => {
   const { loadModel, Tensor } = await import(at('sdk/index.js'));
-  const loaded = await loadModel(at(`models/${model}/model.kiln`), { threads, wisdomStore: false, cache });
+  const loaded = await loadModel(at(`models/${model}/model.kiln`), { threads, wisdomStore: false, cache, ...options });
   return {
     info: () => loaded.info(),
     memory: () => loaded.memory(),
@@ -18,7 +19,7 @@ async function wasmkiln(at, model, threads, cache = false) {
       return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, tensor.data]));
     },
   };
-}
+};
 
 async function ortWeb(at, model, threads) {
   const ort = await import(at('ort/ort.wasm.min.mjs'));
@@ -34,4 +35,4 @@ async function ortWeb(at, model, threads) {
   };
 }
 
-export const engines = { wasmkiln, 'ort-web': ortWeb, tfjs, 'jax-js': jaxJs };
+export const engines = { wasmkiln: wasmkiln({}), 'wasmkiln-fast': wasmkiln({ precision: 'fast' }), 'ort-web': ortWeb, tfjs, 'jax-js': jaxJs };

@@ -16,14 +16,20 @@ async function feeds(model) {
   return { inputs: await load(io.inputs), expected: await load(io.outputs) };
 }
 
-function maxError(outputs, expected) {
-  let worst = 0;
-  for (const { name, data } of expected)
+/** The largest difference from what was expected: of any element, and as a share of the largest element of its output. */
+function errors(outputs, expected) {
+  let absolute = 0, share = 0;
+  for (const { name, data } of expected) {
+    let worst = 0, scale = 0;
     for (let i = 0; i < data.length; i++) {
       const difference = Math.abs(outputs[name][i] - data[i]);
       if (!(difference <= worst)) worst = difference; // NaN too
+      scale = Math.max(scale, Math.abs(data[i]));
     }
-  return worst;
+    absolute = Math.max(absolute, worst);
+    share = Math.max(share, worst && worst / scale);
+  }
+  return { max_abs_error: absolute, max_error_ratio: share };
 }
 
 /** A browser that has just been started is busy with itself for a while. */
@@ -40,15 +46,15 @@ async function cold({ model, engine, threads }) {
   const first = performance.now() - start;
   const usage = await post('mark', 'after');
   const phases = session.info?.().phases ?? [];
-  return { first_output_ms: first, peak_memory_bytes: usage.bytes, max_abs_error: maxError(outputs, expected), memory: session.memory?.(), phases: [...phases, { name: 'all', startMs: 0, endMs: first }] };
+  return { first_output_ms: first, peak_memory_bytes: usage.bytes, ...errors(outputs, expected), memory: session.memory?.(), phases: [...phases, { name: 'all', startMs: 0, endMs: first }] };
 }
 
 /** A visit fills the cache; the same page, opened again, starts from there. */
-async function revisit({ model, threads }) {
+async function revisit({ model, engine, threads }) {
   const { inputs } = await feeds(model);
   await new Promise((resolve) => setTimeout(resolve, kBrowserStartMs));
   const start = performance.now();
-  const session = await engines.wasmkiln(at, model, threads, true);
+  const session = await engines[engine](at, model, threads, true);
   await session.run(inputs);
   const took = performance.now() - start;
   const { cache, notes, phases } = session.info();

@@ -12,12 +12,13 @@ import { canRun } from './peers.js';
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '../..');
 const deps = join(root, 'build/deps');
-const kBrowserEngines = ['wasmkiln', 'ort-web', 'tfjs', 'jax-js'];
+const kOurs = ['wasmkiln', 'wasmkiln-fast'];
+const kBrowserEngines = [...kOurs, 'ort-web', 'tfjs', 'jax-js'];
 const kNativeEngines = ['wasmkiln-native', 'ort-native', 'torch'];
 const { values: options } = parseArgs({
   options: {
     models: { type: 'string', default: 'digits,minilm,resnet50,mobilenetv2,bert-base,yolov8n,whisper-encoder,whisper-decoder' },
-    engines: { type: 'string', default: 'wasmkiln,ort-web,wasmkiln-native,ort-native,torch' },
+    engines: { type: 'string', default: 'wasmkiln,wasmkiln-fast,ort-web,wasmkiln-native,ort-native,torch' },
     threads: { type: 'string', default: '1,2' },
     rounds: { type: 'string', default: '20' },
     colds: { type: 'string', default: '5' },
@@ -79,7 +80,7 @@ const size = (path) => statSync(join(root, path)).size;
 /** Bytes of the files that a page asks for, as they lie on the server (uncompressed). */
 function downloaded(engine, model) {
   const of = (id, file) => statSync(join(deps, 'models', id, file)).size;
-  if (engine === 'wasmkiln') return of(model, 'model.kiln') + ['index.js', 'worker.js', 'compiler.wasm'].reduce((sum, f) => sum + size(`js-sdk/dist/${f}`), 0);
+  if (kOurs.includes(engine)) return of(model, 'model.kiln') + ['index.js', 'worker.js', 'compiler.wasm'].reduce((sum, f) => sum + size(`js-sdk/dist/${f}`), 0);
   const dist = 'bench/web/node_modules/onnxruntime-web/dist';
   return of(model, 'model.onnx') + size(`${dist}/ort.wasm.min.mjs`) + size(`${dist}/ort-wasm-simd-threaded.mjs`) + size(`${dist}/ort-wasm-simd-threaded.wasm`);
 }
@@ -95,46 +96,53 @@ function fileWeights(model) {
 }
 
 /** Where a page's memory goes: packed weights (Winograd's take more room), arena, scratch; and all of it over what no engine could do without. */
-function addMemory(model, count, colds) {
+function addMemory(model, engine, count, colds) {
   const { weights, arena, scratch } = colds[0].memory;
   const parts = { file_weights_bytes: fileWeights(model), weights_bytes: weights, arena_bytes: arena, scratch_bytes: scratch };
-  for (const [metric, bytes] of Object.entries(parts)) add(model, 'wasmkiln', count, metric, [bytes]);
-  add(model, 'wasmkiln', count, 'peak_memory_ratio', colds.map((cold) => cold.peak_memory_bytes / (parts.file_weights_bytes + arena)));
+  for (const [metric, bytes] of Object.entries(parts)) add(model, engine, count, metric, [bytes]);
+  add(model, engine, count, 'peak_memory_ratio', colds.map((cold) => cold.peak_memory_bytes / (parts.file_weights_bytes + arena)));
 }
 
-/** Each cold start in a browser of its own; the engines take turns, and turns at being first. */
-async function coldStarts(model, names, count) {
-  const colds = Object.fromEntries(names.map((name) => [name, []]));
+/** Each load in a browser of its own; the engines take turns, and turns at being first. */
+async function loads(kind, model, names, count) {
+  const all = Object.fromEntries(names.map((name) => [name, []]));
   for (let i = 0; i < Number(options.colds); i++) {
-    for (const engine of i % 2 ? [...names].reverse() : names) colds[engine].push(await inPage({ kind: 'cold', model, engine, threads: count }));
+    for (const engine of i % 2 ? [...names].reverse() : names) all[engine].push(await inPage({ kind, model, engine, threads: count }));
   }
-  for (const engine of names.filter((name) => colds[name].length)) {
-    for (const metric of ['first_output_ms', 'peak_memory_bytes', 'max_abs_error']) add(model, engine, count, metric, colds[engine].map((c) => c[metric]));
+  return Object.entries(all).filter(([, loads]) => loads.length);
+}
+
+async function coldStarts(model, names, count) {
+  for (const [engine, colds] of await loads('cold', model, names, count)) {
+    for (const metric of ['first_output_ms', 'peak_memory_bytes', 'max_abs_error', 'max_error_ratio']) add(model, engine, count, metric, colds.map((c) => c[metric]));
     add(model, engine, count, 'downloaded_bytes', [downloaded(engine, model)]);
-    printPhases('cold', colds[engine].map((cold) => cold.phases ?? []));
+    if (kOurs.includes(engine)) addMemory(model, engine, count, colds);
+    printPhases(`cold load of ${engine}`, colds.map((cold) => cold.phases));
   }
-  if (!names.includes('wasmkiln')) return;
-  if (colds.wasmkiln.length) addMemory(model, count, colds.wasmkiln);
-  const revisits = [];
-  for (let i = 0; i < Number(options.colds); i++) revisits.push(await inPage({ kind: 'revisit', model, threads: count }));
-  if (!revisits.length) return;
-  add(model, 'wasmkiln', count, 'second_visit_ms', revisits.map((visit) => visit.second_visit_ms));
-  printPhases('second', revisits.map((visit) => visit.phases));
+  const ours = names.filter((name) => kOurs.includes(name));
+  for (const [engine, visits] of await loads('revisit', model, ours, count)) {
+    add(model, engine, count, 'second_visit_ms', visits.map((visit) => visit.second_visit_ms));
+    printPhases(`second load of ${engine}`, visits.map((visit) => visit.phases));
+  }
 }
 
 /** Medians of what each phase of a load took, with the time it ended at. */
-function printPhases(kind, loads) {
+function printPhases(what, loads) {
   const names = [...new Set(loads.flat().map(({ name }) => name))];
   const median = (values) => quantile(values, 0.5).toFixed(0);
   const parts = names.map((name) => {
     const all = loads.flat().filter((phase) => phase.name === name);
     return `${name} ${median(all.map((p) => p.endMs - p.startMs))} (to ${median(all.map((p) => p.endMs))})`;
   });
-  if (parts.length) console.log(`\nms of a ${kind} load: ${parts.join(', ')}`);
+  if (parts.length) console.log(`\nms of a ${what}: ${parts.join(', ')}`);
 }
 
+/** What each step computes, and how far it may round: the same text where 'fast' is nothing else than the default. */
+const plan = (model, precision) => execFileSync(join(root, 'build/native/kiln'), ['dump', join(deps, 'models', model, 'model.kiln'), '--stage', 'plan', '--precision', precision], { encoding: 'utf8', maxBuffer: 1 << 28 });
+const canRunHere = { ...canRun, 'wasmkiln-fast': (model) => plan(model, 'fast') !== plan(model, 'balanced') };
+
 for (const model of models) {
-  const names = engines.filter((e) => kBrowserEngines.includes(e) && (canRun[e]?.(model) ?? true));
+  const names = engines.filter((e) => kBrowserEngines.includes(e) && (canRunHere[e]?.(model) ?? true));
   for (const count of threads) {
     await coldStarts(model, names.filter((e) => !canRun[e]), count);
     if (names.length && Number(options.rounds)) {
@@ -162,12 +170,12 @@ function report(model, count) {
   const reference = engines.includes('wasmkiln') ? 'wasmkiln' : engines[0];
   console.log(`\n${model}, ${count} thread${count > 1 ? 's' : ''}`);
   for (const engine of engines) {
-    const [run, first, second, memory, error] = ['run_median_ms', 'first_output_ms', 'second_visit_ms', 'peak_memory_bytes', 'max_abs_error'].map((m) => value(engine, m));
+    const [run, first, second, memory, error, share] = ['run_median_ms', 'first_output_ms', 'second_visit_ms', 'peak_memory_bytes', 'max_abs_error', 'max_error_ratio'].map((m) => value(engine, m));
     if (run === undefined && first === undefined) continue;
     const ours = value(reference, 'run_median_ms'), ourFirst = value(reference, 'first_output_ms');
     const parts = [engine.padEnd(15)];
     if (run !== undefined) parts[0] += ` run ${run.toFixed(2)} ms (${(run / ours).toFixed(2)}×)`;
-    if (first !== undefined) parts.push(`first output ${first.toFixed(0)} ms (${(first / ourFirst).toFixed(2)}×), memory ${(memory / 1e6).toFixed(0)} MB, error ${error.toExponential(1)}`);
+    if (first !== undefined) parts.push(`first output ${first.toFixed(0)} ms (${(first / ourFirst).toFixed(2)}×), memory ${(memory / 1e6).toFixed(0)} MB, error ${error.toExponential(1)} (${share.toExponential(1)} of scale)`);
     if (second !== undefined) parts.push(`second visit ${second.toFixed(0)} ms`);
     console.log(`  ${parts.join(', ')}`);
   }
