@@ -281,8 +281,8 @@ def page(results: Results) -> str:
             parts += [
                 "### What wasmkiln's memory holds (MB)",
                 "Packed weights take more room than the file's where a layer runs by Winograd's algorithm, half as "
-                "much where they are integers of 16 bits. The rest is the page's: script, workers and their stacks, machine "
-                "code; less than nothing where parts of the arena were never touched.",
+                "much where they are integers of 16 bits. The rest is the page's: script, workers and their stacks, "
+                "machine code; less than nothing where parts of the arena were never touched.",
                 memory_table(results, threads),
             ]
     if len(results.threads) > 1:

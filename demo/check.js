@@ -61,6 +61,13 @@ async function sentences(page, note) {
     note(`"${query}" is nearest to "${nearest}"`);
     right &&= nearest.includes(expected);
   }
+  for (const precision of ['exact', 'fast', 'balanced']) {
+    await page.selectOption('#precision', precision);
+    await page.waitForFunction(() => !document.querySelector('#precision').disabled, null, { timeout: 60_000 }); // loaded, and searched
+    const nearest = await page.textContent('#nearest li span');
+    note(`with precision '${precision}': "${nearest}"`);
+    right &&= nearest.includes('cat');
+  }
   return right;
 }
 

@@ -9,6 +9,7 @@ const kLayout = `
   <h2>What happened</h2>
   <div class="row">
     <label for="threads" style="margin:0">Threads</label><select id="threads"></select>
+    <label for="precision" style="margin:0" hidden>Precision</label><select id="precision" hidden><option>exact</option><option selected>balanced</option><option>fast</option></select>
     <button id="tune">Measure kernels here</button><button id="again">Load again</button>
     <span class="quiet" id="stage" role="status"></span>
   </div>
@@ -27,8 +28,8 @@ export class Panel {
   #ready;
   #runs = [];
 
-  /** `ready(model)` is called after every load. */
-  constructor(element, url, ready) {
+  /** `ready(model)` is called after every load. `offersPrecision`: how far a model may round is the visitor's choice. */
+  constructor(element, url, ready, offersPrecision = false) {
     element.innerHTML = kLayout;
     this.#url = url;
     this.#ready = ready;
@@ -37,6 +38,9 @@ export class Panel {
     for (let n = 1; n <= Math.min(cores, 8); n++) threads.add(new Option(String(n), String(n)));
     threads.value = String(threads.length);
     threads.onchange = () => this.load();
+    const precision = this.#find('precision');
+    for (const each of [precision, ...precision.labels]) each.hidden = !offersPrecision;
+    precision.onchange = () => this.load();
     this.#find('tune').onclick = () => this.load(kTuningMs);
     this.#find('again').onclick = () => this.load();
   }
@@ -49,6 +53,7 @@ export class Panel {
     try {
       this.model = await loadModel(this.#url, {
         threads: Number(this.#find('threads').value),
+        precision: this.#find('precision').value,
         tuning: { budgetMs },
         onProgress: (event) => this.#progress(event),
       });
@@ -79,7 +84,7 @@ export class Panel {
   }
 
   #busy(busy) {
-    for (const id of ['threads', 'tune', 'again']) this.#find(id).disabled = busy;
+    for (const id of ['threads', 'precision', 'tune', 'again']) this.#find(id).disabled = busy;
     if (busy) this.#find('error').hidden = true;
   }
 

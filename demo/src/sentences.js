@@ -78,8 +78,9 @@ async function search() {
 
 find('sentences').value = kSentences.join('\n');
 find('query').oninput = find('sentences').oninput = () => void search();
-const panel = new Panel(find('panel'), `${kModel}/model.kiln`, () => {
+const searchAnew = () => {
   known.clear();
   return search();
-});
+};
+const panel = new Panel(find('panel'), `${kModel}/model.kiln`, searchAnew, true);
 await panel.load();
