@@ -76,7 +76,7 @@ async function each(t, results) {
 
 const kPages = {
   chromium: [
-    { name: 'isolated', kind: 'isolated', expects: { sharedMemory: true, relaxedSimd: true, workers: true }, models: real, dynamic, precisions: real.includes('yolov8n') },
+    { name: 'isolated', kind: 'isolated', expects: { sharedMemory: true, relaxedSimd: true, workers: true }, models: real, dynamic, precisions: true },
     { name: 'not isolated', kind: 'plain', expects: { sharedMemory: false, relaxedSimd: true, workers: true }, models: real.slice(0, 2), dynamic },
     { name: 'workers forbidden', kind: 'no-workers', expects: { sharedMemory: false, relaxedSimd: true, workers: false } },
     { name: 'SDK from another origin', kind: 'isolated', sdkOrigin: server.origin.replace('localhost', '127.0.0.1'), expects: { sharedMemory: true, relaxedSimd: true, workers: true } },

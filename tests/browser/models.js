@@ -204,8 +204,8 @@ export function modelCases(context) {
   for (const id of context.models) cases[`${id} agrees with PyTorch`] = () => agrees(context, id, {});
   if (context.models.includes('minilm')) cases['minilm embeds sentences as PyTorch does'] = () => sentences(context);
   if (context.dynamic) cases['a model of dynamic sizes agrees with PyTorch at several'] = () => bindsSizes(context);
-  // Its convolutions are large enough for every algorithm that a precision allows.
-  if (context.precisions) cases['yolov8n is as precise as was asked for'] = () => precisions(context, 'yolov8n');
+  // Their layers are large enough for every algorithm that a precision allows.
+  for (const id of ['yolov8n', 'minilm'].filter((id) => context.precisions && context.models.includes(id))) cases[`${id} is as precise as was asked for`] = () => precisions(context, id);
   if (!context.models.includes('digits')) return cases;
   cases['digits is as precise as was asked for'] = () => precisions(context, 'digits');
   cases['digits classifies every held-out digit as PyTorch does'] = () => heldOut(context);
