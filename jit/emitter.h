@@ -154,6 +154,9 @@ class Emitter {
   virtual void op(VecBinary op, Vec dst, Vec a, Vec b) = 0;
   virtual void madd(Vec dst, Vec a, Vec b, Vec c) = 0;   ///< dst = a·b + c, rounded once or twice as the target does
   virtual void nmadd(Vec dst, Vec a, Vec b, Vec c) = 0;  ///< dst = c − a·b
+  /// dst = c + the products of each lane's two i16, added: i32 that wrap. Low halves meet low ones, high ones high
+  /// ones.
+  virtual void dot_i16(Vec dst, Vec a, Vec b, Vec c) = 0;
   virtual void shift_left(Vec dst, Vec a, int bits) = 0;
   virtual void shift_right(Vec dst, Vec a, int bits) = 0;                   ///< arithmetic
   virtual void compare(Vec dst, Lane lane, Compare cmp, Vec a, Vec b) = 0;  ///< f32: false on NaN except ne

@@ -25,6 +25,7 @@ class Text {
   Text& field(const char* name, const std::array<int64_t, 2>& v) { return field(name, Sizes{v[0], v[1]}); }
   Text& type(const char* name, DType t) { return raw(name, name_of(t)); }
   Text& strassen(bool v) { return v ? field("strassen", 1) : *this; }
+  Text& int16(bool v) { return v ? field("int16", 1) : *this; }
   Text& rounded(bool v) { return v ? raw("weights", "int16") : *this; }
   Text& expr(const char* name, const Expr& e) { return e.empty() ? *this : raw(name, to_string(e)); }
   Text& epilogue(const Epilogue& e) {
@@ -57,6 +58,7 @@ std::string text(const ContractionSpec& s) {
       .field("br", s.b_row)
       .field("w", s.winograd)
       .strassen(s.strassen)
+      .int16(s.int16)
       .rounded(s.rounded)
       .epilogue(s.epilogue)
       .take();

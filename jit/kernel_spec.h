@@ -55,6 +55,7 @@ struct ContractionSpec {
   bool rounded = false;   ///< with b_row: B is rounded rows
   int64_t winograd = 0;   ///< the largest Winograd tile (2 or 4) that this convolution may use; 0: none
   bool strassen = false;  ///< whether Strassen's algorithm may compute it
+  bool int16 = false;     ///< whether products of 16-bit integers may (jit/kernels/int16.h)
   Epilogue epilogue;
 };
 

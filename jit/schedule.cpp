@@ -18,7 +18,7 @@ void each_field(S& s, F f) {
   f("any_size", s.any_size);
 }
 
-constexpr std::string_view kAlgorithms[] = {"", "winograd2 ", "winograd4 ", "strassen "};
+constexpr std::string_view kAlgorithms[] = {"", "winograd2 ", "winograd4 ", "strassen ", "int16 "};
 
 }  // namespace
 
@@ -35,7 +35,7 @@ std::string to_string(const Schedule& s) {
 
 std::optional<Schedule> parse_schedule(std::string_view text) {
   Schedule s;
-  for (const Algorithm a : {Algorithm::winograd2, Algorithm::winograd4, Algorithm::strassen})
+  for (const Algorithm a : {Algorithm::winograd2, Algorithm::winograd4, Algorithm::strassen, Algorithm::int16})
     if (const std::string_view name = kAlgorithms[static_cast<size_t>(a)]; text.substr(0, name.size()) == name)
       s.algorithm = a;
   if (text.substr(kAlgorithms[static_cast<size_t>(s.algorithm)].size(), 6) == "panels")

@@ -8,7 +8,7 @@
 
 namespace kiln {
 
-enum class Algorithm : uint8_t { direct, winograd2, winograd4, strassen };  ///< of a contraction; see jit/kernels/
+enum class Algorithm : uint8_t { direct, winograd2, winograd4, strassen, int16 };  ///< of a contraction: jit/kernels/
 
 /// Which loop of a contraction is outermost inside a thread's share.
 enum class LoopOrder : uint8_t { rows_outer, panels_outer };

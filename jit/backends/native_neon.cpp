@@ -216,6 +216,14 @@ class NeonEmitter final : public NativeEmitter<a64::Compiler, a64::Gp, a64::Vec>
   }
   void madd(Vec dst, Vec a, Vec b, Vec c) override { accumulate(Inst::kIdFmla_v, dst, a, b, c); }
   void nmadd(Vec dst, Vec a, Vec b, Vec c) override { accumulate(Inst::kIdFmls_v, dst, a, b, c); }
+  void dot_i16(Vec dst, Vec a, Vec b, Vec c) override {
+    const a64::Vec x = in(a), y = in(b), low = cc.newVecQ(), high = cc.newVecQ();
+    cc.smull(low.s4(), x.h4(), y.h4());
+    cc.smull2(high.s4(), x.h8(), y.h8());
+    cc.addp(low.s4(), low.s4(), high.s4());
+    const a64::Vec from = in(c);
+    cc.add(out(dst).s4(), from.s4(), low.s4());
+  }
   void shift_left(Vec dst, Vec a, int bits) override {
     const a64::Vec from = in(a);
     cc.shl(out(dst).s4(), from.s4(), Imm(bits));

@@ -253,6 +253,12 @@ void X86Emitter::nmadd(Vec dst, Vec a, Vec b, Vec c) {
   cc.vfnmadd231ps(reg(dst), reg(a), reg(b));
 }
 
+void X86Emitter::dot_i16(Vec dst, Vec a, Vec b, Vec c) {
+  const Vec products = vec();
+  cc.vpmaddwd(reg(products), reg(a), reg(b));
+  cc.vpaddd(reg(dst), reg(c), reg(products));
+}
+
 int X86Emitter::f32_predicate(Compare cmp) {
   constexpr int kPredicates[] = {0x00, 0x04, 0x11, 0x12, 0x1e, 0x1d};  // ordered and quiet; ne is unordered
   return kPredicates[static_cast<int>(cmp)];

@@ -36,6 +36,7 @@ class X86Emitter : public NativeEmitter<x86::Compiler, x86::Gp, x86::Vec> {
   void op(VecBinary op, Vec dst, Vec a, Vec b) override;
   void madd(Vec dst, Vec a, Vec b, Vec c) override;
   void nmadd(Vec dst, Vec a, Vec b, Vec c) override;
+  void dot_i16(Vec dst, Vec a, Vec b, Vec c) override;
   void shift_left(Vec dst, Vec a, int bits) override { cc.vpslld(reg(dst), reg(a), bits); }
   void shift_right(Vec dst, Vec a, int bits) override { cc.vpsrad(reg(dst), reg(a), bits); }
 

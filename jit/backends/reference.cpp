@@ -330,6 +330,15 @@ class Reference final : public ReferenceEmitter {
   }
   void madd(Vec dst, Vec a, Vec b, Vec c) override { multiply_add(dst, a, b, c, 1); }
   void nmadd(Vec dst, Vec a, Vec b, Vec c) override { multiply_add(dst, a, b, c, -1); }
+  void dot_i16(Vec dst, Vec a, Vec b, Vec c) override {
+    each(dst, [=](const Frame& f, size_t i) {
+      const uint32_t x = at(f, a)[i], y = at(f, b)[i];
+      const auto product = [&](int shift) {
+        return static_cast<uint32_t>(int32_t{static_cast<int16_t>(x >> shift)} * static_cast<int16_t>(y >> shift));
+      };
+      return at(f, c)[i] + product(0) + product(16);
+    });
+  }
   void shift_left(Vec dst, Vec a, int bits) override {
     each(dst, [=](const Frame& f, size_t i) { return at(f, a)[i] << bits; });
   }

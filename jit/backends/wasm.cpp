@@ -175,6 +175,10 @@ class WasmEmitter final : public ModuleEmitter {
     else
       assign(dst.id, binary(BinaryenSubVecF32x4(), get_vec(c), binary(BinaryenMulVecF32x4(), get_vec(a), get_vec(b))));
   }
+  void dot_i16(Vec dst, Vec a, Vec b, Vec c) override {
+    const Ref products = binary(BinaryenDotSVecI16x8ToVecI32x4(), get_vec(a), get_vec(b));
+    assign(dst.id, binary(BinaryenAddVecI32x4(), get_vec(c), products));
+  }
   void shift_left(Vec dst, Vec a, int bits) override { shift(BinaryenShlVecI32x4(), dst, a, bits); }
   void shift_right(Vec dst, Vec a, int bits) override { shift(BinaryenShrSVecI32x4(), dst, a, bits); }
   void compare(Vec dst, Lane lane, Compare cmp, Vec a, Vec b) override {

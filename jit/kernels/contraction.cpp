@@ -3,8 +3,10 @@
 #include "jit/epilogue.h"
 #include "jit/kernels/dots.h"
 #include "jit/kernels/families.h"
+#include "jit/kernels/int16.h"
 #include "jit/kernels/strassen.h"
 #include "jit/kernels/winograd.h"
+#include "jit/kernels/winograd_transform.h"
 
 namespace kiln {
 
@@ -12,7 +14,8 @@ bool tile_fits(const Schedule& s, const Target& t) {
   if (s.mr < 1 || s.nv < 1 || s.unroll < 1 || tile_columns(s, t) > 16 * t.width) return false;
   if (s.algorithm != Algorithm::strassen && s.mc % s.mr) return false;
   // accumulators, a row of B, one of A; without a fused multiply-add the product needs a register as well
-  return s.mr * s.nv + s.nv + 1 + (t.fma ? 0 : 1) <= t.vector_registers;
+  const bool fused = t.fma && s.algorithm != Algorithm::int16;
+  return s.mr * s.nv + s.nv + 1 + (fused ? 0 : 1) <= t.vector_registers;
 }
 
 ContractionSpec flattened(const ContractionSpec& spec) {
@@ -55,16 +58,20 @@ class ContractionEmitter {
  public:
   ContractionEmitter(Emitter& emitter, const ContractionSpec& spec, const Schedule& schedule, std::string name)
       : e_(emitter),
-        s_(flattened(spec)),
+        source_(flattened(spec)),
+        int16_(schedule.algorithm == Algorithm::int16),
+        s_(int16_ ? int16_product(source_) : source_),
         schedule_(schedule),
         name_(std::move(name)),
         nr_(tile_columns(schedule, e_.target())),
         m_(rows_of(s_)),
         k_total_(s_.kh * s_.kw * s_.k),
+        own_(source_.epilogue.operands.size()),
         fused_(s_.epilogue.operands.size()),
         out_type_(stored_type(s_.epilogue)) {}
 
   Func emit() {
+    if (int16_) rows_ = emit_int16_rows(e_);
     const int64_t full = s_.n / nr_, tail = s_.n % nr_;
     Func whole{}, last{};
     const auto shared = [&](size_t i) { return s_.batch[i] == 1 || s_.b_batch[i] == 0; };
@@ -80,8 +87,9 @@ class ContractionEmitter {
   // ---------------------------------------------
   Func emit_entry(int64_t full, Func whole, Func last) {
     const int64_t panels = ceil_div(s_.n, nr_), mb = blocks(s_, schedule_), mc = block_rows(s_, schedule_);
-    const Func f = e_.begin_function(name_, static_cast<int>(6 + fused_));
-    const Int unit = e_.param(0), end = e_.param(1);
+    const Func f = e_.begin_function(name_, static_cast<int>(6 + own_));
+    const Int unit = e_.param(0), end = e_.param(1), ready = e_.integer();
+    if (int16_) e_.set(ready, -1);
     const Int p = e_.integer(), block = e_.integer(), b0 = e_.integer(), b1 = e_.integer(), t = e_.integer(),
               y = e_.integer(), x = e_.integer();
     const Int count = e_.integer(), rest = e_.integer();
@@ -99,15 +107,19 @@ class ContractionEmitter {
             // rows left → whole tiles, and whether the remainder tile is in this block
             e_.op(IntOp::sub, count, m_, t);
             e_.op(IntOp::min, count, count, mc);
+            if (int16_) make_rows(block, count, ready, at);
             split_rows(e_, s_, schedule_, count, count, rest);
-            place(at[0], e_.param(4), kF, {s_.a_batch[0], s_.a_batch[1], s_.a_row, s_.a_col, 0}, b0, b1, y, x, p);
+            if (!int16_)
+              place(at[0], e_.param(4), kF, {s_.a_batch[0], s_.a_batch[1], s_.a_row, s_.a_col, 0}, b0, b1, y, x, p);
             place(at[1], e_.param(5), kF, {s_.b_batch[0], s_.b_batch[1], 0, 0, k_total_}, b0, b1, y, x, p);
             place(at[2], e_.param(3), size_of(out_type_), {s_.c_batch[0], s_.c_batch[1], s_.c_row, s_.c_col, 1}, b0, b1,
                   y, x, p);
-            for (size_t i = 0; i < fused_; ++i) {
-              const FusedOperand& o = s_.epilogue.operands[i];
-              place(at[3 + i], e_.param(static_cast<int>(6 + i)), size_of(o.dtype), o.strides, b0, b1, y, x, p);
+            for (size_t i = 0; i < own_; ++i) {
+              const FusedOperand& o = source_.epilogue.operands[i];
+              place(at[at.size() - own_ + i], e_.param(static_cast<int>(6 + i)), size_of(o.dtype), o.strides, b0, b1, y,
+                    x, p);
             }
+            if (int16_) place_scales(at[3], at[4], b0, b1, y, x, p);
             std::vector<Arg> args(at.begin(), at.end());
             for (Int r : {x, count, rest}) args.emplace_back(r);
             if (whole.id >= 0 && last.id >= 0)
@@ -124,6 +136,25 @@ class ContractionEmitter {
     });
     e_.end_function();
     return f;
+  }
+
+  /// Rows of A's block as integers, and their scales, in scratch, unless they are there; at[0] is where.
+  void make_rows(Int block, Int count, Int ready, const std::vector<Int>& at) {
+    const Int from = e_.integer(), scales = at[3];
+    e_.set(at[0], e_.param(2));
+    scales_of_rows(scales);
+    e_.if_(block, Compare::ne, ready, [&] {
+      e_.op(IntOp::mul, from, block, block_rows(s_, schedule_) * source_.a_col * kF);
+      add(e_, from, from, e_.param(4));
+      e_.call(rows_, {at[0], from, scales, count, source_.a_col * kF, s_.kh});
+      e_.set(ready, block);
+    });
+  }
+  void scales_of_rows(Int to) { add(e_, to, e_.param(2), block_rows(s_, schedule_) * int16_words(source_.k) * kF); }
+  void place_scales(Int of_rows, Int of_columns, Int b0, Int b1, Int y, Int x, Int p) {
+    scales_of_rows(of_rows);
+    place(of_columns, e_.param(5), kF, s_.epilogue.operands[1].strides, b0, b1, y, x, p);
+    add(e_, of_columns, of_columns, packed_size(k_total_, s_.n) * kF);
   }
 
   /// low = v mod n, high = v div n.
@@ -156,11 +187,14 @@ class ContractionEmitter {
   }
 
   Emitter& e_;
-  ContractionSpec s_;
+  ContractionSpec source_;
+  bool int16_;
+  ContractionSpec s_;  ///< what tiles see
   Schedule schedule_;
   std::string name_;
   int64_t nr_, m_, k_total_;
-  size_t fused_;
+  size_t own_, fused_;  ///< operands of the source's epilogue, of the tiles'
+  Func rows_{};         ///< makes integers of rows
   int64_t ahead_ = 0;
   DType out_type_;
 };
@@ -170,7 +204,7 @@ const ContractionSpec& spec_of(const KernelSpec& spec) { return *std::get_if<Con
 int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
   if (spec_of(spec).b_row) return matrix_vector_units(spec_of(spec));
   if (schedule.algorithm == Algorithm::strassen) return strassen_units(spec_of(spec), schedule, target);
-  if (schedule.algorithm != Algorithm::direct) return winograd_units(spec_of(spec), schedule);
+  if (winograd_tile(schedule.algorithm)) return winograd_units(spec_of(spec), schedule);
   const ContractionSpec s = flattened(spec_of(spec));
   return s.batch[0] * s.batch[1] * blocks(s, schedule) * ceil_div(s.n, tile_columns(schedule, target));
 }
@@ -178,19 +212,24 @@ int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target& ta
 int64_t scratch_bytes(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
   if (spec_of(spec).b_row) return matrix_vector_scratch();
   if (schedule.algorithm == Algorithm::strassen) return strassen_scratch(spec_of(spec), schedule, target);
-  return schedule.algorithm == Algorithm::direct ? 0 : winograd_scratch(spec_of(spec), schedule, target);
+  if (schedule.algorithm == Algorithm::int16) {
+    const ContractionSpec s = flattened(spec_of(spec));
+    return int16_scratch(s, block_rows(s, schedule));
+  }
+  return winograd_tile(schedule.algorithm) ? winograd_scratch(spec_of(spec), schedule, target) : 0;
 }
 
 bool feasible(const KernelSpec& spec, const Schedule& s, const Target& t) {
   if (spec_of(spec).b_row) return s == Schedule{};
   if (s.algorithm == Algorithm::strassen) return tile_fits(s, t) && strassen_feasible(spec_of(spec), s, t);
+  if (s.algorithm == Algorithm::int16) return tile_fits(s, t) && int16_feasible(spec_of(spec), s, t);
   return tile_fits(s, t) && (s.algorithm == Algorithm::direct || winograd_feasible(spec_of(spec), s, t));
 }
 
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
   if (spec_of(spec).b_row) return emit_matrix_vector(e, spec_of(spec), name);
   if (schedule.algorithm == Algorithm::strassen) return emit_strassen(e, spec_of(spec), schedule, name);
-  if (schedule.algorithm != Algorithm::direct) return emit_winograd(e, spec_of(spec), schedule, name);
+  if (winograd_tile(schedule.algorithm)) return emit_winograd(e, spec_of(spec), schedule, name);
   return ContractionEmitter(e, spec_of(spec), schedule, name).emit();
 }
 

@@ -3,6 +3,7 @@
 // soon optimised where a kernel for each shape would never be.
 #include "jit/kernels/contraction.h"
 #include "jit/kernels/families.h"
+#include "jit/kernels/int16.h"
 #include "jit/kernels/loops.h"
 #include "jit/kernels/rounded.h"
 #include "jit/kernels/winograd_transform.h"
@@ -31,12 +32,17 @@ KernelCode code(const KernelSpec& spec, const Schedule& schedule) {
   c.src_n = s.src_n == 1;
   Schedule how;
   if (winograd_tile(schedule.algorithm)) how.algorithm = schedule.algorithm, c.src_tap = s.src_tap;
+  if (schedule.algorithm == Algorithm::int16) how.algorithm = schedule.algorithm;
   return {c, how};
 }
 
 std::vector<int64_t> sizes(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
   const PackSpec& s = spec_of(spec);
   if (s.scales) return round_sizes(s);
+  if (schedule.algorithm == Algorithm::int16) {
+    const int64_t words = int16_words(s.k);  // what is packed lies in scratch
+    return {s.n, words, 1, 0, 4, words * 4, tile_columns(schedule, target), s.src_n * 4, s.k / kInt16Sum};
+  }
   std::vector<int64_t> out{s.n, s.k, s.taps, s.src_tap * 4, s.src_k * 4, s.src_n * 4, tile_columns(schedule, target)};
   if (batch_loops(s) > 0) out.push_back(s.src_batch[1] * 4);
   if (batch_loops(s) > 1) out.insert(out.end(), {s.src_batch[0] * 4, s.batch[1]});
@@ -46,9 +52,17 @@ std::vector<int64_t> sizes(const KernelSpec& spec, const Schedule& schedule, con
 class PackEmitter {
  public:
   PackEmitter(Emitter& emitter, const PackSpec& spec, const Schedule& schedule, std::string name)
-      : e_(emitter), s_(spec), m_(winograd_tile(schedule.algorithm)), name_(std::move(name)), w_(emitter.width()) {}
+      : e_(emitter),
+        s_(spec),
+        m_(winograd_tile(schedule.algorithm)),
+        int16_(schedule.algorithm == Algorithm::int16),
+        name_(std::move(name)),
+        w_(emitter.width()) {}
 
-  Func emit() { return emit_entry(emit_block()); }
+  Func emit() {
+    if (int16_) rows_ = emit_int16_rows(e_);
+    return emit_entry(emit_block());
+  }
 
  private:
   /// block(dst, src, last, count, pitch, src_k, src_n, point): `count` values of k of columns 0…last of one
@@ -211,7 +225,7 @@ class PackEmitter {
   Func emit_entry(Func block) {
     constexpr int kFirstSize = 5;
     const int loops = batch_loops(s_);
-    const Func f = e_.begin_function(name_, kFirstSize + 7 + (loops ? loops * 2 - 1 : 0));
+    const Func f = e_.begin_function(name_, kFirstSize + 7 + (int16_ ? 2 : loops ? loops * 2 - 1 : 0));
     const auto size = [&](int i) { return e_.param(kFirstSize + i); };
     const Int n = size(0), k = size(1), taps = size(2), src_tap = size(3), src_k = size(4), src_n = size(5),
               nr = size(6);
@@ -227,7 +241,7 @@ class PackEmitter {
     e_.op(IntOp::mul, point, point, 4);
     e_.op(IntOp::mul, one, point, m_ ? (m_ + 2) * (m_ + 2) : 1);
     const Int b = e_.integer(), column = e_.integer(), columns = e_.integer(), pitch = e_.integer();
-    const Int dst = e_.integer(), src = e_.integer(), t = e_.integer();
+    const Int dst = e_.integer(), src = e_.integer(), t = e_.integer(), scales = e_.integer();
     const auto moved = [&](Int to, Arg by, Arg times) {  // to += by · times
       e_.op(IntOp::mul, t, by, times);
       add(e_, to, to, t);
@@ -246,7 +260,14 @@ class PackEmitter {
       e_.op(IntOp::mul, t, column, depth);
       moved(dst, t, 4);
       e_.set(src, e_.param(4));
-      moved(src, column, src_n);
+      moved(src, column, int16_ ? size(7) : src_n);
+      if (int16_) {  // the columns as integers in scratch, their scales behind all panels
+        add(e_, t, point, e_.param(3));
+        e_.op(IntOp::mul, scales, column, 4);
+        add(e_, scales, scales, t);
+        e_.call(rows_, {e_.param(2), src, scales, columns, size(7), size(8)});
+        e_.set(src, e_.param(2));
+      }
       if (loops > 1) {
         e_.op(IntOp::div, t, b, size(9));
         moved(src, t, size(8));
@@ -296,6 +317,8 @@ class PackEmitter {
   Emitter& e_;
   PackSpec s_;
   int m_;  // Winograd tile, or 0
+  bool int16_;
+  Func rows_{};  // makes integers of columns
   std::string name_;
   int w_;
   // of the block
@@ -309,9 +332,13 @@ int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target& ta
   if (s.scales) return s.n;
   return s.batch[0] * s.batch[1] * ceil_div(s.n, tile_columns(schedule, target));
 }
-int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
+int64_t scratch_bytes(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
+  return schedule.algorithm == Algorithm::int16 ? tile_columns(schedule, target) * int16_words(spec_of(spec).k) * 4 : 0;
+}
 bool feasible(const KernelSpec& spec, const Schedule& s, const Target&) {
-  return spec_of(spec).scales ? s == Schedule{} : s.nv >= 1;
+  const PackSpec& p = spec_of(spec);
+  if (s.algorithm == Algorithm::int16 && (p.k % kInt16Sum || p.src_k != 1)) return false;
+  return p.scales ? s == Schedule{} : s.nv >= 1;
 }
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
   if (spec_of(spec).scales) return emit_round(e, spec_of(spec), name);
@@ -321,11 +348,12 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const st
 }  // namespace
 
 int64_t packed_elements(const PackSpec& s, const Schedule& schedule) {
+  if (schedule.algorithm == Algorithm::int16) return int16_packed(s.k, s.n);
   const int64_t tile = winograd_tile(schedule.algorithm), side = tile + 2;
   const int64_t one = tile ? side * side * packed_size(s.k, s.n) : packed_size(s.taps * s.k, s.n);
   return s.batch[0] * s.batch[1] * one;
 }
 
-const Family kPackFamily{"pack", units, no_scratch, feasible, emit, code, sizes};
+const Family kPackFamily{"pack", units, scratch_bytes, feasible, emit, code, sizes};
 
 }  // namespace kiln

@@ -74,7 +74,8 @@ class PanelEmitter {
   SizedFunc tile(const Tile& t) {
     const std::string name = name_ + "_tile" + std::to_string(t.rows) + "x" + std::to_string(columns_) +
                              (t.x ? "_at" + std::to_string(t.x) : "");
-    return emit_tile(e_, s_, {columns_, schedule_.unroll, ahead_step_}, t, name);
+    return emit_tile(e_, s_, {columns_, schedule_.unroll, ahead_step_, schedule_.algorithm == Algorithm::int16}, t,
+                     name);
   }
 
   // -- the rows of a block against one panel

@@ -18,9 +18,11 @@ inline int64_t pixel(const ContractionSpec& flattened, const Tile& t, int64_t i,
 }
 
 /// What a tile multiplies: `unroll` steps of k in each round of its loop, which with `ahead_step` also touches that
-/// many bytes of the next panel.
+/// many bytes of the next panel. With `int16` elements are words of two integers (see int16.h): what the rounds of one
+/// kh make is added as integers, the rest as floats, where results go. Nothing that the epilogue reads lies there.
 struct TileShape {
   int64_t columns = 0, unroll = 1, ahead_step = 0;
+  bool int16 = false;
 };
 
 /// Rounds of the innermost loop in a tile.
