@@ -188,10 +188,10 @@ Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>
     scratch = std::max(
         scratch, family_of(planned.specs[i]).scratch_bytes(planned.specs[i], out.choices[i].schedule, options.target));
   for (const auto& phase : planned.plan.init)
-    for (const PlanStep& step : phase)  // a pack, the one init step with another's schedule, has no scratch
-      scratch =
-          std::max(scratch, family_of(step.spec).scratch_bytes(
-                                step.spec, prior_at_load(step.spec, options.target, options.device), options.target));
+    for (const PlanStep& step : phase) {
+      const Schedule schedule = schedule_of(step, -1, planned, out.choices, options);
+      scratch = std::max(scratch, family_of(step.spec).scratch_bytes(step.spec, schedule, options.target));
+    }
   std::vector<Buffer> buffers = sized_buffers(planned, out.choices, options);
   out.memory = options.file_at ? lay_out_over_file(planned, out.choices, std::move(buffers), scratch, options)
                                : lay_out(planned.plan, std::move(buffers), scratch, options);

@@ -5,8 +5,8 @@
 
 namespace kiln {
 
-/// A product's multiply-adds by tiles of mr rows × nv vectors, edges included.
-double tiled_cost(const ContractionSpec& flattened, int mr, int nv, const Target& target);
+/// A product's multiply-adds by tiles of mr rows × nv vectors, edges included; `int16`: of what int16_product() says.
+double tiled_cost(const ContractionSpec& flattened, int mr, int nv, const Target& target, bool int16 = false);
 /// Cycles for reading `bytes` of weights that no cache holds.
 double streaming_cost(double bytes);
 /// The product of one point of the transformed tiles.
@@ -19,17 +19,24 @@ double overflow_cost(double block_bytes, double b_bytes, int64_t blocks, int64_t
 /// Everything a product does by Strassen's algorithm: sums, products, and what overflows the caches.
 double strassen_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
 
+/// Everything a product of integers does: A's rows, products, and what overflows the caches.
+double int16_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
+
 /// A tile with the blocks that suit the caches and give every thread its share.
 Schedule blocked(const ContractionSpec& spec, Schedule tile, const Target& target, const Device& device);
 /// Any schedule of a contraction or a depthwise convolution.
 double predicted_cost(const KernelSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
 
 /// The tiles (rows, vectors, unrolling) worth considering for a product of m × n.
-std::vector<Schedule> product_tiles(int64_t m, int64_t n, const Target& target);
+std::vector<Schedule> product_tiles(int64_t m, int64_t n, const Target& target,
+                                    Algorithm algorithm = Algorithm::direct);
 /// A tile's Winograd schedules: the blocks worth considering.
 std::vector<Schedule> winograd_blockings(const ContractionSpec& spec, Algorithm algorithm, const Schedule& tile,
                                          const Target& target);
 /// A tile's Strassen schedules: equal blocks of rows.
 std::vector<Schedule> strassen_blockings(const ContractionSpec& spec, const Schedule& tile, const Target& target);
+
+/// Schedules of 16-bit integers: every tile, blocks of rows.
+std::vector<Schedule> int16_candidates(const ContractionSpec& spec, const Target& target);
 
 }  // namespace kiln

@@ -18,19 +18,28 @@ double cycles_per_k(int64_t mr, int64_t nv, const Target& target) {
          0.01 * operands;
 }
 
+/// The same of words of two integers, whose products and sums are two instructions, but wait for one another less.
+double cycles_per_word(int64_t mr, int64_t nv) {
+  const auto chains = static_cast<double>(mr * nv), operands = static_cast<double>(mr + nv);
+  return std::max(chains * 0.6, operands * 0.5) + 0.03 * operands;
+}
+
 }  // namespace
 
-double tiled_cost(const ContractionSpec& s, int mr, int nv, const Target& target) {
+double tiled_cost(const ContractionSpec& s, int mr, int nv, const Target& target, bool int16) {
   const int64_t m = s.oh * s.ow, nr = int64_t{nv} * target.width, k = s.kh * s.kw * s.k;
   const double per_tile = 30.0;  // call, accumulators, stores
+  const double per_sum = 2.5;    // of integers that are added as floats
   Schedule tile;
   tile.mr = static_cast<uint8_t>(mr);
   const std::vector<int64_t> remainder = remainder_tiles(s, tile);
   const int64_t whole = (m - remainder_rows(s, tile)) / mr;
   const auto row_of_tiles = [&](int64_t vectors) {
     const auto one = [&](int64_t rows) {
-      return static_cast<double>(k) * cycles_per_k(rows, vectors, target) + per_tile +
-             static_cast<double>(rows * vectors) * 2;
+      const auto results = static_cast<double>(rows * vectors);
+      const double products = int16 ? cycles_per_word(rows, vectors) : cycles_per_k(rows, vectors, target);
+      return static_cast<double>(k) * products + per_tile + results * 2 +
+             (int16 ? static_cast<double>(s.kh) * per_sum * results : 0);
     };
     double cost = static_cast<double>(whole) * one(mr);
     for (int64_t rows : remainder) cost += one(rows);
@@ -138,6 +147,18 @@ std::optional<Schedule> strassen_prior(const ContractionSpec& spec, double cost,
   return best;
 }
 
+/// The best schedule of integers if it costs less than `cost`.
+std::optional<Schedule> int16_prior(const ContractionSpec& spec, double cost, const Target& target,
+                                    const Device& device) {
+  std::optional<Schedule> best;
+  if (!spec.int16 || !device.fast_dots) return best;
+  for (const Schedule& c : int16_candidates(spec, target)) {
+    const double own = int16_cost(spec, c, target, device);
+    if (own < cost) best = c, cost = own;
+  }
+  return best;
+}
+
 Schedule contraction_prior(const ContractionSpec& spec, const Target& target, const Device& device) {
   const ContractionSpec s = flattened(spec);
   const int64_t k = s.kh * s.kw * s.k;
@@ -147,7 +168,9 @@ Schedule contraction_prior(const ContractionSpec& spec, const Target& target, co
           winograd_prior(spec, least + streaming_cost(static_cast<double>(packed_size(k, s.n)) * 4), target, device))
     return *winograd;
   const Schedule direct = blocked(spec, best, target, device);
-  return strassen_prior(spec, direct_cost(spec, direct, target, device), target, device).value_or(direct);
+  double cost = direct_cost(spec, direct, target, device);
+  if (const auto int16 = int16_prior(spec, cost, target, device)) return *int16;
+  return strassen_prior(spec, cost, target, device).value_or(direct);
 }
 
 /// Multiply-adds, and loads of inputs and taps, of the whole image.
@@ -215,6 +238,7 @@ double predicted_cost(const KernelSpec& spec, const Schedule& schedule, const Ta
   if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) return depthwise_cost(*d, schedule, target);
   const auto* c = std::get_if<ContractionSpec>(&spec);
   if (!c || c->b_row) return 0;  // there is one schedule
+  if (schedule.algorithm == Algorithm::int16) return int16_cost(*c, schedule, target, device);
   if (schedule.algorithm == Algorithm::strassen) return strassen_cost(*c, schedule, target, device);
   return schedule.algorithm == Algorithm::direct ? direct_cost(*c, schedule, target, device)
                                                  : winograd_cost(*c, schedule, target, device);

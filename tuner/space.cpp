@@ -7,11 +7,12 @@
 
 namespace kiln {
 
-std::vector<Schedule> product_tiles(int64_t m, int64_t n, const Target& target) {
+std::vector<Schedule> product_tiles(int64_t m, int64_t n, const Target& target, Algorithm algorithm) {
   std::vector<Schedule> out;
   for (int mr = 1; mr <= std::min<int64_t>(12, m); ++mr)
     for (int nv = 1; nv <= 12; ++nv) {
       Schedule t;
+      t.algorithm = algorithm;
       t.mr = static_cast<uint8_t>(mr), t.nv = static_cast<uint8_t>(nv), t.unroll = 4;
       if (!tile_fits(t, target)) break;
       if (int64_t{nv - 1} * target.width >= n) break;              // a vector that would never be used
@@ -35,6 +36,8 @@ std::vector<Schedule> contraction_candidates(const ContractionSpec& spec, const 
       out.push_back(t);
     }
   }
+  const std::vector<Schedule> int16 = int16_candidates(spec, target);
+  out.insert(out.end(), int16.begin(), int16.end());
   for (const Algorithm algorithm : {Algorithm::winograd2, Algorithm::winograd4}) {
     if (winograd_tile(algorithm) > spec.winograd) continue;
     for (const Schedule& tile : product_tiles(winograd_tiles(spec, winograd_tile(algorithm)), spec.n, target)) {

@@ -110,9 +110,11 @@ View Lowering::factor(ContractionSpec& s, const PackSpec& pack, const View& b, i
   const bool one_row = product({s.batch[0], s.batch[1], s.oh, s.ow, s.kh, s.kw}) == 1;
   if (!one_row || pack.src_k != 1 || pack.src_n < pack.k) {
     const bool plain = product({s.batch[0], s.batch[1], s.kh, s.kw}) == 1;
+    s.int16 = s.int16 && plain && pack.src_k == 1 && step_phase(b.phase) != kRunPhase;
     s.strassen = plain && precision != Precision::exact && step_phase(b.phase) != kRunPhase;
     return packed(pack, b, elements, s, label);
   }
+  s.int16 = false;
   s.b_row = pack.src_n;
   return b;
 }
@@ -204,6 +206,7 @@ bool Lowering::append_product(const View& a, const View& b, const View& c, const
     s.c_batch[at] = box.strides[0][i], s.a_batch[at] = box.strides[1][i], s.b_batch[at] = box.strides[2][i];
   }
   s.k = k, s.n = n, s.a_tap_col = k;
+  s.int16 = precision == Precision::fast;
   size_t operand = 3;
   s.epilogue = make_epilogue(f, [&](const View& v) {
     Sizes st(5, 0);
