@@ -47,6 +47,9 @@ Device host_device(int threads) {
   d.l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, d.l1_bytes);
   d.l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, d.l2_bytes);
   d.threads = threads;
+#if !defined(__x86_64__)
+  d.fast_dots = false;
+#endif
   return d;
 }
 

@@ -1,10 +1,20 @@
 #include "runtime/web_options.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <limits>
 
 namespace kiln {
 namespace {
+
+/// WebAssembly does not say which processor it runs on, but leaves the sign of a NaN that arithmetic makes to it: an
+/// x86 sets it, an ARM does not.
+bool is_x86() {
+  volatile float infinity = std::numeric_limits<float>::infinity();
+  volatile float nan = infinity - infinity;
+  return std::signbit(nan);
+}
 
 Status set_option(std::string_view key, std::string_view value, WebOptions& web) {
   CompileOptions& o = web.compile;
@@ -53,6 +63,7 @@ Status set_option(std::string_view key, std::string_view value, WebOptions& web)
 Result<WebOptions> parse_web_options(std::string_view text) {
   WebOptions web;
   web.compile.target = wasm_target(false, false);
+  web.compile.device.fast_dots = is_x86();
   while (!text.empty()) {
     const size_t line_end = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, line_end);

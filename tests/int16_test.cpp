@@ -9,6 +9,7 @@
 #include "jit/kernels/contraction.h"
 #include "tests/support/linear_product.h"
 #include "tests/support/machine.h"
+#include "tuner/tuner.h"
 
 namespace kiln {
 namespace {
@@ -165,6 +166,23 @@ TEST(Int16, OnlyWhatTheSpecAllows) {
   EXPECT_FALSE(feasible([](ContractionSpec& o) { o.k = 96; }));
   EXPECT_FALSE(feasible([](ContractionSpec& o) { o.batch = {2, 1}; }));
   EXPECT_FALSE(feasible([](ContractionSpec& o) { o.epilogue = linear_spec({1, 64, 1, 0, 0, Fused::mask}).epilogue; }));
+}
+
+TEST(Int16, PriorTakesItWhereItPays) {
+  const Target wasm = wasm_target(true, true);
+  Device device;
+  const auto algorithm = [&](int64_t m, int64_t k, int64_t n) {
+    return prior(spec_of({m, k, n, 0, 0, Fused::nothing}), wasm, device).algorithm;
+  };
+  for (device.threads = 1; device.threads <= 2; ++device.threads) {
+    EXPECT_EQ(algorithm(128, 768, 3072), Algorithm::int16);
+    EXPECT_EQ(algorithm(64, 384, 384), Algorithm::int16);
+    EXPECT_EQ(algorithm(1500, 384, 1536), Algorithm::int16);
+  }
+  EXPECT_EQ(algorithm(128, 100, 768), Algorithm::direct);
+  EXPECT_EQ(algorithm(128, 64, 4), Algorithm::direct);  // making integers costs more than it saves
+  device.fast_dots = false;
+  EXPECT_EQ(algorithm(128, 768, 3072), Algorithm::direct);
 }
 
 }  // namespace

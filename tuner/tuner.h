@@ -19,7 +19,7 @@ struct Device {
   std::string id = "unknown";  ///< CPU or user-agent class, part of the wisdom key
   int64_t l1_bytes = 32 << 10, l2_bytes = 1 << 20;
   int threads = 1;
-  bool fast_dots = true;  ///< products of pairs of 16-bit integers take fewer instructions than floats do (x86)
+  bool fast_dots = true;  ///< products of pairs of i16 are an instruction: of an x86, elsewhere they are four
 };
 
 enum class Origin : uint8_t { prior, wisdom, measured };
