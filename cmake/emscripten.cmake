@@ -45,6 +45,6 @@ function(kiln_lab_options target)
 endfunction()
 
 function(kiln_digest_options target)
-  kiln_standalone_options(${target} kiln_digest block digest)
-  target_link_options(${target} PRIVATE -sINITIAL_MEMORY=1280KB -sTOTAL_STACK=64KB)
+  kiln_standalone_options(${target} kiln_digest room room_bytes begin add end)
+  target_link_options(${target} PRIVATE -sINITIAL_MEMORY=256KB -sTOTAL_STACK=64KB)
 endfunction()

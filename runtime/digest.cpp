@@ -1,18 +1,23 @@
-// The module by which a page checks weights while they arrive: bytes are written to kiln_block(), kiln_digest() hashes
-// them.
+// The module by which a page checks weights while they arrive, piece by piece: kiln_add() hashes what was written to
+// kiln_room().
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include <cstdint>
 
-#include "format/kiln_file.h"
-
 namespace {
-alignas(64) uint8_t block[kiln::kHashBlock];
-}
+constexpr uint32_t kRoomBytes = 1 << 17;
+alignas(64) uint8_t room[kRoomBytes];
+XXH64_state_t state;
+}  // namespace
 
 extern "C" {
-uint8_t* kiln_block() { return block; }
-/// XXH64 of the first `size` bytes of the block (at most kHashBlock).
-uint64_t kiln_digest(uint32_t size, uint64_t seed) { return XXH64(block, size, seed); }
+uint8_t* kiln_room() { return room; }
+uint32_t kiln_room_bytes() { return kRoomBytes; }
+/// Begins a hash.
+void kiln_begin(uint64_t seed) { XXH64_reset(&state, seed); }
+/// Adds the first `size` bytes of the room to it.
+void kiln_add(uint32_t size) { XXH64_update(&state, room, size); }
+/// XXH64 of all that was added since kiln_begin().
+uint64_t kiln_end() { return XXH64_digest(&state); }
 }

@@ -6,16 +6,21 @@ declare const __KILN_DIGEST__: string; // the module in base64
 
 interface Exports {
   memory: WebAssembly.Memory;
-  kiln_block(): number;
-  kiln_digest(size: number, seed: bigint): bigint;
+  kiln_room(): number;
+  kiln_room_bytes(): number;
+  kiln_begin(seed: bigint): void;
+  kiln_add(size: number): void;
+  kiln_end(): bigint;
 }
 
+/** Hashes one block after the other. */
 export class Digest {
-  private readonly block_: Uint8Array;
+  private readonly room_: Uint8Array;
   private filled_ = 0;
 
   private constructor(private readonly exports_: Exports) {
-    this.block_ = new Uint8Array(exports_.memory.buffer, exports_.kiln_block(), kBlockBytes);
+    this.room_ = new Uint8Array(exports_.memory.buffer, exports_.kiln_room(), exports_.kiln_room_bytes());
+    exports_.kiln_begin(0n);
   }
 
   static async create(): Promise<Digest> {
@@ -27,37 +32,45 @@ export class Digest {
   /** Adds bytes to the block; how many there was room for. */
   add(bytes: Uint8Array): number {
     const part = bytes.subarray(0, kBlockBytes - this.filled_);
-    this.block_.set(part, this.filled_);
-    this.filled_ += part.length;
+    this.fill(part.length, (room, at) => room.set(part.subarray(at, at + room.length)));
     return part.length;
   }
 
-  /** Makes the block hold `size` bytes, which `write` is to put there. */
-  fill(size: number, write: (block: Uint8Array) => void): Uint8Array {
-    const block = this.block_.subarray(0, size);
-    write(block);
-    this.filled_ = size;
-    return block;
+  /** Adds `size` bytes to the block, which `write` puts where they are hashed: so many at a time, the bytes from `at` on. */
+  fill(size: number, write: (room: Uint8Array, at: number) => void): void {
+    for (let at = 0; at < size; ) {
+      const room = this.room_.subarray(0, Math.min(size - at, this.room_.length));
+      write(room, at);
+      this.exports_.kiln_add(room.length);
+      at += room.length;
+    }
+    this.filled_ += size;
   }
 
   get full(): boolean {
     return this.filled_ === kBlockBytes;
   }
 
-  /** The hash of what the block holds, which is empty afterwards. */
-  take(seed = 0n): bigint {
-    const hash = this.exports_.kiln_digest(this.filled_, seed);
-    this.filled_ = 0;
+  /** The hash of the block, which is empty afterwards. */
+  take(): bigint {
+    const hash = this.exports_.kiln_end();
+    this.begin(0n);
     return BigInt.asUintN(64, hash);
   }
 
   /** One hash of any number of bytes: that of each block is the seed of the next. */
-  chain(bytes: Uint8Array, seed = 0n): bigint {
-    let hash = seed;
+  chain(bytes: Uint8Array): bigint {
+    let hash = 0n;
     for (let at = 0; at < bytes.length; ) {
+      this.begin(hash);
       at += this.add(bytes.subarray(at));
-      hash = this.take(hash);
+      hash = this.take();
     }
     return hash;
+  }
+
+  private begin(seed: bigint): void {
+    this.exports_.kiln_begin(seed);
+    this.filled_ = 0;
   }
 }

@@ -31,9 +31,11 @@ export function restoreBlocks(file: AccessHandle, { at, image, hashes, progress 
   for (let block; (block = Atomics.add(progress, kNext, 1)) < hashes.length; ) {
     const begin = block * kBlockBytes;
     const place = image.subarray(begin, begin + kBlockBytes);
-    const bytes = digest.fill(place.length, (into) => file.read(into, { at: at + begin }));
+    digest.fill(place.length, (room, done) => {
+      file.read(room, { at: at + begin + done });
+      place.set(room, done);
+    });
     if (digest.take() !== hashes[block]) return void Atomics.store(progress, kNext, hashes.length);
-    place.set(bytes);
     Atomics.add(progress, kDone, 1);
   }
 }

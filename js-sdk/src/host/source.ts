@@ -35,19 +35,22 @@ function free(buffer: ArrayBuffer): void {
  * Fills slabs of our own: fewer and larger chunks, without the engine's copies. Their size follows the speed of the download,
  * so that no byte waits long for those behind it.
  */
-function slabReader(reader: ReadableStreamBYOBReader): Reader {
+function slabReader(reader: ReadableStreamBYOBReader, total = Infinity): Reader {
   let size = kSmallestSlab;
+  let left = total;
   const spare: ArrayBuffer[] = [];
   const read = async (): Promise<Uint8Array | null> => {
     const start = performance.now();
-    let buffer = size === kLargestSlab ? (spare.pop() ?? new ArrayBuffer(size)) : new ArrayBuffer(size);
+    const room = Math.min(size, Math.max(left, 1)); // at the end there is nothing to be read but the end
+    let buffer = room === kLargestSlab ? (spare.pop() ?? new ArrayBuffer(room)) : new ArrayBuffer(room);
     for (let filled = 0; ; ) {
       const { value, done } = await reader.read(new Uint8Array(buffer, filled));
       if (!value) return null; // cancelled
       buffer = value.buffer;
       filled += value.length;
-      if (!done && filled < size) continue;
+      if (!done && filled < room) continue;
       size = performance.now() - start < kSlabMs ? Math.min(size * 2, kLargestSlab) : Math.max(size / 2, kSmallestSlab);
+      left -= filled;
       return filled > 0 ? new Uint8Array(buffer, 0, filled) : null;
     }
   };
@@ -62,9 +65,9 @@ function slabReader(reader: ReadableStreamBYOBReader): Reader {
   return { read, release, cancel };
 }
 
-function readerOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Reader {
+function readerOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>, size: number | undefined): Reader {
   try {
-    return slabReader(stream.getReader({ mode: 'byob' }));
+    return slabReader(stream.getReader({ mode: 'byob' }), size);
   } catch {
     const reader = stream.getReader(); // a stream that is not of bytes (WebKit's)
     return { read: async () => (await reader.read()).value ?? null, cancel: () => void reader.cancel().catch(() => undefined) };
@@ -72,7 +75,7 @@ function readerOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Reader {
 }
 
 function ofStream(name: string, size: number | undefined, stream: ReadableStream<Uint8Array<ArrayBuffer>>): ByteSource {
-  const reader = readerOf(stream);
+  const reader = readerOf(stream, size);
   return {
     ...reader,
     name,
