@@ -48,8 +48,9 @@ MemoryMap lay_out(const Plan& plan, std::vector<Buffer> buffers, int64_t scratch
 /// Bytes of a panel, where a pack writes panel after panel in the order in which the rows of its source lie.
 int64_t panel_bytes(const PlanStep& step, const Schedule& schedule, const Target& target) {
   const auto* pack = std::get_if<PackSpec>(&step.spec);
-  const bool in_order = pack && pack->scales == 0 && pack->batch[0] * pack->batch[1] == 1 &&
-                        pack->src_n == pack->taps * pack->k && schedule.algorithm == Algorithm::direct;
+  const bool panels = schedule.algorithm == Algorithm::direct || schedule.algorithm == Algorithm::strassen;
+  const bool in_order = panels && pack && pack->scales == 0 && pack->batch[0] * pack->batch[1] == 1 &&
+                        pack->src_n == pack->taps * pack->k;
   return in_order ? tile_columns(schedule, target) * pack->src_n * size_of(DType::f32) : 0;
 }
 

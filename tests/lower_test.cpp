@@ -26,10 +26,10 @@ using Random = std::mt19937;
 std::vector<uint8_t> bytes_of(const Array& a) { return write_constant(a.data, a.dtype); }
 
 /// One model in memory, on the scalar reference backend; `apart`: loaded by a module of its own, over the file's bytes,
-/// as in a page.
+/// as in a page. `wanted`: the schedule of contractions that can have it.
 class Model {
  public:
-  Model(const Plan& plan, const Target& target, Random& random, bool apart) : plan_(plan) {
+  Model(const Plan& plan, const Target& target, Random& random, bool apart, const Schedule& wanted = {}) : plan_(plan) {
     Planned planned;
     planned.plan = plan;
     for (const PlanStep& step : plan.steps) {
@@ -45,7 +45,8 @@ class Model {
       options.landed = random() % 2 ? bytes : std::uniform_int_distribution<int64_t>(0, bytes)(random);
       landed_ = options.landed;
     }
-    auto compiled = lay_out_model(planned, {}, options);
+    std::vector<Choice> choices(wanted == Schedule{} ? 0 : planned.specs.size(), Choice{wanted});
+    auto compiled = lay_out_model(planned, choices, options);
     if (!compiled.ok()) {
       status_ = compiled.error();
       return;
@@ -71,6 +72,12 @@ class Model {
     } else {
       loader_ = runner_ = made(target, [&](Emitter& e) { return emit_program(e, program_); });
     }
+  }
+
+  /// Room between where packed weights begin and the file.
+  int64_t lead() const { return map_.file - map_.weights; }
+  bool landed_whole() const {
+    return landed_ > 0 && landed_ == plan_.transfers.back().file_offset + plan_.transfers.back().size;
   }
 
   Result<std::vector<Array>> run(const Bindings& bindings) {
@@ -341,6 +348,33 @@ TEST(Lower, SharedWeightsArePackedOnceForEqualConsumers) {
   EXPECT_EQ(plan->init[0].size(), 1u);
   ASSERT_EQ(plan->transfers.size(), 1u);
   EXPECT_EQ(plan->buffers[static_cast<size_t>(plan->transfers[0].dst.buffer)].space, Space::staging);
+}
+
+/// Strassen's algorithm wants its panels as others do, so they follow closely what they are made of.
+TEST(Lower, StrassensWeightsArePackedOverThemselves) {
+  Sketch s;
+  ValueId x = s.input({8, 32});
+  for (int i = 0; i < 3; ++i) x = *s.build.matmul(x, s.weight({32, 32}), true);
+  s.graph.outputs = {x};
+  const Bindings bindings = random_bindings(s.graph, 12);
+  const auto expected = interpret(s.graph, bindings);
+  const auto plan = lower(s.graph);
+  ASSERT_TRUE(expected.ok() && plan.ok());
+  Schedule strassen;
+  strassen.algorithm = Algorithm::strassen, strassen.mr = 4, strassen.nv = 1, strassen.unroll = 4;
+  for (uint32_t seed = 0; seed < 8; ++seed) {
+    Random random(seed);
+    Model model(*plan, reference_target(4), random, true, strassen);
+    if (model.landed_whole()) {
+      EXPECT_EQ(model.lead(), 4 * 32 * 4) << "a panel";
+    }
+    const auto got = model.run(bindings);
+    ASSERT_TRUE(got.ok()) << got.error().message;
+    const std::vector<double>& wanted = expected->front().data;
+    const double scale = std::abs(
+        *std::max_element(wanted.begin(), wanted.end(), [](double a, double b) { return std::abs(a) < std::abs(b); }));
+    for (size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(got->front().data[i], wanted[i], 1e-4 * scale);
+  }
 }
 
 /// A single row's weights are rounded, and whoever else reads their rows reads them rounded; not if they are read in
