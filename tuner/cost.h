@@ -19,6 +19,8 @@ double overflow_cost(double block_bytes, double b_bytes, int64_t blocks, int64_t
 /// Everything a product does by Strassen's algorithm: sums, products, and what overflows the caches.
 double strassen_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
 
+/// Rows of A become integers.
+double int16_rows_cost(int64_t rows, int64_t k, const Target& target);
 /// Everything a product of integers does: A's rows, products, and what overflows the caches.
 double int16_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
 

@@ -7,15 +7,19 @@
 
 namespace kiln {
 
+double int16_rows_cost(int64_t rows, int64_t k, const Target& target) {
+  constexpr double kVector = 2.8;
+  return kVector / target.width * static_cast<double>(rows * k);
+}
+
 double int16_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device) {
   const ContractionSpec s = flattened(spec);
-  constexpr double kElement = 0.7;  // cycles for each element of A that becomes an integer, by vectors of four
   const int64_t m = s.oh * s.ow, block = schedule.mc ? std::min<int64_t>(schedule.mc, m) : m;
   const int64_t blocks = ceil_div(m, block), panels = ceil_div(s.n, tile_columns(schedule, target));
   // Threads that share a block make its rows each for themselves.
   const auto times = static_cast<double>(std::max<int64_t>(blocks, device.threads)) / static_cast<double>(blocks);
-  const double rows = kElement * 4 / target.width * static_cast<double>(m * s.k) * times;
-  return rows + tiled_cost(int16_product(s), schedule.mr, schedule.nv, target, true) +
+  return times * int16_rows_cost(m, s.k, target) +
+         tiled_cost(int16_product(s), schedule.mr, schedule.nv, target, true) +
          overflow_cost(static_cast<double>(block * int16_words(s.k) * 4),
                        static_cast<double>(int16_packed(s.k, s.n)) * 4, blocks, panels, device);
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "jit/kernels/contraction.h"
+#include "jit/kernels/int16.h"
 #include "jit/kernels/winograd.h"
 #include "tuner/cost.h"
 
@@ -201,10 +202,19 @@ Schedule attention_prior(const AttentionSpec& s, const Target& target, const Dev
   if (s.k_row) return Schedule{};
   Schedule best;
   double least = 0;
-  for (const Schedule& c : product_tiles(s.scores.oh * s.scores.ow, s.scores.n, target)) {
-    const double cost = tiled_cost(s.scores, c.mr, c.nv, target) + tiled_cost(s.values, c.mr, c.nv, target);
-    if (best.mr == 0 || cost < least) best = c, least = cost;
-  }
+  const auto consider = [&](Algorithm algorithm, FunctionRef<double(const ContractionSpec&, const Schedule&)> cost_of) {
+    for (const Schedule& c : product_tiles(s.scores.ow, s.scores.n, target, algorithm)) {
+      const double cost = cost_of(s.scores, c) + cost_of(s.values, c);
+      if (best.mr == 0 || cost < least) best = c, least = cost;
+    }
+  };
+  consider(Algorithm::direct,
+           [&](const ContractionSpec& product, const Schedule& c) { return tiled_cost(product, c.mr, c.nv, target); });
+  if (s.scores.int16 && device.fast_dots && int16_fits(s.scores, target))
+    consider(Algorithm::int16, [&](const ContractionSpec& product, const Schedule& c) {
+      return tiled_cost(int16_product(product), c.mr, c.nv, target, true) +
+             int16_rows_cost(product.ow, product.k, target);
+    });
   int64_t rows = std::max<int64_t>(1, device.l2_bytes / 4 / (s.scores.n * 4) / best.mr) * best.mr;
   const int64_t batches = s.scores.batch[0] * s.scores.batch[1];
   if (device.threads > 1)  // even shares

@@ -9,6 +9,8 @@ namespace {
 
 /// Fewer rows than this read keys and values once: packing would read them, write them, and read that.
 constexpr int64_t kFewRows = 4;
+/// Sums of 16-bit integers are of so many.
+constexpr int64_t kLeastKeys = 64;
 
 /// A matrix of keys or values per batch and head: strides over the output's leading dims, and how it is packed if it
 /// is.
@@ -106,6 +108,7 @@ bool Lowering::append_attention(const View& q, const View& k, const View& v, con
     const auto batches = over_batches(operand++);
     return Sizes{batches[0], batches[1], 0, o.strides[lead], o.strides[lead + 1]};
   });
+  scores.int16 = precision == Precision::fast && !raw && keys >= kLeastKeys;
   if (raw) s.k_row = k.strides[k_last], s.v_row = v.strides[v_last - 1];
   if (late) {
     s.late = more, s.late_k_row = late->k.strides[k_last], s.late_v_row = late->v.strides[v_last - 1];

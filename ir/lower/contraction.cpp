@@ -110,7 +110,7 @@ View Lowering::factor(ContractionSpec& s, const PackSpec& pack, const View& b, i
   const bool one_row = product({s.batch[0], s.batch[1], s.oh, s.ow, s.kh, s.kw}) == 1;
   if (!one_row || pack.src_k != 1 || pack.src_n < pack.k) {
     const bool plain = product({s.batch[0], s.batch[1], s.kh, s.kw}) == 1;
-    s.int16 = s.int16 && plain && pack.src_k == 1 && step_phase(b.phase) != kRunPhase;
+    s.int16 = s.int16 && plain && step_phase(b.phase) != kRunPhase;
     s.strassen = plain && precision != Precision::exact && step_phase(b.phase) != kRunPhase;
     return packed(pack, b, elements, s, label);
   }

@@ -1,9 +1,12 @@
 // Attention: a block of rows at a time, scores, softmax and the weighted sum while the block lies in a thread's
 // scratch.
+#include <algorithm>
+
 #include "jit/kernels/attention_row.h"
 #include "jit/kernels/contraction.h"
 #include "jit/kernels/dots.h"
 #include "jit/kernels/families.h"
+#include "jit/kernels/int16.h"
 #include "jit/kernels/loops.h"
 #include "jit/kernels/norm.h"
 
@@ -22,8 +25,13 @@ int64_t block_rows(const AttentionSpec& s, const Schedule& schedule) {
   const int64_t all = round_up(s.scores.ow, schedule.mr);
   return schedule.mc ? std::min<int64_t>(schedule.mc, all) : all;
 }
+bool in_integers(const Schedule& schedule) { return schedule.algorithm == Algorithm::int16; }
+/// Elements that a row of scores has room for: as integers it ends with zeros up to the end of its last sum.
+int64_t columns(const AttentionSpec& s, const Schedule& schedule) {
+  return round_up(s.scores.n, in_integers(schedule) ? kInt16Sum : 16);
+}
 /// Elements from one row of scores to the next: a line more than needed, so that rows do not compete for cache sets.
-int64_t pitch(const AttentionSpec& s) { return round_up(s.scores.n, 16) + 16; }
+int64_t pitch(const AttentionSpec& s, const Schedule& schedule) { return columns(s, schedule) + 16; }
 
 int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target&) {
   const AttentionSpec& s = spec_of(spec);
@@ -31,13 +39,16 @@ int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target&) {
 }
 
 int64_t scratch_bytes(const KernelSpec& spec, const Schedule& schedule, const Target&) {
-  return block_rows(spec_of(spec), schedule) * pitch(spec_of(spec)) * kF;
+  const AttentionSpec& s = spec_of(spec);
+  const int64_t rows = block_rows(s, schedule), scores = rows * pitch(s, schedule) * kF;
+  return scores + (in_integers(schedule) ? int16_rows_bytes(std::max(s.scores.k, s.values.k), rows) : 0);
 }
 
 bool feasible(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
-  if (!packed(spec_of(spec))) return schedule == Schedule{};
-  return family_of(spec_of(spec).scores).feasible(spec_of(spec).scores, schedule, target) &&
-         schedule.algorithm == Algorithm::direct;
+  const AttentionSpec& s = spec_of(spec);
+  if (!packed(s)) return schedule == Schedule{};
+  if (in_integers(schedule)) return s.scores.int16 && tile_fits(schedule, target) && int16_fits(s.scores, target);
+  return family_of(s.scores).feasible(s.scores, schedule, target) && schedule.algorithm == Algorithm::direct;
 }
 
 class AttentionEmitter {
@@ -52,7 +63,11 @@ class AttentionEmitter {
     if (packed(s_)) {
       scores_ = s_.scores, values_ = s_.values;
       scores_.batch = values_.batch = {1, 1};
-      scores_.c_col = values_.a_col = pitch(s_);
+      scores_.c_col = values_.a_col = pitch(s_, schedule_);
+      if (in_integers(schedule_)) {
+        rows_ = emit_int16_rows(e_);
+        scores_ = int16_product(scores_), values_ = int16_product(values_);
+      }
       score_ = emit_panels(e_, scores_, schedule_, name_ + "_scores");
       weigh_ = emit_panels(e_, values_, schedule_, name_ + "_values");
     } else {
@@ -133,17 +148,47 @@ class AttentionEmitter {
     e_.op(IntOp::sub, left, s_.scores.ow, row);
     e_.op(IntOp::min, left, left, block_rows(s_, schedule_));
     split_rows(e_, scores_, schedule_, left, count, rest);
+    std::vector<Arg> weigh{scratch, v, c};
+    const Int rows = e_.integer();
+    if (in_integers(schedule_)) {
+      e_.set(rows, left);
+      make_rows(s_.scores, s_.scores.a_col, rows, args);
+    }
     args.insert(args.end(), {0, ceil_div(scores_.n, nr), count, rest});
     e_.call(score_, args);
     e_.set(at, scratch);
     e_.do_while(
         [&] {
           e_.call(softmax_, {at, at});
-          add(e_, at, at, pitch(s_) * kF);
+          if (in_integers(schedule_)) end_row(at);
+          add(e_, at, at, pitch(s_, schedule_) * kF);
           add(e_, left, left, -1);
         },
         left, Compare::gt, 0);
-    e_.call(weigh_, {scratch, v, c, 0, ceil_div(values_.n, nr), count, rest});
+    if (in_integers(schedule_)) make_rows(s_.values, pitch(s_, schedule_), rows, weigh);
+    weigh.insert(weigh.end(), {0, ceil_div(values_.n, nr), count, rest});
+    e_.call(weigh_, weigh);
+  }
+
+  /// Rows of A as integers behind the scores, where those of queries are done with when those of weights come; for the
+  /// arguments a, b, c, …: which get the scales too.
+  void make_rows(const ContractionSpec& product, int64_t pitch_of_a, Int rows, std::vector<Arg>& args) {
+    const int64_t most = block_rows(s_, schedule_);
+    const Int to = e_.integer(), scales = e_.integer(), scales_of_b = e_.integer();
+    add(e_, to, e_.param(2), most * pitch(s_, schedule_) * kF);
+    add(e_, scales, to, most * int16_words(product.k) * kF);
+    add(e_, scales_of_b, args[1], packed_size(int16_words(product.k), product.n) * kF);
+    e_.call(rows_, {to, args[0], scales, rows, pitch_of_a * kF, int16_sums(product.k)});
+    args[0] = to;
+    args.insert(args.begin() + 3, {scales, scales_of_b});
+  }
+
+  void end_row(Int row) {
+    const Vec zero = e_.vec();
+    e_.splat(zero, 0);
+    for (int64_t i = s_.scores.n; i < columns(s_, schedule_); i += e_.width())
+      e_.store({row, i * kF}, zero, DType::f32,
+               static_cast<int>(std::min<int64_t>(e_.width(), columns(s_, schedule_) - i)));
   }
 
   Emitter& e_;
@@ -151,6 +196,7 @@ class AttentionEmitter {
   Schedule schedule_;
   std::string name_;
   ContractionSpec scores_, values_;  ///< of one block
+  Func rows_{};                      ///< makes integers
   Func softmax_{}, score_{}, weigh_{}, late_score_{}, late_weigh_{};
 };
 

@@ -214,7 +214,7 @@ int64_t scratch_bytes(const KernelSpec& spec, const Schedule& schedule, const Ta
   if (schedule.algorithm == Algorithm::strassen) return strassen_scratch(spec_of(spec), schedule, target);
   if (schedule.algorithm == Algorithm::int16) {
     const ContractionSpec s = flattened(spec_of(spec));
-    return int16_scratch(s, block_rows(s, schedule));
+    return int16_rows_bytes(s.k, block_rows(s, schedule));
   }
   return winograd_tile(schedule.algorithm) ? winograd_scratch(spec_of(spec), schedule, target) : 0;
 }

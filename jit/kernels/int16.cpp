@@ -106,9 +106,41 @@ Func emit_int16_rows(Emitter& e) {
   });
 }
 
+Func emit_columns_as_rows(Emitter& e) {
+  return e.shared_function("int16_columns", [&] {
+    const Func f = e.begin_function("int16_columns", 7);
+    const Int dst = e.param(0), src = e.param(1), count = e.param(2), k = e.param(3), src_k = e.param(4),
+              src_n = e.param(5), pitch = e.param(6);
+    const Int end = e.integer(), i = e.integer(), j = e.integer(), to = e.integer(), from = e.integer(),
+              value = e.integer();
+    const auto each_column = [&](FunctionRef<void()> body) {
+      e.set(to, dst);
+      e.for_range(j, 0, count, 1, [&] {
+        body();
+        e.store_int({to, 0}, value, DType::i32);
+        add(e, to, to, pitch);
+      });
+      add(e, dst, dst, kF);
+    };
+    e.for_range(i, 0, k, 1, [&] {
+      e.set(from, src);
+      each_column([&] {
+        e.load_int(value, {from, 0}, DType::i32);
+        add(e, from, from, src_n);
+      });
+      add(e, src, src, src_k);
+    });
+    e.set(value, 0);
+    e.op(IntOp::div, end, pitch, kF);
+    e.for_range(i, k, end, 1, [&] { each_column([] {}); });
+    e.end_function();
+    return f;
+  });
+}
+
 ContractionSpec int16_product(const ContractionSpec& s) {
   ContractionSpec p = s;
-  p.kh = s.k / kInt16Sum, p.k = kInt16Words;
+  p.kh = int16_sums(s.k), p.k = kInt16Words;
   p.a_col = int16_words(s.k), p.a_tap_row = kInt16Words, p.a_tap_col = kInt16Words;
   constexpr int kScales = 2;
   Expr sum;
@@ -122,13 +154,14 @@ ContractionSpec int16_product(const ContractionSpec& s) {
   return p;
 }
 
-int64_t int16_scratch(const ContractionSpec& s, int64_t block_rows) { return block_rows * (int16_words(s.k) + 1) * kF; }
+bool int16_fits(const ContractionSpec& s, const Target& target) {
+  return s.k % kInt16Sum == 0 && kInt16Sum % (2 * target.width) == 0;
+}
 
 bool int16_feasible(const ContractionSpec& spec, const Schedule& schedule, const Target& target) {
   const ContractionSpec s = flattened(spec);
-  return s.int16 && s.batch[0] * s.batch[1] * s.oh * s.kh * s.kw == 1 && s.k % kInt16Sum == 0 &&
-         kInt16Sum % (2 * target.width) == 0 && schedule.order == LoopOrder::rows_outer &&
-         size_of(stored_type(s.epilogue)) == kF;
+  return s.int16 && s.batch[0] * s.batch[1] * s.oh * s.kh * s.kw == 1 && int16_fits(s, target) &&
+         schedule.order == LoopOrder::rows_outer && size_of(stored_type(s.epilogue)) == kF;
 }
 
 }  // namespace kiln

@@ -21,6 +21,9 @@ constexpr int64_t kBlock = 128;
 /// The loops over batches that move.
 int batch_loops(const PackSpec& s) { return s.batch[0] > 1 ? 2 : s.batch[1] > 1 ? 1 : 0; }
 
+/// Whether columns are made contiguous before they become integers.
+bool gathers(const PackSpec& s) { return s.src_k != 1 || s.k % kInt16Sum != 0; }
+
 /// Of a spec, what the code depends on: in which direction the source is contiguous, whether there are batches.
 /// Everything else comes as sizes().
 KernelCode code(const KernelSpec& spec, const Schedule& schedule) {
@@ -32,18 +35,15 @@ KernelCode code(const KernelSpec& spec, const Schedule& schedule) {
   c.src_n = s.src_n == 1;
   Schedule how;
   if (winograd_tile(schedule.algorithm)) how.algorithm = schedule.algorithm, c.src_tap = s.src_tap;
-  if (schedule.algorithm == Algorithm::int16) how.algorithm = schedule.algorithm;
+  if (schedule.algorithm == Algorithm::int16) how.algorithm = schedule.algorithm, c.src_k = 1, c.src_n = gathers(s);
   return {c, how};
 }
 
 std::vector<int64_t> sizes(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
   const PackSpec& s = spec_of(spec);
   if (s.scales) return round_sizes(s);
-  if (schedule.algorithm == Algorithm::int16) {
-    const int64_t words = int16_words(s.k);  // what is packed lies in scratch
-    return {s.n, words, 1, 0, 4, words * 4, tile_columns(schedule, target), s.src_n * 4, s.k / kInt16Sum};
-  }
   std::vector<int64_t> out{s.n, s.k, s.taps, s.src_tap * 4, s.src_k * 4, s.src_n * 4, tile_columns(schedule, target)};
+  if (schedule.algorithm == Algorithm::int16) out.push_back(int16_words(s.k));
   if (batch_loops(s) > 0) out.push_back(s.src_batch[1] * 4);
   if (batch_loops(s) > 1) out.insert(out.end(), {s.src_batch[0] * 4, s.batch[1]});
   return out;
@@ -56,11 +56,13 @@ class PackEmitter {
         s_(spec),
         m_(winograd_tile(schedule.algorithm)),
         int16_(schedule.algorithm == Algorithm::int16),
+        gathers_(int16_ && spec.src_n == 1),
         name_(std::move(name)),
         w_(emitter.width()) {}
 
   Func emit() {
     if (int16_) rows_ = emit_int16_rows(e_);
+    if (gathers_) columns_as_rows_ = emit_columns_as_rows(e_);
     return emit_entry(emit_block());
   }
 
@@ -225,7 +227,8 @@ class PackEmitter {
   Func emit_entry(Func block) {
     constexpr int kFirstSize = 5;
     const int loops = batch_loops(s_);
-    const Func f = e_.begin_function(name_, kFirstSize + 7 + (int16_ ? 2 : loops ? loops * 2 - 1 : 0));
+    const int sizes = int16_ ? 8 : 7;  // before those of batches
+    const Func f = e_.begin_function(name_, kFirstSize + sizes + (loops ? loops * 2 - 1 : 0));
     const auto size = [&](int i) { return e_.param(kFirstSize + i); };
     const Int n = size(0), k = size(1), taps = size(2), src_tap = size(3), src_k = size(4), src_n = size(5),
               nr = size(6);
@@ -237,9 +240,11 @@ class PackEmitter {
     if (!m_) e_.op(IntOp::mul, depth, depth, taps);
     add(e_, point, n, kPackAlign - 1);  // packed_size(), in bytes
     e_.op(IntOp::and_, point, point, -kPackAlign);
-    e_.op(IntOp::mul, point, point, depth);
     e_.op(IntOp::mul, point, point, 4);
-    e_.op(IntOp::mul, one, point, m_ ? (m_ + 2) * (m_ + 2) : 1);
+    e_.op(IntOp::mul, one, point, depth);
+    if (m_) e_.op(IntOp::mul, one, one, (m_ + 2) * (m_ + 2));
+    if (int16_) e_.set(depth, size(7));
+    e_.op(IntOp::mul, point, point, depth);
     const Int b = e_.integer(), column = e_.integer(), columns = e_.integer(), pitch = e_.integer();
     const Int dst = e_.integer(), src = e_.integer(), t = e_.integer(), scales = e_.integer();
     const auto moved = [&](Int to, Arg by, Arg times) {  // to += by · times
@@ -257,24 +262,22 @@ class PackEmitter {
       e_.op(IntOp::mul, pitch, pitch, 4);
       e_.set(dst, e_.param(3));
       moved(dst, b, one);
+      if (int16_) {
+        add(e_, scales, dst, point);
+        moved(scales, column, 4);
+      }
       e_.op(IntOp::mul, t, column, depth);
       moved(dst, t, 4);
       e_.set(src, e_.param(4));
-      moved(src, column, int16_ ? size(7) : src_n);
-      if (int16_) {  // the columns as integers in scratch, their scales behind all panels
-        add(e_, t, point, e_.param(3));
-        e_.op(IntOp::mul, scales, column, 4);
-        add(e_, scales, scales, t);
-        e_.call(rows_, {e_.param(2), src, scales, columns, size(7), size(8)});
-        e_.set(src, e_.param(2));
-      }
+      moved(src, column, src_n);
       if (loops > 1) {
-        e_.op(IntOp::div, t, b, size(9));
-        moved(src, t, size(8));
-        e_.op(IntOp::rem, b, b, size(9));
+        e_.op(IntOp::div, t, b, size(sizes + 2));
+        moved(src, t, size(sizes + 1));
+        e_.op(IntOp::rem, b, b, size(sizes + 2));
       }
-      if (loops > 0) moved(src, b, size(7));
-      emit_panel(block, {dst, src, columns, pitch, point, k, taps, src_tap, src_k, src_n});
+      if (loops > 0) moved(src, b, size(sizes));
+      const Panel panel{dst, src, columns, pitch, point, k, taps, src_tap, src_k, src_n};
+      emit_panel(block, int16_ ? in_integers(panel, scales, depth, nr) : panel);
     });
     e_.end_function();
     return f;
@@ -283,6 +286,29 @@ class PackEmitter {
   struct Panel {
     Int dst, src, columns, pitch, point, k, taps, src_tap, src_k, src_n;
   };
+  /// The panel's columns as rows of integers in scratch.
+  Panel in_integers(const Panel& p, Int scales, Int words, Int nr) {
+    const Int rows = e_.integer(), pitch = e_.integer(), four = e_.integer();
+    Panel out = p;
+    out.src = e_.integer(), out.src_k = four, out.src_n = e_.integer(), out.k = words;
+    e_.set(four, 4);
+    e_.op(IntOp::mul, out.src_n, words, 4);
+    e_.set(out.src, e_.param(2));
+    e_.set(rows, p.src);
+    e_.set(pitch, p.src_n);
+    if (gathers_) {
+      e_.op(IntOp::mul, pitch, words, 8);
+      e_.op(IntOp::mul, rows, pitch, nr);
+      add(e_, out.src, out.src, rows);
+      e_.set(rows, e_.param(2));
+      e_.call(columns_as_rows_, {rows, p.src, p.columns, p.k, p.src_k, p.src_n, pitch});
+    }
+    const Int sums = e_.integer();
+    e_.op(IntOp::div, sums, words, kInt16Words);
+    e_.call(rows_, {out.src, rows, scales, p.columns, pitch, sums});
+    return out;
+  }
+
   void emit_panel(Func block, const Panel& p) {
     const Int begin = e_.integer(), count = e_.integer(), tap = e_.integer(), j = e_.integer(), last = e_.integer();
     const Int to = e_.integer(), from = e_.integer(), t = e_.integer();
@@ -317,8 +343,8 @@ class PackEmitter {
   Emitter& e_;
   PackSpec s_;
   int m_;  // Winograd tile, or 0
-  bool int16_;
-  Func rows_{};  // makes integers of columns
+  bool int16_, gathers_;
+  Func rows_{}, columns_as_rows_{};
   std::string name_;
   int w_;
   // of the block
@@ -333,12 +359,12 @@ int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target& ta
   return s.batch[0] * s.batch[1] * ceil_div(s.n, tile_columns(schedule, target));
 }
 int64_t scratch_bytes(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
-  return schedule.algorithm == Algorithm::int16 ? tile_columns(schedule, target) * int16_words(spec_of(spec).k) * 4 : 0;
+  if (schedule.algorithm != Algorithm::int16) return 0;
+  const PackSpec& s = spec_of(spec);
+  return tile_columns(schedule, target) * int16_words(s.k) * (gathers(s) ? 3 : 1) * 4;
 }
 bool feasible(const KernelSpec& spec, const Schedule& s, const Target&) {
-  const PackSpec& p = spec_of(spec);
-  if (s.algorithm == Algorithm::int16 && (p.k % kInt16Sum || p.src_k != 1)) return false;
-  return p.scales ? s == Schedule{} : s.nv >= 1;
+  return spec_of(spec).scales ? s == Schedule{} : s.nv >= 1;
 }
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
   if (spec_of(spec).scales) return emit_round(e, spec_of(spec), name);
@@ -348,10 +374,11 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const st
 }  // namespace
 
 int64_t packed_elements(const PackSpec& s, const Schedule& schedule) {
-  if (schedule.algorithm == Algorithm::int16) return int16_packed(s.k, s.n);
+  const int64_t batches = s.batch[0] * s.batch[1];
+  if (schedule.algorithm == Algorithm::int16) return (batches - 1) * packed_size(s.k, s.n) + int16_packed(s.k, s.n);
   const int64_t tile = winograd_tile(schedule.algorithm), side = tile + 2;
   const int64_t one = tile ? side * side * packed_size(s.k, s.n) : packed_size(s.taps * s.k, s.n);
-  return s.batch[0] * s.batch[1] * one;
+  return batches * one;
 }
 
 const Family kPackFamily{"pack", units, scratch_bytes, feasible, emit, code, sizes};

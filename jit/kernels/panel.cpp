@@ -213,6 +213,7 @@ Func emit_panel(Emitter& emitter, const ContractionSpec& flattened, const Schedu
 Func emit_panels(Emitter& e, const ContractionSpec& s, const Schedule& schedule, const std::string& name,
                  int64_t ahead_tiles) {
   const int64_t nr = tile_columns(schedule, e.target()), full = s.n / nr, tail = s.n % nr;
+  const int64_t panel_bytes = nr * s.kh * s.kw * s.k * kF;
   Func whole{}, last{};
   if (full) whole = emit_panel(e, s, schedule, name, nr, ahead_tiles);
   if (tail) last = emit_panel(e, s, schedule, name, tail);
@@ -225,14 +226,14 @@ Func emit_panels(Emitter& e, const ContractionSpec& s, const Schedule& schedule,
   args.insert(args.end(), {0, e.param(pointers + 2), e.param(pointers + 3)});
   e.do_while(
       [&] {
-        const auto call_whole = [&] { call_panel(e, whole, args, panel, full, ahead_tiles ? nr * s.k * kF : 0); };
+        const auto call_whole = [&] { call_panel(e, whole, args, panel, full, ahead_tiles ? panel_bytes : 0); };
         if (full && tail)
           e.if_(panel, Compare::lt, full, call_whole, [&] { e.call(last, args); });
         else if (full)
           call_whole();
         else
           e.call(last, args);
-        add(e, e.param(1), e.param(1), nr * s.k * kF);
+        add(e, e.param(1), e.param(1), panel_bytes);
         add(e, e.param(2), e.param(2), nr * size_of(stored_type(s.epilogue)));
         for (size_t i = 0; i < fused.size(); ++i)
           if (fused[i].strides[4]) {
