@@ -30,6 +30,19 @@ std::vector<Buffer> sized_buffers(const Planned& planned, const std::vector<Choi
   return buffers;
 }
 
+/// Of every thread: what the step that wants most wants.
+int64_t scratch_bytes(const Planned& planned, const std::vector<Choice>& choices, const CompileOptions& options) {
+  int64_t most = 0;
+  const auto consider = [&](const PlanStep& step, int own) {
+    const Schedule schedule = schedule_of(step, own, planned, choices, options);
+    most = std::max(most, family_of(step.spec).scratch_bytes(step.spec, schedule, options.target));
+  };
+  for (size_t i = 0; i < planned.plan.steps.size(); ++i) consider(planned.plan.steps[i], static_cast<int>(i));
+  for (const auto& phase : planned.plan.init)
+    for (const PlanStep& step : phase) consider(step, -1);
+  return most;
+}
+
 MemoryMap lay_out(const Plan& plan, std::vector<Buffer> buffers, int64_t scratch_stride,
                   const CompileOptions& options) {
   MemoryMap m;
@@ -184,15 +197,7 @@ Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>
                                  : Choice{prior(planned.specs[i], options.target, options.device), Origin::prior, 0});
   }
   if (options.dump) options.dump("schedule", schedules_text(planned, out.choices));
-  int64_t scratch = 0;
-  for (size_t i = 0; i < planned.specs.size(); ++i)
-    scratch = std::max(
-        scratch, family_of(planned.specs[i]).scratch_bytes(planned.specs[i], out.choices[i].schedule, options.target));
-  for (const auto& phase : planned.plan.init)
-    for (const PlanStep& step : phase) {
-      const Schedule schedule = schedule_of(step, -1, planned, out.choices, options);
-      scratch = std::max(scratch, family_of(step.spec).scratch_bytes(step.spec, schedule, options.target));
-    }
+  const int64_t scratch = scratch_bytes(planned, out.choices, options);
   std::vector<Buffer> buffers = sized_buffers(planned, out.choices, options);
   out.memory = options.file_at ? lay_out_over_file(planned, out.choices, std::move(buffers), scratch, options)
                                : lay_out(planned.plan, std::move(buffers), scratch, options);
