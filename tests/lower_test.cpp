@@ -377,6 +377,50 @@ TEST(Lower, StrassensWeightsArePackedOverThemselves) {
   }
 }
 
+/// Weights that become integers take half the room of theirs in the file, and never that of what is still to be read.
+TEST(Lower, WeightsBecomeIntegersOverTheFile) {
+  Sketch s;
+  ValueId x = s.input({8, 64});
+  for (int i = 0; i < 3; ++i) x = *s.build.matmul(x, s.weight({64, 64}), true);
+  s.graph.outputs = {x};
+  const Bindings bindings = random_bindings(s.graph, 12);
+  const auto expected = interpret(s.graph, bindings);
+  const auto plan = lower(s.graph, Precision::fast);
+  ASSERT_TRUE(expected.ok() && plan.ok());
+  Schedule int16;
+  int16.algorithm = Algorithm::int16, int16.mr = 4, int16.nv = 1, int16.unroll = 4;
+  for (uint32_t seed = 0; seed < 8; ++seed) {
+    Random random(seed);
+    Model model(*plan, reference_target(4), random, true, int16);
+    const auto got = model.run(bindings);
+    ASSERT_TRUE(got.ok()) << got.error().message;
+    const std::vector<double>& wanted = expected->front().data;
+    const double scale = std::abs(
+        *std::max_element(wanted.begin(), wanted.end(), [](double a, double b) { return std::abs(a) < std::abs(b); }));
+    for (size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(got->front().data[i], wanted[i], 1e-3 * scale);
+  }
+}
+
+TEST(Lower, OnlyLinearLayersOfFastMayBeIntegers) {
+  Sketch s;
+  ConvAttrs pixelwise;
+  const ValueId rows = s.input({4, 64}), image = s.input({1, 64, 4, 4});
+  s.graph.outputs = {*s.build.matmul(rows, s.weight({64, 64}), true), *s.build.matmul(rows, s.weight({64, 64})),
+                     *s.build.matmul(rows, s.input({64, 64})),
+                     *s.build.matmul(s.input({1, 64}), s.weight({64, 64}), true),
+                     *s.build.conv(image, s.weight({64, 64, 1, 1}), kNoValue, pixelwise)};
+  const auto allowed = [&](Precision precision) {
+    const auto plan = lower(s.graph, precision);
+    EXPECT_TRUE(plan.ok());
+    std::vector<bool> out;
+    for (const PlanStep& step : plan->steps)
+      if (const auto* c = std::get_if<ContractionSpec>(&step.spec)) out.push_back(c->int16);
+    return out;
+  };
+  EXPECT_EQ(allowed(Precision::fast), (std::vector<bool>{true, true, false, false, false}));
+  EXPECT_EQ(allowed(Precision::balanced), std::vector<bool>(5, false));
+}
+
 /// A single row's weights are rounded, and whoever else reads their rows reads them rounded; not if they are read in
 /// any other way, nor where arithmetic is exact.
 TEST(Lower, RowsOfWeightsAreRoundedOnce) {

@@ -1,4 +1,4 @@
-"""The kiln command in processes of its own, on the digits model that ./dev test exports before."""
+"""The kiln command in processes of its own, on models that ./dev test exports before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 KILN = ROOT / "build/native/kiln"
-DIGITS = ROOT / "build/deps/models/digits"
+MODELS = ROOT / "build/deps/models"
+DIGITS = MODELS / "digits"
 MODEL = str(DIGITS / "model.kiln")
 # What each precision may round, of the scale (docs/precision.md): 'exact' no more than another order of sums does.
 TOLERANCES = {"exact": 1e-5, "balanced": 1e-4, "fast": 1e-3}
@@ -47,6 +48,18 @@ def test_run_writes_what_pytorch_answers(kiln, tmp_path: Path, isa: str, precisi
     got = np.fromfile(tmp_path / "out/logits.bin", np.float32)
     want = np.fromfile(DIGITS / "outputs/logits.bin", np.float32)
     np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCES[precision] * np.abs(want).max())
+
+
+@pytest.mark.parametrize("model", ["minilm", "whisper-encoder"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_linear_layers_and_attention_in_integers(kiln, tmp_path: Path, model: str, threads: int) -> None:
+    folder = MODELS / model
+    told = json.loads((folder / "io.json").read_text())
+    inputs = [word for port in told["inputs"] for word in ("--input", f"{port['name']}={folder / port['file']}")]
+    kiln("run", folder / "model.kiln", "--precision", "fast", "--threads", threads, *inputs, "--output-dir", tmp_path)
+    for port in told["outputs"]:
+        got, want = (np.fromfile(path, np.float32) for path in (tmp_path / f"{port['name']}.bin", folder / port["file"]))
+        np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCES["fast"] * np.abs(want).max())
 
 
 def test_bench_and_profile_as_json(kiln) -> None:
