@@ -350,55 +350,48 @@ TEST(Lower, SharedWeightsArePackedOnceForEqualConsumers) {
   EXPECT_EQ(plan->buffers[static_cast<size_t>(plan->transfers[0].dst.buffer)].space, Space::staging);
 }
 
-/// Strassen's algorithm wants its panels as others do, so they follow closely what they are made of.
-TEST(Lower, StrassensWeightsArePackedOverThemselves) {
+/// Three layers of `side` × `side` weights by one algorithm, laid out over the file in several ways.
+void check_over_file(int64_t side, Precision precision, Algorithm algorithm, double tolerance,
+                     FunctionRef<void(const Model&)> look) {
   Sketch s;
-  ValueId x = s.input({8, 32});
-  for (int i = 0; i < 3; ++i) x = *s.build.matmul(x, s.weight({32, 32}), true);
+  ValueId x = s.input({8, side});
+  for (int i = 0; i < 3; ++i) x = *s.build.matmul(x, s.weight({side, side}), true);
   s.graph.outputs = {x};
   const Bindings bindings = random_bindings(s.graph, 12);
   const auto expected = interpret(s.graph, bindings);
-  const auto plan = lower(s.graph);
+  const auto plan = lower(s.graph, precision);
   ASSERT_TRUE(expected.ok() && plan.ok());
-  Schedule strassen;
-  strassen.algorithm = Algorithm::strassen, strassen.mr = 4, strassen.nv = 1, strassen.unroll = 4;
+  Schedule schedule;
+  schedule.algorithm = algorithm, schedule.mr = 4, schedule.nv = 1, schedule.unroll = 4;
   for (uint32_t seed = 0; seed < 8; ++seed) {
     Random random(seed);
-    Model model(*plan, reference_target(4), random, true, strassen);
-    if (model.landed_whole()) {
-      EXPECT_EQ(model.lead(), 4 * 32 * 4) << "a panel";
-    }
+    Model model(*plan, reference_target(4), random, true, schedule);
+    look(model);
     const auto got = model.run(bindings);
     ASSERT_TRUE(got.ok()) << got.error().message;
     const std::vector<double>& wanted = expected->front().data;
     const double scale = std::abs(
         *std::max_element(wanted.begin(), wanted.end(), [](double a, double b) { return std::abs(a) < std::abs(b); }));
-    for (size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(got->front().data[i], wanted[i], 1e-4 * scale);
+    for (size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(got->front().data[i], wanted[i], tolerance * scale);
   }
+}
+
+/// Strassen's algorithm wants its panels as others do, so they follow closely what they are made of.
+TEST(Lower, StrassensWeightsArePackedOverThemselves) {
+  check_over_file(32, Precision::balanced, Algorithm::strassen, 1e-4, [](const Model& model) {
+    if (model.landed_whole()) {
+      EXPECT_EQ(model.lead(), 4 * 32 * 4) << "a panel";
+    }
+  });
 }
 
 /// Weights that become integers take half the room of theirs in the file, and never that of what is still to be read.
 TEST(Lower, WeightsBecomeIntegersOverTheFile) {
-  Sketch s;
-  ValueId x = s.input({8, 64});
-  for (int i = 0; i < 3; ++i) x = *s.build.matmul(x, s.weight({64, 64}), true);
-  s.graph.outputs = {x};
-  const Bindings bindings = random_bindings(s.graph, 12);
-  const auto expected = interpret(s.graph, bindings);
-  const auto plan = lower(s.graph, Precision::fast);
-  ASSERT_TRUE(expected.ok() && plan.ok());
-  Schedule int16;
-  int16.algorithm = Algorithm::int16, int16.mr = 4, int16.nv = 1, int16.unroll = 4;
-  for (uint32_t seed = 0; seed < 8; ++seed) {
-    Random random(seed);
-    Model model(*plan, reference_target(4), random, true, int16);
-    const auto got = model.run(bindings);
-    ASSERT_TRUE(got.ok()) << got.error().message;
-    const std::vector<double>& wanted = expected->front().data;
-    const double scale = std::abs(
-        *std::max_element(wanted.begin(), wanted.end(), [](double a, double b) { return std::abs(a) < std::abs(b); }));
-    for (size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(got->front().data[i], wanted[i], 1e-3 * scale);
-  }
+  check_over_file(64, Precision::fast, Algorithm::int16, 1e-3, [](const Model& model) {
+    if (model.landed_whole()) {
+      EXPECT_EQ(model.lead(), 64 * 64 * 2 + 64 * 4) << "the first layer's; then they fall behind";
+    }
+  });
 }
 
 TEST(Lower, OnlyLinearLayersOfFastMayBeIntegers) {
