@@ -100,13 +100,16 @@ async function loadOnce(source: ModelSource, options: LoadOptions, { nothingMeas
   const crashed = new Promise<never>((_, reject) => (crash = reject));
   crashed.catch(() => undefined);
 
-  const kept = mayBeKept();
   let needCompiler: () => void = () => undefined;
   const needed = new Promise<void>((resolve) => (needCompiler = resolve));
-  if (!kept) needCompiler(); // else once it is known
+  const request = (chosen: Settings): LoadRequest => {
+    const kept = mayBeKept(); // takes a moment, in which the workers start
+    if (!kept) needCompiler(); // else once it is known
+    return requestOf(chosen, input.message, kept, began);
+  };
   const { team, settings } = await gather(wanted, (chosen) =>
     Team.gather({
-      threads: chosen.threads, workers: chosen.workers, request: requestOf(chosen, input.message, kept, began),
+      threads: chosen.threads, workers: chosen.workers, request: () => request(chosen),
       compiler: needed.then(() => compilerCode(wanted.compiler, wanted.stallTimeoutMs)),
       answers: { pull: input.pull, wisdom: () => texts },
       onEvent: (name, data) => {

@@ -2,7 +2,7 @@
 import { Channel, Transferred, type Hold } from '../shared/channel.js';
 import { asKilnError, describe, fromPlain, KilnError } from '../shared/errors.js';
 import { kLimit32 } from '../shared/memory.js';
-import type { CompileRequest, CompilerCalls, CompilerCode, CompilerMessage, CompileSettings, EarlyWeights, LaidOut, ProgressEvent, WisdomTexts } from '../shared/messages.js';
+import type { CompileRequest, CompilerCalls, CompilerCode, CompilerMessage, CompileSettings, LaidOut, ProgressEvent, WisdomTexts } from '../shared/messages.js';
 import { helpRestore } from '../host/restore.js';
 import { moduleOf } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
@@ -98,10 +98,10 @@ export function startCompiler(port: MessagePort, codePort: MessagePort, hold: Ho
     opened = await timeline.during('plan', () => openFitting(compiler, request));
     return { overFile: opened.overFile };
   };
-  const layOut = async (compiler: Compiler, { fileAt, landed }: EarlyWeights): Promise<LaidOut> => {
+  const layOut = async (compiler: Compiler, { fileAt, landed, wisdom: known }: Parameters<CompilerCalls['layOut']>[0]): Promise<LaidOut> => {
     const { settings, overFile } = opened;
     const notes: string[] = [];
-    const storedDropped = giveWisdom(compiler, request.wisdom, notes);
+    const storedDropped = giveWisdom(compiler, known, notes);
     if (settings.budgetMs > 0) await timeline.during('tune', () => tune(compiler, settings, progress));
     const loadCode = await timeline.during('layout', () => moduleOf(compiler.layOut(settings.memory64 ? 0 : fileAt, overFile ? Infinity : landed)));
     const { manifest, wisdom } = await timeline.during('describe', () => ({ manifest: compiler.manifest(), wisdom: compiler.wisdomExport() }));
@@ -123,7 +123,7 @@ export function startCompiler(port: MessagePort, codePort: MessagePort, hold: Ho
         request = asked;
         return then(plan).catch(failed);
       },
-      layOut: (early) => then((compiler) => layOut(compiler, early)).catch(failed),
+      layOut: (asked) => then((compiler) => layOut(compiler, asked)).catch(failed),
       emit: () => then(emit).catch(failed),
     },
     hold,

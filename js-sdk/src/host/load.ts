@@ -18,6 +18,8 @@ import type { WeightWriter } from './weights.js';
 
 const kStartBytes = 16;
 const kMostPeeked = 64 << 20;
+/** Weights of a .kiln file begin at the next such multiple behind its head. */
+const kSegmentAlign = 64;
 /** Before it is known whether the weights are needed, little is read ahead. */
 const kHeadAhead = 4 << 20;
 const kProgressMs = 50;
@@ -46,6 +48,8 @@ interface Ready {
 export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> {
   const timeline = new Timeline(request.began);
   timeline.add('workers', 0);
+  const asked = timeline.during('response', () => openSource(request.source, request.stallTimeoutMs, () => peers.main.call('pull', null)));
+  asked.catch(() => undefined); // thrown again below
   const begin = timeline.now();
   let compilerReadyMs = 0;
   void timeline.during('compiler', () => peers.compiler.call('ready', null)).then(() => (compilerReadyMs = timeline.now() - begin), () => undefined);
@@ -55,18 +59,18 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
   const digest = Digest.create();
   digest.catch(() => undefined); // reported to whoever asks first
   const opening = build !== null && request.mayBeKept ? Cache.open(digest) : null; // takes longer than a download's head
-  const source = await timeline.during('response', () => openSource(request.source, request.stallTimeoutMs, () => peers.main.call('pull', null)));
+  const source = await asked;
   const stream = new Prefetcher(source, request.stallTimeoutMs, reporter(source, peers.main), opening ? kHeadAhead : kBufferBytes);
   void timeline.during('download', () => stream.done);
   try {
-    const head = build === null ? null : await peekHead(stream);
+    const head = await takeHead(stream);
     const key = head && build !== null ? (texts: WisdomTexts, settings = request.compile): Promise<string> => Cache.key(build, head, settings, texts) : null;
     const found = opening && key && (await timeline.during('cache', async () => fromCache(await opening, key, await wisdom, request, peers, timeline)));
     if (found) {
       peers.main.emit('measured', 0);
       peers.main.emit('emitted', null);
     } else stream.readAhead(kBufferBytes);
-    const ready = found ?? (await fromNetwork(stream, request, peers, wisdom, await digest, timeline));
+    const ready = found ?? (await fromNetwork(head, stream, request, peers, wisdom, await digest, timeline));
     const { session, compiled } = ready;
     const downloadMs = timeline.now() - begin;
     await timeline.during('threads', () => startThreads(session, compiled.memory64, peers.compute));
@@ -81,16 +85,17 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
   }
 }
 
-/** The head of a .kiln file, which stays in the stream; null when these bytes are none. Its size stands in front. */
-async function peekHead(stream: Prefetcher): Promise<Uint8Array | null> {
+/** The head of a .kiln file, whose size stands in front; null, and everything stays in the stream, when these bytes are none. */
+async function takeHead(stream: Prefetcher): Promise<Uint8Array | null> {
   const start = await stream.take(kStartBytes);
   stream.unread(start);
   if (start.length < kStartBytes || new TextDecoder('latin1').decode(start.subarray(8, 12)) !== 'KILN') return null;
   const bytes = 4 + new DataView(start.buffer).getUint32(0, true);
-  if (bytes > kMostPeeked) return null;
+  if (bytes < kStartBytes || bytes > kMostPeeked) return null;
   const head = await stream.take(bytes);
+  if (head.length === bytes) return head;
   stream.unread(head);
-  return head.length === bytes ? head : null;
+  return null;
 }
 
 async function keepIn(cache: Cache | null, key: string, session: Session, compiled: CompileResult): Promise<void> {
@@ -131,14 +136,19 @@ function idle({ compute, compiler }: Peers): Helpers {
 }
 
 async function fromNetwork(
-  stream: Prefetcher, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, digest: Digest, timeline: Timeline): Promise<Ready> {
+  kilnHead: Uint8Array | null, stream: Prefetcher, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, digest: Digest, timeline: Timeline): Promise<Ready> {
   peers.main.emit('uncached', null);
-  const { head, weightsBegin } = await timeline.during('head', () => readHead(stream, peers.compiler));
+  const { head, weightsBegin } = kilnHead
+    ? { head: kilnHead.slice(), weightsBegin: Math.ceil(kilnHead.length / kSegmentAlign) * kSegmentAlign }
+    : await timeline.during('head', () => readHead(stream, peers.compiler));
+  const fileBytes = stream.source.size ?? -1;
+  const padding = weightsBegin - head.length;
+  const planning = peers.compiler.call('plan', { head, fileBytes, settings: request.compile, began: request.began }, [head.buffer]);
+  planning.catch(() => undefined); // thrown again below
   peers.main.emit('progress', { stage: 'compile' });
-  await stream.take(weightsBegin - head.length);
+  await stream.take(padding);
   const verifier = request.verify ? new Verifier(digest, stream.source.name) : null;
   if (verifier) stream.inspect((chunk) => verifier.add(chunk)); // while the compiler works
-  const fileBytes = stream.source.size ?? -1;
   const weightsBytes = fileBytes - weightsBegin;
   const fileAt = earlyPlace(weightsBytes);
   const early = fileAt ? earlyMemory(fileAt, weightsBytes, request.compile.shared) : null;
@@ -147,8 +157,7 @@ async function fromNetwork(
   let writer: WeightWriter | null = null;
   const reading = timeline.during('weights', () => landing.read(() => writer !== null && writer.complete && verifier?.complete !== false));
   reading.catch(() => undefined); // thrown again when the compiler has answered
-  const planning = peers.compiler.call('plan', { head, fileBytes, settings: request.compile, wisdom: await wisdom, began: request.began }, [head.buffer]);
-  const laying = peers.compiler.call('layOut', { fileAt: early ? fileAt : 0, landed: room });
+  const laying = peers.compiler.call('layOut', { fileAt: early ? fileAt : 0, landed: room, wisdom: await wisdom });
   laying.catch(() => undefined); // for the same reason as planning
   const emitting = peers.compiler.call('emit', null); // while the weights are packed
   emitting.then(() => peers.main.emit('emitted', null), () => undefined);

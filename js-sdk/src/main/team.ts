@@ -65,8 +65,8 @@ export interface TeamOptions {
   workers: boolean;
   /** What goes to the compiler's worker, and is not there any more. */
   compiler: Promise<CompilerCode>;
-  /** What to load, as soon as the host listens. */
-  request: LoadRequest;
+  /** What to load, as soon as the host listens; asked for while the workers start. */
+  request: () => LoadRequest;
   answers: Handlers<MainCalls>;
   onEvent: <K extends keyof HostEvents>(name: K, data: HostEvents[K]) => void;
   onCrash: Crash;
@@ -116,7 +116,7 @@ export class Team {
       hostSeat.start({ role: 'host', main: main.port2, compiler: compiler.port1, compute: hostPorts }, [main.port2, compiler.port1, ...hostPorts]);
       computeSeats.forEach((each, i) => each.start({ role: 'compute', host: (compute[i] as MessageChannel).port2 }, [(compute[i] as MessageChannel).port2]));
       holdOpen(main.port1);
-      const loading = host.call('load', options.request);
+      const loading = host.call('load', options.request());
       loading.catch(() => undefined); // that the host cannot be started is said by the greeting
       await greeting;
       return new Team(host, loading, compilerSeat, [hostSeat, ...computeSeats], options.workers ? [] : ports);

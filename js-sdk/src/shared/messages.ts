@@ -138,7 +138,6 @@ export interface CompileRequest {
   head: Uint8Array<ArrayBuffer>;
   fileBytes: number;
   settings: CompileSettings;
-  wisdom: WisdomTexts;
   began: number;
 }
 
@@ -184,7 +183,7 @@ export interface CompilerCalls {
   /** Whether all weights of the file may lie in the model's memory, since what is made of them takes as much. */
   plan(request: CompileRequest): { overFile: boolean };
   /** Of what is planned; may be called before that is done. */
-  layOut(early: EarlyWeights): LaidOut;
+  layOut(request: EarlyWeights & { wisdom: WisdomTexts }): LaidOut;
   /** Of what was laid out; may be called before that is done. */
   emit(arg: null): Pick<CompileResult, 'module' | 'phases'> & { code: WebAssembly.Module };
 }
