@@ -187,6 +187,20 @@ Result<Planned> plan_model(Graph graph, const CompileOptions& options) {
   return planned;
 }
 
+int64_t expected_weights_bytes(const Planned& planned, const CompileOptions& options) {
+  std::vector<Choice> choices(planned.specs.size());
+  bool integers = false;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    const auto* product = std::get_if<ContractionSpec>(&planned.specs[i]);
+    if (!product || !product->int16) continue;
+    choices[i].schedule = prior(*product, options.target, options.device);
+    integers = integers || choices[i].schedule.algorithm == Algorithm::int16;
+  }
+  if (!integers) return planned.plan.weights_bytes;
+  std::vector<Buffer> buffers = sized_buffers(planned, choices, options);
+  return plan_arena(buffers, Space::weights);
+}
+
 Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>& choices,
                                const CompileOptions& options) {
   Compiled out;

@@ -44,6 +44,10 @@ struct Planned {
 };
 Result<Planned> plan_model(Graph graph, const CompileOptions& options);
 
+/// Bytes that weights will take, before their schedules are known: as many as in the plan, fewer where the prior would
+/// make integers of them.
+int64_t expected_weights_bytes(const Planned& planned, const CompileOptions& options);
+
 struct Compiled {
   Program program;
   MemoryMap memory;

@@ -163,7 +163,7 @@ int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const c
     results.push_back({{"name", p.name}, {"dtype", name_of(p.dtype)}, {"shape", p.shape}});
   return answer(json{{"inputs", ports},
                      {"outputs", results},
-                     {"weightsBytes", plan.weights_bytes},
+                     {"weightsBytes", expected_weights_bytes(state->planned, state->options)},
                      {"arenaBytes", plan.arena_bytes},
                      {"kernels", state->planned.specs.size()}});
 }

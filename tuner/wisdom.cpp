@@ -15,7 +15,7 @@ Error refuse(const std::string& why) {
 
 std::string Wisdom::scope(const Target& target, const Device& device) {
   return "g" + std::to_string(kGeneratorVersion) + " " + to_string(target) + " " + device.id + " t" +
-         std::to_string(device.threads);
+         std::to_string(device.threads) + (device.fast_dots ? "" : " without dots");
 }
 
 std::optional<Choice> Wisdom::find(const std::string& scope, const KernelSpec& spec) const {

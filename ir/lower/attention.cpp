@@ -10,7 +10,7 @@ namespace {
 /// Fewer rows than this read keys and values once: packing would read them, write them, and read that.
 constexpr int64_t kFewRows = 4;
 /// Sums of 16-bit integers are of so many.
-constexpr int64_t kLeastKeys = 64;
+constexpr int64_t kLeastKeys = 32;
 
 /// A matrix of keys or values per batch and head: strides over the output's leading dims, and how it is packed if it
 /// is.

@@ -8,7 +8,7 @@ namespace kiln {
 namespace {
 
 constexpr int64_t kF = 4;  // bytes of a float
-/// The largest integer; the largest norm of 64 of them, with what rounding may add (4) still below 2^15.5.
+/// The largest integer; the largest norm of 32 of them, with what rounding may add (3) still below 2^15.5.
 constexpr float kMost = 32766, kMostNorm = 46330;
 /// The least scale: what it makes an integer of has a square that is a normal float.
 constexpr float kLeastScale = 3e-22F;

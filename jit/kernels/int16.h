@@ -1,5 +1,5 @@
 // Products of integers of 16 bits: twice as many in an instruction as of floats, and half the bytes. Rows of A and
-// columns of B become integers with one scale each (block floating point); 64 products are added as i32, those sums as
+// columns of B become integers with one scale each (block floating point); 32 products are added as i32, those sums as
 // floats.
 #pragma once
 
@@ -8,8 +8,8 @@
 namespace kiln {
 
 /// Products that are added as integers, in words of two. Sums cannot overflow: by Cauchy and Schwarz they are at most
-/// the product of two norms, and scales keep the norm of 64 integers below 2^15.5.
-constexpr int64_t kInt16Sum = 64, kInt16Words = kInt16Sum / 2;
+/// the product of two norms, and scales keep the norm of 32 integers below 2^15.5.
+constexpr int64_t kInt16Sum = 32, kInt16Words = kInt16Sum / 2;
 /// Of a row of k elements, with zeros up to the end of its last sum.
 constexpr int64_t int16_sums(int64_t k) { return ceil_div(k, kInt16Sum); }
 constexpr int64_t int16_words(int64_t k) { return int16_sums(k) * kInt16Words; }
@@ -17,7 +17,7 @@ constexpr int64_t int16_words(int64_t k) { return int16_sums(k) * kInt16Words; }
 /// the room of one of floats, which is more: k is at least that of a sum.
 constexpr int64_t int16_packed(int64_t k, int64_t n) { return packed_size(int16_words(k), n) + n; }
 
-/// Emits rows(dst, src, scales, count, pitch, sums), shared by all kernels: `count` rows of 64·sums floats, `pitch`
+/// Emits rows(dst, src, scales, count, pitch, sums), shared by all kernels: `count` rows of 32·sums floats, `pitch`
 /// bytes apart, become as many rows of words, one after the other, and their scales. A word holds two elements a vector
 /// apart, as do the words of what it is multiplied with. A row with an infinity, a NaN or an element whose square is
 /// infinite gets NaN for a scale.
