@@ -237,7 +237,11 @@ std::vector<KernelSpec> other_kernels() {
 TEST(NativeCode, EveryInstructionOfANeonProgramDecodes) {
   const Target target = neon_target();
   Turning turning(target, 3);
-  for (KernelSpec& spec : other_kernels()) {
+  ContractionSpec integers = product(48, 192, 64);
+  integers.int16 = true;
+  std::vector<KernelSpec> specs = other_kernels();
+  specs.emplace_back(integers);
+  for (KernelSpec& spec : specs) {
     const int operands = num_operands(spec);
     const Schedule schedule = prior(spec, target, {});
     turning.program.kernels.push_back({std::move(spec), schedule});
@@ -252,7 +256,8 @@ TEST(NativeCode, EveryInstructionOfANeonProgramDecodes) {
   std::set<std::string> names;
   for (const Module::Symbol& f : module->symbols)
     for (const Instruction& i : disassemble(*module, f)) names.insert(i.name);
-  for (const char* name : {"fmla", "ldaxr", "stlxr", "ldar", "stlr", "yield", "bl", "blr", "udiv", "ret"})
+  for (const char* name :
+       {"fmla", "ldaxr", "stlxr", "ldar", "stlr", "yield", "bl", "blr", "udiv", "ret", "smull", "smull2", "addp"})
     EXPECT_TRUE(names.count(name)) << name;
 }
 
