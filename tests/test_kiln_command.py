@@ -58,7 +58,9 @@ def test_linear_layers_and_attention_in_integers(kiln, tmp_path: Path, model: st
     inputs = [word for port in told["inputs"] for word in ("--input", f"{port['name']}={folder / port['file']}")]
     kiln("run", folder / "model.kiln", "--precision", "fast", "--threads", threads, *inputs, "--output-dir", tmp_path)
     for port in told["outputs"]:
-        got, want = (np.fromfile(path, np.float32) for path in (tmp_path / f"{port['name']}.bin", folder / port["file"]))
+        got, want = (
+            np.fromfile(path, np.float32) for path in (tmp_path / f"{port['name']}.bin", folder / port["file"])
+        )
         np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCES["fast"] * np.abs(want).max())
 
 
