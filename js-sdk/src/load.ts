@@ -102,6 +102,7 @@ async function loadOnce(source: ModelSource, options: LoadOptions, { nothingMeas
 
   let needCompiler: () => void = () => undefined;
   const needed = new Promise<void>((resolve) => (needCompiler = resolve));
+  const compiler = needed.then(() => compilerCode(wanted.compiler, wanted.stallTimeoutMs));
   const request = (chosen: Settings): LoadRequest => {
     const kept = mayBeKept(); // takes a moment, in which the workers start
     if (!kept) needCompiler(); // else once it is known
@@ -109,8 +110,7 @@ async function loadOnce(source: ModelSource, options: LoadOptions, { nothingMeas
   };
   const { team, settings } = await gather(wanted, (chosen) =>
     Team.gather({
-      threads: chosen.threads, workers: chosen.workers, request: () => request(chosen),
-      compiler: needed.then(() => compilerCode(wanted.compiler, wanted.stallTimeoutMs)),
+      threads: chosen.threads, workers: chosen.workers, request: () => request(chosen), compiler,
       answers: { pull: input.pull, wisdom: () => texts },
       onEvent: (name, data) => {
         if (name === 'progress') options.onProgress?.(data as HostEvents['progress']);

@@ -63,7 +63,7 @@ async function localSeat(): Promise<Seat> {
 export interface TeamOptions {
   threads: number;
   workers: boolean;
-  /** What goes to the compiler's worker, and is not there any more. */
+  /** What goes to the compiler's worker when the workers have started, and is not there any more. */
   compiler: Promise<CompilerCode>;
   /** What to load, as soon as the host listens; asked for while the workers start. */
   request: () => LoadRequest;
@@ -111,7 +111,7 @@ export class Team {
       });
       const hostPorts = compute.map(({ port1 }) => port1);
       const giveCompiler = (given: CompilerMessage): void => code.port1.postMessage(given, given instanceof ArrayBuffer ? [given] : []);
-      void options.compiler.then(giveCompiler, (thrown: unknown) => giveCompiler(toPlain(thrown)));
+      void Promise.all([options.compiler, greeting]).then(([given]) => giveCompiler(given), (thrown: unknown) => giveCompiler(toPlain(thrown)));
       compilerSeat.start({ role: 'compiler', host: compiler.port2, compiler: code.port2 }, [compiler.port2, code.port2]);
       hostSeat.start({ role: 'host', main: main.port2, compiler: compiler.port1, compute: hostPorts }, [main.port2, compiler.port1, ...hostPorts]);
       computeSeats.forEach((each, i) => each.start({ role: 'compute', host: (compute[i] as MessageChannel).port2 }, [(compute[i] as MessageChannel).port2]));
