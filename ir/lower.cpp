@@ -44,6 +44,7 @@ Result<Plan> Lowering::run() {
   for (const Node& node : graph.nodes) std::for_each(node.inputs.begin(), node.inputs.end(), reads);
 
   find_late_joins();
+  find_inverted_residuals();
   plan_placements();
   for (ValueId id : graph.inputs) {
     const Value& v = graph.value(id);
@@ -68,7 +69,8 @@ Result<Plan> Lowering::run() {
 Status Lowering::lower_node(const Node& node) {
   switch (node.op) {
     case Op::conv:
-      return lower_conv(node);
+      if (inside_.count(&node)) return ok();
+      return inverted_residuals_.count(&node) ? lower_inverted_residual(node) : lower_conv(node);
     case Op::matmul:
       return lower_matmul(node);
     case Op::attention:

@@ -149,6 +149,14 @@ std::string text(const AttentionSpec& s) {
     t.field("late", Sizes{s.late, s.late_k_row, s.late_v_row}).field("lk", s.late_k_batch).field("lv", s.late_v_batch);
   return t.take();
 }
+std::string text(const InvertedResidualSpec& s) {
+  return Text("inverted_residual")
+      .raw("expand", text(s.expand))
+      .raw("depthwise", text(s.depthwise))
+      .raw("project", text(s.project))
+      .field("p", Sizes{s.pad_top, s.pad_left, s.row})
+      .take();
+}
 
 double epilogue_work(const Epilogue& e) { return static_cast<double>(e.expr.insts.size()); }
 
@@ -197,6 +205,12 @@ Work work(const AttentionSpec& s) {
   const double stored = static_cast<double>(s.scores.batch[0] * s.scores.batch[1] * s.scores.ow * s.scores.n);
   return {scores.flops + values.flops + 20 * stored, scores.bytes + values.bytes - 8 * stored};
 }
+Work work(const InvertedResidualSpec& s) {
+  const Work expand = work(s.expand), depthwise = work(s.depthwise), project = work(s.project);
+  const double pixels = static_cast<double>(s.expand.oh * s.expand.ow + s.project.oh * s.project.ow);
+  const double unseen = static_cast<double>(s.depthwise.batch * s.depthwise.c) * pixels;
+  return {expand.flops + depthwise.flops + project.flops, expand.bytes + project.bytes - 4 * unseen};
+}
 
 }  // namespace
 
@@ -222,6 +236,10 @@ int num_operands(const KernelSpec& spec) {
     size_t operator()(const WindowSpec& s) { return 2 + s.epilogue.operands.size(); }
     size_t operator()(const GatherSpec&) { return 4; }
     size_t operator()(const AttentionSpec& s) { return (s.late ? 6u : 4u) + s.scores.epilogue.operands.size(); }
+    size_t operator()(const InvertedResidualSpec& s) {
+      return 5 + s.expand.epilogue.operands.size() + s.depthwise.epilogue.operands.size() +
+             s.project.epilogue.operands.size();
+    }
   };
   return static_cast<int>(std::visit(Count{}, spec));
 }

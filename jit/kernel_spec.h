@@ -167,8 +167,22 @@ struct AttentionSpec {
   std::array<int64_t, 2> late_k_batch{0, 0}, late_v_batch{0, 0};
 };
 
+/// C = project(depthwise(expand(A))), the inverted residual of MobileNetV2 (Sandler et al., 2018): a 1×1 convolution
+/// that makes an image many channels wide, a depthwise one, a 1×1 one. What lies between them never stands in memory
+/// whole, only the rows that an output row needs, in scratch. `expand` and `project` are contractions of images (a
+/// batch of images, rows, columns, no taps; expand's C and project's A have no place). `depthwise` reads expand's
+/// result with pad_top rows of zeros above and pad_left columns on the left, in rows of `row` elements, which leave
+/// room for zeros on the right as well: its strides of the input count in those, its out has no place. Epilogues of the
+/// first two only know channels. Operands: C, A, expand's packed B, the depthwise taps, project's packed B, then
+/// epilogue operands of expand, depthwise and project.
+struct InvertedResidualSpec {
+  ContractionSpec expand, project;
+  DepthwiseSpec depthwise;
+  int64_t pad_top = 0, pad_left = 0, row = 0;
+};
+
 using KernelSpec = std::variant<ContractionSpec, PackSpec, DepthwiseSpec, MapSpec, ReduceSpec, NormSpec, WindowSpec,
-                                GatherSpec, AttentionSpec>;
+                                GatherSpec, AttentionSpec, InvertedResidualSpec>;
 
 /// "contraction", "pack", …
 const char* family_name(const KernelSpec& spec);

@@ -24,6 +24,9 @@ double int16_rows_cost(int64_t rows, int64_t k, const Target& target);
 /// Everything a product of integers does: A's rows, products, and what overflows the caches.
 double int16_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device);
 
+/// A tile for both products, one of the depthwise rows, and units that cost few rows twice.
+Schedule inverted_residual_prior(const InvertedResidualSpec& spec, const Target& target, const Device& device);
+
 /// A tile with the blocks that suit the caches and give every thread its share.
 Schedule blocked(const ContractionSpec& spec, Schedule tile, const Target& target, const Device& device);
 /// Any schedule of a contraction or a depthwise convolution.

@@ -230,6 +230,7 @@ Schedule prior(const KernelSpec& spec, const Target& target, const Device& devic
   if (const auto* c = std::get_if<ContractionSpec>(&spec))
     return c->b_row ? Schedule{} : contraction_prior(*c, target, device);
   if (const auto* a = std::get_if<AttentionSpec>(&spec)) return attention_prior(*a, target, device);
+  if (const auto* r = std::get_if<InvertedResidualSpec>(&spec)) return inverted_residual_prior(*r, target, device);
   if (!std::holds_alternative<DepthwiseSpec>(spec)) return Schedule{};
   const std::vector<Schedule> all = candidates(spec, target);
   return *std::min_element(all.begin(), all.end(), [&](const Schedule& a, const Schedule& b) {

@@ -6,11 +6,6 @@
 namespace kiln {
 namespace {
 
-/// Strides of a fused operand [N,O,H,W] over a contraction's (b0 = image, b1 = group, y, x, n).
-Sizes conv_strides(const View& v, int64_t group) {
-  return {v.strides[0], group * v.strides[1], v.strides[2], v.strides[3], v.strides[1]};
-}
-
 /// What is added to every output channel.
 void add_bias(Fusion& fusion, const View& bias, const Sizes& dims, size_t channel_dim) {
   View v = bias;
@@ -26,6 +21,29 @@ void add_bias(Fusion& fusion, const View& bias, const Sizes& dims, size_t channe
 }
 
 }  // namespace
+
+Epilogue conv_epilogue(const Fusion& fusion, int64_t channels) {
+  return make_epilogue(fusion, [&](const View& v) {
+    return Sizes{v.strides[0], channels * v.strides[1], v.strides[2], v.strides[3], v.strides[1]};
+  });
+}
+
+Epilogue depthwise_epilogue(const Fusion& fusion) {
+  return make_epilogue(fusion, [](const View& v) {
+    return Sizes{v.strides[0], v.strides[2], v.strides[3], v.strides[1]};
+  });
+}
+
+Fusion Lowering::conv_fusion(const Node& node) {
+  Fusion f = fusion(node);
+  if (has(node, 2)) add_bias(f, input(node, 2), out_dims(node), 1);
+  return f;
+}
+
+View Lowering::depthwise_taps(const View& w) {
+  const View by_tap = permuted(w, {2, 3, 0, 1});  // [KH, KW, C, 1]
+  return is_row_major(by_tap) ? by_tap : copied(by_tap, row_major(4));
+}
 
 Status Lowering::lower_conv(const Node& node) {
   const ConvAttrs& a = *std::get_if<ConvAttrs>(&node.attrs);
@@ -47,16 +65,12 @@ Status Lowering::lower_conv(const Node& node) {
   View w = input(node, 1);
   const bool taps_in_line = window[2] == 1 || window[3] == 1 || w.strides[2] == window[3] * w.strides[3];
   if (!taps_in_line || w.strides[3] < 0) w = copied(w, row_major(4));
-  Fusion f = fusion(node);
+  Fusion f = conv_fusion(node);
   for (View& v : f.operands) v = turned(v);
-  if (has(node, 2)) add_bias(f, input(node, 2), dims, 1);
   const int64_t groups = a.groups, k = w.dims[1], n = dims[1] / groups;
   const bool depthwise = groups > 1 && k == 1 && n == 1;
   View taps;
-  if (depthwise) {
-    View by_tap = permuted(w, {2, 3, 0, 1});  // [KH, KW, C, 1]
-    taps = is_row_major(by_tap) ? by_tap : copied(by_tap, row_major(4));
-  }
+  if (depthwise) taps = depthwise_taps(w);
   const bool both_batches = dims[0] > 1 && groups > 1 && !depthwise;  // then rows must not overlap: see ContractionSpec
   for (View& v : f.operands)
     if (both_batches && !is_compact(v, channels_last())) v = copied(v, channels_last());
@@ -72,9 +86,7 @@ Status Lowering::lower_conv(const Node& node) {
     s.in_batch = x.strides[0], s.in_row = a.stride[0] * x.strides[2], s.in_col = a.stride[1] * x.strides[3];
     s.in_tap_row = a.dilation[0] * x.strides[2], s.in_tap_col = a.dilation[1] * x.strides[3];
     s.out_batch = c.strides[0], s.out_row = c.strides[2], s.out_col = c.strides[3];
-    s.epilogue = make_epilogue(f, [](const View& v) {
-      return Sizes{v.strides[0], v.strides[2], v.strides[3], v.strides[1]};
-    });
+    s.epilogue = depthwise_epilogue(f);
     std::vector<View> operands{c, from, taps};
     operands.insert(operands.end(), f.operands.begin(), f.operands.end());
     append(s, operands, label_of(node));
@@ -93,7 +105,7 @@ Status Lowering::lower_conv(const Node& node) {
   const bool three_by_three = s.kh == 3 && s.kw == 3 && s.a_row == s.a_tap_row && s.a_col == s.a_tap_col;
   if (three_by_three && groups == 1 && step_phase(w.phase) != kRunPhase)
     s.winograd = precision == Precision::exact ? 2 : 4;
-  s.epilogue = make_epilogue(f, [&](const View& v) { return conv_strides(v, n); });
+  s.epilogue = conv_epilogue(f, n);
   PackSpec p;
   p.batch = {1, groups};
   p.src_batch = {0, n * w.strides[0]};

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,11 @@ struct Fusion {
 /// The epilogue of a kernel, strides chosen from each operand's view by `pick`.
 Epilogue make_epilogue(const Fusion& fusion, FunctionRef<Sizes(const View&)> pick);
 
+/// The same of operands [N,C,H,W]: over the strides of a contraction (image, group of `channels`, row, column,
+/// channel), of a depthwise convolution (image, row, column, channel).
+Epilogue conv_epilogue(const Fusion& fusion, int64_t channels);
+Epilogue depthwise_epilogue(const Fusion& fusion);
+
 class Lowering {
  public:
   Lowering(const Graph& g, Precision p) : graph(g), precision(p) {}
@@ -40,6 +46,8 @@ class Lowering {
   Sizes out_dims(const Node& node) const { return sizes_of(graph.value(node.outputs[0]).shape); }
   DType out_dtype(const Node& node) const { return graph.value(node.outputs[0]).dtype; }
   Fusion fusion(const Node& node);
+  /// Of a convolution, with its bias.
+  Fusion conv_fusion(const Node& node);
   int phase_of(const Node& node);
 
   // -- memory
@@ -69,6 +77,7 @@ class Lowering {
 
   // -- families (one file each)
   Status lower_conv(const Node& node);
+  Status lower_inverted_residual(const Node& project);
   Status lower_matmul(const Node& node);
   Status lower_attention(const Node& node);
   Status lower_map(const Node& node);
@@ -90,6 +99,8 @@ class Lowering {
                         const std::string& label, const LateKeys* late = nullptr);
   /// B of a contraction that is appended next: packed, or, for a single row of A, as it lies.
   View factor(ContractionSpec& spec, const PackSpec& pack, const View& b, int64_t elements, const std::string& label);
+  /// A depthwise convolution's weights [C, 1, KH, KW] as its kernel reads them.
+  View depthwise_taps(const View& w);
   /// A packed B for a contraction that is appended next.
   View packed(const PackSpec& spec, const View& source, int64_t elements, const KernelSpec& consumer,
               const std::string& label);
@@ -102,6 +113,7 @@ class Lowering {
 
  private:
   void find_late_joins();
+  void find_inverted_residuals();
   void plan_placements();
   Status lower_node(const Node& node);
   void finish_outputs();
@@ -133,6 +145,11 @@ class Lowering {
   static Order order_for_reshape(const View& x, const Sizes& dims, bool* plain);
   Status copy_reshaped(const Node& node, const View& x);
   std::map<ValueId, const Node*> late_joins_;  // concatenations that are lowered when something asks for them
+  struct InvertedResidual {
+    const Node *expand, *depthwise;
+  };
+  std::map<const Node*, InvertedResidual> inverted_residuals_;  // by what projects
+  std::set<const Node*> inside_;                                // of those: lowered with it
   std::vector<Placement> placements_;
   std::vector<View> views_;         // by value; buffer < 0: not made yet
   std::vector<View> concat_views_;  // of concatenations some part of which was placed

@@ -1,4 +1,6 @@
 // Depthwise convolution, channels last: a tile of output pixels in registers, vectors over channels, one tap at a time.
+#include "jit/kernels/depthwise.h"
+
 #include <algorithm>
 #include <map>
 
@@ -79,19 +81,6 @@ class DepthwiseEmitter {
     return f;
   }
 
- private:
-  std::vector<Int> params() {
-    std::vector<Int> p;
-    for (int i = 0; i < static_cast<int>(3 + fused_); ++i) p.push_back(e_.param(i));
-    return p;
-  }
-  /// Bytes from one output column to the next, per pointer (out, in, w, fused…).
-  std::vector<int64_t> column_steps() const {
-    std::vector<int64_t> steps{s_.out_col * size_of(out_type_), s_.in_col * kF, 0};
-    for (const FusedOperand& o : s_.epilogue.operands) steps.push_back(o.strides[2] * size_of(o.dtype));
-    return steps;
-  }
-
   /// rows(out, in, w, fused…): `height` output rows.
   Func emit_rows(int64_t height) {
     const int64_t full = s_.ow / w_, rest = s_.ow % w_;
@@ -113,6 +102,19 @@ class DepthwiseEmitter {
     if (rest) e_.call(last, args);
     e_.end_function();
     return f;
+  }
+
+ private:
+  std::vector<Int> params() {
+    std::vector<Int> p;
+    for (int i = 0; i < static_cast<int>(3 + fused_); ++i) p.push_back(e_.param(i));
+    return p;
+  }
+  /// Bytes from one output column to the next, per pointer (out, in, w, fused…).
+  std::vector<int64_t> column_steps() const {
+    std::vector<int64_t> steps{s_.out_col * size_of(out_type_), s_.in_col * kF, 0};
+    for (const FusedOperand& o : s_.epilogue.operands) steps.push_back(o.strides[2] * size_of(o.dtype));
+    return steps;
   }
 
   /// tile(out, in, w, fused…): height × width output pixels, all channels.
@@ -184,6 +186,10 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const st
 }
 
 }  // namespace
+
+Func emit_depthwise_row(Emitter& e, const DepthwiseSpec& spec, const Schedule& schedule, const std::string& name) {
+  return DepthwiseEmitter(e, spec, schedule, name).emit_rows(1);
+}
 
 const Family kDepthwiseFamily{"depthwise", units, no_scratch, feasible, emit};
 

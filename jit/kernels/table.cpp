@@ -6,9 +6,9 @@ namespace kiln {
 
 const Family& family_of(const KernelSpec& spec) {
   // in the order of KernelSpec's alternatives
-  static const Family* const kTable[] = {&kContractionFamily, &kPackFamily,   &kDepthwiseFamily,
-                                         &kMapFamily,         &kReduceFamily, &kNormFamily,
-                                         &kWindowFamily,      &kGatherFamily, &kAttentionFamily};
+  static const Family* const kTable[] = {
+      &kContractionFamily, &kPackFamily,   &kDepthwiseFamily, &kMapFamily,       &kReduceFamily,
+      &kNormFamily,        &kWindowFamily, &kGatherFamily,    &kAttentionFamily, &kInvertedResidualFamily};
   static_assert(std::size(kTable) == std::variant_size_v<KernelSpec>);
   return *kTable[spec.index()];
 }

@@ -1,0 +1,269 @@
+// An inverted residual: rows of the expanded image go by in a thread's scratch, where each output row takes those it
+// needs.
+#include <algorithm>
+
+#include "jit/epilogue.h"
+#include "jit/kernels/contraction.h"
+#include "jit/kernels/depthwise.h"
+#include "jit/kernels/families.h"
+#include "jit/kernels/loops.h"
+
+namespace kiln {
+namespace {
+
+constexpr int64_t kF = 4;  // bytes of a float
+/// What expanded rows take of a second-level cache.
+constexpr int64_t kRowsBytes = 256 << 10;
+
+const InvertedResidualSpec& spec_of(const KernelSpec& spec) { return *std::get_if<InvertedResidualSpec>(&spec); }
+
+/// Expanded rows that an output row reads, from the first to the last; from one output row to the next.
+int64_t span(const InvertedResidualSpec& s) {
+  return (s.depthwise.kh - 1) * (s.depthwise.in_tap_row / s.row) + 1;
+}
+int64_t step(const InvertedResidualSpec& s) { return s.depthwise.in_row / s.row; }
+/// Expanded rows in scratch. When the last of them is read, those that the next output row needs too move to the front.
+int64_t rows_held(const InvertedResidualSpec& s) {
+  const int64_t fit = (kRowsBytes / (s.row * kF) - span(s)) / step(s);
+  return span(s) + step(s) * std::clamp<int64_t>(fit, 1, s.depthwise.oh);
+}
+
+int64_t rows_of_unit(const InvertedResidualSpec& s, const Schedule& schedule) {
+  return schedule.mc ? std::min<int64_t>(schedule.mc, s.depthwise.oh) : s.depthwise.oh;
+}
+int64_t blocks(const InvertedResidualSpec& s, const Schedule& schedule) {
+  return ceil_div(s.depthwise.oh, rows_of_unit(s, schedule));
+}
+/// Of both products.
+Schedule tile_of(const Schedule& schedule) {
+  Schedule tile;
+  tile.mr = schedule.mr, tile.nv = schedule.nv, tile.unroll = schedule.unroll;
+  return tile;
+}
+
+class InvertedResidualEmitter {
+ public:
+  InvertedResidualEmitter(Emitter& emitter, const InvertedResidualSpec& spec, const Schedule& schedule,
+                          std::string name)
+      : e_(emitter),
+        s_(spec),
+        schedule_(schedule),
+        tile_(tile_of(schedule)),
+        name_(std::move(name)),
+        row_bytes_(spec.row * kF),
+        expand_{row_of(spec.expand)},
+        project_{row_of(spec.project)},
+        depthwise_spec_(spec.depthwise) {
+    expand_.spec.c_col = project_.spec.a_col = s_.depthwise.c;
+    depthwise_spec_.out_col = s_.depthwise.c;
+  }
+
+  Func emit() {
+    expand_.panels = emit_panels(e_, expand_.spec, tile_, name_ + "_expand");
+    depthwise_ = emit_depthwise_row(e_, depthwise_spec_, schedule_, name_ + "_depthwise");
+    project_.panels = emit_panels(e_, project_.spec, tile_, name_ + "_project");
+    const auto fused = [](const auto& part) { return part.epilogue.operands.size(); };
+    const size_t operands = 8 + fused(s_.expand) + fused(s_.depthwise) + fused(s_.project);
+    const Func f = e_.begin_function(name_, static_cast<int>(operands));
+    emit_entry();
+    e_.end_function();
+    return f;
+  }
+
+ private:
+  /// A product of one image row, and how its tiles split it.
+  struct Product {
+    ContractionSpec spec;
+    Func panels{};
+    Int count{}, rest{};
+  };
+  static ContractionSpec row_of(const ContractionSpec& image) {
+    ContractionSpec row = image;
+    row.batch = {1, 1}, row.oh = 1;
+    return row;
+  }
+
+  void emit_entry() {
+    const Int scratch = e_.param(2), at = e_.integer(), y = e_.integer(), input_y = e_.integer();
+    const Int goes_on = e_.integer(), missing = e_.integer(), left = e_.integer(), block = e_.integer(),
+              image = e_.integer(), t = e_.integer();
+    for (Product* p : {&expand_, &project_}) {
+      p->count = e_.integer(), p->rest = e_.integer();
+      e_.set(t, p->spec.ow);
+      split_rows(e_, p->spec, tile_, t, p->count, p->rest);
+    }
+    clear_sides();
+    e_.set(goes_on, -1);  // the unit whose first rows are there
+    for_units(e_, [&](Int unit) {
+      split(e_, unit, blocks(s_, schedule_), block, image);
+      e_.op(IntOp::mul, y, block, rows_of_unit(s_, schedule_));
+      e_.op(IntOp::sub, left, s_.depthwise.oh, y);
+      e_.op(IntOp::min, left, left, rows_of_unit(s_, schedule_));
+      e_.if_(block, Compare::eq, 0, [&] { e_.set(goes_on, -1); });  // another image
+      e_.set(missing, step(s_));
+      e_.if_(unit, Compare::ne, goes_on, [&] {
+        e_.set(missing, span(s_));
+        e_.set(at, scratch);
+        e_.op(IntOp::mul, input_y, y, step(s_));
+        add(e_, input_y, input_y, -s_.pad_top);
+      });
+      add(e_, goes_on, unit, 1);
+      const Int a = e_.integer();
+      e_.op(IntOp::mul, a, image, s_.expand.a_batch[0] * kF);
+      add(e_, a, a, e_.param(4));
+      const std::vector<Int> out = out_pointers(image, y);
+      e_.do_while(
+          [&] {
+            expand_rows(at, a, input_y, missing);
+            make_row(at, out);
+            add(e_, at, at, step(s_) * row_bytes_);
+            e_.set(missing, step(s_));
+            e_.op(IntOp::sub, t, at, scratch);
+            e_.if_(t, Compare::gt, (rows_held(s_) - span(s_)) * row_bytes_, [&] { to_front(at); });
+            add(e_, left, left, -1);
+          },
+          left, Compare::gt, 0);
+    });
+  }
+
+  /// C and the operands of its epilogue, at the first pixel of row y.
+  std::vector<Int> out_pointers(Int image, Int y) {
+    std::vector<Int> out;
+    const Int t = e_.integer();
+    const auto place = [&](Int operand, int64_t per_image, int64_t per_row) {
+      const Int p = e_.integer();
+      e_.op(IntOp::mul, p, image, per_image);
+      e_.op(IntOp::mul, t, y, per_row);
+      add(e_, p, p, t);
+      add(e_, p, p, operand);
+      out.push_back(p);
+    };
+    const int64_t bytes = size_of(stored_type(s_.project.epilogue));
+    place(e_.param(3), s_.project.c_batch[0] * bytes, s_.project.c_row * bytes);
+    for (const FusedOperand& o : s_.project.epilogue.operands)
+      place(fused(first_of_project() + out.size() - 1), o.strides[0] * size_of(o.dtype),
+            o.strides[2] * size_of(o.dtype));
+    return out;
+  }
+
+  /// The last `missing` of the rows that the output row at `at` reads: expanded, or zeros above and below the image.
+  void expand_rows(Int at, Int a, Int input_y, Int missing) {
+    const Int to = e_.integer(), from = e_.integer(), inside = e_.integer();
+    e_.op(IntOp::sub, to, span(s_), missing);
+    e_.op(IntOp::mul, to, to, row_bytes_);
+    add(e_, to, to, at);
+    add(e_, to, to, s_.pad_left * s_.depthwise.c * kF);
+    e_.do_while(
+        [&] {
+          e_.set(inside, 0);
+          e_.if_(input_y, Compare::ge, 0,
+                 [&] { e_.if_(input_y, Compare::lt, s_.expand.oh, [&] { e_.set(inside, 1); }); });
+          const auto expand = [&] {
+            e_.op(IntOp::mul, from, input_y, s_.expand.a_row * kF);
+            add(e_, from, from, a);
+            std::vector<Arg> args{from, e_.param(5), to};
+            for (size_t i = 0; i < s_.expand.epilogue.operands.size(); ++i) args.emplace_back(fused(i));
+            call(expand_, args);
+          };
+          e_.if_(inside, Compare::ne, 0, expand, [&] { clear(to, s_.expand.ow * s_.depthwise.c); });
+          add(e_, to, to, row_bytes_);
+          add(e_, input_y, input_y, 1);
+          add(e_, missing, missing, -1);
+        },
+        missing, Compare::gt, 0);
+  }
+
+  /// One output row; moves its pointers to the next.
+  void make_row(Int at, const std::vector<Int>& out) {
+    const Int filtered = e_.integer();
+    add(e_, filtered, e_.param(2), rows_held(s_) * row_bytes_);
+    std::vector<Arg> args{filtered, at, e_.param(6)};
+    const size_t first = s_.expand.epilogue.operands.size();
+    for (size_t i = 0; i < s_.depthwise.epilogue.operands.size(); ++i) args.emplace_back(fused(first + i));
+    e_.call(depthwise_, args);
+    args = {filtered, e_.param(7)};
+    args.insert(args.end(), out.begin(), out.end());
+    call(project_, args);
+    add(e_, out[0], out[0], s_.project.c_row * size_of(stored_type(s_.project.epilogue)));
+    for (size_t i = 1; i < out.size(); ++i) {
+      const FusedOperand& o = s_.project.epilogue.operands[i - 1];
+      if (o.strides[2]) add(e_, out[i], out[i], o.strides[2] * size_of(o.dtype));
+    }
+  }
+
+  void call(const Product& p, std::vector<Arg> args) {
+    const int64_t panels = ceil_div(p.spec.n, tile_columns(tile_, e_.target()));
+    args.insert(args.end(), {0, panels, p.count, p.rest});
+    e_.call(p.panels, args);
+  }
+
+  /// The rows at `at` that the next output row reads as well; `at` is the front then.
+  void to_front(Int at) {
+    const Int to = e_.integer();
+    e_.set(to, e_.param(2));
+    const Vec v = e_.vec();
+    for_vectors(e_, (span(s_) - step(s_)) * s_.row, 4, {at, to}, {kF, kF}, [&](int64_t element, int lanes) {
+      e_.load(v, {at, element * kF}, DType::f32, lanes);
+      e_.store({to, element * kF}, v, DType::f32, lanes);
+    });
+    e_.set(at, e_.param(2));
+  }
+
+  /// Zeros left and right of the image; nobody writes there.
+  void clear_sides() {
+    const Int row = e_.integer(), i = e_.integer();
+    const int64_t left = s_.pad_left * s_.depthwise.c, inside = s_.expand.ow * s_.depthwise.c;
+    e_.set(row, e_.param(2));
+    e_.for_range(i, 0, rows_held(s_), 1, [&] {
+      clear(row, left);
+      add(e_, row, row, (left + inside) * kF);
+      clear(row, s_.row - left - inside);
+      add(e_, row, row, row_bytes_ - (left + inside) * kF);
+    });
+  }
+  void clear(Int at, int64_t elements) {
+    const Vec zero = e_.vec();
+    e_.splat(zero, 0);
+    for_vectors(e_, elements, 4, {at}, {kF},
+                [&](int64_t element, int lanes) { e_.store({at, element * kF}, zero, DType::f32, lanes); });
+  }
+
+  /// The operands of all epilogues, one behind the other.
+  Int fused(size_t i) { return e_.param(static_cast<int>(8 + i)); }
+  size_t first_of_project() const {
+    return s_.expand.epilogue.operands.size() + s_.depthwise.epilogue.operands.size();
+  }
+
+  Emitter& e_;
+  const InvertedResidualSpec& s_;
+  Schedule schedule_, tile_;
+  std::string name_;
+  int64_t row_bytes_;
+  Product expand_, project_;
+  DepthwiseSpec depthwise_spec_;
+  Func depthwise_{};
+};
+
+int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target&) {
+  return spec_of(spec).depthwise.batch * blocks(spec_of(spec), schedule);
+}
+int64_t scratch_bytes(const KernelSpec& spec, const Schedule&, const Target&) {
+  const InvertedResidualSpec& s = spec_of(spec);
+  return (rows_held(s) * s.row + s.depthwise.ow * s.depthwise.c) * kF;
+}
+bool feasible(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
+  const InvertedResidualSpec& s = spec_of(spec);
+  Schedule own = tile_of(schedule);
+  own.mc = schedule.mc, own.tile_h = 1, own.tile_w = schedule.tile_w;
+  return own == schedule && step(s) <= span(s) && tile_fits(tile_of(schedule), target) &&
+         family_of(s.depthwise).feasible(s.depthwise, schedule, target);
+}
+Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
+  return InvertedResidualEmitter(e, spec_of(spec), schedule, name).emit();
+}
+
+}  // namespace
+
+const Family kInvertedResidualFamily{"inverted_residual", units, scratch_bytes, feasible, emit};
+
+}  // namespace kiln
