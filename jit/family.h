@@ -12,6 +12,11 @@ struct KernelCode {
   Schedule schedule;
 };
 
+/// The first word of a thread's scratch when it begins with a step of a run: then it has left nothing there that its
+/// next units of that step could use. Behind it the kernel may leave what it likes until its next units.
+constexpr int32_t kNothingLeft = -1;
+constexpr int64_t kScratchHeader = 64;  ///< bytes that keep what lies behind such words aligned
+
 /// Emitted entries take (begin, end, scratch, operand addresses…, sizes…): the half-open range of work units of one
 /// thread, that thread's scratch memory, then the operands in the order that the spec documents.
 struct Family {

@@ -104,6 +104,45 @@ TEST(Lower, ProducersWriteIntoTheHalo) {
   EXPECT_EQ(barriers, 4);  // before each convolution and before the output's copy; filling zeros costs none
 }
 
+/// A 1×1 convolution to 64 channels, a depthwise one of stride 2, a 1×1 one: `between` is added behind the first,
+/// `wide` says whether that result leaves the graph.
+Graph inverted_residual(int64_t side, bool between, bool wide) {
+  Sketch s;
+  const auto relu = [&](ValueId v) {
+    Expr e;
+    e.binary(PointOp::max, e.input(0), e.constant(0));
+    return *s.build.map(e, {v}, DType::f32);
+  };
+  ConvAttrs depthwise = padded(1);
+  depthwise.groups = 64, depthwise.stride = {2, 2};
+  ValueId x = *s.build.conv(s.input({1, 3, side, side}), s.weight({64, 3, 1, 1}), s.weight({64}), {});
+  if (between) {
+    Expr sum;
+    sum.binary(PointOp::add, sum.input(0), sum.input(1));
+    x = *s.build.map(sum, {x, s.input({1, 64, side, side})}, DType::f32);
+  }
+  const ValueId expanded = x = relu(x);
+  x = relu(*s.build.conv(x, s.weight({64, 1, 3, 3}), s.weight({64}), depthwise));
+  s.graph.outputs = {*s.build.conv(x, s.weight({5, 64, 1, 1}), s.weight({5}), {})};
+  if (wide) s.graph.outputs.push_back(expanded);
+  return *fuse(s.graph);
+}
+
+TEST(Lower, InvertedResidualsOfLargeImagesAreOneStep) {
+  const auto steps = [](const Graph& graph) {
+    const auto plan = lower(graph);
+    EXPECT_TRUE(plan.ok());
+    const auto is_one = [](const PlanStep& step) { return std::holds_alternative<InvertedResidualSpec>(step.spec); };
+    return std::count_if(plan->steps.begin(), plan->steps.end(), is_one);
+  };
+  const Graph large = inverted_residual(65, false, false);
+  EXPECT_EQ(steps(large), 1);
+  check(large, 7);
+  EXPECT_EQ(steps(inverted_residual(40, false, false)), 0) << "a cache holds the image";
+  EXPECT_EQ(steps(inverted_residual(65, true, false)), 0) << "what is added is no matter of channels";
+  EXPECT_EQ(steps(inverted_residual(65, false, true)), 0) << "somebody else reads the image";
+}
+
 int count_copies(const Graph& graph) {
   const auto plan = lower(graph);
   EXPECT_TRUE(plan.ok());

@@ -63,7 +63,7 @@ BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std:
     out.program.kernels.push_back({spec, c.schedule});
     out.share.push_back(static_cast<double>(bench_units(spec, c.schedule, target)) /
                         static_cast<double>(family_of(spec).units(spec, c.schedule, target)));
-    int64_t at = kControlBytes + round_up(family_of(spec).scratch_bytes(spec, c.schedule, target), 64);
+    int64_t at = kControlBytes + kScratchHeader + round_up(family_of(spec).scratch_bytes(spec, c.schedule, target), 64);
     for (int64_t bytes : operand_bytes(spec, c.schedule)) {
       step.operands.push_back(at);
       at += round_up(bytes, 64) + 64;
@@ -99,6 +99,9 @@ Status emit_bench(Emitter& e, const BenchProgram& bench) {
             e.store_int(position, end, DType::i32);
             const Int scratch = e.integer();
             add(e, scratch, base, kControlBytes);
+            const Int word = e.integer();
+            e.set(word, kNothingLeft);
+            e.store_int({scratch, 0}, word, DType::i32);
             std::vector<Arg> args{begin, end, scratch};
             for (int64_t address : bench.program.steps[i].operands) {
               const Int a = e.integer();

@@ -30,8 +30,7 @@ Schedule inverted_residual_prior(const InvertedResidualSpec& s, const Target& ta
     if (!family_of(s).feasible(s, c, target) || columns_cost(columns) >= least) continue;
     best = c, least = columns_cost(columns);
   }
-  // A thread's share begins with rows that its neighbour expands too, so shares are cut in two at most.
-  const int64_t rows = ceil_div(s.depthwise.oh * s.depthwise.batch, 2 * device.threads);
+  const int64_t rows = ceil_div(s.depthwise.oh * s.depthwise.batch, 8 * device.threads);
   if (device.threads > 1 && rows < s.depthwise.oh) best.mc = static_cast<uint16_t>(std::min<int64_t>(rows, 65535));
   return best;
 }

@@ -89,7 +89,7 @@ class ContractionEmitter {
     const int64_t panels = ceil_div(s_.n, nr_), mb = blocks(s_, schedule_), mc = block_rows(s_, schedule_);
     const Func f = e_.begin_function(name_, static_cast<int>(6 + own_));
     const Int unit = e_.param(0), end = e_.param(1), ready = e_.integer();
-    if (int16_) e_.set(ready, -1);
+    if (int16_) e_.load_int(ready, {e_.param(2), 0}, DType::i32);
     const Int p = e_.integer(), block = e_.integer(), b0 = e_.integer(), b1 = e_.integer(), t = e_.integer(),
               y = e_.integer(), x = e_.integer();
     const Int count = e_.integer(), rest = e_.integer();
@@ -134,14 +134,16 @@ class ContractionEmitter {
           },
           unit, Compare::lt, end);
     });
+    if (int16_) e_.store_int({e_.param(2), 0}, ready, DType::i32);
     e_.end_function();
     return f;
   }
 
-  /// Rows of A's block as integers, and their scales, in scratch, unless they are there; at[0] is where.
+  /// Rows of A's block as integers, and their scales, in scratch, unless they are there from the units before; at[0] is
+  /// where. The scratch's first word is the block that is there.
   void make_rows(Int block, Int count, Int ready, const std::vector<Int>& at) {
     const Int from = e_.integer(), scales = at[3];
-    e_.set(at[0], e_.param(2));
+    add(e_, at[0], e_.param(2), kScratchHeader);
     scales_of_rows(scales);
     e_.if_(block, Compare::ne, ready, [&] {
       e_.op(IntOp::mul, from, block, block_rows(s_, schedule_) * source_.a_col * kF);
@@ -150,7 +152,9 @@ class ContractionEmitter {
       e_.set(ready, block);
     });
   }
-  void scales_of_rows(Int to) { add(e_, to, e_.param(2), block_rows(s_, schedule_) * int16_words(source_.k) * kF); }
+  void scales_of_rows(Int to) {
+    add(e_, to, e_.param(2), kScratchHeader + block_rows(s_, schedule_) * int16_words(source_.k) * kF);
+  }
   void place_scales(Int of_rows, Int of_columns, Int b0, Int b1, Int y, Int x, Int p) {
     scales_of_rows(of_rows);
     place(of_columns, e_.param(5), kF, s_.epilogue.operands[1].strides, b0, b1, y, x, p);
@@ -214,7 +218,7 @@ int64_t scratch_bytes(const KernelSpec& spec, const Schedule& schedule, const Ta
   if (schedule.algorithm == Algorithm::strassen) return strassen_scratch(spec_of(spec), schedule, target);
   if (schedule.algorithm == Algorithm::int16) {
     const ContractionSpec s = flattened(spec_of(spec));
-    return int16_rows_bytes(s.k, block_rows(s, schedule));
+    return kScratchHeader + int16_rows_bytes(s.k, block_rows(s, schedule));
   }
   return winograd_tile(schedule.algorithm) ? winograd_scratch(spec_of(spec), schedule, target) : 0;
 }

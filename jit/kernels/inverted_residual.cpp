@@ -14,13 +14,14 @@ namespace {
 constexpr int64_t kF = 4;  // bytes of a float
 /// What expanded rows take of a second-level cache.
 constexpr int64_t kRowsBytes = 256 << 10;
+/// What a thread leaves in scratch between its units of a step: the unit whose first rows are there, and where they
+/// are.
+constexpr int64_t kNextUnit = 0, kNextRow = 4;
 
 const InvertedResidualSpec& spec_of(const KernelSpec& spec) { return *std::get_if<InvertedResidualSpec>(&spec); }
 
 /// Expanded rows that an output row reads, from the first to the last; from one output row to the next.
-int64_t span(const InvertedResidualSpec& s) {
-  return (s.depthwise.kh - 1) * (s.depthwise.in_tap_row / s.row) + 1;
-}
+int64_t span(const InvertedResidualSpec& s) { return (s.depthwise.kh - 1) * (s.depthwise.in_tap_row / s.row) + 1; }
 int64_t step(const InvertedResidualSpec& s) { return s.depthwise.in_row / s.row; }
 /// Expanded rows in scratch. When the last of them is read, those that the next output row needs too move to the front.
 int64_t rows_held(const InvertedResidualSpec& s) {
@@ -84,7 +85,7 @@ class InvertedResidualEmitter {
   }
 
   void emit_entry() {
-    const Int scratch = e_.param(2), at = e_.integer(), y = e_.integer(), input_y = e_.integer();
+    const Int scratch = e_.param(2), rows = e_.integer(), at = e_.integer(), y = e_.integer(), input_y = e_.integer();
     const Int goes_on = e_.integer(), missing = e_.integer(), left = e_.integer(), block = e_.integer(),
               image = e_.integer(), t = e_.integer();
     for (Product* p : {&expand_, &project_}) {
@@ -92,21 +93,25 @@ class InvertedResidualEmitter {
       e_.set(t, p->spec.ow);
       split_rows(e_, p->spec, tile_, t, p->count, p->rest);
     }
-    clear_sides();
-    e_.set(goes_on, -1);  // the unit whose first rows are there
+    add(e_, rows, scratch, kScratchHeader);
+    e_.load_int(goes_on, {scratch, kNextUnit}, DType::i32);
+    e_.load_int(at, {scratch, kNextRow}, DType::i32);
+    add(e_, at, at, rows);
     for_units(e_, [&](Int unit) {
       split(e_, unit, blocks(s_, schedule_), block, image);
       e_.op(IntOp::mul, y, block, rows_of_unit(s_, schedule_));
       e_.op(IntOp::sub, left, s_.depthwise.oh, y);
       e_.op(IntOp::min, left, left, rows_of_unit(s_, schedule_));
-      e_.if_(block, Compare::eq, 0, [&] { e_.set(goes_on, -1); });  // another image
+      e_.if_(block, Compare::eq, 0, [&] { e_.set(goes_on, kNothingLeft); });  // another image
       e_.set(missing, step(s_));
       e_.if_(unit, Compare::ne, goes_on, [&] {
+        clear_sides(rows);
         e_.set(missing, span(s_));
-        e_.set(at, scratch);
-        e_.op(IntOp::mul, input_y, y, step(s_));
-        add(e_, input_y, input_y, -s_.pad_top);
+        e_.set(at, rows);
       });
+      e_.op(IntOp::mul, input_y, y, step(s_));
+      add(e_, input_y, input_y, span(s_) - s_.pad_top);
+      e_.op(IntOp::sub, input_y, input_y, missing);
       add(e_, goes_on, unit, 1);
       const Int a = e_.integer();
       e_.op(IntOp::mul, a, image, s_.expand.a_batch[0] * kF);
@@ -118,12 +123,15 @@ class InvertedResidualEmitter {
             make_row(at, out);
             add(e_, at, at, step(s_) * row_bytes_);
             e_.set(missing, step(s_));
-            e_.op(IntOp::sub, t, at, scratch);
-            e_.if_(t, Compare::gt, (rows_held(s_) - span(s_)) * row_bytes_, [&] { to_front(at); });
+            e_.op(IntOp::sub, t, at, rows);
+            e_.if_(t, Compare::gt, (rows_held(s_) - span(s_)) * row_bytes_, [&] { to_front(at, rows); });
             add(e_, left, left, -1);
           },
           left, Compare::gt, 0);
     });
+    e_.store_int({scratch, kNextUnit}, goes_on, DType::i32);
+    e_.op(IntOp::sub, at, at, rows);
+    e_.store_int({scratch, kNextRow}, at, DType::i32);
   }
 
   /// C and the operands of its epilogue, at the first pixel of row y.
@@ -176,7 +184,7 @@ class InvertedResidualEmitter {
   /// One output row; moves its pointers to the next.
   void make_row(Int at, const std::vector<Int>& out) {
     const Int filtered = e_.integer();
-    add(e_, filtered, e_.param(2), rows_held(s_) * row_bytes_);
+    add(e_, filtered, e_.param(2), kScratchHeader + rows_held(s_) * row_bytes_);
     std::vector<Arg> args{filtered, at, e_.param(6)};
     const size_t first = s_.expand.epilogue.operands.size();
     for (size_t i = 0; i < s_.depthwise.epilogue.operands.size(); ++i) args.emplace_back(fused(first + i));
@@ -198,22 +206,22 @@ class InvertedResidualEmitter {
   }
 
   /// The rows at `at` that the next output row reads as well; `at` is the front then.
-  void to_front(Int at) {
+  void to_front(Int at, Int front) {
     const Int to = e_.integer();
-    e_.set(to, e_.param(2));
+    e_.set(to, front);
     const Vec v = e_.vec();
     for_vectors(e_, (span(s_) - step(s_)) * s_.row, 4, {at, to}, {kF, kF}, [&](int64_t element, int lanes) {
       e_.load(v, {at, element * kF}, DType::f32, lanes);
       e_.store({to, element * kF}, v, DType::f32, lanes);
     });
-    e_.set(at, e_.param(2));
+    e_.set(at, front);
   }
 
   /// Zeros left and right of the image; nobody writes there.
-  void clear_sides() {
+  void clear_sides(Int front) {
     const Int row = e_.integer(), i = e_.integer();
     const int64_t left = s_.pad_left * s_.depthwise.c, inside = s_.expand.ow * s_.depthwise.c;
-    e_.set(row, e_.param(2));
+    e_.set(row, front);
     e_.for_range(i, 0, rows_held(s_), 1, [&] {
       clear(row, left);
       add(e_, row, row, (left + inside) * kF);
@@ -224,15 +232,14 @@ class InvertedResidualEmitter {
   void clear(Int at, int64_t elements) {
     const Vec zero = e_.vec();
     e_.splat(zero, 0);
-    for_vectors(e_, elements, 4, {at}, {kF},
-                [&](int64_t element, int lanes) { e_.store({at, element * kF}, zero, DType::f32, lanes); });
+    for_vectors(e_, elements, 4, {at}, {kF}, [&](int64_t element, int lanes) {
+      e_.store({at, element * kF}, zero, DType::f32, lanes);
+    });
   }
 
   /// The operands of all epilogues, one behind the other.
   Int fused(size_t i) { return e_.param(static_cast<int>(8 + i)); }
-  size_t first_of_project() const {
-    return s_.expand.epilogue.operands.size() + s_.depthwise.epilogue.operands.size();
-  }
+  size_t first_of_project() const { return s_.expand.epilogue.operands.size() + s_.depthwise.epilogue.operands.size(); }
 
   Emitter& e_;
   const InvertedResidualSpec& s_;
@@ -249,7 +256,7 @@ int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target&) {
 }
 int64_t scratch_bytes(const KernelSpec& spec, const Schedule&, const Target&) {
   const InvertedResidualSpec& s = spec_of(spec);
-  return (rows_held(s) * s.row + s.depthwise.ow * s.depthwise.c) * kF;
+  return kScratchHeader + (rows_held(s) * s.row + s.depthwise.ow * s.depthwise.c) * kF;
 }
 bool feasible(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
   const InvertedResidualSpec& s = spec_of(spec);

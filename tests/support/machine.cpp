@@ -134,7 +134,7 @@ Kernel::Kernel(const Target& target, const KernelSpec& spec, const Schedule& sch
                const std::vector<KernelSpec>& neighbours) {
   const Family& family = family_of(spec);
   units_ = family.units(spec, schedule, target);
-  scratch_.resize(static_cast<size_t>(family.scratch_bytes(spec, schedule, target)) + 64);
+  scratch_.resize(static_cast<size_t>(family.scratch_bytes(spec, schedule, target)) + 2 * kScratchHeader);
   auto machine = load(target, [&](Emitter& e) {
     for (size_t i = 0; i < neighbours.size(); ++i)
       family.emit(e, neighbours[i], schedule, "neighbour" + std::to_string(i));
@@ -156,13 +156,21 @@ Kernel::Kernel(const Target& target, const KernelSpec& spec, const Schedule& sch
 
 Status Kernel::run_range(int64_t begin, int64_t end, const std::vector<void*>& operands) {
   if (!machine_) return loaded_;
+  *static_cast<int32_t*>(scratch()) = kNothingLeft;
+  return go_on(begin, end, operands);
+}
+
+Status Kernel::go_on(int64_t begin, int64_t end, const std::vector<void*>& operands) {
   std::vector<int64_t> args{begin, end, round_up(address(scratch_.data()), 64)};
   for (const void* p : operands) args.push_back(address(p));
   return machine_->call("main", args);
 }
 
 Status Kernel::run(const std::vector<void*>& operands, int parts) {
-  for (int i = 0; i < parts; ++i) KILN_TRY(run_range(units_ * i / parts, units_ * (i + 1) / parts, operands));
+  for (int i = 0; i < parts; ++i) {
+    const int64_t begin = units_ * i / parts, end = units_ * (i + 1) / parts;
+    KILN_TRY(i ? go_on(begin, end, operands) : run_range(begin, end, operands));
+  }
   return ok();
 }
 

@@ -41,6 +41,7 @@ class Kernel {
   int64_t units() const { return units_; }
   /// All units, cut into `parts` calls in order, as threads would share them.
   Status run(const std::vector<void*>& operands, int parts = 1);
+  /// Some units, the first that a thread does of a step.
   Status run_range(int64_t begin, int64_t end, const std::vector<void*>& operands);
   void* scratch() { return reinterpret_cast<void*>(round_up(address(scratch_.data()), 64)); }
   void allow(const void* start, int64_t bytes) {
@@ -50,6 +51,7 @@ class Kernel {
   }
 
  private:
+  Status go_on(int64_t begin, int64_t end, const std::vector<void*>& operands);
   std::unique_ptr<Machine> machine_;
   std::vector<char> scratch_;
   int64_t units_ = 0;
