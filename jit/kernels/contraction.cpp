@@ -4,6 +4,7 @@
 #include "jit/kernels/dots.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/int16.h"
+#include "jit/kernels/loops.h"
 #include "jit/kernels/strassen.h"
 #include "jit/kernels/winograd.h"
 #include "jit/kernels/winograd_transform.h"
@@ -88,8 +89,7 @@ class ContractionEmitter {
   Func emit_entry(int64_t full, Func whole, Func last) {
     const int64_t panels = ceil_div(s_.n, nr_), mb = blocks(s_, schedule_), mc = block_rows(s_, schedule_);
     const Func f = e_.begin_function(name_, static_cast<int>(6 + own_));
-    const Int unit = e_.param(0), end = e_.param(1), ready = e_.integer();
-    if (int16_) e_.load_int(ready, {e_.param(2), 0}, DType::i32);
+    const Int unit = e_.param(0), end = e_.param(1);
     const Int p = e_.integer(), block = e_.integer(), b0 = e_.integer(), b1 = e_.integer(), t = e_.integer(),
               y = e_.integer(), x = e_.integer();
     const Int count = e_.integer(), rest = e_.integer();
@@ -107,7 +107,7 @@ class ContractionEmitter {
             // rows left → whole tiles, and whether the remainder tile is in this block
             e_.op(IntOp::sub, count, m_, t);
             e_.op(IntOp::min, count, count, mc);
-            if (int16_) make_rows(block, count, ready, at);
+            if (int16_) make_rows(block, count, at);
             split_rows(e_, s_, schedule_, count, count, rest);
             if (!int16_)
               place(at[0], e_.param(4), kF, {s_.a_batch[0], s_.a_batch[1], s_.a_row, s_.a_col, 0}, b0, b1, y, x, p);
@@ -134,22 +134,19 @@ class ContractionEmitter {
           },
           unit, Compare::lt, end);
     });
-    if (int16_) e_.store_int({e_.param(2), 0}, ready, DType::i32);
     e_.end_function();
     return f;
   }
 
-  /// Rows of A's block as integers, and their scales, in scratch, unless they are there from the units before; at[0] is
-  /// where. The scratch's first word is the block that is there.
-  void make_rows(Int block, Int count, Int ready, const std::vector<Int>& at) {
+  /// Rows of A's block as integers, and their scales, in scratch, for all units of the block; at[0] is where.
+  void make_rows(Int block, Int count, const std::vector<Int>& at) {
     const Int from = e_.integer(), scales = at[3];
-    add(e_, at[0], e_.param(2), kScratchHeader);
+    e_.set(at[0], behind_header(e_));
     scales_of_rows(scales);
-    e_.if_(block, Compare::ne, ready, [&] {
+    once_per_block(e_, block, [&] {
       e_.op(IntOp::mul, from, block, block_rows(s_, schedule_) * source_.a_col * kF);
       add(e_, from, from, e_.param(4));
       e_.call(rows_, {at[0], from, scales, count, source_.a_col * kF, s_.kh});
-      e_.set(ready, block);
     });
   }
   void scales_of_rows(Int to) {

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "jit/emitter.h"
+#include "jit/family.h"
 
 namespace kiln {
 
@@ -18,6 +18,24 @@ inline void for_units(Emitter& e, FunctionRef<void(Int unit)> body) {
         },
         unit, Compare::lt, end);
   });
+}
+
+/// What several units of a block read from a thread's scratch, behind its header: made by make() unless the thread's
+/// last unit of this step was of the same block.
+inline void once_per_block(Emitter& e, Int block, FunctionRef<void()> make) {
+  const Mem made{e.param(2), 0};
+  const Int last = e.integer();
+  e.load_int(last, made, DType::i32);
+  e.if_(block, Compare::ne, last, [&] {
+    make();
+    e.store_int(made, block, DType::i32);
+  });
+}
+/// Where that is.
+inline Int behind_header(Emitter& e) {
+  const Int at = e.integer();
+  add(e, at, e.param(2), kScratchHeader);
+  return at;
 }
 
 /// A nest of loops that moves pointers: after the nest every pointer is where it was. `strides[p][d]` in bytes.

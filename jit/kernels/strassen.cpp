@@ -210,10 +210,9 @@ class StrassenEmitter {
   // -- the share of a thread
   Func emit_entry(Func row, Func pair) {
     const Func f = e_.begin_function(name_, static_cast<int>(6 + fused_));
-    const Int scratch = e_.param(2), ready = e_.integer();  // the block whose sums are there
+    const Int scratch = behind_header(e_);
     const Int p = e_.integer(), block = e_.integer(), a = e_.integer(), b = e_.integer(), next = e_.integer();
     const int64_t pair_bytes = s_.k * l_.nr * kF;
-    e_.set(ready, -1);
     for_units(e_, [&](Int unit) {
       split(e_, unit, l_.pairs, p, block);
       const auto place = [&](Int to, Int base, int64_t by_row, int64_t by_column) {
@@ -225,14 +224,13 @@ class StrassenEmitter {
         add(e_, to, to, t);
       };
       place(a, e_.param(4), s_.a_col * kF, 0);
-      e_.if_(block, Compare::ne, ready, [&] {
+      once_per_block(e_, block, [&] {
         const Int lower = offset(a, l_.lower * s_.a_col * kF), upper = offset(a, 0), s12 = offset(scratch, 0),
                   s34 = offset(scratch, l_.matrix * kF), i = e_.integer();
         e_.for_range(i, 0, l_.half, 1, [&] {
           e_.call(row, {upper, lower, s12, s34});
           for (const Int at : {upper, lower, s12, s34}) add(e_, at, at, s_.a_col * kF);
         });
-        e_.set(ready, block);
       });
       e_.op(IntOp::mul, b, p, pair_bytes);
       add(e_, b, b, e_.param(5));
@@ -269,7 +267,7 @@ int64_t strassen_units(const ContractionSpec& spec, const Schedule& schedule, co
 }
 
 int64_t strassen_scratch(const ContractionSpec& spec, const Schedule& schedule, const Target& target) {
-  return Layout(flattened(spec), schedule, target).end * kF;
+  return Layout(flattened(spec), schedule, target).end * kF + kScratchHeader;
 }
 
 bool strassen_feasible(const ContractionSpec& spec, const Schedule& schedule, const Target& target) {

@@ -353,19 +353,15 @@ class WinogradEmitter {
   Func emit_entry(Func forward, Func multiply, Func inverse, Func inverse_rest) {
     const int64_t ranges = ceil_div(s_.n, l_.columns), panels = ceil_div(l_.columns, nr_);
     const Func f = e_.begin_function(name_, static_cast<int>(6 + fused_));
-    const Int scratch = e_.param(2), ready = e_.integer();  // the block that V holds
+    const Int scratch = behind_header(e_);
     const Int block = e_.integer(), range = e_.integer(), first = e_.integer(), tiles = e_.integer();
     const Int panel = e_.integer(), left = e_.integer(), count = e_.integer(), rest = e_.integer(), t = e_.integer();
-    e_.set(ready, -1);
     for_units(e_, [&](Int unit) {
       split(e_, unit, ranges, range, block);
       e_.op(IntOp::mul, first, block, l_.block);
       e_.op(IntOp::sub, tiles, l_.tiles, first);
       e_.op(IntOp::min, tiles, tiles, l_.block);
-      e_.if_(block, Compare::ne, ready, [&] {
-        e_.call(forward, {scratch, e_.param(4), first, tiles});
-        e_.set(ready, block);
-      });
+      once_per_block(e_, block, [&] { e_.call(forward, {scratch, e_.param(4), first, tiles}); });
       split_rows(e_, point_product(), schedule_, tiles, count, rest);
       e_.op(IntOp::mul, panel, range, panels);
       e_.op(IntOp::sub, left, ceil_div(s_.n, nr_), panel);
@@ -406,7 +402,7 @@ int64_t winograd_units(const ContractionSpec& s, const Schedule& schedule) {
 }
 
 int64_t winograd_scratch(const ContractionSpec& s, const Schedule& schedule, const Target& target) {
-  return Layout(s, schedule, target.width).end * kF;
+  return Layout(s, schedule, target.width).end * kF + kScratchHeader;
 }
 
 bool winograd_feasible(const ContractionSpec& s, const Schedule& schedule, const Target& target) {
