@@ -69,6 +69,7 @@ std::string text(const PackSpec& s) {
       .field("sb", s.src_batch)
       .field("k", Sizes{s.taps, s.k, s.n})
       .field("s", Sizes{s.src_tap, s.src_k, s.src_n})
+      .field("stride", s.stride)
       .field("scales", s.scales)
       .take();
 }

@@ -59,6 +59,13 @@ struct ContractionSpec {
   Epilogue epilogue;
 };
 
+/// The stride of a convolution in taps, if it is 1 or 2 both ways; else 0.
+inline int64_t stride_in_taps(const ContractionSpec& s) {
+  for (const int64_t stride : {1, 2})
+    if (s.a_row == stride * s.a_tap_row && s.a_col == stride * s.a_tap_col) return stride;
+  return 0;
+}
+
 /// Elements of one packed B: whole panels, the last one padded to a multiple of the widest vector of any target.
 constexpr int64_t kPackAlign = 16;
 constexpr int64_t packed_size(int64_t taps_times_k, int64_t n) { return taps_times_k * round_up(n, kPackAlign); }
@@ -72,6 +79,7 @@ struct PackSpec {
   std::array<int64_t, 2> batch{1, 1}, src_batch{0, 0};
   int64_t taps = 1, k = 1, n = 1;
   int64_t src_tap = 0, src_k = 0, src_n = 0;
+  int64_t stride = 1;  ///< of the 3×3 convolution: which form its Winograd schedules take
   int64_t scales = 0;  ///< words from the first row to its scale
 };
 

@@ -80,15 +80,17 @@ TEST(Search, LeavesOutWhatTheModelThinksMuchSlower) {
   EXPECT_LT(count, candidates(spec, kTarget).size());
 }
 
-/// 3x3, stride 1.
-ContractionSpec convolution(int64_t side, int64_t channels) {
+/// 3x3.
+ContractionSpec convolution(int64_t side, int64_t channels, int64_t filters, int64_t stride) {
   ContractionSpec s;
-  s.oh = s.ow = side, s.kh = s.kw = 3, s.k = s.n = channels;
-  s.a_col = s.a_tap_col = s.c_col = channels;
-  s.a_row = s.a_tap_row = (side + 2) * channels, s.c_row = side * channels;
+  s.oh = s.ow = side, s.kh = s.kw = 3, s.k = channels, s.n = filters;
+  s.a_tap_col = channels, s.a_tap_row = ((side - 1) * stride + 3) * channels;
+  s.a_col = stride * s.a_tap_col, s.a_row = stride * s.a_tap_row;
+  s.c_col = filters, s.c_row = side * filters;
   s.winograd = 4;
   return s;
 }
+ContractionSpec convolution(int64_t side, int64_t channels) { return convolution(side, channels, channels, 1); }
 
 Device with_l2(int64_t bytes) {
   Device device;
@@ -103,6 +105,20 @@ TEST(Prior, WinogradMustBeWorthItsWeights) {
   EXPECT_EQ(algorithm(56, 64), Algorithm::winograd4);
   EXPECT_NE(algorithm(14, 256), Algorithm::winograd4);
   EXPECT_EQ(algorithm(7, 512), Algorithm::direct);
+}
+
+TEST(Prior, StridedWinogradIsForLargeImagesInPages) {
+  const auto algorithm = [](int64_t side, int64_t channels, int64_t filters, const Target& target) {
+    return prior(convolution(side, channels, filters, 2), target, {}).algorithm;
+  };
+  EXPECT_EQ(algorithm(160, 16, 32, kTarget), Algorithm::winograd4);
+  EXPECT_EQ(algorithm(80, 32, 64, kTarget), Algorithm::winograd4);
+  EXPECT_EQ(algorithm(40, 64, 128, kTarget), Algorithm::winograd2);
+  EXPECT_EQ(algorithm(28, 128, 128, kTarget), Algorithm::direct);
+  EXPECT_EQ(algorithm(7, 512, 512, kTarget), Algorithm::direct);
+  Target native;
+  native.isa = Isa::avx2;
+  EXPECT_EQ(algorithm(160, 16, 32, native), Algorithm::direct);
 }
 
 TEST(Prior, WinogradBlocksFillHalfOfTheSecondCacheAndNoRangeIsSplitThatNeedNotBe) {

@@ -26,6 +26,7 @@ Sizes operand_bytes(const KernelSpec& spec, const Schedule& schedule) {
                          {s->a_batch[0], s->a_batch[1], s->a_row, s->a_col, s->a_tap_row, s->a_tap_col, 1}));
     PackSpec b;
     b.taps = s->kh * s->kw, b.k = s->k, b.n = s->n;
+    if (s->winograd) b.stride = stride_in_taps(*s);
     out.push_back(extent({s->batch[0], s->batch[1], packed_elements(b, schedule)}, {s->b_batch[0], s->b_batch[1], 1}));
     for (const FusedOperand& o : s->epilogue.operands) out.push_back(extent(dims, o.strides));
   } else if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) {

@@ -23,10 +23,23 @@ double load_cost(double added_bytes, const Target& target) {
   return target.isa == Isa::wasm ? added_bytes * kAddedAtLoad : 0;
 }
 
-/// Cycles to transform one vector of a tile: (m+2) + m or m+2 one-dimensional transforms of m+2 values.
-double transform_cycles(int m, bool input) {
-  const double applications = m + 2 + (input ? m + 2 : m);
-  return applications * (m + 2) * (m == 4 ? 2.6 : 2.0);
+/// Cycles to transform one vector of a tile: one-dimensional transforms of as many values as there are data or points.
+double transform_cycles(WinogradForm form, bool input) {
+  const double values = input ? form.data() : form.points();
+  const double applications = input ? 2 * values : values + form.m;
+  return applications * values * (form.m == 4 ? 2.6 : 2.0);
+}
+
+/// Cycles of all points' products: with strides those at infinity have fewer phases.
+double products_cost(const ContractionSpec& s, const Schedule& schedule, const Target& target) {
+  const WinogradForm form = winograd_form(s, schedule.algorithm);
+  ContractionSpec product = winograd_product(s, schedule.algorithm);
+  const auto of = [&](int points, int phases) {
+    product.k = phases * s.k;
+    return points * tiled_cost(product, schedule.mr, schedule.nv, target);
+  };
+  const int m = form.m;
+  return form.stride == 1 ? of(form.weights(), 1) : of(m * m, 4) + of(2 * m, 2) + of(1, 1);
 }
 
 }  // namespace
@@ -35,26 +48,27 @@ double streaming_cost(double bytes) { return bytes * kFromMemory; }
 
 ContractionSpec winograd_product(const ContractionSpec& s, Algorithm algorithm) {
   ContractionSpec product;
-  product.ow = winograd_tiles(s, winograd_tile(algorithm)), product.k = s.k, product.n = s.n;
+  const WinogradForm form = winograd_form(s, algorithm);
+  product.ow = winograd_tiles(s, form.m), product.k = form.phases() * s.k, product.n = s.n;
   return product;
 }
 
 double winograd_cost(const ContractionSpec& s, const Schedule& schedule, const Target& target, const Device& device) {
-  const int m = winograd_tile(schedule.algorithm);
-  const double points = (m + 2) * (m + 2);
-  const int64_t tiles = winograd_tiles(s, m);
+  const WinogradForm form = winograd_form(s, schedule.algorithm);
+  const double matrices = form.weights(), points = form.points() * form.points();
+  const int64_t tiles = winograd_tiles(s, form.m);
   const int64_t block = schedule.mc ? std::min<int64_t>(schedule.mc, tiles) : tiles, blocks = ceil_div(tiles, block);
   const int64_t columns = schedule.nc ? std::min<int64_t>(schedule.nc, s.n) : s.n, ranges = ceil_div(s.n, columns);
   const auto vectors = [&](int64_t channels) { return static_cast<double>(tiles * ceil_div(channels, target.width)); };
-  double cost = points * tiled_cost(winograd_product(s, schedule.algorithm), schedule.mr, schedule.nv, target);
-  cost += vectors(s.k) * transform_cycles(m, true) + vectors(s.n) * transform_cycles(m, false);
+  double cost = products_cost(s, schedule, target);
+  cost += vectors(s.k) * transform_cycles(form, true) + vectors(s.n) * transform_cycles(form, false);
   // The transformed weights come once from memory, and once more for each further block of tiles.
-  const double weights = points * static_cast<double>(packed_size(s.k, s.n)) * 4;
-  cost += streaming_cost(weights) + load_cost(weights * (1 - 9 / points), target);
+  const double weights = matrices * static_cast<double>(packed_size(s.k, s.n)) * 4;
+  cost += streaming_cost(weights) + load_cost(weights * (1 - 9 / matrices), target);
   const auto l2 = static_cast<double>(device.l2_bytes);
   if (weights > l2 / 2) cost += weights * static_cast<double>(blocks - 1) * kReadAhead;
   // What a block computes with is written and soon read again; what is more than half the cache falls out before.
-  const double input = points * static_cast<double>(block * s.k) * 4,
+  const double input = matrices * static_cast<double>(block * s.k) * 4,
                output = points * static_cast<double>(block * columns) * 4;
   cost += static_cast<double>(blocks * ranges) * std::max(0.0, input + output - l2 / 2) * 2 * kFromLastCache;
   cost += static_cast<double>(blocks * (ranges - 1)) * input * kFromSecondCache;

@@ -102,7 +102,7 @@ Status Lowering::lower_conv(const Node& node) {
   s.a_row = a.stride[0] * x.strides[2], s.a_col = a.stride[1] * x.strides[3];
   s.a_tap_row = a.dilation[0] * x.strides[2], s.a_tap_col = a.dilation[1] * x.strides[3];
   s.c_row = c.strides[2], s.c_col = c.strides[3];
-  const bool three_by_three = s.kh == 3 && s.kw == 3 && s.a_row == s.a_tap_row && s.a_col == s.a_tap_col;
+  const bool three_by_three = s.kh == 3 && s.kw == 3 && stride_in_taps(s);
   if (three_by_three && groups == 1 && step_phase(w.phase) != kRunPhase)
     s.winograd = precision == Precision::exact ? 2 : 4;
   s.epilogue = conv_epilogue(f, n);
@@ -110,6 +110,7 @@ Status Lowering::lower_conv(const Node& node) {
   p.batch = {1, groups};
   p.src_batch = {0, n * w.strides[0]};
   p.taps = s.kh * s.kw, p.k = k, p.n = n;
+  if (s.winograd) p.stride = stride_in_taps(s);
   p.src_tap = s.kw > 1 ? w.strides[3] : w.strides[2], p.src_k = w.strides[1], p.src_n = w.strides[0];
   std::vector<View> operands{c, from, factor(s, p, w, groups * packed_elements, label_of(node))};
   operands.insert(operands.end(), f.operands.begin(), f.operands.end());

@@ -34,7 +34,10 @@ KernelCode code(const KernelSpec& spec, const Schedule& schedule) {
   c.src_k = s.src_k == 1 && s.src_n != 1;
   c.src_n = s.src_n == 1;
   Schedule how;
-  if (winograd_tile(schedule.algorithm)) how.algorithm = schedule.algorithm, c.src_tap = s.src_tap;
+  if (winograd_tile(schedule.algorithm)) {
+    how.algorithm = schedule.algorithm;
+    c.src_tap = s.src_tap, c.stride = s.stride;
+  }
   if (schedule.algorithm == Algorithm::int16) how.algorithm = schedule.algorithm, c.src_k = 1, c.src_n = gathers(s);
   return {c, how};
 }
@@ -55,6 +58,7 @@ class PackEmitter {
       : e_(emitter),
         s_(spec),
         m_(winograd_tile(schedule.algorithm)),
+        form_{m_, static_cast<int>(spec.stride)},
         int16_(schedule.algorithm == Algorithm::int16),
         gathers_(int16_ && spec.src_n == 1),
         name_(std::move(name)),
@@ -67,14 +71,17 @@ class PackEmitter {
   }
 
  private:
-  /// block(dst, src, last, count, pitch, src_k, src_n, point): `count` values of k of columns 0…last of one
-  /// vector's. `pitch` is from one k of the panel to the next, `point` from one of Winograd's points to the next.
-  /// Columns beyond the last are copies of it, which nobody looks at.
+  /// block(dst, src, last, count, pitch, src_k, src_n, matrix, panel, phase): `count` values of k of columns 0…last of
+  /// one vector's. `pitch` is from one k of the panel to the next, `matrix` from one of Winograd's matrices k × n to
+  /// the next, `panel` from the matrix to the panel, `phase` the length of that. Columns beyond the last are copies of
+  /// it, which nobody looks at.
   Func emit_block() {
-    const Func f = e_.begin_function(name_ + "_block", 8);
+    const Func f = e_.begin_function(name_ + "_block", 10);
     dst_ = e_.param(0), last_ = e_.param(2), count_ = e_.param(3), pitch_ = e_.param(4), src_k_ = e_.param(5);
     columns_ = column_addresses(e_.param(1), e_.param(6));
-    if (m_)
+    if (m_ && form_.stride == 2)
+      winograd_by_phase(e_.param(7), e_.param(8), e_.param(9));
+    else if (m_)
       winograd(e_.param(7));
     else if (s_.src_k == 1)
       turned();
@@ -202,8 +209,8 @@ class PackEmitter {
 
   /// G w Gᵀ for the 3×3 taps w of every (k, column): (m+2)² packed matrices, one after the other.
   void winograd(Int point) {
-    const auto side = static_cast<size_t>(m_ + 2);
-    WinogradTransform transform = WinogradTransform::weights(e_, m_);
+    const auto side = static_cast<size_t>(form_.points());
+    WinogradTransform transform = WinogradTransform::weights(e_, form_, 3);
     const Int k = e_.integer(), at = e_.integer();
     e_.for_range(k, 0, count_, 1, [&] {
       std::vector<std::vector<Vec>> by_column;  // G w, column by column
@@ -221,6 +228,72 @@ class PackEmitter {
       add(e_, dst_, dst_, pitch_);
       move_columns(src_k_);
     });
+  }
+
+  /// The same of the taps of each phase. A point's phases are the k of one matrix, so its panels are longer: four times
+  /// with both coordinates finite, twice with one.
+  void winograd_by_phase(Int matrix, Int panel, Int phase) {
+    WinogradTransform transforms[] = {WinogradTransform::weights(e_, form_, 2),
+                                      WinogradTransform::weights(e_, form_, 1)};
+    const auto m = static_cast<size_t>(m_);
+    std::vector<Int> starts;  // of the phases of a point from its row's first matrix, in the order of their use
+    for (const int64_t odd_row : {0, 1})
+      for (const int64_t odd_column : {0, 1})
+        for (const bool finite_row : {true, false})
+          for (const bool finite_column : {true, false})
+            starts.push_back(start_of_phase(odd_row, odd_column, finite_row, finite_column, matrix, panel, phase));
+    const Int k = e_.integer(), row = e_.integer(), at = e_.integer(), line = e_.integer();
+    std::array<Int, 2> next{e_.integer(), e_.integer()};  // points of a row with finite coordinates, of one at infinity
+    e_.op(IntOp::mul, line, matrix, 4 * m_ + 2);
+    e_.op(IntOp::mul, next[0], matrix, 4);
+    e_.op(IntOp::mul, next[1], matrix, 2);
+    e_.for_range(k, 0, count_, 1, [&] {
+      for (const size_t odd_row : {0, 1})
+        for (const size_t odd_column : {0, 1}) {
+          const std::vector<std::vector<Vec>> u = phase_points(transforms, odd_row, odd_column);
+          e_.set(row, dst_);
+          for (size_t i = 0; i < u.size(); ++i) {
+            for (size_t j = 0; j < u[i].size(); ++j) {
+              const size_t infinite_row = i == m, infinite_column = j == m;
+              if (j == 0 || infinite_column)
+                e_.op(IntOp::add, at, row, starts[odd_row * 8 + odd_column * 4 + infinite_row * 2 + infinite_column]);
+              e_.store({at, 0}, u[i][j]);
+              add(e_, at, at, next[infinite_row]);
+            }
+            add(e_, row, row, line);
+          }
+        }
+      add(e_, dst_, dst_, pitch_);
+      move_columns(src_k_);
+    });
+  }
+  Int start_of_phase(int64_t odd_row, int64_t odd_column, bool finite_row, bool finite_column, Int matrix, Int panel,
+                     Int phase) {
+    const Int at = e_.integer(), t = e_.integer();
+    const int64_t across = finite_column ? 2 : 1, down = finite_row ? 2 : 1;
+    e_.op(IntOp::mul, at, panel, across * down - 1);
+    e_.op(IntOp::mul, t, phase, odd_row * across + odd_column);
+    add(e_, at, at, t);
+    e_.op(IntOp::mul, t, matrix, finite_column ? 0 : m_ * 2 * down);
+    add(e_, at, at, t);
+    return at;
+  }
+  /// G w Gᵀ of one phase's taps w.
+  std::vector<std::vector<Vec>> phase_points(WinogradTransform (&transforms)[2], size_t odd_row, size_t odd_column) {
+    std::vector<std::vector<Vec>> by_column;
+    for (size_t x = odd_column; x < 3; x += 2) {
+      std::vector<Vec> g;
+      for (size_t y = odd_row; y < 3; y += 2)
+        g.push_back(gather(columns_, static_cast<int64_t>(y * 3 + x) * s_.src_tap * 4));
+      by_column.push_back(transforms[odd_row].apply(g));
+    }
+    std::vector<std::vector<Vec>> points;
+    for (size_t i = 0; i < by_column[0].size(); ++i) {
+      std::vector<Vec> row;
+      for (const std::vector<Vec>& column : by_column) row.push_back(column[i]);
+      points.push_back(transforms[odd_column].apply(row));
+    }
+    return points;
   }
 
   /// Units are panels of each batch.
@@ -242,11 +315,11 @@ class PackEmitter {
     e_.op(IntOp::and_, point, point, -kPackAlign);
     e_.op(IntOp::mul, point, point, 4);
     e_.op(IntOp::mul, one, point, depth);
-    if (m_) e_.op(IntOp::mul, one, one, (m_ + 2) * (m_ + 2));
+    if (m_) e_.op(IntOp::mul, one, one, form_.weights());
     if (int16_) e_.set(depth, size(7));
     e_.op(IntOp::mul, point, point, depth);
     const Int b = e_.integer(), column = e_.integer(), columns = e_.integer(), pitch = e_.integer();
-    const Int dst = e_.integer(), src = e_.integer(), t = e_.integer(), scales = e_.integer();
+    const Int dst = e_.integer(), src = e_.integer(), t = e_.integer(), scales = e_.integer(), offset = e_.integer();
     const auto moved = [&](Int to, Arg by, Arg times) {  // to += by · times
       e_.op(IntOp::mul, t, by, times);
       add(e_, to, to, t);
@@ -266,8 +339,9 @@ class PackEmitter {
         add(e_, scales, dst, point);
         moved(scales, column, 4);
       }
-      e_.op(IntOp::mul, t, column, depth);
-      moved(dst, t, 4);
+      e_.op(IntOp::mul, offset, column, depth);
+      e_.op(IntOp::mul, offset, offset, 4);
+      add(e_, dst, dst, offset);
       e_.set(src, e_.param(4));
       moved(src, column, src_n);
       if (loops > 1) {
@@ -276,7 +350,7 @@ class PackEmitter {
         e_.op(IntOp::rem, b, b, size(sizes + 2));
       }
       if (loops > 0) moved(src, b, size(sizes));
-      const Panel panel{dst, src, columns, pitch, point, k, taps, src_tap, src_k, src_n};
+      const Panel panel{dst, src, columns, pitch, point, offset, k, taps, src_tap, src_k, src_n};
       emit_panel(block, int16_ ? in_integers(panel, scales, depth, nr) : panel);
     });
     e_.end_function();
@@ -284,7 +358,7 @@ class PackEmitter {
   }
 
   struct Panel {
-    Int dst, src, columns, pitch, point, k, taps, src_tap, src_k, src_n;
+    Int dst, src, columns, pitch, point, offset, k, taps, src_tap, src_k, src_n;
   };
   /// The panel's columns as rows of integers in scratch.
   Panel in_integers(const Panel& p, Int scales, Int words, Int nr) {
@@ -311,13 +385,14 @@ class PackEmitter {
 
   void emit_panel(Func block, const Panel& p) {
     const Int begin = e_.integer(), count = e_.integer(), tap = e_.integer(), j = e_.integer(), last = e_.integer();
-    const Int to = e_.integer(), from = e_.integer(), t = e_.integer();
+    const Int to = e_.integer(), from = e_.integer(), t = e_.integer(), phase = e_.integer();
+    e_.op(IntOp::mul, phase, p.k, p.pitch);
     const auto vectors = [&] {
       e_.for_range(j, 0, p.columns, w_, [&] {
         e_.op(IntOp::sub, last, p.columns, j);
         e_.op(IntOp::min, last, last, w_);
         add(e_, last, last, -1);
-        e_.call(block, {to, from, last, count, p.pitch, p.src_k, p.src_n, p.point});
+        e_.call(block, {to, from, last, count, p.pitch, p.src_k, p.src_n, p.point, p.offset, phase});
         add(e_, to, to, w_ * 4);
         e_.op(IntOp::mul, t, p.src_n, w_);
         add(e_, from, from, t);
@@ -343,6 +418,7 @@ class PackEmitter {
   Emitter& e_;
   PackSpec s_;
   int m_;  // Winograd tile, or 0
+  WinogradForm form_;
   bool int16_, gathers_;
   Func rows_{}, columns_as_rows_{};
   std::string name_;
@@ -376,8 +452,8 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const st
 int64_t packed_elements(const PackSpec& s, const Schedule& schedule) {
   const int64_t batches = s.batch[0] * s.batch[1];
   if (schedule.algorithm == Algorithm::int16) return (batches - 1) * packed_size(s.k, s.n) + int16_packed(s.k, s.n);
-  const int64_t tile = winograd_tile(schedule.algorithm), side = tile + 2;
-  const int64_t one = tile ? side * side * packed_size(s.k, s.n) : packed_size(s.taps * s.k, s.n);
+  const WinogradForm form{winograd_tile(schedule.algorithm), static_cast<int>(s.stride)};
+  const int64_t one = form.m ? form.weights() * packed_size(s.k, s.n) : packed_size(s.taps * s.k, s.n);
   return batches * one;
 }
 

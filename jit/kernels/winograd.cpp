@@ -9,36 +9,42 @@
 
 namespace kiln {
 
+WinogradForm winograd_form(const ContractionSpec& s, Algorithm algorithm) {
+  return {winograd_tile(algorithm), static_cast<int>(stride_in_taps(s))};
+}
+
 int64_t winograd_tiles(const ContractionSpec& s, int m) { return s.batch[0] * ceil_div(s.oh, m) * ceil_div(s.ow, m); }
 
 namespace {
 
 constexpr int64_t kF = 4;  // bytes of a float
 
-/// Sizes in elements of a thread's scratch: temporary of one tile, V [points][tile][k], products
+/// Sizes in elements of a thread's scratch: temporary of one tile, V [points][tile][phases][k], products
 /// [points][tile][columns].
 struct Layout {
-  int m, side;
+  WinogradForm form;
+  int m, side;  ///< side: points
   int64_t tiles, block, columns, points;
   int64_t v_row, v_point, p_row, p_point;
   int64_t temporary, v, p, end;  ///< offsets
 
   Layout(const ContractionSpec& s, const Schedule& schedule, int width)
-      : m(schedule.algorithm == Algorithm::winograd4 ? 4 : 2),
-        side(m + 2),
+      : form(winograd_form(s, schedule.algorithm)),
+        m(form.m),
+        side(form.points()),
         tiles(winograd_tiles(s, m)),
         points(side * side) {
     const int64_t all = round_up(tiles, schedule.mr);
     block = schedule.mc ? std::min<int64_t>(schedule.mc, all) : all;
     columns = schedule.nc ? std::min<int64_t>(schedule.nc, s.n) : s.n;
-    v_row = round_up(s.k, width);
+    v_row = round_up(form.phases() * s.k, width);
     p_row = round_up(columns, width);
     // A line more, so that the points of one tile do not compete for the same cache sets.
     constexpr int64_t kLine = 16;
     v_point = round_up(block * v_row, kLine) + kLine;
     p_point = round_up(block * p_row, kLine) + kLine;
     temporary = 0;
-    v = points * width;
+    v = form.weights() * width;
     p = v + points * v_point;
     end = p + points * p_point;
   }
@@ -75,18 +81,20 @@ class WinogradEmitter {
   /// Output columns of the last tile of a row, and of all others.
   int64_t last_columns() const { return s_.ow - (across() - 1) * l_.m; }
 
-  // -- input: V[point][tile] = Bᵀ d B for a tile's d
+  // -- input: V[point][tile] = Bᵀ d B for each phase of a tile's d
   // ---------------------------------------------------------------------
   /// input(v, src, temporary, rows): one tile, of which `rows` rows and `columns` columns exist; the others are zero.
   SizedFunc emit_input(int64_t columns) {
     Sizes sizes(e_.target().shared_tiles, 4);
-    const Size rounds = sizes.add(s_.k / e_.width()), col = sizes.add(s_.a_col * kF), row = sizes.add(s_.a_row * kF),
-               point = sizes.add(l_.v_point * kF), line_of_points = sizes.add(l_.side * l_.v_point * kF);
+    const Size rounds = sizes.add(s_.k / e_.width()), col = sizes.add(s_.a_tap_col * kF),
+               row = sizes.add(s_.a_tap_row * kF), point = sizes.add(l_.v_point * kF),
+               line_of_points = sizes.add(l_.side * l_.v_point * kF), phase = sizes.add(s_.k * kF, l_.form.stride == 2);
+    const int64_t data = l_.form.data();
     const auto emit = [&](const std::string& name) {
       const Func f = e_.begin_function(name, sizes.params());
       const Int v = e_.param(0), src = e_.param(1), temporary = e_.param(2), rows = e_.param(3);
-      const int64_t line = l_.side * e_.width() * kF;  // of the temporary
-      WinogradTransform transform = WinogradTransform::input(e_, l_.m);
+      const int64_t line = data * e_.width() * kF;  // of the temporary
+      WinogradTransform transform = WinogradTransform::input(e_, l_.form);
       const Vec zero = e_.vec();
       e_.splat(zero, 0);
       const Int from = e_.integer(), to = e_.integer(), left = e_.integer();
@@ -102,31 +110,57 @@ class WinogradEmitter {
             [&] {
               std::vector<Vec> d;
               Walk at(e_, from, col);
-              for (int64_t x = 0; x < l_.side; ++x) {
+              for (int64_t x = 0; x < data; ++x) {
                 d.push_back(x < columns ? e_.vec() : zero);
                 if (x < columns) e_.load(d.back(), at.next(), DType::f32, lanes);
               }
-              store_all({e_, to, {e_.width() * kF}}, transform.apply(d));
+              store_all({e_, to, {e_.width() * kF}}, l_.form.stride == 1 ? transform.apply(d) : by_phase(transform, d));
               add(e_, from, from, arg(e_, row));
               next_line();
             },
             left, Compare::gt, 0);
-        e_.op(IntOp::sub, left, l_.side, rows);
+        e_.op(IntOp::sub, left, data, rows);
         e_.if_(left, Compare::gt, 0, [&] {
           e_.do_while(
               [&] {
-                store_all({e_, to, {e_.width() * kF}}, std::vector<Vec>(static_cast<size_t>(l_.side), zero));
+                store_all({e_, to, {e_.width() * kF}}, std::vector<Vec>(static_cast<size_t>(data), zero));
                 next_line();
               },
               left, Compare::gt, 0);
         });
         e_.set(from, temporary);
         add(e_, to, v, element * kF);
-        e_.for_range(left, 0, l_.side, 1, [&] {
-          store_all({e_, to, line_of_points}, transform.apply(load_all({e_, from, {line}})));
+        const auto next_column = [&] {
           add(e_, from, from, e_.width() * kF);
           add(e_, to, to, arg(e_, point));
-        });
+        };
+        if (l_.form.stride == 1) {
+          e_.for_range(left, 0, l_.side, 1, [&] {
+            store_all({e_, to, line_of_points}, transform.apply(load_all({e_, from, {line}}, l_.side)));
+            next_column();
+          });
+          return;
+        }
+        // Phases of a point lie one after the other, of one at infinity only those that it has. A last vector that is
+        // not whole must not reach into the next phase.
+        const auto columns_of = [&](int64_t count, int odd_rows) {
+          e_.for_range(left, 0, count, 1, [&] {
+            const Int odd = e_.integer();
+            e_.op(IntOp::mul, odd, arg(e_, phase), odd_rows);
+            add(e_, odd, odd, to);
+            store_all({e_, to, line_of_points}, transform.apply(load_all({e_, from, {2 * line}}, l_.side)), lanes);
+            add(e_, from, from, line);
+            store_all({e_, odd, line_of_points}, transform.apply(load_all({e_, from, {2 * line}}, l_.m)), lanes);
+            add(e_, from, from, -line);
+            next_column();
+          });
+        };
+        columns_of(l_.m, 2);
+        add(e_, to, v, element * kF);
+        add(e_, to, to, arg(e_, phase));
+        columns_of(l_.m, 2);
+        e_.op(IntOp::sub, to, to, arg(e_, phase));
+        columns_of(1, 1);
       });
       e_.end_function();
       return f;
@@ -135,29 +169,43 @@ class WinogradEmitter {
     return share(e_, sizes, own, "winograd_input" + shape(columns, s_.k), emit);
   }
 
-  std::vector<Vec> load_all(Walk at) {
-    std::vector<Vec> out;
-    for (int i = 0; i < l_.side; ++i) e_.load(out.emplace_back(e_.vec()), at.next());
+  /// A line's data → the finite points of even columns, those of odd ones, infinity of even ones.
+  static std::vector<Vec> by_phase(WinogradTransform& transform, const std::vector<Vec>& d) {
+    std::vector<Vec> columns[2];
+    for (size_t x = 0; x < d.size(); ++x) columns[x % 2].push_back(d[x]);
+    std::vector<Vec> out = transform.apply(columns[0]);
+    const std::vector<Vec> odd = transform.apply(columns[1]);
+    out.insert(out.end() - 1, odd.begin(), odd.end());
     return out;
   }
-  void store_all(Walk at, const std::vector<Vec>& values) {
-    for (const Vec v : values) e_.store(at.next(), v);
+
+  std::vector<Vec> load_all(Walk at, int count) {
+    std::vector<Vec> out;
+    for (int i = 0; i < count; ++i) e_.load(out.emplace_back(e_.vec()), at.next());
+    return out;
+  }
+  void store_all(Walk at, const std::vector<Vec>& values) { store_all(at, values, e_.width()); }
+  void store_all(Walk at, const std::vector<Vec>& values, int lanes) {
+    for (const Vec v : values) e_.store(at.next(), v, DType::f32, lanes);
   }
 
   /// What a transform's code depends on besides its sizes.
   std::string shape(int64_t columns, int64_t channels) const {
-    return std::to_string(l_.m) + " columns" + std::to_string(columns) + " rest" +
-           std::to_string(channels % e_.width());
+    return std::to_string(l_.m) + " stride" + std::to_string(l_.form.stride) + " columns" + std::to_string(columns) +
+           " rest" + std::to_string(channels % e_.width());
   }
   /// forward(scratch, a, first, count): tiles [first, first + count).
   Func emit_forward() {
     const int64_t last = std::min<int64_t>(last_columns(), l_.m);
-    const SizedFunc edge = emit_input(last + 2);
-    const SizedFunc inside = last == l_.m ? edge : emit_input(l_.side);
+    const auto input_columns = [&](int64_t columns) { return columns * l_.form.stride + 3 - l_.form.stride; };
+    const SizedFunc edge = emit_input(input_columns(last));
+    const SizedFunc inside = last == l_.m ? edge : emit_input(input_columns(l_.m));
     const Func f = e_.begin_function(name_ + "_forward", 4);
     const Int v = e_.integer(), temporary = e_.param(0), src = e_.integer();
     add(e_, v, e_.param(0), l_.v * kF);
-    each_tile(2, [&](const Tile& t) {
+    each_tile([&](const Tile& t) {
+      e_.op(IntOp::mul, t.rows, t.rows, l_.form.stride);
+      add(e_, t.rows, t.rows, 3 - l_.form.stride);
       place(src, e_.param(1), kF, {s_.a_batch[0], l_.m * s_.a_row, l_.m * s_.a_col}, t);
       const std::vector<Arg> args{v, src, temporary, t.rows};
       call_edge(t, inside, edge, args);
@@ -174,8 +222,8 @@ class WinogradEmitter {
     Int rows;  ///< that exist, of the output or of the input
   };
 
-  /// For the tiles [param(2), param(2) + param(3)); `halo` rows more than the output's belong to each.
-  void each_tile(int halo, FunctionRef<void(const Tile&)> body) {
+  /// For the tiles [param(2), param(2) + param(3)), with their rows of the output.
+  void each_tile(FunctionRef<void(const Tile&)> body) {
     const Tile t{e_.integer(), e_.integer(), e_.integer(), e_.integer()};
     const Int tile = e_.param(2), left = e_.param(3), r = e_.integer();
     e_.do_while(
@@ -185,7 +233,6 @@ class WinogradEmitter {
           e_.op(IntOp::mul, r, t.y, -l_.m);
           add(e_, r, r, s_.oh);
           e_.op(IntOp::min, t.rows, r, l_.m);
-          add(e_, t.rows, t.rows, halo);
           body(t);
           add(e_, tile, tile, 1);
           add(e_, left, left, -1);
@@ -218,30 +265,50 @@ class WinogradEmitter {
 
   // -- products
   // ------------------------------------------------------------------------------------------------------------
-  ContractionSpec point_product() const {
+  /// Of a point that has so many phases.
+  ContractionSpec point_product(int phases) const {
     ContractionSpec product;
-    product.ow = l_.tiles, product.k = s_.k, product.n = s_.n;
+    product.ow = l_.tiles, product.k = phases * s_.k, product.n = s_.n;
     product.a_col = l_.v_row, product.c_col = l_.p_row;
     return product;
   }
   /// multiply(scratch, u, panel, panels, count, rest): every point's product with panels of U; `count` and `rest` as in
   /// emit_panel.
   Func emit_multiply() {
-    const ContractionSpec product = point_product();
-    const int64_t ahead = ahead_tiles(product, schedule_, e_.target(), l_.points * s_.k * s_.n * kF);
-    const Func panels = emit_panels(e_, product, schedule_, name_, ahead);
+    std::vector<Func> panels(static_cast<size_t>(l_.form.phases()) + 1);
+    for (int phases = l_.form.phases(); phases > 0; phases /= 2) {
+      const ContractionSpec product = point_product(phases);
+      const int64_t ahead = ahead_tiles(product, schedule_, e_.target(), l_.form.weights() * s_.k * s_.n * kF);
+      const std::string name = name_ + (phases > 1 ? "_x" + std::to_string(phases) : "");
+      panels[static_cast<size_t>(phases)] = emit_panels(e_, product, schedule_, name, ahead);
+    }
     const Func f = e_.begin_function(name_ + "_multiply", 6);
-    const Int a = e_.integer(), b = e_.integer(), c = e_.integer(), point = e_.integer();
+    const Int a = e_.integer(), b = e_.integer(), c = e_.integer(), row = e_.integer(), point = e_.integer(),
+              panel = e_.integer(), from = e_.integer();
     add(e_, a, e_.param(0), l_.v * kF);
     add(e_, c, e_.param(0), l_.p * kF);
-    e_.op(IntOp::mul, b, e_.param(2), nr_ * s_.k * kF);
-    add(e_, b, b, e_.param(1));
-    e_.for_range(point, 0, l_.points, 1, [&] {
-      e_.call(panels, {a, b, c, e_.param(2), e_.param(3), e_.param(4), e_.param(5)});
-      add(e_, a, a, l_.v_point * kF);
-      add(e_, b, b, packed_size(s_.k, s_.n) * kF);
-      add(e_, c, c, l_.p_point * kF);
-    });
+    e_.set(b, e_.param(1));
+    e_.op(IntOp::mul, panel, e_.param(2), nr_ * s_.k * kF);
+    const auto products = [&](int64_t points, int phases) {
+      e_.for_range(point, 0, points, 1, [&] {
+        e_.op(IntOp::mul, from, panel, phases);
+        add(e_, from, from, b);
+        e_.call(panels[static_cast<size_t>(phases)], {a, from, c, e_.param(2), e_.param(3), e_.param(4), e_.param(5)});
+        add(e_, a, a, l_.v_point * kF);
+        add(e_, b, b, phases * packed_size(s_.k, s_.n) * kF);
+        add(e_, c, c, l_.p_point * kF);
+      });
+    };
+    if (l_.form.stride == 1) {
+      products(l_.points, 1);
+    } else {
+      e_.for_range(row, 0, l_.m, 1, [&] {
+        products(l_.m, 4);
+        products(1, 2);
+      });
+      products(l_.m, 2);
+      products(1, 1);
+    }
     e_.end_function();
     return f;
   }
@@ -273,13 +340,13 @@ class WinogradEmitter {
         at.push_back(e_.integer());
         steps.push_back(channel_steps[i]);
       }
-      WinogradTransform transform = WinogradTransform::output(e_, l_.m);
+      WinogradTransform transform = WinogradTransform::output(e_, l_.form);
       const Int from = e_.integer(), to = e_.integer(), left = e_.integer();
       for_vectors(e_, arg(e_, rounds), n % e_.width(), 1, bases, steps, [&](int64_t element, int lanes) {
         add(e_, from, p, element * kF);
         e_.set(to, temporary);
         e_.for_range(left, 0, l_.side, 1, [&] {
-          store_all({e_, to, {line}}, transform.apply(load_all({e_, from, line_of_points})));
+          store_all({e_, to, {line}}, transform.apply(load_all({e_, from, line_of_points}, l_.side)));
           add(e_, from, from, arg(e_, point));
           add(e_, to, to, e_.width() * kF);
         });
@@ -292,7 +359,7 @@ class WinogradEmitter {
         e_.set(left, rows);
         e_.do_while(
             [&] {
-              const std::vector<Vec> y = transform.apply(load_all({e_, from, {e_.width() * kF}}));
+              const std::vector<Vec> y = transform.apply(load_all({e_, from, {e_.width() * kF}}, l_.side));
               std::vector<Walk> pixels;
               for (size_t i = 0; i < at.size(); ++i) pixels.emplace_back(e_, at[i], column_steps[i]);
               for (int64_t x = 0; x < columns; ++x) {
@@ -332,7 +399,7 @@ class WinogradEmitter {
     std::vector<Int> at(1 + fused_);
     for (Int& i : at) i = e_.integer();
     add(e_, p, e_.param(0), l_.p * kF);
-    each_tile(0, [&](const Tile& t) {
+    each_tile([&](const Tile& t) {
       place(at[0], e_.param(1), size_of(out_type_), {s_.c_batch[0], l_.m * s_.c_row, l_.m * s_.c_col}, t);
       for (size_t i = 0; i < fused_; ++i) {
         const FusedOperand& o = s_.epilogue.operands[i];
@@ -362,7 +429,7 @@ class WinogradEmitter {
       e_.op(IntOp::sub, tiles, l_.tiles, first);
       e_.op(IntOp::min, tiles, tiles, l_.block);
       once_per_block(e_, block, [&] { e_.call(forward, {scratch, e_.param(4), first, tiles}); });
-      split_rows(e_, point_product(), schedule_, tiles, count, rest);
+      split_rows(e_, point_product(1), schedule_, tiles, count, rest);
       e_.op(IntOp::mul, panel, range, panels);
       e_.op(IntOp::sub, left, ceil_div(s_.n, nr_), panel);
       e_.op(IntOp::min, left, left, panels);

@@ -6,9 +6,14 @@
 namespace kiln {
 namespace {
 
-/// Interpolation is at 0, at plus and minus each of these, and at infinity. ±3/4 and ±3/2 instead of the usual ±1 and
-/// ±2 make the error of F(4,3) a fifth, and their powers are floats without rounding.
-std::vector<double> points_of(int m) { return m == 2 ? std::vector<double>{1} : std::vector<double>{0.75, 1.5}; }
+/// Interpolation is at 0 (with three taps), at plus and minus each of these, and at infinity. ±3/4 and ±3/2 instead of
+/// the usual ±1 and ±2 make the error of F(4,3) a fifth, ±1/2 and ±3/2 that of F(4,2) a sixth, and their powers are
+/// floats without rounding.
+std::vector<double> points_of(WinogradForm form) {
+  if (form.m == 2) return {1};
+  return {form.taps() == 3 ? 0.75 : 0.5, 1.5};
+}
+bool has_zero(WinogradForm form) { return form.taps() == 3; }
 
 }  // namespace
 
@@ -38,30 +43,34 @@ int WinogradTransform::even_polynomial(const std::vector<double>& points, size_t
   return sum(terms);
 }
 
-WinogradTransform WinogradTransform::input(Emitter& e, int m) {
-  WinogradTransform t(e, m + 2);
-  const std::vector<double> points = points_of(m);
-  t.outputs_.push_back(t.even_polynomial(points, points.size(), 0));
+WinogradTransform WinogradTransform::input(Emitter& e, WinogradForm form) {
+  WinogradTransform t(e, form.points());
+  const std::vector<double> points = points_of(form);
+  const int zero = has_zero(form);
+  if (zero) t.outputs_.push_back(t.even_polynomial(points, points.size(), 0));
   for (size_t i = 0; i < points.size(); ++i) {
-    const int even = t.even_polynomial(points, i, 2), odd = t.even_polynomial(points, i, 1);
-    for (double p : {points[i], -points[i]}) t.outputs_.push_back(t.sum({{1, even}, {p, odd}}));
+    const int high = t.even_polynomial(points, i, zero + 1), low = t.even_polynomial(points, i, zero);
+    for (double p : {points[i], -points[i]}) t.outputs_.push_back(t.sum({{1, high}, {p, low}}));
   }
-  t.outputs_.push_back(t.even_polynomial(points, points.size(), 1));
+  t.finite_ = t.steps_.size();
+  t.outputs_.push_back(t.even_polynomial(points, points.size(), zero));
   return t.load_constants();
 }
 
-WinogradTransform WinogradTransform::output(Emitter& e, int m) {
-  WinogradTransform t(e, m + 2);
-  const std::vector<double> points = points_of(m);
+WinogradTransform WinogradTransform::output(Emitter& e, WinogradForm form) {
+  WinogradTransform t(e, form.points());
+  const std::vector<double> points = points_of(form);
+  const int zero = has_zero(form), m = form.m;
   std::vector<int> sums, differences;
   for (int i = 0; i < static_cast<int>(points.size()); ++i) {
-    sums.push_back(t.sum({{1, 2 * i + 1}, {1, 2 * i + 2}}));
-    differences.push_back(t.sum({{1, 2 * i + 1}, {-1, 2 * i + 2}}));
+    const int plus = zero + 2 * i, minus = plus + 1;
+    sums.push_back(t.sum({{1, plus}, {1, minus}}));
+    differences.push_back(t.sum({{1, plus}, {-1, minus}}));
   }
   for (int row = 0; row < m; ++row) {
     std::vector<Term> terms;
-    if (row == 0) terms.push_back({1, 0});
-    if (row == m - 1) terms.push_back({1, m + 1});
+    if (row == 0 && zero) terms.push_back({1, 0});
+    if (row == m - 1) terms.push_back({1, form.points() - 1});
     for (size_t i = 0; i < points.size(); ++i)
       terms.push_back({std::pow(points[i], row), (row % 2 ? differences : sums)[i]});
     t.outputs_.push_back(t.sum(terms));
@@ -69,20 +78,30 @@ WinogradTransform WinogradTransform::output(Emitter& e, int m) {
   return t.load_constants();
 }
 
-WinogradTransform WinogradTransform::weights(Emitter& e, int m) {
-  WinogradTransform t(e, 3);
-  const std::vector<double> points = points_of(m);
-  double at_zero = 1;
-  for (double p : points) at_zero *= -p * p;
-  t.outputs_.push_back(t.sum({{1 / at_zero, 0}}));
+WinogradTransform WinogradTransform::weights(Emitter& e, WinogradForm form, int taps) {
+  WinogradTransform t(e, taps);
+  const std::vector<double> points = points_of(form);
+  if (has_zero(form)) {
+    double at_zero = 1;
+    for (double p : points) at_zero *= -p * p;
+    t.outputs_.push_back(t.sum({{1 / at_zero, 0}}));
+  }
   for (double p : points) {
-    double scale = 1 / (2 * p * p);
+    double scale = 1 / (2 * p * (has_zero(form) ? p : 1));
     for (double q : points)
       if (q != p) scale /= p * p - q * q;
-    const int even = t.sum({{scale, 0}, {scale * p * p, 2}});
-    for (double sign : {1.0, -1.0}) t.outputs_.push_back(t.sum({{1, even}, {sign * scale * p, 1}}));
+    if (has_zero(form)) {
+      const int even = t.sum({{scale, 0}, {scale * p * p, 2}});
+      for (double sign : {1.0, -1.0}) t.outputs_.push_back(t.sum({{1, even}, {sign * scale * p, 1}}));
+      continue;
+    }
+    for (double sign : {1.0, -1.0}) {
+      std::vector<Term> terms{{sign * scale, 0}};
+      if (taps > 1) terms.push_back({scale * p, 1});
+      t.outputs_.push_back(t.sum(terms));
+    }
   }
-  t.outputs_.push_back(2);
+  if (taps > 1) t.outputs_.push_back(taps - 1);
   return t.load_constants();
 }
 
@@ -99,8 +118,11 @@ WinogradTransform& WinogradTransform::load_constants() {
 }
 
 std::vector<Vec> WinogradTransform::apply(const std::vector<Vec>& inputs) {
+  const bool infinity = static_cast<int>(inputs.size()) == inputs_;
   std::vector<Vec> values = inputs;
-  for (const Step& s : steps_) {
+  values.resize(static_cast<size_t>(inputs_), inputs[0]);
+  for (size_t i = 0; i < (infinity ? steps_.size() : finite_); ++i) {
+    const Step& s = steps_[i];
     const Vec to = e_->vec(), of = values[static_cast<size_t>(s.of)];
     const float c = std::abs(s.factor);
     const auto found = std::find_if(constants_.begin(), constants_.end(), [&](const auto& k) { return k.first == c; });
@@ -119,7 +141,7 @@ std::vector<Vec> WinogradTransform::apply(const std::vector<Vec>& inputs) {
     values.push_back(to);
   }
   std::vector<Vec> out;
-  for (int i : outputs_) out.push_back(values[static_cast<size_t>(i)]);
+  for (size_t i = 0; i < outputs_.size() - !infinity; ++i) out.push_back(values[static_cast<size_t>(outputs_[i])]);
   return out;
 }
 
