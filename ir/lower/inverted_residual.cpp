@@ -84,11 +84,13 @@ Status Lowering::lower_inverted_residual(const Node& project) {
   s.expand.oh = wide[2], s.expand.ow = wide[3], s.expand.k = x.dims[1], s.expand.n = wide[1];
   s.expand.a_batch = {x.strides[0], 0}, s.expand.a_row = x.strides[2], s.expand.a_col = x.strides[3];
   s.expand.a_tap_col = s.expand.k;
-  const Fusion expanded_by = conv_fusion(*expand), filtered_by = conv_fusion(*middle), projected_by = conv_fusion(project);
+  const Fusion expanded_by = conv_fusion(*expand), filtered_by = conv_fusion(*middle),
+               projected_by = conv_fusion(project);
   s.expand.epilogue = conv_epilogue(expanded_by, 0);
 
   const View& w = view(middle->inputs[1]);
-  const int64_t right = (filtered[3] - 1) * a.stride[1] + (w.dims[3] - 1) * a.dilation[1] + 1 - a.pad_begin[1] - wide[3];
+  const int64_t right =
+      (filtered[3] - 1) * a.stride[1] + (w.dims[3] - 1) * a.dilation[1] + 1 - a.pad_begin[1] - wide[3];
   s.pad_top = a.pad_begin[0], s.pad_left = a.pad_begin[1];
   s.row = (s.pad_left + wide[3] + std::max<int64_t>(right, 0)) * wide[1];
   DepthwiseSpec& d = s.depthwise;

@@ -30,7 +30,7 @@ struct Layout {
 
   Layout(const ContractionSpec& s, const Schedule& schedule, int width)
       : form(winograd_form(s, schedule.algorithm)),
-        m(form.m),
+        m(std::max(form.m, 2)),  // schedules of other algorithms have no layout
         side(form.points()),
         tiles(winograd_tiles(s, m)),
         points(side * side) {
