@@ -301,6 +301,11 @@ View Lowering::packed(const PackSpec& spec, const View& source, int64_t elements
   return packs_[key] = to;
 }
 
+void Lowering::own_packs(size_t first, int consumer) {
+  for (size_t i = first; i < static_cast<size_t>(consumer); ++i)
+    if (pending_[i].pack_of >= 0) pending_[i].pack_of = consumer;
+}
+
 // -- after the last node
 // -----------------------------------------------------------------------------------------------------
 

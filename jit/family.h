@@ -12,8 +12,8 @@ struct KernelCode {
   Schedule schedule;
 };
 
-/// The first word of a thread's scratch when it begins with a step of a run: then it has left nothing there that its
-/// next units of that step could use. Behind it the kernel may leave what it likes until its next units.
+/// The first word of a thread's scratch where it begins with a step of a run. What a kernel writes there, or anywhere
+/// behind it, it finds when the same thread goes on with the same step.
 constexpr int32_t kNothingLeft = -1;
 constexpr int64_t kScratchHeader = 64;  ///< bytes that keep what lies behind such words aligned
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "jit/family.h"
+#include "jit/kernels/loops.h"
 #include "jit/sharing.h"
 
 namespace kiln {
@@ -100,11 +101,7 @@ class ProgramEmitter {
     const ProgramStep& step = p_.steps[i];
     const Int base = e_.param(0);
     const Program::Kernel& k = p_.kernels[static_cast<size_t>(step.kernel)];
-    if (family_of(k.spec).scratch_bytes(k.spec, k.schedule, e_.target()) > 0) {
-      const Int word = e_.integer();
-      e_.set(word, kNothingLeft);
-      e_.store_int({scratch, 0}, word, DType::i32);
-    }
+    if (family_of(k.spec).scratch_bytes(k.spec, k.schedule, e_.target()) > 0) leave_nothing(e_, scratch);
     if (!e_.target().threads) return emit_call(step, base, {0, units(step), scratch});
     sharing_.each_piece(base, e_.param(1), e_.param(2), slot, i, units(step), [&](Int begin, Int end) {
       emit_call(step, base, {begin, end, scratch});

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "jit/kernels/contraction.h"
+#include "jit/kernels/loops.h"
 #include "tuner/tuner.h"
 
 namespace kiln {
@@ -100,9 +101,7 @@ Status emit_bench(Emitter& e, const BenchProgram& bench) {
             e.store_int(position, end, DType::i32);
             const Int scratch = e.integer();
             add(e, scratch, base, kControlBytes);
-            const Int word = e.integer();
-            e.set(word, kNothingLeft);
-            e.store_int({scratch, 0}, word, DType::i32);
+            leave_nothing(e, scratch);
             std::vector<Arg> args{begin, end, scratch};
             for (int64_t address : bench.program.steps[i].operands) {
               const Int a = e.integer();

@@ -122,8 +122,7 @@ bool Lowering::append_attention(const View& q, const View& k, const View& v, con
   if (late) operands.insert(operands.end(), {late->k, late->v});
   operands.insert(operands.end(), f.operands.begin(), f.operands.end());
   const int at = append(s, operands, label);
-  for (size_t i = before; i < static_cast<size_t>(at); ++i)
-    if (pending_[i].pack_of >= 0) pending_[i].pack_of = at;
+  own_packs(before, at);
   return true;
 }
 

@@ -32,10 +32,10 @@ void Lowering::find_inverted_residuals() {
     const ConvAttrs* a = conv(node);
     if (!a || a->groups != 1 || !graph.value(node->inputs[1]).is_weight()) return false;
     const Sizes w = shape(node->inputs[1]);
-    const auto none = [](const auto& values, int64_t of) {
+    const auto all = [](const auto& values, int64_t of) {
       return std::all_of(values.begin(), values.end(), [&](int64_t v) { return v == of; });
     };
-    return w[2] * w[3] == 1 && none(a->stride, 1) && none(a->pad_begin, 0) && none(a->pad_end, 0);
+    return w[2] * w[3] == 1 && all(a->stride, 1) && all(a->pad_begin, 0) && all(a->pad_end, 0);
   };
   const auto depthwise = [&](const Node* node) {
     const ConvAttrs* a = conv(node);
@@ -116,8 +116,7 @@ Status Lowering::lower_inverted_residual(const Node& project) {
   for (const Fusion* f : {&expanded_by, &filtered_by, &projected_by})
     operands.insert(operands.end(), f->operands.begin(), f->operands.end());
   const int at = append(s, operands, label);
-  for (size_t i = before; i < static_cast<size_t>(at); ++i)
-    if (pending_[i].pack_of >= 0) pending_[i].pack_of = at;
+  own_packs(before, at);
   return ok();
 }
 

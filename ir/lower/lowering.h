@@ -104,6 +104,8 @@ class Lowering {
   /// A packed B for a contraction that is appended next.
   View packed(const PackSpec& spec, const View& source, int64_t elements, const KernelSpec& consumer,
               const std::string& label);
+  /// Packs since pending step `first` are for step `consumer`, which has several.
+  void own_packs(size_t first, int consumer);
   Error unsupported(const Node& node, const std::string& what) const;
   static std::string label_of(const Node& node);
 

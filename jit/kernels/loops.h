@@ -20,6 +20,12 @@ inline void for_units(Emitter& e, FunctionRef<void(Int unit)> body) {
   });
 }
 
+/// Before a thread's first units of a step.
+inline void leave_nothing(Emitter& e, Int scratch) {
+  const Int word = e.integer();
+  e.set(word, kNothingLeft);
+  e.store_int({scratch, 0}, word, DType::i32);
+}
 /// What several units of a block read from a thread's scratch, behind its header: made by make() unless the thread's
 /// last unit of this step was of the same block.
 inline void once_per_block(Emitter& e, Int block, FunctionRef<void()> make) {
