@@ -15,10 +15,10 @@ export function setComplete(words: Int32Array, transfers: number): void {
   Atomics.notify(words, kComplete);
 }
 
-/** The host goes on with the run itself. */
+/** The host goes on with the run itself: who waits for more waits no longer. */
 export function stopAhead(words: Int32Array): void {
   Atomics.store(words, kStop, 1);
-  Atomics.notify(words, kComplete);
+  setComplete(words, 2 ** 31 - 1);
 }
 
 /** Runs step after step as their weights arrive, until it is stopped, or a step says that the run is over. Returns how many it has done. */
@@ -28,7 +28,7 @@ export function runAhead({ module, memory, memory64, base, control, needs, arriv
   const address = addressIn(memory64);
   let step = 0;
   for (const need of needs) {
-    for (let complete = 0; (complete = Atomics.load(arrival, kComplete)) < need && !Atomics.load(arrival, kStop); ) Atomics.wait(arrival, kComplete, complete);
+    for (let complete = 0; (complete = Atomics.load(arrival, kComplete)) < need; ) Atomics.wait(arrival, kComplete, complete);
     if (Atomics.load(arrival, kStop) || Atomics.load(status, 0) !== 0) break;
     run(address(base), address(0), address(1), address(step), address(step + 1));
     step++;
