@@ -9,7 +9,8 @@ namespace {
 std::vector<int> starts_of_phases(const Plan& plan) {
   std::vector<int> starts(plan.init.size());
   for (size_t t = 0; t < plan.transfers.size(); ++t)
-    if (const int phase = plan.transfers[t].phase; phase >= 0) starts[static_cast<size_t>(phase)] = static_cast<int>(t) + 1;
+    if (const int phase = plan.transfers[t].phase; phase >= 0)
+      starts[static_cast<size_t>(phase)] = static_cast<int>(t) + 1;
   return starts;
 }
 
