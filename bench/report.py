@@ -180,7 +180,8 @@ def memory_table(results: Results, threads: int) -> str:
         parts = {metric: results.get(model, engine, threads, metric) for metric in MEMORY_PARTS}
         peak = results.get(model, engine, threads, "peak_memory_bytes")
         rest = peak - sum(size for metric, size in parts.items() if metric != "file_weights_bytes")
-        lines.append([model + names[engine], *map(megabytes, parts.values()), f"{rest / 1e6:.1f}", megabytes(peak), f"{ratio:.2f}×"])
+        name = model + names[engine]
+        lines.append([name, *map(megabytes, parts.values()), f"{rest / 1e6:.1f}", megabytes(peak), f"{ratio:.2f}×"])
     return table(["model", *MEMORY_PARTS.values(), "rest", "all", "all over file's weights + arena"], lines)
 
 
@@ -309,7 +310,9 @@ def page(results: Results) -> str:
 def put_into_readme(results: Results) -> None:
     readme = ROOT / "README.md"
     first, *others = results.threads
-    fast = "with `precision: 'fast'` also both factors of linear layers and attention: " if FAST in results.engines else ""
+    fast = (
+        "with `precision: 'fast'` also both factors of linear layers and attention: " if FAST in results.engines else ""
+    )
     lead = (
         f"Medians in ms, each line from one run, {first} thread{'s' if first > 1 else ''}, {results.browser}; in "
         "brackets, multiples of wasmkiln's time. wasmkiln reads whisper-decoder's weights as 16 bits "

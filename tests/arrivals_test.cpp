@@ -17,7 +17,7 @@ struct Weights {
     plan.transfers.push_back({segment, 64 * segment, 64, {dst, 0}, phase});
     return dst;
   }
-  static PlanStep step(std::vector<int> buffers) {
+  static PlanStep step(const std::vector<int>& buffers) {
     PlanStep out;
     for (const int each : buffers) out.operands.push_back({each, 0});
     return out;
