@@ -303,7 +303,9 @@ def page(results: Results) -> str:
 def put_into_readme(results: Results) -> None:
     readme = ROOT / "README.md"
     first, *others = results.threads
-    fast = "with `precision: 'fast'` also both factors of linear layers and attention: " if FAST in results.engines else ""
+    fast = (
+        "with `precision: 'fast'` also both factors of linear layers and attention: " if FAST in results.engines else ""
+    )
     lead = (
         f"Medians in ms, each line from one run, {first} thread{'s' if first > 1 else ''}, {results.browser}; in "
         "brackets, multiples of wasmkiln's time. wasmkiln reads whisper-decoder's weights as 16 bits "
