@@ -26,6 +26,7 @@ inline void leave_nothing(Emitter& e, Int scratch) {
   e.set(word, kNothingLeft);
   e.store_int({scratch, 0}, word, DType::i32);
 }
+
 /// What several units of a block read from a thread's scratch, behind its header: made by make() unless the thread's
 /// last unit of this step was of the same block.
 inline void once_per_block(Emitter& e, Int block, FunctionRef<void()> make) {
