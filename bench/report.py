@@ -23,9 +23,10 @@ matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "wasmkiln"})
 import matplotlib.pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS, FAST = "wasmkiln", "wasmkiln-fast"
+OURS, EARLY, FAST = "wasmkiln", "wasmkiln-early", "wasmkiln-fast"
 NAMES = {
     "wasmkiln": "wasmkiln",
+    "wasmkiln-early": "wasmkiln, runWhileLoading",
     "wasmkiln-fast": "wasmkiln, 'fast' (16-bit products)",
     "ort-web": "onnxruntime-web",
     "tfjs": "TensorFlow.js",
@@ -171,14 +172,15 @@ MEMORY_PARTS = {
 def memory_table(results: Results, threads: int) -> str:
     """What the page holds for each of our models, and how much more that is than the file's weights and the arena."""
     lines = []
-    for model, engine in itertools.product(results.models, (OURS, FAST)):
+    names = {OURS: "", EARLY: ", runWhileLoading", FAST: ", 'fast'"}
+    for model, engine in itertools.product(results.models, names):
         ratio = results.get(model, engine, threads, "peak_memory_ratio")
         if ratio is None:
             continue
         parts = {metric: results.get(model, engine, threads, metric) for metric in MEMORY_PARTS}
         peak = results.get(model, engine, threads, "peak_memory_bytes")
         rest = peak - sum(size for metric, size in parts.items() if metric != "file_weights_bytes")
-        name = model if engine == OURS else f"{model}, 'fast'"
+        name = model + names[engine]
         lines.append([name, *map(megabytes, parts.values()), f"{rest / 1e6:.1f}", megabytes(peak), f"{ratio:.2f}×"])
     return table(["model", *MEMORY_PARTS.values(), "rest", "all", "all over file's weights + arena"], lines)
 
@@ -259,6 +261,11 @@ def page(results: Results) -> str:
             f"**{NAMES[FAST]}** is the same SDK with `precision: 'fast'`, which may round to 1e-3 of an output's "
             "largest element: an engine of its own in the same page, for the models in which it computes anything "
             "otherwise. “wasmkiln” alone is always the default."
+        )
+    if EARLY in results.engines:
+        parts.append(
+            f"**{NAMES[EARLY]}** is the same SDK with `runWhileLoading: true`: the first run begins while weights "
+            "arrive. Its later runs and visits are no others, so only its first are measured."
         )
     for threads in results.threads:
         count = f"{threads} thread{'s' if threads > 1 else ''}"

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "format/kiln_file.h"
+#include "runtime/arrivals.h"
 #include "runtime/chooser.h"
 #include "runtime/json_text.h"
 #include "runtime/web_options.h"
@@ -100,6 +101,13 @@ void write_steps(JsonText& out) {
   out.close(']');
 }
 
+void write_arrivals(JsonText& out) {
+  const Arrivals arrivals = find_arrivals(state->planned.plan, state->compiled.memory.buffers);
+  out.key("arenaNeeds").number(int64_t{arrivals.arena}).key("stepNeeds").open('[');
+  for (const int transfers : arrivals.steps) out.number(int64_t{transfers});
+  out.close(']');
+}
+
 std::string manifest() {
   const Plan& plan = state->planned.plan;
   const MemoryMap& m = state->compiled.memory;
@@ -119,6 +127,7 @@ std::string manifest() {
     out.open('{').key("address").number(m.address(c.dst)).key("base64").string(base64(c.bytes)).close('}');
   out.close(']');
   write_steps(out);
+  write_arrivals(out);
   out.key("initPhases").number(static_cast<int64_t>(plan.init.size()));
   out.key("weightsBytes").number(state->planned.graph.weights_bytes).key("blockHashes").open('[');
   for (const uint64_t hash : state->planned.graph.block_hashes) out.string(hex(hash));

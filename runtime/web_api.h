@@ -21,6 +21,8 @@
 //        "inputs"/"outputs":[{name,dtype,shape,address,bytes}],
 //         "transfers":[{segment,offset,size,address,phase}], "constants":[{address,base64}],
 //         "steps":[{label,kernel,flops,bytes,barrier}], "kernels":[{spec,schedule,origin,ns}], "initPhases":n,
+//         "arenaNeeds":n, "stepNeeds":[n]  how many transfers must be complete before a run may touch the arena, and
+//                                          before each step may run
 //         "weightsBytes":n, "blockHashes":[XXH64 in hexadecimal]}
 //   6. kiln_emit()                         → result = the model's module, with the export `run`
 //   7. kiln_wisdom_export()                → result JSON: what was measured here

@@ -72,7 +72,7 @@ async function improve(model: Model, source: ModelSource, options: LoadOptions):
     if (event.stage === 'tune') options.onProgress?.(event);
   };
   try {
-    const tuned = await loadOnce(source, { ...options, onProgress, signal: stop.signal }, { nothingMeasured: () => stop.abort() });
+    const tuned = await loadOnce(source, { ...options, runWhileLoading: false, onProgress, signal: stop.signal }, { nothingMeasured: () => stop.abort() });
     await model.adopt(tuned);
     if (!model.ended) options.onProgress?.({ stage: 'tuned' });
   } catch (thrown) {
@@ -115,7 +115,7 @@ async function loadOnce(source: ModelSource, options: LoadOptions, { nothingMeas
       onEvent: (name, data) => {
         if (name === 'progress') options.onProgress?.(data as HostEvents['progress']);
         if (name === 'uncached') needCompiler();
-        if (name === 'emitted') team.releaseCompiler();
+        if (name === 'compilerDone') team.releaseCompiler();
         if (name === 'measured' && data === 0) nothingMeasured?.();
       },
       onCrash: (error) => crash(error),
@@ -124,12 +124,17 @@ async function loadOnce(source: ModelSource, options: LoadOptions, { nothingMeas
   try {
     const { device } = settings.environment;
     const result: LoadResult = await abortable(Promise.race([team.loading, crashed]), options.signal);
-    const model = new Model(new Engine(team, settings, result), await keep(result, await texts, store, device, notes), notes);
+    const engine = new Engine(team, settings, result);
+    const loaded = abortable(Promise.race([team.host.call('landed', null), crashed]), options.signal).then((landed) => void (engine.landed = landed));
+    loaded.catch(() => undefined); // thrown below, or to whoever runs the model
+    if (!settings.runWhileLoading) await loaded;
+    const model = new Model(engine, loaded, await keep(result, await texts, store, device, notes), notes);
+    loaded.catch((thrown: unknown) => model.end(asKilnError(thrown, 'internal', 'the model cannot be loaded')));
     crash = (error) => model.end(error);
     options.onProgress?.({ stage: 'ready' });
     if (result.cache === 'miss') {
-      const after = keepAfter ?? new Promise((resolve) => setTimeout(resolve, kKeepAfterMs));
-      void after.then(() => keepModel(model, team, texts, store, device));
+      const after = loaded.then(() => keepAfter ?? new Promise<void>((resolve) => setTimeout(resolve, kKeepAfterMs)));
+      after.then(() => keepModel(model, team, texts, store, device), () => undefined);
     }
     return model;
   } catch (thrown) {
@@ -140,10 +145,10 @@ async function loadOnce(source: ModelSource, options: LoadOptions, { nothingMeas
 }
 
 function requestOf(settings: Settings, source: SourceMessage, mayBeKept: boolean, began: number): LoadRequest {
-  const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, mailbox, stallTimeoutMs, environment } = settings;
+  const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, mailbox, stallTimeoutMs, runWhileLoading, environment } = settings;
   const compile = { threads, shared, relaxedSimd, memory64, device: environment.device, dims, precision, budgetMs };
   const build = source.kind === 'url' ? settings.build : null;
-  return { source, compile, verify, mailbox, stallTimeoutMs, build, mayBeKept, began };
+  return { source, compile, verify, mailbox, stallTimeoutMs, runWhileLoading, build, mayBeKept, began };
 }
 
 /** For the next visit, under the wisdom that it will find. In the background: the first runs come first. */

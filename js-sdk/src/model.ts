@@ -26,7 +26,7 @@ export interface ModelInfo {
   kernels: readonly KernelInfo[];
   steps: number;
   timings: Timings;
-  /** What the load did when. */
+  /** What the load did when; empty, and `timings` zero, while weights still arrive. */
   phases: readonly Phase[];
   moduleBytes: number;
   downloadedBytes: number;
@@ -66,6 +66,8 @@ export class Model {
   /** @internal */
   constructor(
     private engine_: Engine,
+    /** When all weights have arrived; rejects when they never will, as all runs do. Only of a model that runs while it loads is this later than loadModel(). */
+    readonly loaded: Promise<void>,
     private wisdom_: string,
     private readonly notes_: string[],
   ) {
@@ -114,7 +116,8 @@ export class Model {
   }
 
   info(): ModelInfo {
-    const { kernels, steps, timings, phases, moduleBytes, downloadedBytes, memory64, notes } = this.engine_.result;
+    const { kernels, steps, moduleBytes, memory64, notes } = this.engine_.result;
+    const { timings, phases, downloadedBytes } = this.engine_.landed;
     const { threads, shared, relaxedSimd, workers, missing, environment } = this.engine_.settings;
     const allNotes = [...this.notes_, ...notes];
     return {

@@ -31,6 +31,11 @@ export interface LoadOptions {
   dims?: Record<string, number>;
   /** Default 'balanced'. */
   precision?: Precision;
+  /**
+   * Answer as soon as the model is compiled, while its weights still arrive: the first run goes as far as they are there, and is done soon
+   * after the last. If the rest of the download fails, so do the runs, and model.loaded says why. Default false: wait for all weights.
+   */
+  runWhileLoading?: boolean;
   onProgress?: (event: ProgressEvent) => void;
   signal?: AbortSignal;
   /**

@@ -166,6 +166,98 @@ describe('a loaded model', () => {
   });
 });
 
+describe('a model that runs while it loads', () => {
+  /** A download that brings the file in two parts, the second when it is asked to go on. */
+  const inParts = (second: Uint8Array = modelFile()): { source: string; goOn: () => void; fail: () => void; stop: () => void } => {
+    let control: ReadableStreamDefaultController<Uint8Array>;
+    const firstPart = 150; // all of the first weight, which waits in the arena until it is packed
+    const stream = new ReadableStream<Uint8Array>({ start: (c) => (control = c).enqueue(second.slice(0, firstPart)) });
+    const stop = server(() => new Response(stream));
+    const goOn = (): void => {
+      control.enqueue(second.slice(firstPart));
+      control.close();
+    };
+    return { source: 'http://host/m', goOn, fail: () => control.error(new Error('reset')), stop };
+  };
+  const settled = async (work: Promise<unknown>): Promise<boolean> => {
+    let done = false;
+    work.then(() => (done = true), () => (done = true));
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    return done;
+  };
+
+  it('answers when the last weight has come', async () => {
+    const { source, goOn, stop } = inParts();
+    using model = await load(source, { runWhileLoading: true }).finally(stop);
+    const first = model.run(vector(1, 2, 3, 4)), second = model.run(vector(4, 3, 2, 1));
+    expect(await settled(first)).toBe(false);
+    expect(await settled(model.loaded)).toBe(false);
+    expect(model.info()).toMatchObject({ downloadedBytes: 0, phases: [], steps: 2 });
+    goOn();
+    expect(Array.from((await first).out?.data as Float32Array)).toEqual(expected([1, 2, 3, 4]));
+    expect(Array.from((await second).out?.data as Float32Array)).toEqual(expected([4, 3, 2, 1]));
+    await model.loaded;
+    expect(model.info().downloadedBytes).toBe(modelFile().length);
+    expect(model.info().timings.totalMs).toBeGreaterThan(0);
+    expect(await codeOf(model.run(vector(kBadIndex, 0, 0, 0)))).toBe('bad-input');
+    expect(await codeOf(model.run(vector(1, 2, 3, 4)))).toBe('no error');
+  });
+
+  it('profiles when all weights are there', async () => {
+    const { source, goOn, stop } = inParts();
+    using model = await load(source, { runWhileLoading: true }).finally(stop);
+    const profile = model.profile(vector(1, 2, 3, 4), { repeats: 1 });
+    expect(await settled(profile)).toBe(false);
+    goOn();
+    expect(await profile).toHaveLength(2);
+  });
+
+  it('tells every run why the rest does not come', async () => {
+    const flipped = modelFile().map((byte, i) => (i === 195 ? byte ^ 4 : byte));
+    for (const [file, end, code] of [
+      [modelFile(), 'fail', 'network'],
+      [modelFile().slice(0, 200), 'goOn', 'bad-file'],
+      [flipped, 'goOn', 'bad-file'],
+    ] as const) {
+      const parts = inParts(file);
+      const model = await load(parts.source, { runWhileLoading: true }).finally(parts.stop);
+      const runs = [model.run(vector(1, 2, 3, 4)), model.run(vector(1, 2, 3, 4))].map(codeOf);
+      parts[end]();
+      expect(await Promise.all(runs)).toEqual([code, code]);
+      expect(await codeOf(model.loaded)).toBe(code);
+      expect(await codeOf(model.run(vector(1, 2, 3, 4)))).toBe(code);
+    }
+  });
+
+  it('says of a bad index what it says otherwise, and stays usable', async () => {
+    const { source, goOn, stop } = inParts();
+    using model = await load(source, { runWhileLoading: true }).finally(stop);
+    const bad = model.run(vector(kBadIndex, 0, 0, 0));
+    expect(await settled(bad)).toBe(false); // weights may be missing that would be another error
+    goOn();
+    expect(await codeOf(bad)).toBe('bad-input');
+    expect(Array.from((await model.run(vector(1, 2, 3, 4))).out?.data as Float32Array)).toEqual(expected([1, 2, 3, 4]));
+  });
+
+  it('ends when its load is aborted, or it is disposed of', async () => {
+    for (const [end, code] of [['abort', 'aborted'], ['dispose', 'disposed']] as const) {
+      const { source, stop } = inParts();
+      const control = new AbortController();
+      const model = await load(source, { runWhileLoading: true, signal: control.signal }).finally(stop);
+      const run = codeOf(model.run(vector(1, 2, 3, 4)));
+      if (end === 'abort') control.abort();
+      else model.dispose();
+      expect(await run).toBe(code);
+      expect(await codeOf(model.loaded)).toBe(code);
+      expect(await codeOf(model.run(vector(1, 2, 3, 4)))).toBe(code);
+    }
+    const control = new AbortController();
+    using model = await load(modelFile(), { signal: control.signal });
+    control.abort(); // too late
+    expect(await codeOf(model.run(vector(1, 2, 3, 4)))).toBe('no error');
+  });
+});
+
 describe('tuning in the background', () => {
   const tunedModel = async (options: LoadOptions = {}): Promise<{ model: Model; tuned: Promise<void> }> => {
     let done: () => void;

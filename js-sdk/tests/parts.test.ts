@@ -7,6 +7,7 @@ import { KilnError, Tensor } from '../src/index.js';
 import { clockStep, measure, sampleLength } from '../src/compiler/measure.js';
 import { earlyMemory, earlyPlace, Landing, landsAnyway } from '../src/host/landing.js';
 import { Prefetcher } from '../src/host/prefetch.js';
+import { newArrivalWords, runAhead, setComplete, stopAhead } from '../src/host/run_ahead.js';
 import type { ByteSource } from '../src/host/source.js';
 import { WeightWriter } from '../src/host/weights.js';
 import { fileStore, indexedDbStore } from '../src/main/stores.js';
@@ -14,8 +15,11 @@ import { mergeWisdom, remember } from '../src/main/wisdom.js';
 import { fromPlain, toPlain } from '../src/shared/errors.js';
 import { createMailbox, MailboxClient, MailboxServer, type MailboxHandle } from '../src/shared/mailbox.js';
 import { parseManifest, type PortInfo, type Transfer } from '../src/shared/manifest.js';
+import { createMemory, kBase } from '../src/shared/memory.js';
+import type { RunAhead } from '../src/shared/messages.js';
 import { orderInputs, packInputs } from '../src/tensor.js';
-import { manifest } from './support/tiny_model.js';
+import { assemble } from './support/fake_compiler.js';
+import { kBadIndex, manifest, modelWat } from './support/tiny_model.js';
 
 describe('Tensor', () => {
   it('converts plain arrays and keeps arrays of its own kind', () => {
@@ -198,6 +202,36 @@ describe('Landing', () => {
     expect(memory?.buffer).toBeInstanceOf(SharedArrayBuffer);
     expect(memory?.buffer.byteLength).toBeGreaterThanOrEqual(1024 + at + bytes);
     expect(landsAnyway(bytes)).toBeLessThanOrEqual(bytes / 4);
+  });
+});
+
+describe('running ahead', () => {
+  const begin = (...x: number[]): { ahead: RunAhead; floats: Float32Array } => {
+    const { memory: layout, stepNeeds: needs, inputs } = manifest();
+    const memory = createMemory(kBase + layout.total, { shared: true, memory64: false });
+    const floats = new Float32Array(memory.buffer);
+    floats.set(x, (kBase + (inputs[0]?.address ?? 0)) / 4);
+    const module = new WebAssembly.Module(assemble(modelWat(true)) as Uint8Array<ArrayBuffer>);
+    return { floats, ahead: { module, memory, memory64: false, base: kBase, control: kBase + layout.control, needs, arrival: newArrivalWords() } };
+  };
+
+  it('goes as far as weights are there', () => {
+    const { ahead, floats } = begin(1, 2, 3, 4);
+    const { memory: layout, outputs } = manifest();
+    floats.set([1, 1, 1, 1], (kBase + layout.weights) / 4);
+    setComplete(ahead.arrival, 2);
+    expect(runAhead(ahead)).toBe(2);
+    const at = (kBase + (outputs[0]?.address ?? 0)) / 4;
+    expect([...floats.subarray(at, at + 4)]).toEqual([1, 2, 3, 4]);
+  });
+
+  it('leaves the rest when it is stopped, or the run is over', () => {
+    const { ahead } = begin(1, 2, 3, 4);
+    stopAhead(ahead.arrival);
+    expect(runAhead(ahead)).toBe(0);
+    const { ahead: bad } = begin(kBadIndex, 0, 0, 0);
+    setComplete(bad.arrival, 2);
+    expect(runAhead(bad)).toBe(1);
   });
 });
 

@@ -20,11 +20,11 @@ function compare(name, got, expected, tolerance = kTolerance) {
   return worst / scale;
 }
 
-async function agrees({ sdk, base, reach }, id, options, tolerance) {
+async function agrees({ sdk, base, reach }, id, options, tolerance, speed = '') {
   const at = (path) => new URL(`models/${id}/${path}`, base).href;
   const io = await (await fetch(at('io.json'))).json();
   reach('its description');
-  const model = await sdk.loadModel(at('model.kiln'), { wisdomStore: false, onProgress: (event) => reach(JSON.stringify(event)), ...options });
+  const model = await sdk.loadModel(new URL(`${speed}models/${id}/model.kiln`, base).href, { wisdomStore: false, onProgress: (event) => reach(JSON.stringify(event)), ...options });
   try {
     const inputs = {};
     for (const port of io.inputs) inputs[port.name] = new sdk.Tensor(port.dtype, await read(at(port.file), port), port.shape);
@@ -53,6 +53,13 @@ async function precisions(context, id) {
     for (const sharedMemory of [true, false])
       for (const relaxedSimd of [true, false]) notes.push(`${precision} ${/error \S+/.exec(await agrees(context, id, { precision, preferences: { sharedMemory, relaxedSimd } }, tolerance))[0]}`);
   return notes.join(', ');
+}
+
+/** The first run begins while weights arrive, in the compiler's worker or, without shared memory, between two pieces of the file. */
+async function runsWhileLoading(context, id) {
+  const notes = [];
+  for (const options of [{ threads: 1 }, {}, { preferences: { sharedMemory: false } }]) notes.push(await agrees(context, id, { cache: false, runWhileLoading: true, ...options }, kTolerance, 'slow/'));
+  return notes.map((note) => /error \S+/.exec(note)[0]).join(', ');
 }
 
 /** A model whose sizes are bound at load (dynamic.py): PyTorch's answers at each, and errors that say what sizes there are. */
@@ -204,6 +211,8 @@ export function modelCases(context) {
   for (const id of context.models) cases[`${id} agrees with PyTorch`] = () => agrees(context, id, {});
   if (context.models.includes('minilm')) cases['minilm embeds sentences as PyTorch does'] = () => sentences(context);
   if (context.dynamic) cases['a model of dynamic sizes agrees with PyTorch at several'] = () => bindsSizes(context);
+  // Weights that are packed where they land, and some that wait in the arena.
+  for (const id of ['mobilenetv2', 'minilm', 'whisper-decoder'].filter((id) => context.models.includes(id))) cases[`${id} runs while its weights arrive`] = () => runsWhileLoading(context, id);
   // Their layers are large enough for every algorithm that a precision allows.
   for (const id of ['yolov8n', 'minilm'].filter((id) => context.precisions && context.models.includes(id))) cases[`${id} is as precise as was asked for`] = () => precisions(context, id);
   if (!context.models.includes('digits')) return cases;

@@ -1,6 +1,7 @@
 // Serves the SDK, the cases and the models to the engines under test, and takes their reports.
 //   /isolated/…  with COOP/COEP: shared memory         /plain/…  without         /no-workers/…  a CSP that forbids workers
 //   /stall       a file that stops half-way             /html     an index page where a model should be      /mute     no answer at all
+//   /slow/…      any file, piece by piece
 import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
@@ -38,6 +39,17 @@ export function memoryFiles() {
   };
 }
 
+const kPieces = 40, kPieceMs = 10;
+async function sendSlowly(response, path, headers) {
+  const bytes = readFileSync(path);
+  response.writeHead(200, { ...headers, 'Content-Length': bytes.length });
+  for (let i = 0; i < kPieces; i++) {
+    response.write(bytes.subarray((i / kPieces) * bytes.length, ((i + 1) / kPieces) * bytes.length));
+    await new Promise((resolve) => setTimeout(resolve, kPieceMs));
+  }
+  response.end();
+}
+
 async function bodyOf(request) {
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
@@ -60,6 +72,8 @@ export async function serve(roots, onPost, { inMemory } = {}) {
       // accepted, and never answered
     } else if (root === 'html') {
       response.writeHead(200, { ...headers, 'Content-Type': 'text/html' }).end('<!doctype html><title>Welcome</title>');
+    } else if (root === 'slow' && roots[rest[0]]) {
+      await sendSlowly(response, join(roots[rest[0]], normalize(`/${rest.slice(1).join('/')}`)), headers);
     } else if (roots[root] && kPageHeaders[kind]) {
       sendFile(response, join(roots[root], normalize(`/${rest.join('/')}`)), headers, inMemory);
     } else {

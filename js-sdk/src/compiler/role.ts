@@ -4,6 +4,7 @@ import { asKilnError, describe, fromPlain, KilnError } from '../shared/errors.js
 import { kLimit32 } from '../shared/memory.js';
 import type { CompileRequest, CompilerCalls, CompilerCode, CompilerMessage, CompileSettings, LaidOut, ProgressEvent, WisdomTexts } from '../shared/messages.js';
 import { helpRestore } from '../host/restore.js';
+import { runAhead } from '../host/run_ahead.js';
 import { moduleOf } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
 import { Compiler } from './instance.js';
@@ -117,6 +118,7 @@ export function startCompiler(port: MessagePort, codePort: MessagePort, hold: Ho
     {
       ready: () => created.then(() => null),
       restore: helpRestore,
+      runAhead,
       headLayout: async (start) => (await created).headLayout(start),
       plan: (asked) => {
         timeline = new Timeline(asked.began);

@@ -1,11 +1,12 @@
-// The load, top to bottom: head → compiler → memory → weights as they arrive → threads.
+// The load, top to bottom: head → compiler → memory → threads, while weights arrive.
 import type { Channel } from '../shared/channel.js';
 import { KilnError } from '../shared/errors.js';
 import { parseManifest, type Manifest } from '../shared/manifest.js';
 import { createMemory, kBase, patiently } from '../shared/memory.js';
 import { moduleOf } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
-import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, CompileSettings, ComputeCalls, LoadRequest, LoadResult, MainCalls, WisdomTexts } from '../shared/messages.js';
+import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, CompileSettings, ComputeCalls, Landed, LoadRequest, LoadResult, MainCalls, Timings, WisdomTexts } from '../shared/messages.js';
+import { Arrivals, type AheadHelper } from './arrivals.js';
 import { Cache, type Helpers } from './cache.js';
 import { Digest } from './digest.js';
 import { earlyMemory, earlyPlace, Landing, landsAnyway } from './landing.js';
@@ -32,17 +33,21 @@ export interface Peers {
   compute: Channel<ComputeCalls>[];
 }
 
-/** A model that is ready, and how to keep it for the next visit (null: there is no need, or no place). */
+/** A model that can be run, and how to keep it for the next visit (null: there is no need, or no place). */
 export interface Loaded {
   session: Session;
+  arrivals: Arrivals;
   result: LoadResult;
+  landed: Promise<Landed>;
   keep: ((wisdom: WisdomTexts) => Promise<void>) | null;
 }
 
 interface Ready {
   session: Session;
   compiled: CompileResult;
-  initMs: number;
+  arrivals: Arrivals;
+  /** Milliseconds of packing, once all weights are there. */
+  initMs: () => number;
 }
 
 export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> {
@@ -68,20 +73,24 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
     const found = opening && key && (await timeline.during('cache', async () => fromCache(await opening, key, await wisdom, request, peers, timeline)));
     if (found) {
       peers.main.emit('measured', 0);
-      peers.main.emit('emitted', null);
+      peers.main.emit('compilerDone', null);
     } else stream.readAhead(kBufferBytes);
     const ready = found ?? (await fromNetwork(head, stream, request, peers, wisdom, await digest, timeline));
-    const { session, compiled } = ready;
-    const downloadMs = timeline.now() - begin;
+    const { session, compiled, arrivals } = ready;
     await timeline.during('threads', () => startThreads(session, compiled.memory64, peers.compute));
-    const result = summarize(ready, stream.received, request);
-    Object.assign(result.timings, { compilerReadyMs, downloadMs, totalMs: timeline.now() - begin });
-    result.phases.push(...timeline.phases, ...compiled.phases);
+    const landed = arrivals.landed.then((): Landed => {
+      const all = timeline.now() - begin;
+      const timings = { ...timingsOf(compiled), compilerReadyMs, downloadMs: all, totalMs: all, initMs: ready.initMs() };
+      return { downloadedBytes: stream.received, timings, phases: [...timeline.phases, ...compiled.phases] };
+    });
+    landed.finally(() => stream.cancel()).catch(() => undefined); // thrown to whoever asks for it
+    const result = summarize(ready, request);
     const keep = key && !found ? async (texts: WisdomTexts): Promise<void> => keepIn(await (opening ?? Cache.open(digest)), await key(texts), session, compiled) : null;
     result.cache = found ? 'hit' : keep ? 'miss' : 'none';
-    return { session, result, keep };
-  } finally {
+    return { session, arrivals, result, landed, keep };
+  } catch (thrown) {
     stream.cancel();
+    throw thrown;
   }
 }
 
@@ -122,7 +131,7 @@ async function restored(cache: Cache, key: string, request: LoadRequest, peers: 
     if (await timeline.during('restore', () => entry.restore(imageIn(memory, manifest), request.compile.shared && entry.imageBytes >= kWorthHelp ? idle(peers) : null))) {
       entry.close();
       const session = new Session(await code, manifest, request.compile.threads, memory, compiled.memory64);
-      return { session, compiled, initMs: 0 };
+      return { session, compiled, arrivals: new Arrivals(manifest, Promise.resolve(), null), initMs: () => 0 };
     }
   } catch {
     // then as if there were none
@@ -160,7 +169,7 @@ async function fromNetwork(
   const laying = peers.compiler.call('layOut', { fileAt: early ? fileAt : 0, landed: room, wisdom: await wisdom });
   laying.catch(() => undefined); // for the same reason as planning
   const emitting = peers.compiler.call('emit', null); // while the weights are packed
-  emitting.then(() => peers.main.emit('emitted', null), () => undefined);
+  emitting.catch(() => undefined); // for the same reason
   if ((await planning).overFile) landing.extend();
   const { loadCode, ...laid } = await laying;
   const manifest = parseManifest(laid.manifest);
@@ -170,13 +179,24 @@ async function fromNetwork(
   const loader = await timeline.during('prepare', () => new Loader(loadCode, manifest, memory, laid.memory64));
   loader.begin();
   verifier?.expect(manifest);
-  writer = loader.writer();
+  const landed = reading.then(() => {
+    writer?.end(stream.source.name);
+    verifier?.end();
+  });
+  const helper = request.runWhileLoading && request.compile.shared ? aheadHelper(peers, laid.memory64) : null;
+  const arrivals = new Arrivals(manifest, landed, helper);
+  void Promise.all([emitting, helper && arrivals.settled]).then(() => peers.main.emit('compilerDone', null), () => undefined);
+  writer = loader.writer((transfers) => arrivals.reach(transfers));
   landing.pass(writer);
-  const [{ code, ...emitted }] = await Promise.all([emitting, reading]);
-  writer.end(stream.source.name);
-  verifier?.end();
+  const { code, ...emitted } = await Promise.race([emitting, landed.then(() => emitting)]); // or it throws what `landed` does
+  await arrivals.arenaIsFree();
   const session = new Session(code, manifest, request.compile.threads, memory, laid.memory64);
-  return { session, compiled: { ...laid, ...emitted }, initMs: loader.initMs };
+  return { session, compiled: { ...laid, ...emitted }, arrivals, initMs: () => loader.initMs };
+}
+
+/** The worker of the compiler, which has done its work before there is a session. */
+function aheadHelper({ compiler }: Peers, memory64: boolean): AheadHelper {
+  return ({ module, memory, control, manifest }, arrival) => compiler.call('runAhead', { module, memory, memory64, base: kBase, control, needs: manifest.stepNeeds, arrival });
 }
 
 /** Tells the page how far the download is, at most every kProgressMs and at its end. */
@@ -219,11 +239,15 @@ async function startThreads(session: Session, memory64: boolean, compute: Channe
   await Promise.all(compute.map((channel, i) => channel.call('start', { module, memory, base: kBase, control, thread: i + 1, threads, memory64 })));
 }
 
-function summarize({ session, compiled, initMs }: Ready, downloadedBytes: number, request: LoadRequest): LoadResult {
+function timingsOf({ phases }: CompileResult): Pick<Timings, 'compileMs' | 'tuneMs'> {
+  const spent = (...names: string[]): number => phases.filter(({ name }) => names.includes(name)).reduce((sum, { startMs, endMs }) => sum + endMs - startMs, 0);
+  return { compileMs: spent('plan', 'layout', 'describe', 'emit'), tuneMs: spent('tune') };
+}
+
+function summarize({ session, compiled }: Ready, request: LoadRequest): LoadResult {
   const { manifest } = session;
   const { weights, scratch, scratchStride, total } = manifest.memory;
   const gap = Math.max(0, weights - scratch - scratchStride * session.threads);
-  const spent = (...names: string[]): number => compiled.phases.filter(({ name }) => names.includes(name)).reduce((sum, { startMs, endMs }) => sum + endMs - startMs, 0);
   const port = ({ name, dtype, shape }: Manifest['inputs'][number]): LoadResult['inputs'][number] => ({ name, dtype, shape });
   return {
     inputs: manifest.inputs.map(port),
@@ -233,10 +257,7 @@ function summarize({ session, compiled, initMs }: Ready, downloadedBytes: number
     layout: manifest.memory,
     memoryBytes: total - gap,
     moduleBytes: compiled.module.length,
-    downloadedBytes,
     memory64: compiled.memory64,
-    timings: { compilerReadyMs: 0, compileMs: spent('plan', 'layout', 'describe', 'emit'), tuneMs: spent('tune'), downloadMs: 0, initMs, totalMs: 0 },
-    phases: [],
     cache: 'none',
     wisdom: compiled.wisdom,
     storedDropped: compiled.storedDropped,

@@ -27,10 +27,11 @@ export class Loader {
     for (const phase of freePhases(this.manifest_)) this.init(phase);
   }
 
-  /** Takes the weights of the file, and packs them as they come. */
-  writer(): WeightWriter {
-    return new WeightWriter(this.manifest_.transfers, this.bytes_, kBase, ({ phase }) => {
+  /** Takes the weights of the file, and packs them as they come; says how many transfers are complete. */
+  writer(reached: (transfers: number) => void): WeightWriter {
+    return new WeightWriter(this.manifest_.transfers, this.bytes_, kBase, ({ phase }, complete) => {
       if (phase >= 0) this.init(phase);
+      reached(complete);
     });
   }
 

@@ -7,49 +7,57 @@ import { load, type Loaded } from './load.js';
 import type { Session } from './session.js';
 
 export function startHost(mainPort: MessagePort, compilerPort: MessagePort, computePorts: MessagePort[], hold: Hold): void {
-  let session: Session | null = null;
   let mailbox: MailboxServer | null = null;
   let failure: unknown = new KilnError('internal', 'nothing has failed');
-  let keep: Loaded['keep'] = null;
-  const loaded = (): Session => {
-    if (!session) throw new KilnError('internal', 'nothing is loaded');
-    return session;
+  let model: Loaded | null = null;
+  const loaded = (): Loaded => {
+    if (!model) throw new KilnError('internal', 'nothing is loaded');
+    return model;
   };
   const main: Channel<MainCalls, HostCalls> = new Channel<MainCalls, HostCalls>(
     mainPort,
     {
       load: async (request) => {
-        const done = await load(request, { main, compiler, compute });
-        ({ session, keep } = done);
-        compiler.close(new KilnError('disposed', 'the compiler has done its work'));
+        model = await load(request, { main, compiler, compute });
+        const { session, arrivals, result } = model;
+        void arrivals.settled.then(() => compiler.close(new KilnError('disposed', 'the compiler has done its work')));
         mailbox = request.mailbox ? openMailbox(session, (thrown) => (failure = thrown)) : null;
-        done.result.mailbox = mailbox?.handle ?? null;
-        return new Transferred(done.result, done.result.cancel ? [done.result.cancel.port] : []);
+        result.mailbox = mailbox?.handle ?? null;
+        return new Transferred(result, result.cancel ? [result.cancel.port] : []);
       },
+      landed: () => loaded().landed,
       keep: async (wisdom) => {
         try {
-          await keep?.(wisdom);
+          await loaded().keep?.(wisdom);
           return null;
         } catch (thrown) {
           return `nothing was kept for the next visit: ${describe(thrown)}`;
         } finally {
-          keep = null;
+          loaded().keep = null;
         }
       },
-      run: (inputs) => {
-        const outputs = loaded().manifest.outputs.map(({ bytes }) => new Uint8Array(bytes));
-        loaded().run(inputs.map((buffer) => new Uint8Array(buffer)), outputs);
+      run: async (inputs) => {
+        const { session, arrivals } = loaded();
+        const from = inputs.map((buffer) => new Uint8Array(buffer));
+        const outputs = session.manifest.outputs.map(({ bytes }) => new Uint8Array(bytes));
+        await arrivals.begin(session, from);
+        session.run(from, outputs);
         const buffers = outputs.map(({ buffer }) => buffer);
         return new Transferred({ outputs: buffers, inputs }, [...buffers, ...inputs]);
       },
-      attend: () => {
+      attend: async () => {
+        const { session, arrivals } = loaded();
+        if (mailbox) await arrivals.begin(session, mailbox.inputs);
         mailbox?.attend();
         return null;
       },
       failure: () => {
         throw failure;
       },
-      profile: ({ inputs, repeats, clockMs }) => loaded().profile(inputs.map((buffer) => new Uint8Array(buffer)), repeats, clockMs),
+      profile: async ({ inputs, repeats, clockMs }) => {
+        await loaded().landed;
+        return loaded().session.profile(inputs.map((buffer) => new Uint8Array(buffer)), repeats, clockMs);
+      },
     },
     hold,
   );

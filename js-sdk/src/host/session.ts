@@ -1,5 +1,5 @@
 // One loaded model: its memory, its instance on this thread, and the run that every thread takes part in.
-import { describe, KilnError } from '../shared/errors.js';
+import { asKilnError, describe, KilnError } from '../shared/errors.js';
 import { place, type Slots } from '../shared/mailbox.js';
 import type { Manifest } from '../shared/manifest.js';
 import {
@@ -23,6 +23,8 @@ export class Session {
   private readonly running_: number; // threads that take part in a run
   private readonly run_: RunExport;
   private readonly address_: (value: number) => number | bigint;
+  private next_: number | null = null; // step of a run that has begun while weights arrive
+  private stopped_: KilnError | null = null; // why it ended early
 
   constructor(
     readonly module: WebAssembly.Module,
@@ -45,20 +47,50 @@ export class Session {
     return imageIn(this.memory, this.manifest);
   }
 
-  /** Reads the inputs' bytes, writes the outputs'. */
+  /** Reads the inputs' bytes, writes the outputs'. A run that has begun is ended. */
   run(inputs: Uint8Array[], outputs: Uint8Array[]): void {
-    this.write(inputs);
-    this.steps(0, this.manifest.steps.length);
-    this.checkStatus();
+    if (this.next_ === null) this.begin(inputs);
+    this.advance(this.manifest.steps.length);
+    this.next_ = null;
+    if (this.stopped_ !== null) throw this.stopped_;
     this.manifest.outputs.forEach((port, i) => place(this.port(port), outputs[i] as Uint8Array));
+  }
+
+  /** A run of which advance() does the first steps. */
+  begin(inputs: Uint8Array[]): void {
+    this.clearStatus();
+    this.write(inputs);
+    this.stopped_ = null;
+    this.next_ = 0;
+  }
+
+  /** The next steps of that run, until `last`, unless it was stopped. */
+  advance(last: number): void {
+    if (this.stopped_ !== null) return;
+    try {
+      this.steps(this.next_ as number, last);
+      this.wasDone(last);
+    } catch (thrown) {
+      this.stopped_ = asKilnError(thrown, 'internal', 'the run failed');
+    }
+  }
+
+  /** The same by someone else, who says how many of all steps are done. */
+  async advanceBy(helper: Promise<number>): Promise<void> {
+    try {
+      this.wasDone(await helper);
+    } catch (thrown) {
+      this.stopped_ = asKilnError(thrown, 'internal', 'the run failed');
+    }
   }
 
   /** Minimum milliseconds of each step over `repeats` whole passes; short steps are repeated until the clock sees them. */
   profile(inputs: Uint8Array[], repeats: number, clockMs: number): number[] {
+    this.clearStatus();
     this.write(inputs);
     this.steps(0, this.manifest.steps.length); // warm, and every buffer holds sane values
     this.checkStatus();
-    return this.manifest.steps.map((_, step) => {
+    const least = this.manifest.steps.map((_, step) => {
       let best = Infinity;
       let count = 1;
       for (let sample = 0; sample < repeats; ) {
@@ -71,6 +103,8 @@ export class Session {
       }
       return best;
     });
+    this.checkStatus();
+    return least;
   }
 
   /** Where inputs and outputs lie, if a page may look at the memory. */
@@ -91,8 +125,6 @@ export class Session {
 
   /** Steps [first, last) on all threads that come in time; returns when the work is done. */
   private steps(first: number, last: number): void {
-    Atomics.store(this.words_, kControlStatus / 4, 0);
-    Atomics.store(this.words_, kControlCancel / 4, 0);
     if (this.running_ > 1) this.letIn(first, last);
     const a = this.address_;
     try {
@@ -119,6 +151,16 @@ export class Session {
     const words = this.words_;
     Atomics.or(words, kHostInside / 4, kClosed);
     for (let inside = 0; (inside = Atomics.load(words, kHostInside / 4)) !== kClosed; ) Atomics.wait(words, kHostInside / 4, inside);
+  }
+
+  private wasDone(steps: number): void {
+    this.next_ = steps;
+    this.checkStatus();
+  }
+
+  private clearStatus(): void {
+    Atomics.store(this.words_, kControlStatus / 4, 0);
+    Atomics.store(this.words_, kControlCancel / 4, 0);
   }
 
   private checkStatus(): void {

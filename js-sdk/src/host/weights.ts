@@ -3,7 +3,7 @@ import type { Transfer } from '../shared/manifest.js';
 
 /**
  * Puts the weights at their addresses as they stream by. Transfers are in file order and may share bytes; `done` is called the
- * moment one is complete, before any byte of a later one is written that does not share its bytes. They may lie in the model's memory
+ * moment one is complete, with how many are, before any byte of a later one is written that does not share its bytes. They may lie in the model's memory
  * already, even where they belong.
  */
 export class WeightWriter {
@@ -14,18 +14,13 @@ export class WeightWriter {
     private readonly transfers_: readonly Transfer[],
     private readonly bytes_: Uint8Array,
     private readonly base_: number,
-    private readonly done_: (transfer: Transfer) => void,
+    private readonly done_: (transfer: Transfer, complete: number) => void,
   ) {
     this.feed(new Uint8Array(0));
   }
 
   get complete(): boolean {
     return this.next_ === this.transfers_.length;
-  }
-
-  /** Bytes of the weights that have passed. */
-  get position(): number {
-    return this.position_;
   }
 
   feed(chunk: Uint8Array): void {
@@ -39,7 +34,7 @@ export class WeightWriter {
       if (begin < end) this.write(chunk.subarray(begin - chunkBegin, end - chunkBegin), this.base_ + transfer.address + begin - transfer.offset);
       if (i === this.next_ && transfer.offset + transfer.size <= chunkEnd) {
         this.next_++;
-        this.done_(transfer);
+        this.done_(transfer, this.next_);
       }
     }
     this.position_ = chunkEnd;

@@ -1,7 +1,7 @@
 // What runs a model: the workers, their module, and the ways to reach them. A tuned one takes the place of the first.
 import type { KilnError } from '../shared/errors.js';
 import { MailboxClient } from '../shared/mailbox.js';
-import type { LoadResult } from '../shared/messages.js';
+import type { Landed, LoadResult } from '../shared/messages.js';
 import { Canceller } from './cancel.js';
 import type { Settings } from './settings.js';
 import type { Team } from './team.js';
@@ -9,6 +9,8 @@ import type { Team } from './team.js';
 export class Engine {
   readonly canceller: Canceller;
   readonly mailbox: MailboxClient | null;
+  /** Until the last weight has landed, as if nothing had been loaded. */
+  landed: Landed = { downloadedBytes: 0, timings: { compilerReadyMs: 0, compileMs: 0, tuneMs: 0, downloadMs: 0, initMs: 0, totalMs: 0 }, phases: [] };
 
   constructor(
     readonly team: Team,

@@ -26,6 +26,7 @@ export interface Settings {
   precision: Precision;
   stallTimeoutMs: number;
   verify: boolean;
+  runWhileLoading: boolean;
   /** Names the compiler where a cache may be used. */
   build: string | null;
   compiler: CompilerSource;
@@ -81,6 +82,7 @@ export function settle(options: LoadOptions): Settings {
     precision: choosePrecision(options.precision),
     stallTimeoutMs: positive('stallTimeoutMs', options.stallTimeoutMs ?? kStallTimeoutMs),
     verify: options.verify ?? true,
+    runWhileLoading: options.runWhileLoading ?? false,
     build: options.cache === false || options.compiler !== undefined ? null : kBuild,
     compiler: compilerOf(options.compiler),
     environment,

@@ -103,6 +103,11 @@ export class MailboxServer {
     this.box_ = new Mailbox(handle);
   }
 
+  /** What the run that is asked for is given. */
+  get inputs(): Uint8Array[] {
+    return this.box_.inputs;
+  }
+
   /** Serves what is asked for, and for a moment what is asked next. Whoever asks a host that does not attend sends it here. */
   attend(): void {
     const { words } = this.box_;

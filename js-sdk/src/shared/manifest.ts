@@ -67,6 +67,9 @@ export interface Manifest {
   constants: { address: number; base64: string }[];
   steps: StepInfo[];
   kernels: KernelInfo[];
+  /** How many transfers must be complete before a run may touch the arena, and before each step may run. */
+  arenaNeeds: number;
+  stepNeeds: number[];
   initPhases: number;
   /** Of the file: bytes of all weights, and the XXH64 of each MiB of them in hexadecimal. */
   weightsBytes: number;
@@ -80,10 +83,12 @@ export function parseManifest(json: string): Manifest {
   const inside = (at: { address: number }, bytes: number): boolean => at.address >= 0 && at.address + bytes <= total;
   const sound =
     Number.isSafeInteger(total) &&
-    [manifest.inputs, manifest.outputs, manifest.transfers, manifest.constants, manifest.steps, manifest.kernels, manifest.blockHashes].every(Array.isArray) &&
+    [manifest.inputs, manifest.outputs, manifest.transfers, manifest.constants, manifest.steps, manifest.kernels, manifest.stepNeeds, manifest.blockHashes].every(Array.isArray) &&
     manifest.blockHashes.length === Math.ceil(manifest.weightsBytes / kBlockBytes) &&
     [...manifest.inputs, ...manifest.outputs].every((p) => inside(p, p.bytes) && elements(p.shape) * kElementBytes[p.dtype] === p.bytes) &&
-    manifest.transfers.every((t) => inside(t, t.size) && t.offset >= 0 && t.phase < manifest.initPhases);
+    manifest.transfers.every((t) => inside(t, t.size) && t.offset >= 0 && t.phase < manifest.initPhases) &&
+    manifest.stepNeeds.length === manifest.steps.length &&
+    [manifest.arenaNeeds, ...manifest.stepNeeds].every((transfers) => transfers >= 0 && transfers <= manifest.transfers.length);
   if (!sound) throw new KilnError('internal', 'the compiler and this SDK do not fit together: install both from the same version');
   return manifest;
 }

@@ -45,6 +45,8 @@ export interface LoadRequest {
   /** Runs may pass through shared memory. */
   mailbox: boolean;
   stallTimeoutMs: number;
+  /** A run may begin before the last weight is there. */
+  runWhileLoading: boolean;
   /** Names the compiler, for the cache; null: do without one. */
   build: string | null;
   /** An earlier visit may have filled the cache. */
@@ -66,6 +68,7 @@ export interface Timings {
   totalMs: number;
 }
 
+/** A model that can be run, though its weights may still arrive. */
 export interface LoadResult {
   inputs: PortInfo[];
   outputs: PortInfo[];
@@ -74,10 +77,7 @@ export interface LoadResult {
   layout: MemoryLayout;
   memoryBytes: number;
   moduleBytes: number;
-  downloadedBytes: number;
   memory64: boolean;
-  timings: Timings;
-  phases: Phase[];
   /** Whether this load started from the cache; none: there is no cache here, or it was switched off. */
   cache: 'hit' | 'miss' | 'none';
   wisdom: string;
@@ -88,6 +88,13 @@ export interface LoadResult {
   cancel: CancelHandle | null;
   /** How runs are asked for; null: by messages. */
   mailbox: MailboxHandle | null;
+}
+
+/** What is known when the last weight is in its place. */
+export interface Landed {
+  downloadedBytes: number;
+  timings: Timings;
+  phases: Phase[];
 }
 
 /** A port that brings the model's shared memory to whoever opens it, and the address of its control block. */
@@ -105,6 +112,8 @@ export interface WisdomTexts {
 
 export interface HostCalls {
   load(request: LoadRequest): LoadResult;
+  /** Of what is loaded: answers when all weights are in their place; throws why they never will be. */
+  landed(arg: null): Landed;
   /** Keeps the model for the next visit, which will bring this wisdom. Returns a note when that failed. */
   keep(wisdom: WisdomTexts): string | null;
   /** The inputs' buffers come back to be filled again. */
@@ -124,8 +133,8 @@ export interface HostEvents {
   uncached: null;
   /** How many kernels have schedules that were measured just now. */
   measured: number;
-  /** The compiler has done its work. */
-  emitted: null;
+  /** The compiler, and whoever stood in its worker, has done its work. */
+  compilerDone: null;
 }
 
 /** What the main thread answers to the host. */
@@ -176,9 +185,24 @@ export interface RestoreRequest {
   progress: Int32Array;
 }
 
+/** A run that begins while weights arrive. */
+export interface RunAhead {
+  module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+  memory64: boolean;
+  base: number;
+  control: number;
+  /** How many transfers must be complete before each step. */
+  needs: readonly number[];
+  /** How many are; whether to stop (host/run_ahead.ts). */
+  arrival: Int32Array;
+}
+
 export interface CompilerCalls {
   ready(arg: null): null;
   restore(request: RestoreRequest): null;
+  /** When the compiler has done its work. Returns how many steps are done. */
+  runAhead(arg: RunAhead): number;
   headLayout(start: Uint8Array<ArrayBuffer>): { headBytes: number; weightsBegin: number };
   /** Whether all weights of the file may lie in the model's memory, since what is made of them takes as much. */
   plan(request: CompileRequest): { overFile: boolean };

@@ -79,6 +79,8 @@ export function manifest(): Manifest {
     ],
     constants: [{ address: kTotal - 4, base64: 'AQIDBA==' }],
     steps: [step('mul'), step('add')],
+    arenaNeeds: 1,
+    stepNeeds: [1, 2],
     kernels: [{ spec: 'map f32[4]', schedule: 'w4', origin: 'prior', ns: 0 }],
     initPhases: 2,
     weightsBytes: 80,
