@@ -149,21 +149,6 @@ const kCases = {
     await rejects(load('http://localhost:1/none.kiln'), 'network');
     for (const silent of ['stall', 'mute']) await rejects(load(new URL(silent, file('..')).href, { stallTimeoutMs: 500 }), 'stalled');
   },
-  'runs while its weights arrive': async ({ load, right, input, file }) => {
-    const slow = new URL('slow/fakes/tiny.kiln', file('..')).href;
-    for (const preferences of [{}, { sharedMemory: false }, { worker: false }]) {
-      const model = await load(slow, { runWhileLoading: true, preferences });
-      const first = right(model), second = right(model, 5);
-      await Promise.all([first, second, model.loaded]);
-      check(model.info().downloadedBytes > 0, 'nothing was downloaded');
-      await right(model, 7);
-      model.dispose();
-    }
-    const model = await load(slow, { runWhileLoading: true });
-    await rejects(model.run(input(kEndless), { signal: AbortSignal.timeout(20) }), 'aborted');
-    await right(model);
-    model.dispose();
-  },
   'aborts a load': async ({ load, file }) => {
     await rejects(load(undefined, { signal: AbortSignal.abort() }), 'aborted');
     await rejects(load(new URL('stall', file('..')).href, { signal: AbortSignal.timeout(50) }), 'aborted');
@@ -192,6 +177,21 @@ const kCases = {
       if (fits((grown = await mark('after')))) return;
     }
     check(false, `grew by ${grown.threads} threads and ${grown.bytes} bytes`);
+  },
+  'runs while its weights arrive': async ({ load, right, input, file }) => {
+    const slow = new URL('slow/fakes/tiny.kiln', file('..')).href;
+    for (const preferences of [{}, { sharedMemory: false }]) {
+      const model = await load(slow, { runWhileLoading: true, preferences });
+      const first = right(model), second = right(model, 5);
+      await Promise.all([first, second, model.loaded]);
+      check(model.info().downloadedBytes > 0, 'nothing was downloaded');
+      await right(model, 7);
+      model.dispose();
+    }
+    const model = await load(slow, { runWhileLoading: true });
+    await rejects(model.run(input(kEndless), { signal: AbortSignal.timeout(20) }), 'aborted');
+    await right(model);
+    model.dispose();
   },
 };
 
