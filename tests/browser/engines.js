@@ -56,17 +56,24 @@ function family(root) {
   return all;
 }
 
-/** Memory that is the processes' own, and their threads. */
+/** Memory that is the processes' own, their threads, and the places where an engine keeps gigabytes of addresses for a WebAssembly memory. */
 export function usage(pids) {
-  const total = { bytes: 0, threads: 0 };
+  const total = { bytes: 0, threads: 0, memories: 0 };
   for (const pid of pids) {
     try {
       const status = readFileSync(`/proc/${pid}/status`, 'utf8');
       total.bytes += 1024 * Number(/RssAnon:\s+(\d+)/.exec(status)?.[1] ?? 0);
       total.threads += Number(/Threads:\s+(\d+)/.exec(status)?.[1] ?? 0);
+      total.memories += reservations(readFileSync(`/proc/${pid}/maps`, 'latin1'));
     } catch {
       // it has ended since
     }
   }
   return total;
+}
+
+/** Of 2 to 64 GB without access: what is in use stands before it, an engine's own heap has more. */
+function reservations(maps) {
+  const size = ([, from, to]) => parseInt(to, 16) - parseInt(from, 16);
+  return [...maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) ---p/gm)].map(size).filter((bytes) => bytes >= 2 ** 31 && bytes < 2 ** 36).length;
 }

@@ -34,7 +34,7 @@ const marks = new Map();
 function growth(id, name, measured) {
   const before = marks.get(id);
   if (name === 'before') marks.set(id, measured);
-  else if (before) return { bytes: measured.bytes - before.bytes, threads: measured.threads - before.threads };
+  else if (before) return Object.fromEntries(Object.entries(before).map(([what, had]) => [what, measured[what] - had]));
   return null;
 }
 const server = await serve({ page: here, sdk, fakes, models }, (path, body) => {

@@ -41,9 +41,14 @@ export class Arrivals {
     this.words_ = helper_ && newArrivalWords();
     this.landed = landed.finally(() => {
       this.all_ = true;
-      if (this.words_) stopAhead(this.words_);
+      this.abandon();
     });
     this.settled = this.landed.then(() => this.ahead_).catch(() => this.ahead_).catch(() => undefined); // what is thrown, whoever waits for `landed` hears
+  }
+
+  /** Nobody waits for weights any more. */
+  abandon(): void {
+    if (this.words_) stopAhead(this.words_);
   }
 
   /** So many transfers are complete, with what is made of them. */

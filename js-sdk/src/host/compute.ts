@@ -1,6 +1,6 @@
 // Threads 1… of a model: sleep on the control block's generation, take part in a run, sleep again.
 import { Channel, type Hold } from '../shared/channel.js';
-import { addressIn, kClosed, kHostFirst, kHostGeneration, kHostInside, kHostLast, type RunExport } from '../shared/memory.js';
+import { addressIn, kClosed, kHostFirst, kHostGeneration, kHostInside, kHostLast, kHostLeave, type RunExport } from '../shared/memory.js';
 import { helpRestore } from './restore.js';
 import type { ComputeCalls } from '../shared/messages.js';
 
@@ -9,13 +9,13 @@ type Start = Parameters<ComputeCalls['start']>[0];
 /** Some 50 µs: who runs one step after another, as a profile does, finds its threads awake. */
 const kLooks = 10_000;
 
-/** Never returns. A trap leaves through here as an uncaught error, which the page takes as the end of the model. */
-function serve({ module, memory, base, control, thread, threads, memory64 }: Start): never {
+/** Until all are to leave. A trap leaves through here as an uncaught error, which the page takes as the end of the model. */
+function serve({ module, memory, base, control, thread, threads, memory64 }: Start): void {
   const run = new WebAssembly.Instance(module, { env: { memory } }).exports['run'] as RunExport;
   const words = new Int32Array(memory.buffer, control);
   const address = addressIn(memory64);
   let generation = 0;
-  for (;;) {
+  while (Atomics.load(words, kHostLeave / 4) === 0) {
     for (let i = kLooks; i > 0 && Atomics.load(words, kHostGeneration / 4) === generation; i--);
     Atomics.wait(words, kHostGeneration / 4, generation);
     const current = Atomics.load(words, kHostGeneration / 4);

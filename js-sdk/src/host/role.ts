@@ -2,7 +2,7 @@
 import { Channel, Transferred, type Hold } from '../shared/channel.js';
 import { describe, KilnError } from '../shared/errors.js';
 import { createMailbox, MailboxServer } from '../shared/mailbox.js';
-import type { CompilerCalls, CompilerEvents, ComputeCalls, HostCalls, MainCalls } from '../shared/messages.js';
+import type { CompilerCalls, CompilerEvents, ComputeCalls, HostCalls, MainCalls, MainEvents } from '../shared/messages.js';
 import { load, type Loaded } from './load.js';
 import type { Session } from './session.js';
 
@@ -14,7 +14,7 @@ export function startHost(mainPort: MessagePort, compilerPort: MessagePort, comp
     if (!model) throw new KilnError('internal', 'nothing is loaded');
     return model;
   };
-  const main: Channel<MainCalls, HostCalls> = new Channel<MainCalls, HostCalls>(
+  const main: Channel<MainCalls, HostCalls, MainEvents> = new Channel<MainCalls, HostCalls, MainEvents>(
     mainPort,
     {
       load: async (request) => {
@@ -60,6 +60,10 @@ export function startHost(mainPort: MessagePort, compilerPort: MessagePort, comp
       },
     },
     hold,
+    () => {
+      model?.arrivals.abandon();
+      model?.session.dismiss();
+    },
   );
   const compiler = new Channel<CompilerCalls, object, CompilerEvents>(compilerPort, {}, hold, (name, data) => main.emit(name, data));
   const compute = computePorts.map((port) => new Channel<ComputeCalls>(port, {}, hold));

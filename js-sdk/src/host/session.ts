@@ -3,7 +3,7 @@ import { asKilnError, describe, KilnError } from '../shared/errors.js';
 import { place, type Slots } from '../shared/mailbox.js';
 import type { Manifest } from '../shared/manifest.js';
 import {
-  addressIn, kBase, kClosed, kControlBytes, kControlCancel, kControlStatus, kHostFirst, kHostGeneration, kHostInside, kHostLast,
+  addressIn, kBase, kClosed, kControlBytes, kControlCancel, kControlStatus, kHostFirst, kHostGeneration, kHostInside, kHostLast, kHostLeave,
   kStatusAborted, kStatusBadIndex, type RunExport,
 } from '../shared/memory.js';
 
@@ -107,6 +107,12 @@ export class Session {
     return least;
   }
 
+  /** The other threads, which sleep between runs, end. */
+  dismiss(): void {
+    Atomics.store(this.words_, kHostLeave / 4, 1);
+    this.call();
+  }
+
   /** Where inputs and outputs lie, if a page may look at the memory. */
   get slots(): Slots | null {
     const { buffer } = this.memory;
@@ -142,8 +148,12 @@ export class Session {
     Atomics.store(words, kHostFirst / 4, first);
     Atomics.store(words, kHostLast / 4, last);
     Atomics.and(words, kHostInside / 4, ~kClosed);
-    Atomics.add(words, kHostGeneration / 4, 1);
-    Atomics.notify(words, kHostGeneration / 4);
+    this.call();
+  }
+
+  private call(): void {
+    Atomics.add(this.words_, kHostGeneration / 4, 1);
+    Atomics.notify(this.words_, kHostGeneration / 4);
   }
 
   /** Who has not come yet need not come any more; who is inside has nothing left to do. */

@@ -5,6 +5,9 @@ import { describe, KilnError, toPlain } from '../shared/errors.js';
 import type { CompilerCode, CompilerMessage, HostCalls, HostEvents, LoadRequest, LoadResult, MainCalls, RoleMessage } from '../shared/messages.js';
 import { isNode, nodeModule } from '../shared/node.js';
 
+/** So long threads have to leave the model's memory, in which they sleep: a browser ends one that sleeps only after seconds. */
+const kLeaveMs = 100;
+
 interface Seat {
   start(message: RoleMessage, transfer: Transferable[]): void;
   terminate(): void;
@@ -135,10 +138,14 @@ export class Team {
 
   /** Ends every worker, whatever it is doing, and rejects what waits for an answer. */
   terminate(error: KilnError): void {
-    this.releaseCompiler();
-    for (const seat of this.seats_) seat.terminate();
+    this.host.emit('leave', null);
     this.host.close(error);
     for (const port of this.local_ports_) port.close();
+    const end = (): void => {
+      this.releaseCompiler();
+      for (const seat of this.seats_) seat.terminate();
+    };
+    (setTimeout(end, kLeaveMs) as { unref?: () => void }).unref?.();
   }
 }
 

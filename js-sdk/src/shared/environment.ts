@@ -4,6 +4,7 @@ import { isNode, nodeModule } from './node.js';
 
 const kSimd = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
 const kRelaxedSimd = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253, 128, 2, 11];
+const kSharedMemory = [0, 97, 115, 109, 1, 0, 0, 0, 5, 4, 1, 3, 1, 1];
 const kMemory64 = [0, 97, 115, 109, 1, 0, 0, 0, 5, 3, 1, 4, 1];
 
 /** Something this environment lacks, and why; the model runs without it. */
@@ -34,12 +35,7 @@ function validates(bytes: number[]): boolean {
 function whyNotShared(): string {
   if (typeof SharedArrayBuffer === 'undefined' && globalThis.crossOriginIsolated) return 'this engine has no SharedArrayBuffer';
   if (!isNode && !globalThis.crossOriginIsolated) return 'the page is not cross-origin isolated (serve it with COOP: same-origin and COEP: require-corp)';
-  try {
-    new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
-    return '';
-  } catch {
-    return 'this engine has no shared WebAssembly memory';
-  }
+  return validates(kSharedMemory) ? '' : 'this engine has no shared WebAssembly memory'; // a memory to try it would hold some 10 GB of addresses
 }
 
 /** Engine, architecture and cores: measured schedules are kept per such id. */

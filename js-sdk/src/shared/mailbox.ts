@@ -199,9 +199,10 @@ export class MailboxClient {
     return outputs.map((bytes) => bytes.slice().buffer);
   }
 
-  /** Rejects what waits. */
+  /** Rejects what waits, and wakes the host from its wait for more. */
   close(error: KilnError): void {
     this.closed_ = error;
+    Atomics.notify(this.box_.words, kAsked);
     this.reject_(error);
   }
 

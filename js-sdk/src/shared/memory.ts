@@ -58,10 +58,11 @@ export async function patiently<T>(create: () => T | Promise<T>): Promise<T> {
 export const kControlBytes = 1024;
 export const kControlStatus = 0;
 export const kControlCancel = 64;
-/** The host's own words: generation, first and last step; how many threads are in the run, and whether it is closed to those who come now. */
+/** The host's own words: generation, first and last step, whether all are to leave; how many threads are in the run, and whether it is closed to those who come now. */
 export const kHostGeneration = 256;
 export const kHostFirst = 260;
 export const kHostLast = 264;
+export const kHostLeave = 268;
 export const kHostInside = 320;
 export const kClosed = 1 << 16;
 

@@ -137,6 +137,12 @@ export interface HostEvents {
   compilerDone: null;
 }
 
+/** What the main thread tells the host. */
+export interface MainEvents {
+  /** The model's workers are about to be ended. */
+  leave: null;
+}
+
 /** What the main thread answers to the host. */
 export interface MainCalls {
   pull(arg: null): Uint8Array<ArrayBuffer> | null;
