@@ -77,7 +77,7 @@ Status tune(Chooser& chooser, const Target& target, double budget_ms,
     };
     const std::vector<double> best = measure(run, batch.size(), sample_ms, late);
     KILN_TRY(failure);
-    for (size_t i = 0; i < best.size(); ++i) chooser.report(i, best[i] / bench.share[i]);
+    for (size_t i = 0; i < best.size(); ++i) chooser.report(i, best[i] / bench.portions[i].share);
     now.elapsed_ms = since_ms(start);
     now.measured += static_cast<int>(best.size());
     if (progress) progress(now);

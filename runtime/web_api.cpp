@@ -204,13 +204,13 @@ int32_t kiln_tune_describe() {
     const KernelSpec& spec = state->chooser->searched()[static_cast<size_t>(c.spec)];
     list.push_back({{"spec", to_string(spec)},
                     {"schedule", to_string(c.schedule)},
-                    {"flops", flops_of(spec) * state->bench.share[i]}});
+                    {"flops", flops_of(spec) * state->bench.portions[i].share}});
   }
   return answer(json{{"bytes", state->bench.bytes}, {"candidates", list}});
 }
 
 int32_t kiln_tune_report(uint32_t index, double nanoseconds) {
-  if (index < state->batch.size()) state->chooser->report(index, nanoseconds / state->bench.share[index]);
+  if (index < state->batch.size()) state->chooser->report(index, nanoseconds / state->bench.portions[index].share);
   return 0;
 }
 

@@ -143,25 +143,49 @@ TEST(Prior, BlocksOfAProductFollowTheSecondCache) {
   EXPECT_EQ(prior(s, kTarget, with_l2(64 << 20)).mc, 0) << "all of it fits";
 }
 
+/// The share of the elements of C that two repeats of the kernel write.
+double written(const BenchProgram& bench, const Target& target, size_t index, int64_t rows, int64_t row, int64_t n) {
+  std::vector<float> memory(static_cast<size_t>(bench.bytes / 4 + 16), 1.0f);
+  const int64_t base = round_up(testing::address(memory.data()), 64);
+  Status emitted = ok();
+  const auto machine = testing::load(target, [&](Emitter& e) { emitted = emit_bench(e, bench); });
+  EXPECT_TRUE(emitted.ok() && machine.ok());
+  (*machine)->allow(memory.data(), static_cast<int64_t>(memory.size()) * 4);
+  EXPECT_TRUE((*machine)->call("bench", {base, static_cast<int64_t>(index), 2}).ok());
+  const auto* c = reinterpret_cast<const float*>(base + bench.program.steps[index].operands[0]);
+  int64_t changed = 0;  // sums of many ones are not one
+  for (int64_t i = 0; i < rows * n; ++i) changed += c[i / n * row + i % n] != 1.0f;
+  return static_cast<double>(changed) / static_cast<double>(rows * n);
+}
+
 TEST(Bench, GoesThroughALargeKernelInPartsAndRunsAllOfASmallOne) {
   const std::vector<KernelSpec> specs{product(12, 20000, 200), product(5, 7, 9)};
   for (const Target& target : testing::targets()) {
     const std::vector<Search::Candidate> batch{{0, prior(specs[0], target, {})}, {1, prior(specs[1], target, {})}};
     const BenchProgram bench = make_bench_program(specs, batch, target);
-    ASSERT_EQ(bench.share.size(), 2u);
-    EXPECT_LT(bench.share[0], 1);
-    EXPECT_EQ(bench.share[1], 1);
-    std::vector<float> memory(static_cast<size_t>(bench.bytes / 4 + 16), 1.0f);
-    const int64_t base = round_up(testing::address(memory.data()), 64);
-    Status emitted = ok();
-    const auto machine = testing::load(target, [&](Emitter& e) { emitted = emit_bench(e, bench); });
-    ASSERT_TRUE(emitted.ok() && machine.ok());
-    (*machine)->allow(memory.data(), static_cast<int64_t>(memory.size()) * 4);
-    for (const int64_t index : {0, 1}) ASSERT_TRUE((*machine)->call("bench", {base, index, 2}).ok());
-    const auto* c = reinterpret_cast<const float*>(base + bench.program.steps[0].operands[0]);
-    int64_t written = 0;  // of the first row; the sums of the ones are the depth
-    for (int64_t n = 0; n < 20000; ++n) written += c[n] != 1.0f;
-    EXPECT_NEAR(static_cast<double>(written) / 20000, 2 * bench.share[0], 0.03) << to_string(target);
+    ASSERT_EQ(bench.portions.size(), 2u);
+    EXPECT_LT(bench.portions[0].share, 1);
+    EXPECT_EQ(bench.portions[1].share, 1);
+    EXPECT_NEAR(written(bench, target, 0, 12, 20000, 20000), 2 * bench.portions[0].share, 0.03) << to_string(target);
+    EXPECT_EQ(written(bench, target, 1, 5, 7, 7), 1) << to_string(target);
+  }
+}
+
+/// Panels of some blocks, or whole blocks; all that there is where the last of few blocks is smaller.
+TEST(Bench, TakesPartsOfBlocks) {
+  const ContractionSpec plain = product(2000, 128, 512), image = convolution(80, 64), small = convolution(20, 128);
+  for (const Target& target : testing::targets()) {
+    Schedule blocks, tiles;
+    blocks.mr = 2, blocks.nv = 2, blocks.unroll = 4;
+    tiles = blocks;
+    blocks.mc = 90, tiles.mc = 12;
+    tiles.algorithm = Algorithm::winograd4;
+    const BenchProgram bench = make_bench_program({plain, image, small}, {{0, blocks}, {1, tiles}, {2, tiles}}, target);
+    EXPECT_LT(bench.portions[0].share, 0.15);
+    EXPECT_NEAR(written(bench, target, 0, 2000, 128, 128), 2 * bench.portions[0].share, 0.01) << to_string(target);
+    EXPECT_LT(bench.portions[1].share, 0.15);
+    EXPECT_NEAR(written(bench, target, 1, 80 * 80, 64, 64), 2 * bench.portions[1].share, 0.01) << to_string(target);
+    EXPECT_EQ(bench.portions[2].share, 1);
   }
 }
 

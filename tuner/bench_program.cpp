@@ -4,6 +4,7 @@
 
 #include "jit/kernels/contraction.h"
 #include "jit/kernels/loops.h"
+#include "jit/kernels/winograd.h"
 #include "tuner/tuner.h"
 
 namespace kiln {
@@ -43,14 +44,37 @@ Sizes operand_bytes(const KernelSpec& spec, const Schedule& schedule) {
 
 /// Half a millisecond of work tells as much as ten.
 constexpr double kBenchFlops = 25e6;
+/// Of fewer blocks a smaller last one, which costs more than its rows do, counts for too much to be left out.
+constexpr int64_t kLeastBlocks = 8;
 
-/// Units that stand for all: the panels of a product in one block cost the same. (Winograd transforms its input in a
-/// block's first unit.)
-int64_t bench_units(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
+BenchPortion portion(int64_t least, int64_t last, double part, double share_of_last) {
+  const auto whole = static_cast<double>(last);
+  const int64_t times = std::max<int64_t>(1, std::llround(std::ceil(part * whole / static_cast<double>(least))));
+  const int64_t units = std::min(times * least, last);
+  return {units, last, share_of_last * static_cast<double>(units) / whole};
+}
+
+/// Blocks of rows (or of Winograd's tiles) cost the same, but for a smaller last one, and so do the panels in one, but
+/// for what its first unit makes for all.
+BenchPortion portion_of_blocks(const ContractionSpec& s, const Schedule& schedule, int64_t units, double part) {
+  const bool direct = schedule.algorithm == Algorithm::direct;
+  const int form = winograd_tile(schedule.algorithm);
+  const int64_t rows = form ? winograd_tiles(s, form) : s.oh * s.ow;
+  const int64_t whole = rows / schedule.mc, in_block = units / ceil_div(rows, schedule.mc);
+  const bool by_rows = schedule.order == LoopOrder::rows_outer && s.batch[0] * s.batch[1] == 1;
+  const int64_t least = direct || rows % schedule.mc == 0 ? 1 : kLeastBlocks;
+  if (!by_rows || whole < least) return {units, units, 1};
+  return portion(direct ? 1 : in_block, whole * in_block, part,
+                 static_cast<double>(whole * schedule.mc) / static_cast<double>(rows));
+}
+
+BenchPortion portion_of(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
   const int64_t units = family_of(spec).units(spec, schedule, target);
-  if (schedule.algorithm != Algorithm::direct || schedule.mc) return units;
   const double part = std::min(1.0, kBenchFlops / std::max(1.0, flops_of(spec)));
-  return std::clamp<int64_t>(static_cast<int64_t>(std::ceil(static_cast<double>(units) * part)), 1, units);
+  const auto* contraction = std::get_if<ContractionSpec>(&spec);
+  if (contraction && schedule.mc) return portion_of_blocks(*contraction, schedule, units, part);
+  if (schedule.algorithm != Algorithm::direct) return {units, units, 1};
+  return portion(1, units, part, 1);
 }
 
 }  // namespace
@@ -63,8 +87,7 @@ BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std:
     ProgramStep step;
     step.kernel = static_cast<int>(out.program.kernels.size());
     out.program.kernels.push_back({spec, c.schedule});
-    out.share.push_back(static_cast<double>(bench_units(spec, c.schedule, target)) /
-                        static_cast<double>(family_of(spec).units(spec, c.schedule, target)));
+    out.portions.push_back(portion_of(spec, c.schedule, target));
     int64_t at = kControlBytes + kScratchHeader + round_up(family_of(spec).scratch_bytes(spec, c.schedule, target), 64);
     for (int64_t bytes : operand_bytes(spec, c.schedule)) {
       step.operands.push_back(at);
@@ -88,7 +111,7 @@ Status emit_bench(Emitter& e, const BenchProgram& bench) {
     const Program::Kernel& k = bench.program.kernels[i];
     const auto at = static_cast<int64_t>(i);
     const int64_t units = family_of(k.spec).units(k.spec, k.schedule, e.target());
-    const int64_t part = bench.share.empty() ? units : std::llround(bench.share[i] * static_cast<double>(units));
+    const BenchPortion portion = bench.portions.empty() ? BenchPortion{units, units, 1} : bench.portions[i];
     e.if_(index, Compare::eq, at, [&] {
       e.do_while(
           [&] {
@@ -96,8 +119,8 @@ Status emit_bench(Emitter& e, const BenchProgram& bench) {
             const Mem position{base, at * 4};
             e.load_int(begin, position, DType::i32);
             e.if_(begin, Compare::lt, 0, [&] { e.set(begin, 0); });
-            e.if_(begin, Compare::gt, units - part, [&] { e.set(begin, 0); });
-            add(e, end, begin, part);
+            e.if_(begin, Compare::gt, portion.last - portion.units, [&] { e.set(begin, 0); });
+            add(e, end, begin, portion.units);
             e.store_int(position, end, DType::i32);
             const Int scratch = e.integer();
             add(e, scratch, base, kControlBytes);

@@ -87,10 +87,16 @@ class Search {
   bool confirming_ = false;  ///< the batch is the best so far and its challenger
 };
 
+/// What one repeat runs of a kernel: so many of its first `last` units, other ones each time; `share` of all its work.
+struct BenchPortion {
+  int64_t units, last;
+  double share;
+};
+
 /// A program that measures candidates: one kernel each, scratch and operands laid out over arbitrary data; `bench(base,
 /// index, repeats)` runs one, or of a large one some units, others each time. At base there are as many words of state.
 struct BenchProgram {
-  std::vector<double> share;  ///< of each kernel that one repeat runs; empty: all of every kernel
+  std::vector<BenchPortion> portions;  ///< of each kernel; empty: all of every kernel
   Program program;
   int64_t bytes = 0;
 };

@@ -55,11 +55,12 @@ std::string kernels() {
 std::string describe(const BenchProgram& bench) {
   JsonText out;
   out.open('{').key("bytes").number(bench.bytes).key("share").open('[');
-  for (const double share : bench.share) out.number(share);
+  for (size_t i = 0; i < bench.program.kernels.size(); ++i)
+    out.number(bench.portions.empty() ? 1 : bench.portions[i].share);
   return out.close(']').close('}').str();
 }
 
-Result<BenchProgram> program_of(size_t spec, std::string_view schedules) {
+Result<BenchProgram> program_of(size_t spec, std::string_view schedules, bool whole) {
   std::vector<Search::Candidate> batch;
   while (!schedules.empty()) {
     const size_t end = std::min(schedules.find('\n'), schedules.size());
@@ -68,7 +69,9 @@ Result<BenchProgram> program_of(size_t spec, std::string_view schedules) {
     batch.push_back({static_cast<int>(spec), *schedule});
     schedules.remove_prefix(std::min(end + 1, schedules.size()));
   }
-  return make_bench_program(lab().planned.specs, batch, lab().options.target);
+  BenchProgram bench = make_bench_program(lab().planned.specs, batch, lab().options.target);
+  if (whole) bench.portions.clear();
+  return bench;
 }
 
 }  // namespace
@@ -94,9 +97,10 @@ int32_t kiln_lab_open(const uint8_t* head, uint32_t size, double file_bytes, con
   return answer(kernels());
 }
 
-/// `schedules` of one spec, a line each. The answer is describe(), or with `module` the module itself.
-int32_t kiln_lab_bench(uint32_t spec, const char* schedules, uint32_t size, int32_t module) {
-  auto bench = program_of(spec, {schedules, size});
+/// `schedules` of one spec, a line each, for `whole` kernels or what stands for them. The answer is describe(), or with
+/// `module` the module itself.
+int32_t kiln_lab_bench(uint32_t spec, const char* schedules, uint32_t size, int32_t whole, int32_t module) {
+  auto bench = program_of(spec, {schedules, size}, whole != 0);
   if (!bench) return fail(bench.error());
   if (!module) return answer(describe(*bench));
   const auto emitter = make_emitter(lab().options.target);

@@ -32,11 +32,11 @@ export class Lab {
 
   /**
    * Least nanoseconds of the whole kernel by each schedule, which are measured interleaved; of one sample where `samples` is 1, else as the
-   * tuner would. One that is far slower than the rest is given up early.
+   * tuner would, but for parts that stand for the `whole`. One that is far slower than the rest is given up early.
    */
-  async time({ index, flops }, schedules, sampleMs, samples = Infinity) {
+  async time({ index, flops }, schedules, sampleMs, { samples = Infinity, whole = false } = {}) {
     const text = new TextEncoder().encode(schedules.join('\n'));
-    const bench = (module) => this.given(text, (at, size) => this.exports.kiln_lab_bench(index, at, size, module));
+    const bench = (module) => this.given(text, (at, size) => this.exports.kiln_lab_bench(index, at, size, Number(whole), module));
     bench(0);
     const { bytes, share } = JSON.parse(new TextDecoder().decode(this.result()));
     bench(1);

@@ -21,8 +21,8 @@ async function screened(lab, kernel) {
   const all = [];
   for (let i = 0; i < kernel.schedules.length; i += kBatch) {
     const batch = kernel.schedules.slice(i, i + kBatch);
-    const first = await lab.time(kernel, batch, kScreenMs, 1);
-    all.push(...least(first, await lab.time(kernel, batch, kScreenMs, 1)));
+    const first = await lab.time(kernel, batch, kScreenMs, { samples: 1 });
+    all.push(...least(first, await lab.time(kernel, batch, kScreenMs, { samples: 1 })));
   }
   return fastest(kernel.schedules, all, Infinity);
 }
@@ -30,7 +30,7 @@ async function screened(lab, kernel) {
 async function meet(lab, kernel, schedules) {
   const distinct = [...new Set(schedules)];
   let ns = distinct.map(() => Infinity);
-  for (let i = 0; i < kMeetings; i++) ns = least(ns, await lab.time(kernel, distinct, kSampleMs));
+  for (let i = 0; i < kMeetings; i++) ns = least(ns, await lab.time(kernel, distinct, kSampleMs, { whole: true }));
   return schedules.map((schedule) => ns[distinct.indexOf(schedule)]);
 }
 

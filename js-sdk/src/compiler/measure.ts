@@ -7,9 +7,9 @@ export interface Measured {
 }
 
 const kWarmupFlops = 5e6; // V8 recompiles a kernel after some 3 MFLOP
-const kSamples = 10;
-const kHeats = 3; // samples after which a candidate is given up that is slower than the best
-const kHopeless = 1.15; // by this
+/** How much slower than the best so far a candidate may be to get each of its samples. */
+const kLimits = [Infinity, 1.3, 1.15, 1.15, 1.05, 1.05, 1.05, 1.05];
+const kFew = 3; // samples are enough of what takes long
 
 /** The smallest step of the clock, in ms: 5 µs when isolated, up to 1 ms otherwise. */
 export function clockStep(now: () => number): number {
@@ -23,9 +23,9 @@ export function clockStep(now: () => number): number {
   return step;
 }
 
-/** Length of one sample in ms: about a half, long against the clock's step, shorter when the budget is small. */
+/** Length of one sample in ms: about a third, long against the clock's step, shorter when the budget is small. */
 export function sampleLength(budgetMs: number, clockMs: number): number {
-  return Math.max(Math.min(0.5, budgetMs / 400), clockMs * 20);
+  return Math.max(Math.min(0.3, budgetMs / 400), clockMs * 20);
 }
 
 /**
@@ -35,16 +35,20 @@ export function sampleLength(budgetMs: number, clockMs: number): number {
 export function measure(candidates: Measured[], sampleMs: number, deadline: number, now: () => number): number[] {
   const best = candidates.map(() => Infinity);
   const repeats = candidates.map((candidate) => warmUp(candidate, sampleMs, now));
+  const spent = candidates.map(() => 0);
   const pace = (i: number): number => (best[i] ?? Infinity) / (candidates[i]?.flops || 1);
-  for (let sample = 0; sample < kSamples; sample++) {
+  for (const [sample, slack] of kLimits.entries()) {
     if (sample > 0 && now() >= deadline) break;
-    const limit = sample < kHeats ? Infinity : kHopeless * Math.min(...candidates.map((_, i) => pace(i)));
+    const limit = slack * Math.min(...candidates.map((_, i) => pace(i)));
     candidates.forEach((candidate, i) => {
       const count = repeats[i] ?? 0;
-      if (count === 0 || pace(i) > limit) return;
+      const enough = sample >= kFew && (spent[i] ?? 0) > kLimits.length * sampleMs;
+      if (count === 0 || enough || pace(i) > limit) return;
       const start = now();
       candidate.bench(count);
-      best[i] = Math.min(best[i] ?? Infinity, (now() - start) / count);
+      const took = now() - start;
+      spent[i] = (spent[i] ?? 0) + took;
+      best[i] = Math.min(best[i] ?? Infinity, took / count);
     });
   }
   return best.map((ms) => (Number.isFinite(ms) ? ms * 1e6 : -1));
