@@ -64,7 +64,7 @@ Status tune(Chooser& chooser, const Target& target, double budget_ms,
   while (!late()) {
     const std::vector<Search::Candidate>& batch = chooser.next_batch(kBatch);
     if (batch.empty()) break;
-    const BenchProgram bench = make_bench_program(chooser.searched(), batch, target);
+    const BenchProgram bench = chooser.bench();
     KILN_ASSIGN(const auto code, load_executable(target, [&](Emitter& e) { return emit_bench(e, bench); }));
     if (memory.bytes() < bench.bytes) {
       KILN_ASSIGN(memory, NativeMemory::allocate(bench.bytes));

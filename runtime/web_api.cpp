@@ -187,7 +187,7 @@ int32_t kiln_wisdom(const char* text, uint32_t size) {
 int32_t kiln_tune_next(uint32_t max_candidates) {
   state->batch = state->chooser->next_batch(static_cast<int>(max_candidates));
   if (state->batch.empty()) return 0;
-  state->bench = make_bench_program(state->chooser->searched(), state->batch, state->options.target);
+  state->bench = state->chooser->bench();
   const auto emitter = make_emitter(state->options.target);
   const Status emitted = emit_bench(*emitter, state->bench);
   if (!emitted) return fail(emitted.error());

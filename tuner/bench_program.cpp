@@ -47,6 +47,11 @@ constexpr double kBenchFlops = 25e6;
 /// Of fewer blocks a smaller last one, which costs more than its rows do, counts for too much to be left out.
 constexpr int64_t kLeastBlocks = 8;
 
+BenchPortion whole_of(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
+  const int64_t units = family_of(spec).units(spec, schedule, target);
+  return {units, units, 1};
+}
+
 BenchPortion portion(int64_t least, int64_t last, double part, double share_of_last) {
   const auto whole = static_cast<double>(last);
   const int64_t times = std::max<int64_t>(1, std::llround(std::ceil(part * whole / static_cast<double>(least))));
@@ -80,14 +85,14 @@ BenchPortion portion_of(const KernelSpec& spec, const Schedule& schedule, const 
 }  // namespace
 
 BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std::vector<Search::Candidate>& batch,
-                                const Target& target) {
+                                const Target& target, bool whole) {
   BenchProgram out;
   for (const Search::Candidate& c : batch) {
     const KernelSpec& spec = specs[static_cast<size_t>(c.spec)];
     ProgramStep step;
     step.kernel = static_cast<int>(out.program.kernels.size());
     out.program.kernels.push_back({spec, c.schedule});
-    out.portions.push_back(portion_of(spec, c.schedule, target));
+    out.portions.push_back(whole ? whole_of(spec, c.schedule, target) : portion_of(spec, c.schedule, target));
     int64_t at = kControlBytes + kScratchHeader + round_up(family_of(spec).scratch_bytes(spec, c.schedule, target), 64);
     for (int64_t bytes : operand_bytes(spec, c.schedule)) {
       step.operands.push_back(at);
@@ -110,8 +115,7 @@ Status emit_bench(Emitter& e, const BenchProgram& bench) {
   for (size_t i = 0; i < entries.size(); ++i) {
     const Program::Kernel& k = bench.program.kernels[i];
     const auto at = static_cast<int64_t>(i);
-    const int64_t units = family_of(k.spec).units(k.spec, k.schedule, e.target());
-    const BenchPortion portion = bench.portions.empty() ? BenchPortion{units, units, 1} : bench.portions[i];
+    const BenchPortion portion = bench.portions.empty() ? whole_of(k.spec, k.schedule, e.target()) : bench.portions[i];
     e.if_(index, Compare::eq, at, [&] {
       e.do_while(
           [&] {

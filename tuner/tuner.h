@@ -72,6 +72,8 @@ class Search {
   /// < 0: it failed.
   void report(size_t index, double nanoseconds);
   Choice best(int spec) const;
+  /// Whether the last batch is to be measured whole: it is the best so far of a spec and who has beaten it.
+  bool confirming() const { return confirming_; }
 
  private:
   struct Entry {
@@ -100,8 +102,9 @@ struct BenchProgram {
   Program program;
   int64_t bytes = 0;
 };
+/// `whole`: all of every kernel, however large.
 BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std::vector<Search::Candidate>& batch,
-                                const Target& target);
+                                const Target& target, bool whole = false);
 /// Emits it: exports bench(base, index, repeats).
 Status emit_bench(Emitter& emitter, const BenchProgram& bench);
 

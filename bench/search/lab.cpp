@@ -55,8 +55,7 @@ std::string kernels() {
 std::string describe(const BenchProgram& bench) {
   JsonText out;
   out.open('{').key("bytes").number(bench.bytes).key("share").open('[');
-  for (size_t i = 0; i < bench.program.kernels.size(); ++i)
-    out.number(bench.portions.empty() ? 1 : bench.portions[i].share);
+  for (const BenchPortion& p : bench.portions) out.number(p.share);
   return out.close(']').close('}').str();
 }
 
@@ -69,9 +68,7 @@ Result<BenchProgram> program_of(size_t spec, std::string_view schedules, bool wh
     batch.push_back({static_cast<int>(spec), *schedule});
     schedules.remove_prefix(std::min(end + 1, schedules.size()));
   }
-  BenchProgram bench = make_bench_program(lab().planned.specs, batch, lab().options.target);
-  if (whole) bench.portions.clear();
-  return bench;
+  return make_bench_program(lab().planned.specs, batch, lab().options.target, whole);
 }
 
 }  // namespace

@@ -343,6 +343,16 @@ describe('measuring', () => {
     expect(runs).toBe(2 + 3); // warm, and told how long it takes
   });
 
+  it('takes samples as long as the longest of those that may win', () => {
+    let time = 0;
+    const repeats: number[] = [];
+    const quick = { flops: 1e9, bench: (count: number) => (repeats.push(count), (time += count)) };
+    const long = { flops: 1e10, bench: (count: number) => (time += 10 * count) };
+    const hopeless = { flops: 1e10, bench: (count: number) => (time += 100 * count) };
+    measure([quick, long, hopeless], 1, Infinity, () => time);
+    expect(repeats.slice(2)).toEqual([10, 10, 10]);
+  });
+
   it('takes one sample of each when the budget is spent', () => {
     let time = 0;
     const ns = measure([{ flops: 1e6, bench: (repeats) => (time += repeats) }], 1, -1, () => time);

@@ -8,7 +8,8 @@ export interface Measured {
 
 const kWarmupFlops = 5e6; // V8 recompiles a kernel after some 3 MFLOP
 /** How much slower than the best so far a candidate may be to get each of its samples. */
-const kLimits = [Infinity, 1.3, 1.15, 1.15, 1.05, 1.05, 1.05, 1.05];
+const kHopeless = 1.3;
+const kLimits = [Infinity, kHopeless, 1.15, 1.15, 1.05, 1.05, 1.05, 1.05];
 const kFew = 3; // samples are enough of what takes long
 
 /** The smallest step of the clock, in ms: 5 µs when isolated, up to 1 ms otherwise. */
@@ -33,17 +34,22 @@ export function sampleLength(budgetMs: number, clockMs: number): number {
  * never less than one sample each.
  */
 export function measure(candidates: Measured[], sampleMs: number, deadline: number, now: () => number): number[] {
+  const once = candidates.map((candidate) => warmUp(candidate, sampleMs, now));
   const best = candidates.map(() => Infinity);
-  const repeats = candidates.map((candidate) => warmUp(candidate, sampleMs, now));
   const spent = candidates.map(() => 0);
-  const pace = (i: number): number => (best[i] ?? Infinity) / (candidates[i]?.flops || 1);
+  const perFlop = (times: number[], i: number): number => (times[i] ?? Infinity) / (candidates[i]?.flops || 1);
+  const least = (times: number[]): number => Math.min(...candidates.map((_, i) => perFlop(times, i)));
+  // All samples are as long as the longest repeat of those that may win: on a busy machine a short one finds a quiet moment sooner.
+  const hopeful = once.filter((ms, i) => Number.isFinite(ms) && perFlop(once, i) <= kHopeless * least(once));
+  const length = Math.max(sampleMs, ...hopeful);
   for (const [sample, slack] of kLimits.entries()) {
     if (sample > 0 && now() >= deadline) break;
-    const limit = slack * Math.min(...candidates.map((_, i) => pace(i)));
+    const limit = slack * least(best);
     candidates.forEach((candidate, i) => {
-      const count = repeats[i] ?? 0;
+      const ms = once[i] ?? Infinity;
       const enough = sample >= kFew && (spent[i] ?? 0) > kLimits.length * sampleMs;
-      if (count === 0 || enough || pace(i) > limit) return;
+      if (!Number.isFinite(ms) || enough || perFlop(best, i) > limit) return;
+      const count = Math.max(1, Math.round(length / ms));
       const start = now();
       candidate.bench(count);
       const took = now() - start;
@@ -54,7 +60,7 @@ export function measure(candidates: Measured[], sampleMs: number, deadline: numb
   return best.map((ms) => (Number.isFinite(ms) ? ms * 1e6 : -1));
 }
 
-/** Returns how many calls fill a sample, or 0 when the candidate traps. */
+/** Milliseconds of one repeat, roughly; Infinity when the candidate traps. */
 function warmUp({ flops, bench }: Measured, sampleMs: number, now: () => number): number {
   try {
     bench(Math.max(1, Math.ceil(kWarmupFlops / Math.max(flops, 1e3))));
@@ -63,10 +69,10 @@ function warmUp({ flops, bench }: Measured, sampleMs: number, now: () => number)
       const start = now();
       bench(count);
       const took = now() - start;
-      if (took >= sampleMs / 4) return Math.max(1, Math.round((count * sampleMs) / took));
+      if (took >= sampleMs / 4) return took / count;
       count *= 4;
     }
   } catch {
-    return 0;
+    return Infinity;
   }
 }
