@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kBatch = 8, kSamples = 10;
 constexpr double kWarmUpMs = 0.2;
+constexpr double kHopeless = 1.3;  ///< so much slower than the best, a candidate does not win
 
 /// Milliseconds of `repeats` calls.
 template <class Run>
@@ -23,26 +24,39 @@ double time_ms(const Run& run, int64_t repeats) {
   return since_ms(start);
 }
 
-/// Warms up, and returns how many calls make a sample of `sample_ms`.
+/// Warms up, and returns the milliseconds of one call, roughly.
 template <class Run>
-int64_t calls_per_sample(const Run& run, double sample_ms) {
+double warm_up(const Run& run, double sample_ms) {
   for (int64_t count = 1;; count *= 4) {
     const double took = time_ms(run, count);
-    if (took >= std::min(kWarmUpMs, sample_ms / 4))
-      return std::max<int64_t>(1, std::llround(static_cast<double>(count) * sample_ms / took));
+    if (took >= std::min(kWarmUpMs, sample_ms / 4)) return took / static_cast<double>(count);
   }
 }
 
-/// The least nanoseconds per call of each candidate. Stops at `deadline_ms` with what it has: at least one sample each.
-std::vector<double> measure(const std::function<void(size_t index, int64_t repeats)>& bench, size_t count,
-                            double sample_ms, const std::function<bool()>& late) {
-  std::vector<int64_t> repeats;
-  for (size_t i = 0; i < count; ++i) repeats.push_back(calls_per_sample([&](int64_t n) { bench(i, n); }, sample_ms));
-  std::vector<double> best(count, std::numeric_limits<double>::infinity());
+/// How many calls of `once_ms` make a sample.
+int64_t calls(double sample_ms, double once_ms) { return std::max<int64_t>(1, std::llround(sample_ms / once_ms)); }
+
+/// The least nanoseconds of each candidate's whole kernel. Stops when it is `late` with what it has: at least one
+/// sample each. All samples are as long as the longest call of those that may win: on a busy machine a short one finds
+/// a quiet moment sooner.
+std::vector<double> measure(const std::function<void(size_t index, int64_t repeats)>& bench,
+                            const std::vector<BenchPortion>& portions, double sample_ms,
+                            const std::function<bool()>& late) {
+  const size_t count = portions.size();
+  std::vector<double> once, best(count, std::numeric_limits<double>::infinity());
+  double least = best[0];
+  for (size_t i = 0; i < count; ++i) {
+    once.push_back(warm_up([&](int64_t n) { bench(i, n); }, sample_ms));
+    least = std::min(least, once[i] / portions[i].share);
+  }
+  for (size_t i = 0; i < count; ++i)
+    if (once[i] / portions[i].share <= kHopeless * least) sample_ms = std::max(sample_ms, once[i]);
   for (int sample = 0; sample < kSamples && (sample == 0 || !late()); ++sample)
-    for (size_t i = 0; i < count; ++i)
-      best[i] = std::min(best[i],
-                         time_ms([&](int64_t n) { bench(i, n); }, repeats[i]) * 1e6 / static_cast<double>(repeats[i]));
+    for (size_t i = 0; i < count; ++i) {
+      const int64_t repeats = calls(sample_ms, once[i]);
+      const double took = time_ms([&](int64_t n) { bench(i, n); }, repeats);
+      best[i] = std::min(best[i], took * 1e6 / static_cast<double>(repeats) / portions[i].share);
+    }
   return best;
 }
 
@@ -75,9 +89,9 @@ Status tune(Chooser& chooser, const Target& target, double budget_ms,
       const Status done = code->call(Entry::bench, {memory.base(), static_cast<int64_t>(index), repeats});
       if (!done) failure = done;
     };
-    const std::vector<double> best = measure(run, batch.size(), sample_ms, late);
+    const std::vector<double> best = measure(run, bench.portions, sample_ms, late);
     KILN_TRY(failure);
-    for (size_t i = 0; i < best.size(); ++i) chooser.report(i, best[i] / bench.portions[i].share);
+    for (size_t i = 0; i < best.size(); ++i) chooser.report(i, best[i]);
     now.elapsed_ms = since_ms(start);
     now.measured += static_cast<int>(best.size());
     if (progress) progress(now);
@@ -113,7 +127,8 @@ Result<double> measure_peak(const Target& target) {
   const auto run = [&](int64_t repeats) {
     (void)code->call(Entry::peak, {static_cast<int64_t>(reinterpret_cast<intptr_t>(sink.data())), repeats});
   };
-  const int64_t repeats = calls_per_sample(run, 2);
+  constexpr double kPeakMs = 2;
+  const int64_t repeats = calls(kPeakMs, warm_up(run, kPeakMs));
   double best = std::numeric_limits<double>::infinity();
   for (int sample = 0; sample < 2 * kSamples; ++sample) best = std::min(best, time_ms(run, repeats));
   const double flops = 2.0 * target.width * kOperations * static_cast<double>(repeats);

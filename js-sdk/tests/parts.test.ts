@@ -353,6 +353,13 @@ describe('measuring', () => {
     expect(repeats.slice(2)).toEqual([10, 10, 10]);
   });
 
+  it('ends a duel that is too short without a winner', () => {
+    let time = 0;
+    const one = { flops: 1e6, bench: (repeats: number) => (time += repeats) };
+    expect(measure([one, one], 1, -1, () => time)).toEqual([-1, -1]);
+    expect(measure([one, one], 1, Infinity, () => time)).toEqual([1e6, 1e6]);
+  });
+
   it('takes one sample of each when the budget is spent', () => {
     let time = 0;
     const ns = measure([{ flops: 1e6, bench: (repeats) => (time += repeats) }], 1, -1, () => time);

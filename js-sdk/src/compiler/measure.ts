@@ -7,10 +7,10 @@ export interface Measured {
 }
 
 const kWarmupFlops = 5e6; // V8 recompiles a kernel after some 3 MFLOP
+const kHopeless = 1.3; // so much slower than the best, a candidate does not win
 /** How much slower than the best so far a candidate may be to get each of its samples. */
-const kHopeless = 1.3;
 const kLimits = [Infinity, kHopeless, 1.15, 1.15, 1.05, 1.05, 1.05, 1.05];
-const kFew = 3; // samples are enough of what takes long
+const kFew = 3; // samples that are enough of what takes long
 
 /** The smallest step of the clock, in ms: 5 µs when isolated, up to 1 ms otherwise. */
 export function clockStep(now: () => number): number {
@@ -35,6 +35,7 @@ export function sampleLength(budgetMs: number, clockMs: number): number {
  */
 export function measure(candidates: Measured[], sampleMs: number, deadline: number, now: () => number): number[] {
   const once = candidates.map((candidate) => warmUp(candidate, sampleMs, now));
+  const duel = candidates.length === 2; // decides between them: chance must not
   const best = candidates.map(() => Infinity);
   const spent = candidates.map(() => 0);
   const perFlop = (times: number[], i: number): number => (times[i] ?? Infinity) / (candidates[i]?.flops || 1);
@@ -43,11 +44,14 @@ export function measure(candidates: Measured[], sampleMs: number, deadline: numb
   const hopeful = once.filter((ms, i) => Number.isFinite(ms) && perFlop(once, i) <= kHopeless * least(once));
   const length = Math.max(sampleMs, ...hopeful);
   for (const [sample, slack] of kLimits.entries()) {
-    if (sample > 0 && now() >= deadline) break;
-    const limit = slack * least(best);
+    if (sample > 0 && now() >= deadline) {
+      if (duel && sample < kFew) return [-1, -1]; // nobody has won
+      break;
+    }
+    const limit = duel ? Infinity : slack * least(best);
     candidates.forEach((candidate, i) => {
       const ms = once[i] ?? Infinity;
-      const enough = sample >= kFew && (spent[i] ?? 0) > kLimits.length * sampleMs;
+      const enough = !duel && sample >= kFew && (spent[i] ?? 0) > kLimits.length * sampleMs;
       if (!Number.isFinite(ms) || enough || perFlop(best, i) > limit) return;
       const count = Math.max(1, Math.round(length / ms));
       const start = now();
