@@ -18,7 +18,9 @@ class Chooser {
   /// The next kernels to measure, of those that wisdom says nothing of; indices are those of searched().
   const std::vector<Search::Candidate>& next_batch(int max_candidates);
   /// What measures them.
-  BenchProgram bench() const { return make_bench_program(searched_, batch_, target_, search_->confirming()); }
+  BenchProgram bench() const { return make_bench_program(searched_, batch_, target_, duel()); }
+  /// Whether they are the best so far of one spec and who has beaten it.
+  bool duel() const { return search_->confirming(); }
   const std::vector<KernelSpec>& searched() const { return searched_; }
   /// Best time of one candidate of the last batch in nanoseconds; < 0: it failed.
   void report(size_t index, double nanoseconds) { search_->report(index, nanoseconds); }

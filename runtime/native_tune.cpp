@@ -91,6 +91,7 @@ Status tune(Chooser& chooser, const Target& target, double budget_ms,
     };
     const std::vector<double> best = measure(run, bench.portions, sample_ms, late);
     KILN_TRY(failure);
+    if (chooser.duel() && late()) break;  // cut short: nobody has won
     for (size_t i = 0; i < best.size(); ++i) chooser.report(i, best[i]);
     now.elapsed_ms = since_ms(start);
     now.measured += static_cast<int>(best.size());

@@ -206,7 +206,7 @@ int32_t kiln_tune_describe() {
                     {"schedule", to_string(c.schedule)},
                     {"flops", flops_of(spec) * state->bench.portions[i].share}});
   }
-  return answer(json{{"bytes", state->bench.bytes}, {"candidates", list}});
+  return answer(json{{"bytes", state->bench.bytes}, {"duel", state->chooser->duel()}, {"candidates", list}});
 }
 
 int32_t kiln_tune_report(uint32_t index, double nanoseconds) {

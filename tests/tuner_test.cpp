@@ -150,6 +150,7 @@ double written(const BenchProgram& bench, const Target& target, size_t index, in
   Status emitted = ok();
   const auto machine = testing::load(target, [&](Emitter& e) { emitted = emit_bench(e, bench); });
   EXPECT_TRUE(emitted.ok() && machine.ok());
+  if (!machine) return -1;
   (*machine)->allow(memory.data(), static_cast<int64_t>(memory.size()) * 4);
   EXPECT_TRUE((*machine)->call("bench", {base, static_cast<int64_t>(index), 2}).ok());
   const auto* c = reinterpret_cast<const float*>(base + bench.program.steps[index].operands[0]);

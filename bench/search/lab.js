@@ -32,7 +32,7 @@ export class Lab {
 
   /**
    * Least nanoseconds of the whole kernel by each schedule, which are measured interleaved; of one sample where `samples` is 1, else as the
-   * tuner would, but for parts that stand for the `whole`. One that is far slower than the rest is given up early.
+   * tuner would. Parts stand for it, and one that is far slower than the rest is given up early, but where it is measured `whole`.
    */
   async time({ index, flops }, schedules, sampleMs, { samples = Infinity, whole = false } = {}) {
     const text = new TextEncoder().encode(schedules.join('\n'));
@@ -44,7 +44,7 @@ export class Lab {
     const { instance } = await WebAssembly.instantiate(this.result(), { env: { memory } });
     const runs = share.map((part, i) => ({ flops: flops * part, bench: (repeats) => instance.exports.bench(kBase, i, repeats) }));
     this.clockMs ??= clockStep(now);
-    const ns = measure(runs, Math.max(sampleMs, this.clockMs * 20), samples === 1 ? -Infinity : Infinity, now);
+    const ns = measure(runs, Math.max(sampleMs, this.clockMs * 20), samples === 1 ? -Infinity : Infinity, now, whole);
     return ns.map((each, i) => (each < 0 ? Infinity : each / share[i]));
   }
 

@@ -356,8 +356,9 @@ describe('measuring', () => {
   it('ends a duel that is too short without a winner', () => {
     let time = 0;
     const one = { flops: 1e6, bench: (repeats: number) => (time += repeats) };
-    expect(measure([one, one], 1, -1, () => time)).toEqual([-1, -1]);
-    expect(measure([one, one], 1, Infinity, () => time)).toEqual([1e6, 1e6]);
+    expect(measure([one, one], 1, -1, () => time, true)).toEqual([-1, -1]);
+    expect(measure([one, one], 1, Infinity, () => time, true)).toEqual([1e6, 1e6]);
+    expect(measure([one, one], 1, -1, () => time)).toEqual([1e6, 1e6]); // no duel
   });
 
   it('takes one sample of each when the budget is spent', () => {

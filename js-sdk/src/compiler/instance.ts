@@ -75,7 +75,7 @@ export class Compiler {
     return count > 0 ? { count, module: this.result() } : null;
   }
 
-  tuneDescribe(): { bytes: number; candidates: { spec: string; schedule: string; flops: number }[] } {
+  tuneDescribe(): { bytes: number; duel: boolean; candidates: { spec: string; schedule: string; flops: number }[] } {
     this.checked(this.exports_.kiln_tune_describe());
     return this.json();
   }

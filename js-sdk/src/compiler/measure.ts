@@ -31,34 +31,30 @@ export function sampleLength(budgetMs: number, clockMs: number): number {
 
 /**
  * Best nanoseconds per call of each candidate, which are kernels for the same problem; negative where it failed. Stops early at `deadline` with what it has, which is
- * never less than one sample each.
+ * never less than one sample each. A duel decides between two, so chance must not: neither is given up, and one that is cut short has failed.
  */
-export function measure(candidates: Measured[], sampleMs: number, deadline: number, now: () => number): number[] {
+export function measure(candidates: Measured[], sampleMs: number, deadline: number, now: () => number, duel = false): number[] {
   const once = candidates.map((candidate) => warmUp(candidate, sampleMs, now));
-  const duel = candidates.length === 2; // decides between them: chance must not
   const best = candidates.map(() => Infinity);
-  const spent = candidates.map(() => 0);
   const perFlop = (times: number[], i: number): number => (times[i] ?? Infinity) / (candidates[i]?.flops || 1);
   const least = (times: number[]): number => Math.min(...candidates.map((_, i) => perFlop(times, i)));
   // All samples are as long as the longest repeat of those that may win: on a busy machine a short one finds a quiet moment sooner.
   const hopeful = once.filter((ms, i) => Number.isFinite(ms) && perFlop(once, i) <= kHopeless * least(once));
   const length = Math.max(sampleMs, ...hopeful);
-  for (const [sample, slack] of kLimits.entries()) {
+  const samples = duel ? kLimits.length : Math.max(kFew, 1 + Math.floor((kLimits.length * sampleMs) / length));
+  for (const [sample, slack] of kLimits.slice(0, samples).entries()) {
     if (sample > 0 && now() >= deadline) {
-      if (duel && sample < kFew) return [-1, -1]; // nobody has won
+      if (duel && sample < kFew) return candidates.map(() => -1);
       break;
     }
     const limit = duel ? Infinity : slack * least(best);
     candidates.forEach((candidate, i) => {
       const ms = once[i] ?? Infinity;
-      const enough = !duel && sample >= kFew && (spent[i] ?? 0) > kLimits.length * sampleMs;
-      if (!Number.isFinite(ms) || enough || perFlop(best, i) > limit) return;
+      if (!Number.isFinite(ms) || perFlop(best, i) > limit) return;
       const count = Math.max(1, Math.round(length / ms));
       const start = now();
       candidate.bench(count);
-      const took = now() - start;
-      spent[i] = (spent[i] ?? 0) + took;
-      best[i] = Math.min(best[i] ?? Infinity, took / count);
+      best[i] = Math.min(best[i] ?? Infinity, (now() - start) / count);
     });
   }
   return best.map((ms) => (Number.isFinite(ms) ? ms * 1e6 : -1));

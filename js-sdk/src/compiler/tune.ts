@@ -19,7 +19,7 @@ export async function tune(compiler: Compiler, settings: CompileSettings, progre
   while (now() < deadline) {
     const batch = compiler.tuneNext(kBatch);
     if (!batch) break;
-    const { bytes, candidates } = compiler.tuneDescribe();
+    const { bytes, duel, candidates } = compiler.tuneDescribe();
     if (!memory || memory.buffer.byteLength < kBase + bytes) {
       memory = await patiently(() => createMemory(kBase + bytes, settings));
       new Float32Array(memory.buffer).fill(1); // pages that nobody has written are all one page of zeros, which any cache holds
@@ -30,7 +30,7 @@ export async function tune(compiler: Compiler, settings: CompileSettings, progre
       flops,
       bench: (repeats: number) => bench(address(kBase), address(index), address(repeats)),
     }));
-    measure(runs, sampleMs, deadline, now).forEach((ns, index) => compiler.tuneReport(index, ns));
+    measure(runs, sampleMs, deadline, now, duel).forEach((ns, index) => compiler.tuneReport(index, ns));
     measured += batch.count;
     progress({ stage: 'tune', elapsedMs: now() - start, budgetMs: settings.budgetMs, candidates: measured });
   }
