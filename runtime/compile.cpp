@@ -58,13 +58,21 @@ MemoryMap lay_out(const Plan& plan, std::vector<Buffer> buffers, int64_t scratch
   return m;
 }
 
-/// Bytes of a panel, where a pack writes panel after panel in the order in which the rows of its source lie.
-int64_t panel_bytes(const PlanStep& step, const Schedule& schedule, const Target& target) {
+/// Packs read what they are given; and panels are written in the order in which the rows of their source lie.
+Traversal traversal_of(const PlanStep& step, const Schedule& schedule, const Target& target) {
   const auto* pack = std::get_if<PackSpec>(&step.spec);
+  if (!pack) return {};
+  const int64_t row = (pack->taps - 1) * pack->src_tap + (pack->k - 1) * pack->src_k + 1;
+  const int64_t last = (pack->batch[0] - 1) * pack->src_batch[0] + (pack->batch[1] - 1) * pack->src_batch[1] +
+                       (pack->n - 1) * pack->src_n;
+  const bool forwards =
+      std::min({pack->src_tap, pack->src_k, pack->src_n, pack->src_batch[0], pack->src_batch[1]}) >= 0;
+  if (!forwards) return {};
   const bool panels = schedule.algorithm == Algorithm::direct || schedule.algorithm == Algorithm::strassen;
-  const bool in_order = panels && pack && pack->scales == 0 && pack->batch[0] * pack->batch[1] == 1 &&
-                        pack->src_n == pack->taps * pack->k;
-  return in_order ? tile_columns(schedule, target) * pack->src_n * size_of(DType::f32) : 0;
+  const bool in_order = panels && pack->scales == 0 && pack->batch[0] * pack->batch[1] == 1 &&
+                        pack->src_n == pack->taps * pack->k && row <= pack->src_n;
+  const int64_t panel = in_order ? tile_columns(schedule, target) * pack->src_n : 0;
+  return {(last + row) * size_of(DType::f32), panel * size_of(DType::f32)};
 }
 
 /// The same with the file in memory.
@@ -73,7 +81,7 @@ MemoryMap lay_out_over_file(const Planned& planned, const std::vector<Choice>& c
   const Plan& plan = planned.plan;
   MemoryMap m;
   const FilePlacement placed = place_over_file(plan, buffers, options.landed, [&](const PlanStep& step) {
-    return panel_bytes(step, schedule_of(step, -1, planned, choices, options), options.target);
+    return traversal_of(step, schedule_of(step, -1, planned, choices, options), options.target);
   });
   m.progress = kControlBytes;
   m.arena = m.progress + (options.target.threads ? progress_bytes(options.threads, plan.steps.size()) : 0);

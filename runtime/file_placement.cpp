@@ -1,42 +1,44 @@
 #include "runtime/file_placement.h"
 
 #include <algorithm>
-#include <numeric>
 
 namespace kiln {
 namespace {
 
 constexpr int64_t kAlign = 64;
+constexpr int64_t kNone = INT64_MAX;
 
-/// When a buffer is first written to, and which byte of the file it may not reach then. Time 0 is before the file; at
-/// time t + 1 everything from transfer t on is needed.
-struct Write {
-  size_t time;
-  int64_t before = INT64_MAX;
+/// Something that happens in a load, which is a row of them: constants are written, phases run that no transfer
+/// starts, then, transfer by transfer, bytes get to their place and the steps of its phase run.
+struct Event {
+  int written = -1;       ///< buffer, all of which may be written
+  int64_t needs = kNone;  ///< the first byte of the file that must be as it came when this begins
+  int64_t limit = kNone;  ///< the byte of the file that it may not reach while it is at work
 };
 
+/// Every byte of the file stays as it came until the last event that needs it. So what an event writes ends before the
+/// first byte that it, unless it is done with it by then, or any later event needs; how far apart the file and the
+/// packed weights must be for that is the lead.
 class Placer {
  public:
-  Placer(const Plan& plan, std::vector<Buffer>& buffers, int64_t landed, FunctionRef<int64_t(const PlanStep&)> panel)
-      : plan_(plan),
-        buffers_(buffers),
-        landed_(landed),
-        panel_(panel),
-        writes_(buffers.size(), Write{plan.transfers.size() + 1}) {}
+  Placer(const Plan& plan, std::vector<Buffer>& buffers, int64_t landed,
+         FunctionRef<Traversal(const PlanStep&)> traversal)
+      : plan_(plan), buffers_(buffers), landed_(landed), traversal_(traversal) {}
 
   FilePlacement place() {
     for (size_t t = 0; t < plan_.transfers.size(); ++t) read_in_place(static_cast<int>(t));
-    find_writes();
-    std::vector<size_t> order(buffers_.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return writes_[a].time < writes_[b].time; });
+    find_events();
+    const std::vector<int64_t> limits = limits_of_buffers();
+    std::vector<size_t> order;
+    for (size_t i = 0; i < buffers_.size(); ++i)
+      if (buffers_[i].space == Space::weights) order.push_back(i);
+    // The lead is the largest of `end - limit`, which no other order makes smaller.
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return limits[a] < limits[b]; });
     FilePlacement out;
     for (const size_t i : order) {
-      if (buffers_[i].space != Space::weights) continue;
       buffers_[i].offset = out.weights_bytes;
       out.weights_bytes += round_up(buffers_[i].bytes, kAlign);
-      const int64_t before = std::min(writes_[i].before, needed_at(writes_[i].time));
-      if (before != INT64_MAX) out.lead = std::max(out.lead, out.weights_bytes - before);
+      if (limits[i] != kNone) out.lead = std::max(out.lead, out.weights_bytes - limits[i]);
     }
     out.lead = round_up(out.lead, kAlign);
     out.staging_bytes = plan_arena(buffers_, Space::staging);
@@ -54,54 +56,64 @@ class Placer {
     buffer.offset = transfer.file_offset;
   }
 
-  int64_t needed_at(size_t time) const {
-    if (time == 0) return 0;
-    const int64_t next = time <= plan_.transfers.size() ? plan_.transfers[time - 1].file_offset : INT64_MAX;
-    return next < landed_ ? next : INT64_MAX;
-  }
-
-  void write(const Operand& to, Write write) {
-    if (to.buffer < 0) return;
-    Write& first = writes_[static_cast<size_t>(to.buffer)];
-    first.time = std::min(first.time, write.time);
-    first.before = std::min(first.before, write.before);
-  }
-
-  void find_writes() {
-    std::vector<size_t> starts(plan_.init.size(), SIZE_MAX);
-    for (size_t t = 0; t < plan_.transfers.size(); ++t) {
-      const Transfer& transfer = plan_.transfers[t];
-      write(transfer.dst, {t + 2});  // moving a weight goes over its own bytes
-      if (transfer.phase >= 0) starts[static_cast<size_t>(transfer.phase)] = t;
-    }
+  void find_events() {
+    std::vector<bool> waits(plan_.init.size());
+    for (const Transfer& transfer : plan_.transfers)
+      if (transfer.phase >= 0) waits[static_cast<size_t>(transfer.phase)] = true;
+    for (const Plan::Inline& constant : plan_.constants) events_.push_back({constant.dst.buffer});
     for (size_t phase = 0; phase < plan_.init.size(); ++phase)
-      for (const PlanStep& step : plan_.init[phase]) write(step.operands[0], write_of(step, starts[phase]));
-    for (const Plan::Inline& constant : plan_.constants) write(constant.dst, {0});
+      if (!waits[phase]) run(phase);
+    for (const Transfer& transfer : plan_.transfers) {
+      // Also what stays in the file may come only now. What is moved goes over its own bytes.
+      const int64_t needs = transfer.file_offset < landed_ ? transfer.file_offset : kNone;
+      events_.push_back({transfer.dst.buffer, needs});
+      if (transfer.phase >= 0) run(static_cast<size_t>(transfer.phase));
+    }
   }
 
-  /// A step that transfer `t` starts.
-  Write write_of(const PlanStep& step, size_t t) const {
-    if (t == SIZE_MAX) return {0};
-    const Transfer& transfer = plan_.transfers[t];
-    const int64_t panel = panel_(step);
-    const bool reads_it = step.operands.size() == 2 && step.operands[1].buffer == transfer.dst.buffer;
-    if (panel == 0 || !reads_it || buffers_[static_cast<size_t>(transfer.dst.buffer)].space != Space::file)
-      return {t + 1};
-    return {t + 2, transfer.file_offset + transfer.size - panel};
+  void run(size_t phase) {
+    for (const PlanStep& step : plan_.init[phase]) {
+      Event event{step.operands[0].buffer};
+      for (size_t i = 1; i < step.operands.size(); ++i) read(step, i, event);
+      events_.push_back(event);
+    }
+  }
+
+  void read(const PlanStep& step, size_t operand, Event& event) const {
+    const Operand& from = step.operands[operand];
+    if (from.buffer < 0 || buffers_[static_cast<size_t>(from.buffer)].space != Space::file) return;
+    const Traversal how = operand == 1 ? traversal_(step) : Traversal{};
+    const int64_t begin = buffers_[static_cast<size_t>(from.buffer)].offset + (how.bytes ? from.offset : 0);
+    event.needs = std::min(event.needs, begin);
+    event.limit = std::min(event.limit, how.panel ? begin + how.bytes - how.panel : begin);
+  }
+
+  /// What no part of a buffer may reach.
+  std::vector<int64_t> limits_of_buffers() const {
+    std::vector<int64_t> limits(buffers_.size(), kNone);
+    int64_t needed = kNone;  // behind the event
+    for (auto event = events_.rbegin(); event != events_.rend(); ++event) {
+      if (event->written >= 0) {
+        int64_t& limit = limits[static_cast<size_t>(event->written)];
+        limit = std::min({limit, event->limit, needed});
+      }
+      needed = std::min(needed, event->needs);
+    }
+    return limits;
   }
 
   const Plan& plan_;
   std::vector<Buffer>& buffers_;
   int64_t landed_;
-  FunctionRef<int64_t(const PlanStep&)> panel_;
-  std::vector<Write> writes_;
+  FunctionRef<Traversal(const PlanStep&)> traversal_;
+  std::vector<Event> events_;
 };
 
 }  // namespace
 
 FilePlacement place_over_file(const Plan& plan, std::vector<Buffer>& buffers, int64_t landed,
-                              FunctionRef<int64_t(const PlanStep&)> panel) {
-  return Placer(plan, buffers, landed, panel).place();
+                              FunctionRef<Traversal(const PlanStep&)> traversal) {
+  return Placer(plan, buffers, landed, traversal).place();
 }
 
 }  // namespace kiln

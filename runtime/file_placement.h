@@ -1,5 +1,5 @@
 // Weights are packed over the bytes that they are made of: those of the file lie in memory, and what becomes of them
-// lies in front, in the order in which it is made, so that it never reaches what is still to be read.
+// lies in front, in such an order and so far in front that nothing is written over what is still to be read.
 #pragma once
 
 #include "ir/plan.h"
@@ -12,10 +12,16 @@ struct FilePlacement {
   int64_t weights_bytes = 0, staging_bytes = 0;
 };
 
-/// Gives the buffers of weights, file and staging their offsets. `panel` says how many bytes of its source a step looks
-/// at before it writes as many and goes on behind them; 0: it reads in any order. Only the first `landed` bytes of the
-/// file lie in memory, the others come to the staging area.
+/// How a load step goes through its first source.
+struct Traversal {
+  int64_t bytes = 0;  ///< it reads so many from where the operand begins; 0: perhaps all of the buffer
+  int64_t panel =
+      0;  ///< it looks at so many before it writes as many and goes on behind them; 0: it reads in any order
+};
+
+/// Gives the buffers of weights, file and staging their offsets. Only the first `landed` bytes of the file lie in
+/// memory, the others come to the staging area.
 FilePlacement place_over_file(const Plan& plan, std::vector<Buffer>& buffers, int64_t landed,
-                              FunctionRef<int64_t(const PlanStep&)> panel);
+                              FunctionRef<Traversal(const PlanStep&)> traversal);
 
 }  // namespace kiln

@@ -254,6 +254,55 @@ TEST(Lower, SharedWeightsArePackedOnceForEqualConsumers) {
   EXPECT_EQ(plan->buffers[static_cast<size_t>(plan->transfers[0].dst.buffer)].space, Space::staging);
 }
 
+/// Weights that each of several steps reads in its own way: packed as they lie, turned, in part, reduced, mapped,
+/// gathered from, or as they are.
+TEST(Lower, WeightsThatSeveralStepsReadAreWrittenOverByTheLast) {
+  for (uint32_t seed = 0; seed < 200; ++seed) {
+    Random random(seed);
+    const auto pick = [&](int64_t low, int64_t high) {
+      return std::uniform_int_distribution<int64_t>(low, high)(random);
+    };
+    Sketch s;
+    for (int64_t weights = pick(1, 3); weights > 0; --weights) {
+      const int64_t rows = pick(4, 40), columns = pick(4, 40);
+      const ValueId w = s.weight({rows, columns});
+      for (int64_t readers = pick(1, 3); readers > 0; --readers) {
+        ReduceAttrs sum;
+        sum.axes = {pick(0, 1)};
+        Fx f;
+        const auto product = [&](ValueId of, int64_t k, bool turned) {
+          return *s.build.matmul(s.input({pick(1, 5), k}), of, turned);
+        };
+        const int64_t first = pick(0, rows - 1), some = pick(1, rows - first);
+        const auto part = [&] { return *s.build.slice_axis(w, 0, first, some); };
+        const auto read = [&] {
+          switch (pick(0, 7)) {
+            case 0:
+              return product(w, rows, false);
+            case 1:
+              return product(w, columns, true);
+            case 2:
+              return product(part(), columns, true);
+            case 3:
+              return product(part(), some, false);
+            case 4:
+              return *s.build.reduce(w, sum);
+            case 5:
+              return *s.build.map(f.finish(f.in(0) * 2.0), {w}, DType::f32);
+            case 6:
+              return *s.build.gather(w, s.build.integers({2, 0, 1}, {3}), 0);
+            default:
+              return w;
+          }
+        };
+        s.graph.outputs.push_back(read());
+      }
+    }
+    check(s.graph, seed);
+    if (HasFatalFailure()) return;
+  }
+}
+
 /// Three layers of `side` × `side` weights by one algorithm, laid out over the file in several ways.
 void check_over_file(int64_t side, Precision precision, Algorithm algorithm, double tolerance,
                      FunctionRef<void(const Model&)> look) {

@@ -35,7 +35,17 @@ class Grower {
     graph_.inputs.push_back(id);
     values_.push_back(id);
   }
+  /// Some weights have several readers, some are computed with before they are read.
   ValueId weight(const std::vector<int64_t>& dims) {
+    const Shape shape(dims.begin(), dims.end());
+    const auto again = std::find_if(weights_.rbegin(), weights_.rend(),
+                                    [&](ValueId w) { return to_string(graph_.value(w).shape) == to_string(shape); });
+    if (again != weights_.rend() && pick(0, 1)) return *again;
+    weights_.push_back(new_weight(dims));
+    if (pick(0, 3) == 0) values_.push_back(weights_.back());
+    return weights_.back();
+  }
+  ValueId new_weight(const std::vector<int64_t>& dims) {
     const ValueId id = graph_.add_value("w", DType::f32, Shape(dims.begin(), dims.end()));
     Segment s;
     s.offset = graph_.weights_bytes;
@@ -154,6 +164,14 @@ class Grower {
     if (rank < 2) return;
     const int64_t k = dim(x, static_cast<size_t>(rank) - 1), n = pick(1, 20);
     const bool transposed = pick(0, 1);
+    if (pick(0, 2) == 0) {
+      for (const ValueId w : weights_) {  // read as it lies by one, across by another
+        const Shape& shape = graph_.value(w).shape;
+        if (shape.size() != 2 || pick(0, 1)) continue;
+        if (shape[0].value == k) return keep(build_.matmul(x, w));
+        if (shape[1].value == k) return keep(build_.matmul(x, w, true));
+      }
+    }
     if (pick(0, 2)) return keep(build_.matmul(x, transposed ? weight({n, k}) : weight({k, n}), transposed));
     if (rank > 3) {  // attention of a value to itself, its dims in any layout
       AttentionAttrs a;
@@ -165,7 +183,7 @@ class Grower {
 
   Graph graph_;
   Builder build_{graph_};
-  std::vector<ValueId> values_;
+  std::vector<ValueId> values_, weights_;
   std::mt19937 random_;
 };
 
