@@ -23,8 +23,9 @@ process.env.XDG_CACHE_HOME = mkdtempSync(join(tmpdir(), 'kiln-cache-')); // wisd
 execFileSync(process.execPath, [join(root, 'js-sdk/tests/support/write_fakes.js'), fakes]);
 
 const python = join(root, 'build/deps/venv/bin/python');
-const dynamic = existsSync(python);
-if (dynamic) execFileSync(python, ['-W', 'ignore', join(here, 'dynamic.py'), fakes], { env: { ...process.env, PYTHONPATH: join(root, 'py-sdk') } });
+const generated = existsSync(python);
+for (const script of generated ? ['dynamic.py', 'shared_weights.py'] : [])
+  execFileSync(python, ['-W', 'ignore', join(here, script), fakes], { env: { ...process.env, PYTHONPATH: `${join(root, 'py-sdk')}:${root}` } });
 
 const compiled = existsSync(join(sdk, 'compiler.wasm'));
 const real = compiled && existsSync(models) ? readdirSync(models).filter((id) => existsSync(join(models, id, 'model.kiln'))) : [];
@@ -63,7 +64,7 @@ async function inNode() {
   const relaxedSimd = Number(process.versions.node.split('.')[0]) >= 22;
   const { loadModel, Tensor } = await import(pathToFileURL(join(sdk, 'index.js')));
   const mark = (name) => growth('node', name, usage([process.pid]));
-  return runCases({ sdk: { loadModel, Tensor }, base: `${server.origin}/plain/`, engine: 'node', expects: { sharedMemory: true, relaxedSimd, workers: true }, models: real, dynamic, mark, only });
+  return runCases({ sdk: { loadModel, Tensor }, base: `${server.origin}/plain/`, engine: 'node', expects: { sharedMemory: true, relaxedSimd, workers: true }, models: real, generated, mark, only });
 }
 
 async function each(t, results) {
@@ -76,16 +77,16 @@ async function each(t, results) {
 
 const kPages = {
   chromium: [
-    { name: 'isolated', kind: 'isolated', expects: { sharedMemory: true, relaxedSimd: true, workers: true }, models: real, dynamic, precisions: true },
-    { name: 'not isolated', kind: 'plain', expects: { sharedMemory: false, relaxedSimd: true, workers: true }, models: real.slice(0, 2), dynamic },
+    { name: 'isolated', kind: 'isolated', expects: { sharedMemory: true, relaxedSimd: true, workers: true }, models: real, generated, precisions: true },
+    { name: 'not isolated', kind: 'plain', expects: { sharedMemory: false, relaxedSimd: true, workers: true }, models: real.slice(0, 2), generated },
     { name: 'workers forbidden', kind: 'no-workers', expects: { sharedMemory: false, relaxedSimd: true, workers: false } },
     { name: 'SDK from another origin', kind: 'isolated', sdkOrigin: server.origin.replace('localhost', '127.0.0.1'), expects: { sharedMemory: true, relaxedSimd: true, workers: true } },
   ],
   firefox: [
-    { name: 'isolated', kind: 'isolated', expects: { sharedMemory: true, relaxedSimd: true, workers: true }, models: real },
+    { name: 'isolated', kind: 'isolated', expects: { sharedMemory: true, relaxedSimd: true, workers: true }, models: real, generated },
     { name: 'not isolated', kind: 'plain', expects: { sharedMemory: false, relaxedSimd: true, workers: true } },
   ],
-  webkit: [{ name: 'as it is', kind: 'isolated', expects: { sharedMemory: false, relaxedSimd: false, workers: true }, models: real }],
+  webkit: [{ name: 'as it is', kind: 'isolated', expects: { sharedMemory: false, relaxedSimd: false, workers: true }, models: real, generated }],
 };
 
 test('engines', { concurrency: 1 }, async (t) => {

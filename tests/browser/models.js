@@ -20,11 +20,11 @@ function compare(name, got, expected, tolerance = kTolerance) {
   return worst / scale;
 }
 
-async function agrees({ sdk, base, reach }, id, options, tolerance, speed = '') {
-  const at = (path) => new URL(`models/${id}/${path}`, base).href;
+async function agrees({ sdk, base, reach, folder = 'models' }, id, options, tolerance, speed = '') {
+  const at = (path) => new URL(`${folder}/${id}/${path}`, base).href;
   const io = await (await fetch(at('io.json'))).json();
   reach('its description');
-  const model = await sdk.loadModel(new URL(`${speed}models/${id}/model.kiln`, base).href, { wisdomStore: false, onProgress: (event) => reach(JSON.stringify(event)), ...options });
+  const model = await sdk.loadModel(new URL(`${speed}${folder}/${id}/model.kiln`, base).href, { wisdomStore: false, onProgress: (event) => reach(JSON.stringify(event)), ...options });
   try {
     const inputs = {};
     for (const port of io.inputs) inputs[port.name] = new sdk.Tensor(port.dtype, await read(at(port.file), port), port.shape);
@@ -79,6 +79,19 @@ async function bindsSizes({ sdk, base }) {
     if (outcome?.code !== 'bad-option') throw new Error(`${JSON.stringify(dims)}: ${outcome?.code} ${outcome?.message}`);
   }
   return `error ${error.toExponential(1)} of scale`;
+}
+
+/** Random models whose large weights have several readers (shared_weights.py), packed over the bytes of the file and beside them. */
+async function readsWeightsAgain(context) {
+  const ids = await (await fetch(new URL('fakes/weights.json', context.base))).json();
+  const ways = [{}, { threads: 1, precision: 'exact' }, { preferences: { sharedMemory: false } }];
+  for (const [i, id] of ids.entries())
+    try {
+      await agrees({ ...context, folder: 'fakes' }, id, { cache: false, ...ways[i % ways.length] });
+    } catch (error) {
+      throw new Error(`${id}: ${error.message}`, { cause: error });
+    }
+  return `${ids.length} models`;
 }
 
 /** Every held-out digit: the class that PyTorch gives, so the same accuracy. */
@@ -210,7 +223,8 @@ export function modelCases(context) {
   const cases = {};
   for (const id of context.models) cases[`${id} agrees with PyTorch`] = () => agrees(context, id, {});
   if (context.models.includes('minilm')) cases['minilm embeds sentences as PyTorch does'] = () => sentences(context);
-  if (context.dynamic) cases['a model of dynamic sizes agrees with PyTorch at several'] = () => bindsSizes(context);
+  if (context.generated) cases['a model of dynamic sizes agrees with PyTorch at several'] = () => bindsSizes(context);
+  if (context.generated) cases['weights that are read several times agree with PyTorch'] = () => readsWeightsAgain(context);
   // Weights that are packed where they land, and some that wait in the arena.
   for (const id of ['mobilenetv2', 'minilm', 'whisper-decoder'].filter((id) => context.models.includes(id))) cases[`${id} runs while its weights arrive`] = () => runsWhileLoading(context, id);
   // Their layers are large enough for every algorithm that a precision allows.
