@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
 from zoo.artifacts import write_io, write_kiln
 from zoo.common import ZooModel
 
