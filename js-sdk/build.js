@@ -1,4 +1,5 @@
-// dist/: index.js (the SDK), worker.js (every worker), roles.js (the same code for pages without workers), types, the compiler, the licences.
+// dist/: index.js (the SDK), worker.js (every worker), roles.js (the same code for pages without workers), the same three as Node
+// takes them, which can be read (*.node.js), types, the compiler, the licences.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
@@ -8,14 +9,20 @@ const root = new URL('.', import.meta.url);
 const at = (path) => new URL(path, root).pathname;
 
 rmSync(at('dist'), { recursive: true, force: true });
-// The page loads the roles only where it has no workers.
-const keepRoles = {
-  name: 'keep-roles',
-  setup: ({ onResolve }) => onResolve({ filter: /\/roles\.js$/ }, () => ({ path: './roles.js', external: true })),
+const kKinds = {
+  '.js': { minify: true },
+  '.node.js': { platform: 'node', banner: { js: "// Readable on purpose: Node prints the line where an error is thrown." } },
 };
-const common = { define: defines(), bundle: true, format: 'esm', target: 'es2022', minify: true, keepNames: false, sourcemap: true, legalComments: 'none' };
-await build({ ...common, entryPoints: [at('src/index.ts')], outdir: at('dist'), plugins: [keepRoles] });
-await build({ ...common, entryPoints: [at('src/worker.ts'), at('src/roles.ts')], outdir: at('dist') });
+for (const [extension, options] of Object.entries(kKinds)) {
+  // The page loads the roles only where it has no workers.
+  const keepRoles = {
+    name: 'keep-roles',
+    setup: ({ onResolve }) => onResolve({ filter: /\/roles\.js$/ }, () => ({ path: `./roles${extension}`, external: true })),
+  };
+  const common = { define: defines(`./worker${extension}`), bundle: true, format: 'esm', target: 'es2022', outExtension: { '.js': extension }, sourcemap: true, legalComments: 'none', outdir: at('dist'), ...options };
+  await build({ ...common, entryPoints: [at('src/index.ts')], plugins: [keepRoles] });
+  await build({ ...common, entryPoints: [at('src/worker.ts'), at('src/roles.ts')] });
+}
 execFileSync(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.types.json')], { stdio: 'inherit' });
 copyFileSync(compiler, at('dist/compiler.wasm'));
 copyFileSync(at('../LICENSE'), at('dist/LICENSE'));

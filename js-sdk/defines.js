@@ -13,7 +13,9 @@ function buildId() {
   return hash.digest('hex').slice(0, 16);
 }
 
-export const defines = () => ({
+/** `worker`: the file of the workers, from the SDK's own. */
+export const defines = (worker = './worker.js') => ({
+  __KILN_WORKER__: JSON.stringify(worker),
   __KILN_BUILD__: JSON.stringify(buildId()),
   __KILN_DIGEST__: JSON.stringify(readFileSync(`${wasm}/kiln_digest.wasm`, 'base64')),
 });

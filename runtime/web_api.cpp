@@ -173,6 +173,7 @@ int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const c
   return answer(json{{"inputs", ports},
                      {"outputs", results},
                      {"weightsBytes", expected_weights_bytes(state->planned, state->options)},
+                     {"fileWeightsBytes", state->planned.graph.weights_bytes},
                      {"arenaBytes", plan.arena_bytes},
                      {"kernels", state->planned.specs.size()}});
 }

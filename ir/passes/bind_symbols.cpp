@@ -53,7 +53,20 @@ Result<int64_t> derived(const Symbol& symbol, const std::vector<int64_t>& sizes)
   return stack[0];
 }
 
+/// Refuses names that the model does not have, before it asks for those that it has.
+Status know_names(const Graph& graph, const std::map<std::string, int64_t>& dims) {
+  std::string all;
+  for (const Symbol& symbol : graph.symbols)
+    if (symbol.code.empty()) all += (all.empty() ? "'" : ", '") + symbol.name + "'";
+  for (const auto& [name, size] : dims)
+    if (all.find("'" + name + "'") == std::string::npos)
+      return bad("the model has no dimension '" + name + "'; " +
+                 (all.empty() ? "its sizes are fixed" : "it has " + all));
+  return ok();
+}
+
 Result<std::vector<int64_t>> sizes_of_symbols(const Graph& graph, const std::map<std::string, int64_t>& dims) {
+  KILN_TRY(know_names(graph, dims));
   std::string missing;
   std::vector<int64_t> sizes;
   for (const Symbol& symbol : graph.symbols) {
@@ -76,11 +89,6 @@ Result<std::vector<int64_t>> sizes_of_symbols(const Graph& graph, const std::map
     sizes.push_back(size);
   }
   if (!missing.empty()) return bad("give a size to the dimensions " + missing);
-  for (const auto& [name, size] : dims) {
-    bool known = false;
-    for (const Symbol& symbol : graph.symbols) known = known || (symbol.name == name && symbol.code.empty());
-    if (!known) return bad("the model has no dimension '" + name + "'");
-  }
   return sizes;
 }
 

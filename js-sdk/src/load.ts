@@ -1,11 +1,11 @@
 import { aborted, asKilnError, describe, type KilnError } from './shared/errors.js';
 import { sharedNow } from './shared/timeline.js';
-import type { HostEvents, LoadRequest, LoadResult, SourceMessage, WisdomTexts } from './shared/messages.js';
+import type { HostEvents, LoadRequest, LoadResult, ProgressEvent, SourceMessage, WisdomTexts } from './shared/messages.js';
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
 import { mayBeKept, noteKept } from './main/kept.js';
 import { compilerCode } from './main/compiler_code.js';
 import { Engine } from './main/engine.js';
-import { settle, type Settings } from './main/settings.js';
+import { checkOptions, settle, type Settings } from './main/settings.js';
 import { postable, type PostableSource } from './main/sources.js';
 import { Team } from './main/team.js';
 import { chooseStore, givenWisdom, mergeWisdom, remember } from './main/wisdom.js';
@@ -30,7 +30,8 @@ async function readWisdom(options: LoadOptions, { environment, stallTimeoutMs }:
   const given = options.tuning ? options.tuning.wisdom : undefined;
   const explicit = given === undefined ? [] : [await givenWisdom(given, stallTimeoutMs, options.signal)];
   try {
-    return { explicit, stored: store ? await store.load(environment.device) : null };
+    const stored: unknown = store && (await store.load(environment.device));
+    return { explicit, stored: typeof stored === 'string' ? stored : null };
   } catch (thrown) {
     notes.push(`stored wisdom was not read: ${asKilnError(thrown, 'internal', 'the store failed').message}`);
     return { explicit, stored: null };
@@ -54,9 +55,9 @@ async function gather(settings: Settings, make: (settings: Settings) => Promise<
  * is done without and reported by info(). Throws KilnError.
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
+  checkOptions(options);
   const { tuning } = options;
   if (!tuning || !tuning.background) return loadOnce(source, options);
-  settle(options); // a bad budget is refused now
   let finish: () => void = () => undefined;
   const keepAfter = new Promise<void>((resolve) => (finish = resolve)); // the next visit will find what was measured
   const model = await loadOnce(source, { ...options, tuning: { ...tuning, budgetMs: 0 } }, { keepAfter });
@@ -87,7 +88,16 @@ interface Background {
   keepAfter?: Promise<void>;
 }
 
-async function loadOnce(source: ModelSource, options: LoadOptions, { nothingMeasured, keepAfter }: Background = {}): Promise<Model> {
+/** Whatever goes wrong, and wherever this runs: a KilnError. */
+async function loadOnce(source: ModelSource, options: LoadOptions, background: Background = {}): Promise<Model> {
+  try {
+    return await begin(source, options, background);
+  } catch (thrown) {
+    throw asKilnError(thrown, 'unsupported-environment', 'models cannot be loaded here');
+  }
+}
+
+async function begin(source: ModelSource, options: LoadOptions, { nothingMeasured, keepAfter }: Background): Promise<Model> {
   if (options.signal?.aborted) throw aborted(options.signal);
   const began = sharedNow();
   const wanted = settle(options);
@@ -108,12 +118,21 @@ async function loadOnce(source: ModelSource, options: LoadOptions, { nothingMeas
     if (!kept) needCompiler(); // else once it is known
     return requestOf(chosen, input.message, kept, began);
   };
-  const { team, settings } = await gather(wanted, (chosen) =>
+  const progress = (event: ProgressEvent): void => {
+    try {
+      options.onProgress?.(event);
+    } catch (thrown) {
+      queueMicrotask(() => {
+        throw thrown; // the page's own error, and no reason to stop
+      });
+    }
+  };
+  const gathering = gather(wanted, (chosen) =>
     Team.gather({
       threads: chosen.threads, workers: chosen.workers, request: () => request(chosen), compiler,
       answers: { pull: input.pull, wisdom: () => texts },
       onEvent: (name, data) => {
-        if (name === 'progress') options.onProgress?.(data as HostEvents['progress']);
+        if (name === 'progress') progress(data as HostEvents['progress']);
         if (name === 'uncached') needCompiler();
         if (name === 'compilerDone') team.releaseCompiler();
         if (name === 'measured' && data === 0) nothingMeasured?.();
@@ -121,6 +140,10 @@ async function loadOnce(source: ModelSource, options: LoadOptions, { nothingMeas
       onCrash: (error) => crash(error),
     }),
   );
+  const { team, settings } = await abortable(gathering, options.signal).catch((thrown: unknown) => {
+    gathering.then((late) => late.team.terminate(asKilnError(thrown, 'internal', 'nobody waits')), () => undefined);
+    throw thrown;
+  });
   try {
     const { device } = settings.environment;
     const result: LoadResult = await abortable(Promise.race([team.loading, crashed]), options.signal);
@@ -131,7 +154,7 @@ async function loadOnce(source: ModelSource, options: LoadOptions, { nothingMeas
     const model = new Model(engine, loaded, await keep(result, await texts, store, device, notes), notes);
     loaded.catch((thrown: unknown) => model.end(asKilnError(thrown, 'internal', 'the model cannot be loaded')));
     crash = (error) => model.end(error);
-    options.onProgress?.({ stage: 'ready' });
+    progress({ stage: 'ready' });
     if (result.cache === 'miss') {
       const after = loaded.then(() => keepAfter ?? new Promise<void>((resolve) => setTimeout(resolve, kKeepAfterMs)));
       after.then(() => keepModel(model, team, texts, store, device), () => undefined);

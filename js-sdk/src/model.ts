@@ -3,12 +3,13 @@ import type { KernelInfo, PortInfo, StepInfo } from './shared/manifest.js';
 import type { Timings } from './shared/messages.js';
 import type { Phase } from './shared/timeline.js';
 import type { Missing } from './shared/environment.js';
-import type { RunOptions } from './options.js';
+import type { ProfileOptions, RunOptions } from './options.js';
+import { check, kSignal, quoted, shown, suggestion, whole, type Rules } from './main/checks.js';
 import type { Engine } from './main/engine.js';
 import { RunQueue } from './main/queue.js';
 import type { Team } from './main/team.js';
 import type { MailboxClient } from './shared/mailbox.js';
-import { bytesOf, orderInputs, packInputs, quoted, Tensor } from './tensor.js';
+import { bytesOf, copyOf, orderInputs, packInputs, Tensor } from './tensor.js';
 
 export interface ModelInfo {
   inputs: readonly PortInfo[];
@@ -51,9 +52,13 @@ export interface StepProfile extends StepInfo {
 }
 
 const kProfileRepeats = 10;
+const kRunRules: Rules<RunOptions> = { signal: kSignal };
+const kProfileRules: Rules<ProfileOptions> = { ...kRunRules, repeats: whole(1, 1e6, 'a whole number from 1') };
 
 /** A model that is ready to run. */
 export class Model {
+  /** @internal So that it is called so in a page's console as well. */
+  static readonly name = 'Model';
   readonly inputs: readonly PortInfo[];
   readonly outputs: readonly PortInfo[];
   private readonly queue_ = new RunQueue();
@@ -77,6 +82,7 @@ export class Model {
 
   /** Runs the model once. Calls while another runs wait their turn, in order; the inputs are copied at the call, but for inputTensor()s. */
   async run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {
+    check('', options, kRunRules);
     const outputs = this.engine_.mailbox ? await this.runByMailbox(inputs, options) : await this.runByMessage(inputs, options);
     return Object.fromEntries(this.outputs.map((port, i) => [port.name, Tensor.fromBytes(port, outputs[i] as ArrayBuffer)]));
   }
@@ -93,16 +99,17 @@ export class Model {
     if (lent) return lent;
     const index = this.inputs.findIndex((port) => port.name === name);
     const port = this.inputs[index];
-    if (!port) throw new KilnError('bad-input', `the model has no input "${name}"; its inputs are ${quoted(this.inputs.map((p) => p.name))}`, { where: name });
+    if (!port) throw this.unknownInput(name);
     const tensor = Tensor.over(port, this.engine_.mailbox?.slot(index) ?? new Uint8Array(bytesOf(port)));
     this.lent_.set(name, tensor);
     return tensor;
   }
 
   /** Times every step on its own: the least of several repetitions. */
-  async profile(inputs: Record<string, Tensor>, options: RunOptions & { repeats?: number } = {}): Promise<StepProfile[]> {
+  async profile(inputs: Record<string, Tensor>, options: ProfileOptions = {}): Promise<StepProfile[]> {
+    check('', options, kProfileRules);
     const clockMs = this.engine_.settings.environment.sharedMemory ? 0.005 : 0.1;
-    const repeats = Math.max(1, options.repeats ?? kProfileRepeats);
+    const repeats = options.repeats ?? kProfileRepeats;
     const pack = (): ArrayBuffer[] => packInputs(orderInputs(this.inputs, inputs));
     return this.enqueue(
       pack,
@@ -206,6 +213,12 @@ export class Model {
     this.notes_.push(text);
   }
 
+  private unknownInput(name: unknown): KilnError {
+    const names = this.inputs.map((port) => port.name);
+    const meant = typeof name === 'string' ? suggestion(name, names) : '';
+    return new KilnError('bad-input', `the model has no input ${shown(name)}: ${meant}its inputs are ${quoted(names)}`, { where: String(name) });
+  }
+
   private isLent(input: number, data: ArrayBufferView): boolean {
     return this.lent_.get(this.inputs[input]?.name ?? '')?.data === data;
   }
@@ -213,7 +226,7 @@ export class Model {
   private runByMailbox(inputs: Record<string, Tensor>, options: RunOptions): Promise<ArrayBuffer[]> {
     const pack = (): ArrayBufferView[] => {
       const data = orderInputs(this.inputs, inputs);
-      return this.queue_.idle ? data : data.map((each, i) => (this.isLent(i, each) ? each : each.slice())); // read at once, or later
+      return this.queue_.idle ? data : data.map((each, i) => (this.isLent(i, each) ? each : copyOf(each))); // read at once, or later
     };
     return this.enqueue(pack, (data) => {
       const { team, mailbox } = this.engine_;

@@ -1,7 +1,7 @@
 import type { CompilerSource, Precision, ProgressEvent } from './shared/messages.js';
 
 /** A URL, a prepared Request, the bytes, or (Node) a path or file: URL. */
-export type ModelSource = string | URL | Request | ArrayBuffer | Uint8Array | Blob;
+export type ModelSource = string | URL | Request | ArrayBufferLike | ArrayBufferView | Blob;
 
 /** Where measured schedules are kept between loads. Failures are noted in info(), never thrown. */
 export interface WisdomStore {
@@ -56,4 +56,9 @@ export interface LoadOptions {
 export interface RunOptions {
   /** Aborting takes a waiting run out of the queue and stops one under way; the model stays usable. */
   signal?: AbortSignal;
+}
+
+export interface ProfileOptions extends RunOptions {
+  /** Passes over all steps; the least of their times counts. Default 10. */
+  repeats?: number;
 }

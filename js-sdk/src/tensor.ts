@@ -1,3 +1,4 @@
+import { shown, suggestion, quoted, isObject } from './main/checks.js';
 import { KilnError } from './shared/errors.js';
 import { elements, type DType, type PortInfo } from './shared/manifest.js';
 
@@ -13,33 +14,50 @@ const kArrays = {
   int64: BigInt64Array,
   bool: Uint8Array,
 } as const;
+const kTypes = Object.keys(kArrays);
 
 /** Bytes of a port's values. */
 export const bytesOf = ({ dtype, shape }: PortInfo): number => elements(shape) * kArrays[dtype].BYTES_PER_ELEMENT;
 
+/** A Float16Array, which not every engine has. */
+export interface HalfFloats extends ArrayBufferView {
+  readonly [Symbol.toStringTag]: 'Float16Array';
+  readonly length: number;
+}
+
 /** The array that holds a type; the 16-bit floats come as their bits. */
 export type DataOf<T extends DType> = InstanceType<(typeof kArrays)[T]>;
-/** What a constructor accepts besides: plain numbers, booleans for bool, an Int32Array for int64. */
-export type DataLike<T extends DType> = DataOf<T> | ArrayLike<number> | (T extends 'int64' ? ArrayLike<bigint> : never) | (T extends 'bool' ? ArrayLike<boolean> : never);
+/** What a constructor accepts besides: numbers, booleans for bool, BigInts for int64, a Float16Array for float16. All must be exact in the type, but for rounding to float32. */
+export type DataLike<T extends DType> =
+  | DataOf<T>
+  | (T extends 'float16' ? HalfFloats : T extends 'bfloat16' ? never : ArrayLike<number>)
+  | (T extends 'int64' ? ArrayLike<bigint> : never)
+  | (T extends 'bool' ? ArrayLike<boolean> : never);
 
 /** A dense, row-major array with a type and a shape. */
 export class Tensor<T extends DType = DType> {
+  /** @internal So that it is called so in a page's console as well. */
+  static readonly name = 'Tensor';
   readonly type: T;
   readonly data: DataOf<T>;
   readonly shape: readonly number[];
 
-  /** `data` of the type's own array class is used as it is, anything else is converted. Without a shape it is a vector. */
-  constructor(type: T, data: DataLike<T>, shape: readonly number[] = [data.length]) {
-    if (!(type in kArrays)) throw new KilnError('bad-input', `"${type}" is no tensor type; there are ${Object.keys(kArrays).join(', ')}`);
-    if (!shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
-      throw new KilnError('bad-input', `the shape [${shape.join(', ')}] must be whole numbers that are not negative`);
+  /**
+   * `data` of the type's own array class is used as it is, anything else is converted; a value that the type cannot hold is an error.
+   * Without a shape it is a vector.
+   */
+  constructor(type: T, data: DataLike<T>, shape: readonly number[] = [(data as ArrayLike<unknown> | null)?.length ?? 0]) {
+    if (!kTypes.includes(type)) throw bad(`${shown(type)} is no tensor type: ${typeof type === 'string' ? suggestion(type, kTypes) : ''}there are ${kTypes.join(', ')}`);
+    const length: unknown = typeof data === 'string' ? null : (data as ArrayLike<unknown> | null | undefined)?.length;
+    if (!Number.isSafeInteger(length)) throw bad(`the data of a tensor is an array or a typed array, not ${shown(data)}`);
+    const dims: unknown = isObject(shape) || Array.isArray(shape) ? Array.from(shape as number[]) : null;
+    if (!Array.isArray(dims) || !dims.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
+      throw bad(`the shape of a tensor is an array of whole numbers that are not negative, not ${Array.isArray(dims) ? `[${dims.map(shown).join(', ')}]` : shown(shape)}`);
     }
-    if (elements(shape) !== data.length) {
-      throw new KilnError('bad-input', `the shape [${shape.join(', ')}] has ${elements(shape)} elements, the data has ${data.length}`);
-    }
+    if (elements(dims as number[]) !== length) throw bad(`the shape [${dims.join(', ')}] has ${elements(dims as number[])} elements, the data has ${length as number}`);
     this.type = type;
     this.data = convert(type, data);
-    this.shape = Object.freeze([...shape]);
+    this.shape = Object.freeze(dims as number[]);
   }
 
   /** Wraps the bytes of an input or output. */
@@ -53,46 +71,93 @@ export class Tensor<T extends DType = DType> {
   }
 }
 
+const bad = (message: string, where = ''): KilnError => new KilnError('bad-input', message, { where });
+
+interface Takes {
+  fits: (value: unknown) => boolean;
+  words: string;
+}
+const wholeFrom = (least: number, most: number): Takes => ({
+  fits: (value) => Number.isInteger(value) && (value as number) >= least && (value as number) <= most,
+  words: `takes whole numbers from ${least} to ${most}`,
+});
+const bits = (also: string): Takes => ({ fits: () => false, words: `takes its bits as a Uint16Array${also}, since plain numbers might be either` });
+
+/** What each type can hold. */
+const kTakes: Record<DType, Takes> = {
+  float32: { fits: (value) => typeof value === 'number', words: 'takes numbers' },
+  float16: bits(' or a Float16Array'),
+  bfloat16: bits(''),
+  int8: wholeFrom(-128, 127),
+  uint8: wholeFrom(0, 255),
+  int32: wholeFrom(-(2 ** 31), 2 ** 31 - 1),
+  int64: { fits: (value) => (typeof value === 'bigint' ? BigInt.asIntN(64, value) === value : Number.isSafeInteger(value)), words: 'takes whole numbers, and BigInts where they may be beyond 2^53' },
+  bool: { fits: (value) => typeof value === 'boolean' || value === 0 || value === 1, words: 'takes true and false, or 1 and 0' },
+};
+
 function convert<T extends DType>(type: T, data: DataLike<T>): DataOf<T> {
   const ArrayOf = kArrays[type];
   if (data instanceof ArrayOf) return data;
-  try {
-    if (type === 'int64') return BigInt64Array.from(data as ArrayLike<number>, (x: number | bigint) => BigInt(x)) as DataOf<T>;
-    return new ArrayOf(data as ArrayLike<number> & ArrayLike<bigint>) as DataOf<T>;
-  } catch (thrown) {
-    throw new KilnError('bad-input', `the data cannot be converted to ${type}`, { cause: thrown });
+  if (type === 'float16' && Object.prototype.toString.call(data) === '[object Float16Array]') {
+    const { buffer, byteOffset, length } = data as HalfFloats;
+    return new Uint16Array(buffer as ArrayBuffer, byteOffset, length) as DataOf<T>;
   }
+  const values = data as ArrayLike<unknown>;
+  const { fits, words } = kTakes[type];
+  for (let i = 0; i < values.length; i++) {
+    if (fits(values[i])) continue;
+    const hint = Array.isArray(values[i]) ? ': pass all values in one flat array, and the shape' : '';
+    throw bad(`element ${i} of the data is ${shown(values[i])}, but ${type} ${words}${hint}`, `element ${i}`);
+  }
+  if (type === 'int64') return BigInt64Array.from(values as ArrayLike<number>, (x: number | bigint) => BigInt(x)) as DataOf<T>;
+  return new ArrayOf(values as ArrayLike<number> & ArrayLike<bigint>) as DataOf<T>;
 }
 
-const kNamesShown = 8;
-export const quoted = (names: string[]): string => names.slice(0, kNamesShown).map((n) => `"${n}"`).join(', ') + (names.length > kNamesShown ? ', …' : '');
+/** `float32[1, 4]` */
+const typed = (type: string, shape: readonly number[]): string => `${type}[${shape.join(', ')}]`;
+
+/** A tensor of this SDK, or of another copy of it. */
+const isTensor = (value: unknown): value is Tensor => isObject(value) && typeof value['type'] === 'string' && ArrayBuffer.isView(value['data']) && Array.isArray(value['shape']);
 
 /** Each input's data in the model's order, or a KilnError that names what was expected. */
 export function orderInputs(ports: readonly PortInfo[], inputs: Record<string, Tensor>): DataOf<DType>[] {
   const names = ports.map((p) => p.name);
+  if (!isObject(inputs) || isTensor(inputs)) throw bad(`the inputs are an object of Tensors by name, { ${names.slice(0, 3).join(', ')} }, not ${shown(inputs)}`);
   const stranger = Object.keys(inputs).find((name) => !names.includes(name));
-  if (stranger !== undefined) throw new KilnError('bad-input', `the model has no input "${stranger}"; its inputs are ${quoted(names)}`, { where: stranger });
+  if (stranger !== undefined) throw bad(`the model has no input "${stranger}": ${suggestion(stranger, names)}its inputs are ${quoted(names)}`, stranger);
   return ports.map((port) => {
-    const tensor = inputs[port.name];
-    const expected = `${port.dtype}[${port.shape.join(', ')}]`;
-    if (!tensor) throw new KilnError('bad-input', `the input "${port.name}" is missing: pass a Tensor ${expected}`, { where: port.name });
-    if (!(tensor.data instanceof kArrays[port.dtype]) || tensor.type !== port.dtype || tensor.shape.join() !== port.shape.join()) {
-      const got = `${tensor.type}[${Array.from(tensor.shape ?? []).join(', ')}]`;
-      throw new KilnError('bad-input', `the input "${port.name}" must be ${expected}, not ${got}`, { where: port.name });
+    const tensor: unknown = inputs[port.name];
+    const expected = typed(port.dtype, port.shape);
+    if (tensor === undefined) throw bad(`the input "${port.name}" is missing: pass a Tensor ${expected}`, port.name);
+    if (!isTensor(tensor)) throw bad(`the input "${port.name}" must be a Tensor, new Tensor('${port.dtype}', data, [${port.shape.join(', ')}]), not ${shown(tensor)}`, port.name);
+    const { data, type, shape } = tensor;
+    if (!(data instanceof kArrays[port.dtype]) || type !== port.dtype || shape.join() !== port.shape.join()) throw bad(`the input "${port.name}" must be ${expected}, not ${typed(type, shape)}`, port.name);
+    if (data.length !== elements(port.shape)) {
+      const why = (data.buffer as { detached?: boolean }).detached ? ': its buffer has been transferred away' : '';
+      throw bad(`the input "${port.name}" has ${data.length} elements, ${expected} has ${elements(port.shape)}${why}`, port.name);
     }
-    if (tensor.data.length !== elements(port.shape)) {
-      throw new KilnError('bad-input', `the input "${port.name}" has ${tensor.data.length} elements, ${expected} has ${elements(port.shape)}`, { where: port.name });
-    }
-    return tensor.data;
+    if (port.dtype === 'bool') checkBool(port.name, data as Uint8Array);
+    return data;
   });
+}
+
+/** Kernels count on 0 and 1; the bytes of a tensor may have been anything, or changed since. */
+function checkBool(name: string, data: Uint8Array): void {
+  const at = data.findIndex((value) => value > 1);
+  if (at >= 0) throw bad(`the input "${name}" is bool and holds ${data[at] as number} at element ${at}: there are only 0 and 1`, name);
 }
 
 /** A copy of each input's bytes. `spare` are buffers of an earlier call to fill again: fresh memory costs ten times as much as the copy. */
 export function packInputs(inputs: readonly DataOf<DType>[], spare: readonly ArrayBuffer[] = []): ArrayBuffer[] {
   return inputs.map((data, i) => {
     const buffer = spare[i];
-    if (!buffer) return data.slice().buffer;
+    if (!buffer) return copyOf(data).buffer;
     new Uint8Array(buffer).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     return buffer;
   });
+}
+
+/** The bytes of an array, in a buffer of their own that is not shared. (slice() of Node's Buffer copies nothing.) */
+export function copyOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(buffer, byteOffset, byteLength).slice();
 }

@@ -6,9 +6,10 @@ export function check(condition, message) {
   if (!condition) throw new Error(message);
 }
 
-async function rejects(work, code) {
+/** The name is that of an aborted operation too, as everybody who passes a signal looks for. */
+async function rejects(work, code, name = code === 'aborted' ? 'AbortError' : 'KilnError') {
   const outcome = await work.then(() => 'no error', (error) => error);
-  check(outcome?.name === 'KilnError' && outcome.code === code, `expected a KilnError ${code}, got ${outcome?.code ?? ''} ${outcome?.stack ?? outcome}`);
+  check(outcome?.constructor?.name === 'KilnError' && outcome.name === name && outcome.code === code, `expected a KilnError ${code} called ${name}, got ${outcome?.code ?? ''} ${outcome?.stack ?? outcome}`);
   return outcome;
 }
 
@@ -93,7 +94,7 @@ const kCases = {
     control.abort();
     await rejects(run, 'aborted');
     await right(model);
-    if (expects.sharedMemory) await rejects(model.run(input(kEndless), { signal: AbortSignal.timeout(30) }), 'aborted');
+    if (expects.sharedMemory) await rejects(model.run(input(kEndless), { signal: AbortSignal.timeout(30) }), 'aborted', 'TimeoutError');
     await right(model);
     model.dispose();
   },
@@ -151,7 +152,7 @@ const kCases = {
   },
   'aborts a load': async ({ load, file }) => {
     await rejects(load(undefined, { signal: AbortSignal.abort() }), 'aborted');
-    await rejects(load(new URL('stall', file('..')).href, { signal: AbortSignal.timeout(50) }), 'aborted');
+    await rejects(load(new URL('stall', file('..')).href, { signal: AbortSignal.timeout(50) }), 'aborted', 'TimeoutError');
   },
   'says how much memory is missing': async ({ load, file, right }) => {
     const { message } = await rejects(load(undefined, { threads: 1, compiler: file('greedy.wasm') }), 'out-of-memory');
@@ -195,7 +196,7 @@ const kCases = {
       model.dispose();
     }
     const model = await load(slow, { runWhileLoading: true });
-    await rejects(model.run(input(kEndless), { signal: AbortSignal.timeout(20) }), 'aborted');
+    await rejects(model.run(input(kEndless), { signal: AbortSignal.timeout(20) }), 'aborted', 'TimeoutError');
     await right(model);
     model.dispose();
   },

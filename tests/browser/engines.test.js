@@ -1,5 +1,5 @@
 // The SDK in real engines: every case of cases.js is one test per engine and kind of page.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -62,9 +62,17 @@ async function inBrowser(engine, { kind, expects, sdkOrigin = server.origin, mod
 
 async function inNode() {
   const relaxedSimd = Number(process.versions.node.split('.')[0]) >= 22;
-  const { loadModel, Tensor } = await import(pathToFileURL(join(sdk, 'index.js')));
+  const { loadModel, Tensor } = await import(pathToFileURL(join(sdk, 'index.node.js')));
   const mark = (name) => growth('node', name, usage([process.pid]));
   return runCases({ sdk: { loadModel, Tensor }, base: `${server.origin}/plain/`, engine: 'node', expects: { sharedMemory: true, relaxedSimd, workers: true }, models: real, generated, mark, only });
+}
+
+/** What Node prints of an error that nobody catches: the line that throws, and names that mean something. */
+function uncaught() {
+  const script = `import { loadModel } from ${JSON.stringify(pathToFileURL(join(sdk, 'index.node.js')).href)}; await loadModel(5);`;
+  const { stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+  const right = stderr.length < 3000 && stderr.includes('throw new KilnError(') && /^KilnError: loadModel takes/m.test(stderr) && stderr.includes("code: 'bad-option'");
+  return [{ name: 'prints an uncaught error so that it can be read', error: right ? undefined : `${stderr.length} characters: ${stderr.slice(0, 3000)}` }];
 }
 
 async function each(t, results) {
@@ -91,7 +99,7 @@ const kPages = {
 
 test('engines', { concurrency: 1 }, async (t) => {
   if (availableParallelism() < 2) t.diagnostic('one core: threads take turns');
-  if (engines.includes('node')) await t.test(`Node ${process.versions.node}`, async (t) => each(t, await inNode()));
+  if (engines.includes('node')) await t.test(`Node ${process.versions.node}`, async (t) => each(t, [...uncaught(), ...(await inNode())]));
   for (const engine of engines.filter((name) => kPages[name])) {
     if (!installed(engine)) {
       await t.test(engine, { skip: 'not installed' }, () => undefined);

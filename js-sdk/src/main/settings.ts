@@ -1,16 +1,61 @@
 import { KilnError } from '../shared/errors.js';
 import { detectEnvironment, type Environment, type Missing } from '../shared/environment.js';
 import type { CompilerSource, Precision } from '../shared/messages.js';
-import type { LoadOptions } from '../options.js';
+import { isNode } from '../shared/node.js';
+import type { LoadOptions, TuningOptions } from '../options.js';
+import { check, isFunction, isObject, kFlag, kFunction, kNotNegative, kObject, kSignal, oneOf, shown, whole, type Rules } from './checks.js';
 import { absolute } from './sources.js';
 
 /** A hash of the sources and the compiler, from build.js. */
 declare const __KILN_BUILD__: string | null;
 const kBuild = typeof __KILN_BUILD__ === 'undefined' ? null : __KILN_BUILD__;
 
-const kPrecisions: readonly Precision[] = ['exact', 'balanced', 'fast'];
 const kMostThreads = 8;
 const kStallTimeoutMs = 30_000;
+const kLongestTimerMs = 2 ** 31 - 1; // what is longer fires at once
+
+const isThreads = whole(1, 64, '')[0];
+const kRules: Rules<LoadOptions> = {
+  threads: [(value) => value === 'auto' || isThreads(value), "'auto' or a whole number from 1 to 64"],
+  tuning: [(value) => value === false || isObject(value), 'an object or false'],
+  wisdomStore: [isStore, isNode ? 'an object with load() and save(), the path of a folder, or false' : 'an object with load() and save(), or false'],
+  dims: kObject,
+  precision: oneOf(['exact', 'balanced', 'fast'] satisfies Precision[]),
+  runWhileLoading: kFlag,
+  onProgress: kFunction,
+  signal: kSignal,
+  cache: kFlag,
+  verify: kFlag,
+  stallTimeoutMs: [(value) => typeof value === 'number' && value > 0, 'a number above 0'],
+  compiler: [isCompiler, 'the address of compiler.wasm, its bytes, or a WebAssembly.Module'],
+  preferences: kObject,
+};
+const kTuningRules: Rules<TuningOptions> = {
+  budgetMs: kNotNegative,
+  background: kFlag,
+  wisdom: [(value) => typeof value === 'string' || isObject(value), 'an address, the JSON text or the parsed object'],
+};
+const kPreferenceRules: Rules<NonNullable<LoadOptions['preferences']>> = { relaxedSimd: kFlag, sharedMemory: kFlag, worker: kFlag, memory64: kFlag };
+
+function isStore(value: unknown): boolean {
+  return value === false || (isNode && typeof value === 'string') || (isObject(value) && isFunction(value['load']) && isFunction(value['save']));
+}
+
+function isCompiler(value: unknown): boolean {
+  return typeof value === 'string' || value instanceof URL || value instanceof ArrayBuffer || value instanceof Uint8Array || value instanceof WebAssembly.Module;
+}
+
+/** Throws what is wrong with the options, before anything begins. */
+export function checkOptions(options: LoadOptions): void {
+  check('', options, kRules);
+  if (options.tuning) check('tuning', options.tuning, kTuningRules);
+  if (options.preferences) check('preferences', options.preferences, kPreferenceRules);
+  for (const [name, size] of Object.entries(options.dims ?? {})) {
+    const where = `dims.${name}`;
+    if (!Number.isSafeInteger(size) || size < 0) throw new KilnError('bad-option', `${where} must be a whole number that is not negative, not ${shown(size)}`, { where });
+    if (/[=\r\n]/.test(name)) throw new KilnError('bad-option', `no dimension can be called ${shown(name)}`, { where });
+  }
+}
 
 /** The options, checked and completed for this environment. */
 export interface Settings {
@@ -34,21 +79,8 @@ export interface Settings {
   missing: Missing[];
 }
 
-function positive(name: string, value: number): number {
-  if (Number.isFinite(value) && value >= 0) return value;
-  throw new KilnError('bad-option', `${name} must be a number that is not negative, not ${String(value)}`, { where: name });
-}
-
 function chooseThreads(option: LoadOptions['threads'], cores: number): number {
-  if (option === undefined || option === 'auto') return Math.min(cores <= 4 ? cores : Math.ceil(cores / 2), kMostThreads);
-  if (Number.isInteger(option) && option >= 1 && option <= 64) return option;
-  throw new KilnError('bad-option', `threads must be 'auto' or a whole number from 1 to 64, not ${String(option)}`, { where: 'threads' });
-}
-
-function choosePrecision(option: LoadOptions['precision']): Precision {
-  if (option === undefined) return 'balanced';
-  if (kPrecisions.includes(option)) return option;
-  throw new KilnError('bad-option', `precision must be 'exact', 'balanced' or 'fast', not ${option}`, { where: 'precision' });
+  return typeof option === 'number' ? option : Math.min(cores <= 4 ? cores : Math.ceil(cores / 2), kMostThreads);
 }
 
 function compilerOf(option: LoadOptions['compiler']): CompilerSource {
@@ -58,6 +90,7 @@ function compilerOf(option: LoadOptions['compiler']): CompilerSource {
   return option instanceof ArrayBuffer ? new Uint8Array(option) : option;
 }
 
+/** Of options that checkOptions() has passed. */
 export function settle(options: LoadOptions): Settings {
   const environment = detectEnvironment();
   const { preferences = {}, tuning } = options;
@@ -77,10 +110,10 @@ export function settle(options: LoadOptions): Settings {
     relaxedSimd: wanted('relaxedSimd', environment.relaxedSimd, preferences.relaxedSimd),
     memory64: environment.memory64 && preferences.memory64 !== false,
     workers,
-    budgetMs: tuning ? positive('tuning.budgetMs', tuning.budgetMs ?? 0) : 0,
+    budgetMs: tuning ? (tuning.budgetMs ?? 0) : 0,
     dims: options.dims ?? {},
-    precision: choosePrecision(options.precision),
-    stallTimeoutMs: positive('stallTimeoutMs', options.stallTimeoutMs ?? kStallTimeoutMs),
+    precision: options.precision ?? 'balanced',
+    stallTimeoutMs: Math.min(options.stallTimeoutMs ?? kStallTimeoutMs, kLongestTimerMs),
     verify: options.verify ?? true,
     runWhileLoading: options.runWhileLoading ?? false,
     build: options.cache === false || options.compiler !== undefined ? null : kBuild,

@@ -1,7 +1,9 @@
+import type * as Url from 'node:url';
 import { KilnError } from '../shared/errors.js';
 import type { SourceMessage } from '../shared/messages.js';
-import { isNode } from '../shared/node.js';
+import { isNode, nodeModule } from '../shared/node.js';
 import type { ModelSource } from '../options.js';
+import { shown } from './checks.js';
 
 /** A source that can be posted, and what to answer when its chunks are asked for. */
 export interface PostableSource {
@@ -13,9 +15,12 @@ const kChunk = 1 << 20;
 const kRequestFields = ['method', 'credentials', 'mode', 'cache', 'redirect', 'referrer', 'referrerPolicy', 'integrity'] as const;
 
 const nothing = (): null => null;
+const gone = (cause?: unknown): KilnError => new KilnError('bad-option', 'the buffer of the model has been transferred away: its bytes are no longer there', { cause });
 
 /** Copies chunk by chunk, so that the whole is never there twice. */
-function fromBytes(bytes: Uint8Array): PostableSource {
+function fromBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): PostableSource {
+  if ((buffer as { detached?: boolean }).detached) throw gone();
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength);
   let position = 0;
   return {
     message: { kind: 'pull', name: 'the given bytes', size: bytes.length },
@@ -36,10 +41,19 @@ function fromRequest(request: Request): PostableSource {
   return { message: { kind: 'url', url: request.url, init }, pull: nothing };
 }
 
+function pathOf(url: URL): string {
+  try {
+    return nodeModule<typeof Url>('url').fileURLToPath(url);
+  } catch (thrown) {
+    throw new KilnError('bad-option', `${url.href} is not the address of a file here`, { cause: thrown });
+  }
+}
+
 function fromAddress(address: string): PostableSource {
+  if (address === '') throw new KilnError('bad-option', 'the address of the model is empty');
   if (isNode && !/^[a-z][a-z0-9+.-]+:/i.test(address)) return { message: { kind: 'file', path: address }, pull: nothing };
   const url = absolute(address);
-  if (isNode && url.protocol === 'file:') return { message: { kind: 'file', path: decodeURIComponent(url.pathname) }, pull: nothing };
+  if (isNode && url.protocol === 'file:') return { message: { kind: 'file', path: pathOf(url) }, pull: nothing };
   return { message: { kind: 'url', url: url.href, init: {} }, pull: nothing };
 }
 
@@ -53,12 +67,28 @@ export function absolute(address: string): URL {
   }
 }
 
+/** By what objects call themselves: those of another frame are as good. */
 export function postable(source: ModelSource): PostableSource {
   if (typeof source === 'string') return fromAddress(source);
-  if (source instanceof URL) return fromAddress(source.href);
-  if (source instanceof ArrayBuffer) return fromBytes(new Uint8Array(source));
-  if (source instanceof Uint8Array) return fromBytes(source);
-  if (typeof Blob !== 'undefined' && source instanceof Blob) return { message: { kind: 'blob', blob: source }, pull: nothing };
-  if (typeof Request !== 'undefined' && source instanceof Request) return fromRequest(source);
-  throw new KilnError('bad-option', 'loadModel takes a URL, a Request, an ArrayBuffer, a Uint8Array, a Blob or (in Node) a path');
+  if (ArrayBuffer.isView(source)) return fromBytes(source);
+  const given: { [kind: string]: () => PostableSource } = {
+    URL: () => fromAddress((source as URL).href),
+    ArrayBuffer: () => fromBytes(viewOf(source as ArrayBuffer)),
+    SharedArrayBuffer: () => fromBytes(viewOf(source as SharedArrayBuffer)),
+    Blob: () => ({ message: { kind: 'blob', blob: source as Blob }, pull: nothing }),
+    Request: () => fromRequest(source as Request),
+  };
+  const kind = Object.prototype.toString.call(source).slice('[object '.length, -1).replace('File', 'Blob');
+  const take = Object.hasOwn(given, kind) ? given[kind] : undefined;
+  if (take) return take();
+  const hint = kind === 'Response' ? '; of a Response pass the URL, or await response.arrayBuffer()' : '';
+  throw new KilnError('bad-option', `loadModel takes a URL, a Request, an ArrayBuffer, a Uint8Array, a Blob or (in Node) a path, not ${shown(source)}${hint}`);
+}
+
+function viewOf(buffer: ArrayBufferLike): ArrayBufferView {
+  try {
+    return new Uint8Array(buffer);
+  } catch (thrown) {
+    throw gone(thrown);
+  }
 }

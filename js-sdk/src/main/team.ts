@@ -13,8 +13,11 @@ interface Seat {
   terminate(): void;
 }
 
+/** From build.js. */
+declare const __KILN_WORKER__: string;
+
 /** Bundlers copy what is named so. Inside `new Worker(…)` they would bundle it again, for each such place, though it is whole. */
-const workerUrl = (): URL => new URL('./worker.js', import.meta.url);
+const workerUrl = (): URL => new URL(__KILN_WORKER__, import.meta.url);
 
 type Crash = (error: KilnError) => void;
 const crashed = (cause: unknown): KilnError => new KilnError('internal', `a worker of the model crashed: ${describe(cause)}; load the model again`, { cause });

@@ -1,5 +1,5 @@
 // Measured schedules between loads: given ones, a store, and how both become one file.
-import { asKilnError, KilnError } from '../shared/errors.js';
+import { aborted, asKilnError, KilnError } from '../shared/errors.js';
 import { answerOf } from '../shared/fetching.js';
 import type { LoadOptions, WisdomStore } from '../options.js';
 import { isNode } from '../shared/node.js';
@@ -44,7 +44,13 @@ function entriesOf(file: string | null): Entry[] {
 
 /** The text of the user's wisdom; the compiler judges what it says. */
 export async function givenWisdom(wisdom: string | URL | object, stallTimeoutMs: number, signal: AbortSignal | undefined): Promise<string> {
-  if (typeof wisdom === 'object' && !(wisdom instanceof URL)) return JSON.stringify(wisdom);
+  if (typeof wisdom === 'object' && !(wisdom instanceof URL)) {
+    try {
+      return JSON.stringify(wisdom);
+    } catch (thrown) {
+      throw asKilnError(thrown, 'bad-wisdom', 'the given wisdom has no JSON text');
+    }
+  }
   const text = wisdom.toString();
   if (text.trimStart().startsWith('{')) return text;
   const url = absolute(text);
@@ -53,6 +59,7 @@ export async function givenWisdom(wisdom: string | URL | object, stallTimeoutMs:
     if (response.ok) return await response.text();
     throw new KilnError('network', `the wisdom file ${url.href} answered ${response.status}`, { where: url.href });
   } catch (thrown) {
+    if (signal?.aborted) throw aborted(signal);
     throw asKilnError(thrown, 'network', `the wisdom file ${url.href} cannot be fetched`);
   }
 }

@@ -23,30 +23,41 @@ export interface PlainError {
   cause?: string;
 }
 
-/** The one error that the SDK throws. `message` says what is wrong and what to do; `where` names the node, input or byte. */
+/**
+ * The one error that the SDK throws. `message` says what is wrong and what to do; `where` names the node, input or byte. What a signal has
+ * ended has the code 'aborted', the `name` that everybody looks for ('AbortError', or 'TimeoutError' after AbortSignal.timeout()), and the
+ * signal's reason as its `cause`.
+ */
 export class KilnError extends Error {
+  /** @internal So that it is called so in a page's console as well. */
+  static override readonly name = 'KilnError';
   readonly code: KilnErrorCode;
   readonly where: string;
 
   constructor(code: KilnErrorCode, message: string, options: { where?: string; cause?: unknown } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.name = 'KilnError';
+    this.name = code === 'aborted' ? abortName(options.cause) : 'KilnError';
     this.code = code;
     this.where = options.where ?? '';
   }
 }
 
+const abortName = (reason: unknown): string => ((reason as Error | undefined)?.name === 'TimeoutError' ? 'TimeoutError' : 'AbortError');
+
 export function describe(cause: unknown): string {
   return cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
 }
 
-const forbidden = (thrown: unknown): boolean =>
-  thrown instanceof WebAssembly.CompileError && /unsafe-eval|Content Security Policy/i.test(thrown.message);
+const kForbidden: [RegExp, string][] = [
+  [/unsafe-eval|Content Security Policy/i, "the page's Content-Security-Policy forbids WebAssembly: add 'wasm-unsafe-eval' to script-src"],
+  [/disallowed by embedder/i, 'this environment does not let WebAssembly be compiled, which is how models run here: load the model in a page, a worker of one, or Node'],
+];
 
 /** Anything thrown, as a KilnError; an unknown throw gets `code` and `what` failed. */
 export function asKilnError(thrown: unknown, code: KilnErrorCode, what: string): KilnError {
   if (thrown instanceof KilnError) return thrown;
-  if (forbidden(thrown)) return new KilnError('unsupported-environment', "the page's Content-Security-Policy forbids WebAssembly: add 'wasm-unsafe-eval' to script-src", { cause: thrown });
+  const forbidden = thrown instanceof WebAssembly.CompileError && kForbidden.find(([says]) => says.test(thrown.message));
+  if (forbidden) return new KilnError('unsupported-environment', forbidden[1], { cause: thrown });
   return new KilnError(code, `${what}: ${describe(thrown)}`, { cause: thrown });
 }
 
@@ -64,5 +75,7 @@ export function fromPlain(plain: PlainError): KilnError {
 }
 
 export function aborted(signal: AbortSignal | undefined): KilnError {
-  return new KilnError('aborted', 'the operation was aborted by its signal', { cause: signal?.reason });
+  const error = new KilnError('aborted', 'the operation was aborted by its signal', { cause: signal?.reason });
+  if (error.name === 'TimeoutError') error.message = 'the operation took longer than its signal allows';
+  return error;
 }
