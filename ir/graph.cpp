@@ -26,7 +26,8 @@ struct AttrPrinter {
   std::string operator()(const std::monostate&) const { return ""; }
   std::string operator()(const ConvAttrs& a) const {
     return " stride=" + join(a.stride) + " pad=" + join(a.pad_begin) + join(a.pad_end) +
-           " dilation=" + join(a.dilation) + " groups=" + std::to_string(a.groups);
+           " dilation=" + join(a.dilation) + " groups=" + std::to_string(a.groups) +
+           (a.transposed ? " transposed" : "");
   }
   std::string operator()(const MatmulAttrs& a) const { return a.transpose_b ? " transpose_b" : ""; }
   std::string operator()(const ReduceAttrs& a) const {

@@ -82,6 +82,9 @@ const char* name_of(Op op);
 struct ConvAttrs {
   std::array<int64_t, 2> stride{1, 1}, pad_begin{0, 0}, pad_end{0, 0}, dilation{1, 1};
   int64_t groups = 1;
+  /// Pixel i of the input adds w[t] · x[i] to pixel stride · i + dilation · t − pad_begin of the output. Padding takes
+  /// away from the result; a negative pad_end adds to it.
+  bool transposed = false;
 };
 struct MatmulAttrs {
   bool transpose_b = false;

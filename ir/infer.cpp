@@ -143,6 +143,19 @@ class Inference {
     return Dim(room / stride + 1);
   }
 
+  /// Output size of a transposed convolution along one spatial dim.
+  Result<Dim> spread(const Dim& in, int64_t kernel, int64_t stride, int64_t before, int64_t after,
+                     int64_t dilation) const {
+    constexpr int64_t kMax = 1 << 20;
+    KILN_ASSIGN(const int64_t size, constant(in, "size of a convolved dim"));
+    for (const int64_t value : {size, kernel, stride, dilation})
+      if (value < 1 || value > kMax)
+        return fail("the sizes, strides and dilations of a transposed convolution must be positive and at most 2^20");
+    if (before < 0 || before > kMax || after < -kMax || after > kMax)
+      return fail("the paddings of a transposed convolution must be at most 2^20");
+    return Dim((size - 1) * stride + dilation * (kernel - 1) + 1 - before - after);
+  }
+
   Result<TensorType> conv() const {
     KILN_ASSIGN(const ConvAttrs* a, attrs<ConvAttrs>());
     KILN_ASSIGN(const Value* x, need_float(0, "input"));
@@ -162,8 +175,9 @@ class Inference {
     }
     Shape out{x->shape[0], w->shape[0]};
     for (size_t i = 0; i < 2; ++i) {
-      KILN_ASSIGN(const Dim d, window(x->shape[2 + i], w->shape[2 + i].value, a->stride[i], a->pad_begin[i],
-                                      a->pad_end[i], a->dilation[i]));
+      const auto size = a->transposed ? &Inference::spread : &Inference::window;
+      KILN_ASSIGN(const Dim d, (this->*size)(x->shape[2 + i], w->shape[2 + i].value, a->stride[i], a->pad_begin[i],
+                                             a->pad_end[i], a->dilation[i]));
       out.push_back(d);
     }
     return done(DType::f32, std::move(out));

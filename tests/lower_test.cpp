@@ -104,6 +104,77 @@ TEST(Lower, ProducersWriteIntoTheHalo) {
   EXPECT_EQ(barriers, 4);  // before each convolution and before the output's copy; filling zeros costs none
 }
 
+struct Transposed {
+  const char* name;
+  Sizes x, w;  ///< [N, C, H, W], [O, C/g, KH, KW]
+  std::array<int64_t, 2> stride, pad, extra{0, 0}, dilation{1, 1};
+  int64_t groups = 1;
+  int steps = 1;              ///< products, of which each is one phase or several
+  int64_t taps_a_pixel = -1;  ///< where it is the same for all pixels
+};
+constexpr int kAsLong = 4;
+const Transposed kTransposed[] = {
+    {"HiFi-GAN", {1, 16, 1, 20}, {8, 16, 1, 16}, {1, 8}, {0, 4}, {}, {1, 1}, 1, 2, 2},
+    {"U-Net", {1, 5, 6, 7}, {4, 5, 4, 4}, {2, 2}, {1, 1}, {}, {1, 1}, 1, 4, 4},
+    {"no overlap", {2, 5, 6, 7}, {4, 5, 2, 2}, {2, 2}, {0, 0}, {}, {1, 1}, 1, 1, 1},
+    {"odd kernel", {1, 5, 6, 7}, {9, 5, 3, 3}, {2, 2}, {1, 1}, {1, 1}, {1, 1}, 1, 4},
+    {"holes", {1, 5, 3, 4}, {4, 5, 1, 2}, {3, 3}, {0, 0}, {}, {1, 1}, 1, 1},
+    {"dilated", {1, 5, 5, 4}, {4, 5, 3, 3}, {3, 2}, {2, 1}, {}, {2, 3}, 1, 6},
+    {"dilated by the stride", {1, 5, 5, 4}, {4, 5, 3, 3}, {2, 2}, {2, 2}, {}, {2, 2}, 1, 1},
+    {"more padding than kernel", {1, 3, 8, 9}, {4, 3, 2, 2}, {2, 2}, {3, 5}, {}, {1, 1}, 1, kAsLong},
+    {"groups", {2, 6, 5, 4}, {8, 3, 4, 3}, {2, 2}, {1, 0}, {}, {1, 1}, 2, 4},
+    {"depthwise", {2, 8, 5, 4}, {8, 1, 4, 4}, {2, 2}, {1, 1}, {}, {1, 1}, 8, 4, 4},
+    {"stride 1", {1, 5, 6, 7}, {4, 5, 3, 3}, {1, 1}, {1, 1}, {}, {1, 1}, 1, 1, 9},
+};
+
+ConvAttrs attrs_of(const Transposed& t) {
+  ConvAttrs a;
+  a.transposed = true;
+  a.stride = t.stride, a.dilation = t.dilation, a.pad_begin = a.pad_end = t.pad, a.groups = t.groups;
+  for (size_t i = 0; i < 2; ++i) a.pad_end[i] -= t.extra[i];
+  return a;
+}
+
+TEST(Lower, TransposedConvolutionsMultiplyNoZeros) {
+  for (const Transposed& t : kTransposed) {
+    SCOPED_TRACE(t.name);
+    Sketch s;
+    const auto shape = [](const Sizes& sizes) { return Shape(sizes.begin(), sizes.end()); };
+    const ValueId y = *s.build.conv(s.input(shape(t.x)), s.weight(shape(t.w)), s.weight({t.w[0]}), attrs_of(t));
+    s.graph.outputs = {y};
+    const auto plan = lower(s.graph);
+    ASSERT_TRUE(plan.ok());
+    int steps = 0;
+    double flops = 0;
+    for (const PlanStep& step : plan->steps)
+      if (!std::holds_alternative<MapSpec>(step.spec)) ++steps, flops += flops_of(step.spec);
+    EXPECT_EQ(steps, t.steps);
+    const auto pixels = static_cast<double>(element_count(s.graph.value(y).shape));
+    if (t.taps_a_pixel >= 0) {
+      EXPECT_EQ(flops, 2 * pixels * static_cast<double>(t.taps_a_pixel * t.w[1]));
+    }
+    check(s.graph, 1);
+  }
+}
+
+/// The result is part of a concatenation, added to an image, or read with padding.
+TEST(Lower, TransposedConvolutionsWriteWhereTheResultIsWanted) {
+  for (const Transposed& t : kTransposed) {
+    SCOPED_TRACE(t.name);
+    Sketch s;
+    const auto shape = [](const Sizes& sizes) { return Shape(sizes.begin(), sizes.end()); };
+    ValueId y = *s.build.conv(s.input(shape(t.x)), s.weight(shape(t.w)), s.weight({t.w[0]}), attrs_of(t));
+    const Shape image = s.graph.value(y).shape;
+    Fx f;
+    const ValueId scale = s.weight({image[1], 1, 1}), row = s.weight({1, image[2], 1}), skip = s.input(image);
+    const Expr expr = f.finish(f.un(PointOp::tanh, f.in(0)) * f.in(1) + f.in(2) + f.in(3));
+    y = *s.build.map(expr, {y, scale, row, skip}, DType::f32);
+    const ValueId joined = *s.build.concat({y, s.input(image)}, 1);
+    s.graph.outputs = {*s.build.conv(joined, s.weight({3, 2 * t.w[0], 3, 3}), kNoValue, padded(1)), y};
+    check(*fuse(s.graph), 1);
+  }
+}
+
 /// A 1×1 convolution to 64 channels, a depthwise one of stride 2, a 1×1 one: `between` is added behind the first,
 /// `wide` says whether that result leaves the graph.
 Graph inverted_residual(int64_t side, bool between, bool wide) {

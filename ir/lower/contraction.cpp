@@ -22,9 +22,9 @@ void add_bias(Fusion& fusion, const View& bias, const Sizes& dims, size_t channe
 
 }  // namespace
 
-Epilogue conv_epilogue(const Fusion& fusion, int64_t channels) {
-  return make_epilogue(fusion, [&](const View& v) {
-    return Sizes{v.strides[0], channels * v.strides[1], v.strides[2], v.strides[3], v.strides[1]};
+Epilogue conv_epilogue(const Fusion& fusion) {
+  return make_epilogue(fusion, [](const View& v) {
+    return Sizes{v.strides[0], 0, v.strides[2], v.strides[3], v.strides[1]};
   });
 }
 
@@ -45,77 +45,113 @@ View Lowering::depthwise_taps(const View& w) {
   return is_row_major(by_tap) ? by_tap : copied(by_tap, row_major(4));
 }
 
+Halo Lowering::conv_halo(const Node& node) const {
+  const ConvAttrs& a = *std::get_if<ConvAttrs>(&node.attrs);
+  if (a.transposed) return transposed_halo(node);
+  return {a.pad_begin[0], a.pad_begin[1], a.pad_end[0], a.pad_end[1]};
+}
+
+View Lowering::channels_last_with(const View& x, const Halo& halo) {
+  // Dims of size 1 may carry any stride; the channel's must be 1 for the kernels.
+  const bool turned = x.strides[2] < (x.dims[3] - 1) * x.strides[3] && x.dims[2] > 1;
+  return is_contiguous_in(x, 1) && x.halo.covers(halo) && !turned ? x : copied(x, channels_last(), halo);
+}
+
 Status Lowering::lower_conv(const Node& node) {
   const ConvAttrs& a = *std::get_if<ConvAttrs>(&node.attrs);
+  if (a.transposed) return lower_transposed_conv(node);
   Sizes dims = out_dims(node);
-  const Halo halo{a.pad_begin[0], a.pad_begin[1], a.pad_end[0], a.pad_end[1]};
+  const Halo halo = conv_halo(node);
   View x = input(node, 0);
-  const Sizes& window = view(node.inputs[1]).dims;
-  // Dims of size 1 may carry any stride; the channel's must be 1 for the kernels.
-  bool transposed = x.strides[2] < (x.dims[3] - 1) * x.strides[3] && x.dims[2] > 1;
+  const View& w = input(node, 1);
   // Pixel by pixel, rows may as well be columns.
-  const bool turn = transposed && window[2] * window[3] == 1 && a.stride[0] == 1 && a.stride[1] == 1 && halo.empty();
+  const bool turn = x.strides[2] < (x.dims[3] - 1) * x.strides[3] && x.dims[2] > 1 && w.dims[2] * w.dims[3] == 1 &&
+                    a.stride[0] == 1 && a.stride[1] == 1 && halo.empty();
   const auto turned = [&](const View& v) { return turn ? permuted(v, {0, 1, 3, 2}) : v; };
-  if (turn) {
-    x = turned(x);
-    std::swap(dims[2], dims[3]);
-    transposed = false;
-  }
-  if (!is_contiguous_in(x, 1) || !x.halo.covers(halo) || transposed) x = copied(x, channels_last(), halo);
-  View w = input(node, 1);
-  const bool taps_in_line = window[2] == 1 || window[3] == 1 || w.strides[2] == window[3] * w.strides[3];
-  if (!taps_in_line || w.strides[3] < 0) w = copied(w, row_major(4));
-  Fusion f = conv_fusion(node);
-  for (View& v : f.operands) v = turned(v);
-  const int64_t groups = a.groups, k = w.dims[1], n = dims[1] / groups;
-  const bool depthwise = groups > 1 && k == 1 && n == 1;
-  View taps;
-  if (depthwise) taps = depthwise_taps(w);
-  const bool both_batches = dims[0] > 1 && groups > 1 && !depthwise;  // then rows must not overlap: see ContractionSpec
-  for (View& v : f.operands)
-    if (both_batches && !is_compact(v, channels_last())) v = copied(v, channels_last());
-  const View c = turned(destination(node, turn ? Order{0, 3, 2, 1} : channels_last(), kRunPhase, both_batches ? 3 : 1));
+  if (turn) std::swap(dims[2], dims[3]);
+  x = channels_last_with(turned(x), halo);
+  const int64_t groups = a.groups;
+  const bool rows_apart = dims[0] > 1 && groups > 1 && !is_depthwise(node);  // see ContractionSpec
+  const View c = turned(destination(node, turn ? Order{0, 3, 2, 1} : channels_last(), kRunPhase, rows_apart ? 3 : 1));
   if (product(dims) == 0) return ok();
-  if (k * w.dims[2] * w.dims[3] == 0) return unsupported(node, "convolution over nothing");
-  View from = x;
-  from.offset -= halo.top * x.strides[2] + halo.left * x.strides[3];
+  if (product({w.dims[1], w.dims[2], w.dims[3]}) == 0) return unsupported(node, "convolution over nothing");
+  Windows windows{grouped(x, 1, groups), grouped(w, 0, groups), grouped(c, 1, groups), {}, a.stride, a.dilation};
+  windows.x.offset -= halo.top * x.strides[2] + halo.left * x.strides[3];
+  windows.fusion = conv_fusion(node);
+  for (View& v : windows.fusion.operands) v = grouped(turned(v), 1, groups);
+  append_windows(std::move(windows), label_of(node));
+  return ok();
+}
 
-  if (depthwise) {
-    DepthwiseSpec s;
-    s.batch = dims[0], s.oh = dims[2], s.ow = dims[3], s.c = dims[1], s.kh = w.dims[2], s.kw = w.dims[3];
-    s.in_batch = x.strides[0], s.in_row = a.stride[0] * x.strides[2], s.in_col = a.stride[1] * x.strides[3];
-    s.in_tap_row = a.dilation[0] * x.strides[2], s.in_tap_col = a.dilation[1] * x.strides[3];
-    s.out_batch = c.strides[0], s.out_row = c.strides[2], s.out_col = c.strides[3];
-    s.epilogue = depthwise_epilogue(f);
-    std::vector<View> operands{c, from, taps};
-    operands.insert(operands.end(), f.operands.begin(), f.operands.end());
-    append(s, operands, label_of(node));
-    return ok();
-  }
+bool Lowering::is_depthwise(const Node& node) {
+  const View& w = view(node.inputs[1]);
+  const int64_t groups = std::get_if<ConvAttrs>(&node.attrs)->groups;
+  return groups > 1 && w.dims[1] == 1 && w.dims[0] == groups;
+}
+
+View grouped(const View& v, size_t dim, int64_t groups) {
+  View out = v;
+  const auto at = static_cast<std::ptrdiff_t>(dim);
+  out.dims[dim] /= groups;
+  out.dims.insert(out.dims.begin() + at, groups);
+  out.strides.insert(out.strides.begin() + at, out.dims[dim + 1] * v.strides[dim]);
+  return out;
+}
+
+void Lowering::append_windows(Windows p, const std::string& label) {
+  const View &x = p.x, &c = p.c;
+  const int64_t images = c.dims[0], groups = c.dims[1], n = c.dims[2], k = p.w.dims[2];
+  if (groups > 1 && k == 1 && n == 1 && x.strides[1] == 1 && c.strides[1] == 1) return append_depthwise(p, label);
+  const bool taps_in_line = p.w.dims[3] == 1 || p.w.dims[4] == 1 || p.w.strides[3] == p.w.dims[4] * p.w.strides[4];
+  if (!taps_in_line || p.w.strides[3] < 0 || p.w.strides[4] < 0) p.w = copied(p.w, row_major(5));
+  const View& w = p.w;
+  // With both batches in use rows must not overlap: see ContractionSpec.
+  for (View& v : p.fusion.operands)
+    if (images > 1 && groups > 1 && v.strides[3] < (v.dims[4] - 1) * v.strides[4]) v = copied(v, {0, 3, 4, 1, 2});
   ContractionSpec s;
-  s.batch = {dims[0], groups};
-  s.oh = dims[2], s.ow = dims[3], s.kh = w.dims[2], s.kw = w.dims[3], s.k = k, s.n = n;
+  s.batch = {images, groups};
+  s.oh = c.dims[3], s.ow = c.dims[4], s.kh = w.dims[3], s.kw = w.dims[4], s.k = k, s.n = n;
   const int64_t packed_elements = packed_size(s.kh * s.kw * k, n);
-  s.a_batch = {x.strides[0], k};
+  s.a_batch = {x.strides[0], x.strides[1]};
   s.b_batch = {0, packed_elements};
-  s.c_batch = {c.strides[0], n};
-  s.a_row = a.stride[0] * x.strides[2], s.a_col = a.stride[1] * x.strides[3];
-  s.a_tap_row = a.dilation[0] * x.strides[2], s.a_tap_col = a.dilation[1] * x.strides[3];
-  s.c_row = c.strides[2], s.c_col = c.strides[3];
+  s.c_batch = {c.strides[0], c.strides[1]};
+  s.a_row = p.stride[0] * x.strides[3], s.a_col = p.stride[1] * x.strides[4];
+  s.a_tap_row = p.dilation[0] * x.strides[3], s.a_tap_col = p.dilation[1] * x.strides[4];
+  s.c_row = c.strides[3], s.c_col = c.strides[4];
   const bool three_by_three = s.kh == 3 && s.kw == 3 && stride_in_taps(s);
   if (three_by_three && groups == 1 && step_phase(w.phase) != kRunPhase)
     s.winograd = precision == Precision::exact ? 2 : 4;
-  s.epilogue = conv_epilogue(f, n);
-  PackSpec p;
-  p.batch = {1, groups};
-  p.src_batch = {0, n * w.strides[0]};
-  p.taps = s.kh * s.kw, p.k = k, p.n = n;
-  if (s.winograd) p.stride = stride_in_taps(s);
-  p.src_tap = s.kw > 1 ? w.strides[3] : w.strides[2], p.src_k = w.strides[1], p.src_n = w.strides[0];
-  std::vector<View> operands{c, from, factor(s, p, w, groups * packed_elements, label_of(node))};
-  operands.insert(operands.end(), f.operands.begin(), f.operands.end());
-  append(s, operands, label_of(node));
-  return ok();
+  s.epilogue = make_epilogue(p.fusion, [](const View& v) {
+    return Sizes{v.strides[0], v.strides[1], v.strides[3], v.strides[4], v.strides[2]};
+  });
+  PackSpec pack;
+  pack.batch = {1, groups};
+  pack.src_batch = {0, w.strides[0]};
+  pack.taps = s.kh * s.kw, pack.k = k, pack.n = n;
+  if (s.winograd) pack.stride = stride_in_taps(s);
+  pack.src_tap = s.kw > 1 ? w.strides[4] : w.strides[3], pack.src_k = w.strides[2], pack.src_n = w.strides[1];
+  std::vector<View> operands{c, x, factor(s, pack, w, groups * packed_elements, label)};
+  operands.insert(operands.end(), p.fusion.operands.begin(), p.fusion.operands.end());
+  append(s, operands, label);
+}
+
+void Lowering::append_depthwise(const Windows& p, const std::string& label) {
+  const View &x = p.x, &c = p.c;
+  View w = p.w;  // [C, 1, 1, KH, KW]
+  w.dims.erase(w.dims.begin() + 1);
+  w.strides.erase(w.strides.begin() + 1);
+  const View taps = depthwise_taps(w);
+  DepthwiseSpec s;
+  s.batch = c.dims[0], s.oh = c.dims[3], s.ow = c.dims[4], s.c = c.dims[1], s.kh = w.dims[2], s.kw = w.dims[3];
+  s.in_batch = x.strides[0], s.in_row = p.stride[0] * x.strides[3], s.in_col = p.stride[1] * x.strides[4];
+  s.in_tap_row = p.dilation[0] * x.strides[3], s.in_tap_col = p.dilation[1] * x.strides[4];
+  s.out_batch = c.strides[0], s.out_row = c.strides[3], s.out_col = c.strides[4];
+  s.epilogue = make_epilogue(p.fusion, [](const View& v) {
+    return Sizes{v.strides[0], v.strides[3], v.strides[4], v.strides[1]};
+  });
+  std::vector<View> operands{c, x, taps};
+  operands.insert(operands.end(), p.fusion.operands.begin(), p.fusion.operands.end());
+  append(s, operands, label);
 }
 
 View Lowering::factor(ContractionSpec& s, const PackSpec& pack, const View& b, int64_t elements,

@@ -11,7 +11,8 @@ namespace {
 constexpr int64_t kLeastBytes = 1 << 20;
 
 const ConvAttrs* conv(const Node* node) {
-  return node && node->op == Op::conv ? std::get_if<ConvAttrs>(&node->attrs) : nullptr;
+  const auto* attrs = node && node->op == Op::conv ? std::get_if<ConvAttrs>(&node->attrs) : nullptr;
+  return attrs && !attrs->transposed ? attrs : nullptr;
 }
 
 }  // namespace
@@ -86,7 +87,7 @@ Status Lowering::lower_inverted_residual(const Node& project) {
   s.expand.a_tap_col = s.expand.k;
   const Fusion expanded_by = conv_fusion(*expand), filtered_by = conv_fusion(*middle),
                projected_by = conv_fusion(project);
-  s.expand.epilogue = conv_epilogue(expanded_by, 0);
+  s.expand.epilogue = conv_epilogue(expanded_by);
 
   const View& w = view(middle->inputs[1]);
   const int64_t right =
@@ -103,7 +104,7 @@ Status Lowering::lower_inverted_residual(const Node& project) {
   s.project.oh = dims[2], s.project.ow = dims[3], s.project.k = d.c, s.project.n = dims[1];
   s.project.c_batch = {c.strides[0], 0}, s.project.c_row = c.strides[2], s.project.c_col = c.strides[3];
   s.project.a_tap_col = d.c;
-  s.project.epilogue = conv_epilogue(projected_by, 0);
+  s.project.epilogue = conv_epilogue(projected_by);
 
   const size_t before = pending_.size();
   const auto weights = [&](const Node& node, const ContractionSpec& product) {

@@ -26,10 +26,21 @@ struct Fusion {
 /// The epilogue of a kernel, strides chosen from each operand's view by `pick`.
 Epilogue make_epilogue(const Fusion& fusion, FunctionRef<Sizes(const View&)> pick);
 
-/// The same of operands [N,C,H,W]: over the strides of a contraction (image, group of `channels`, row, column,
-/// channel), of a depthwise convolution (image, row, column, channel).
-Epilogue conv_epilogue(const Fusion& fusion, int64_t channels);
+/// The same of operands [N,C,H,W]: over the strides of a contraction (image, no groups, row, column, channel), of a
+/// depthwise convolution (image, row, column, channel).
+Epilogue conv_epilogue(const Fusion& fusion);
 Epilogue depthwise_epilogue(const Fusion& fusion);
+
+/// A convolution on views: of every output pixel, the products of a window of x with w.
+struct Windows {
+  View x;         ///< [N, G, K, H, W] from the first pixel's first tap on; H and W do not matter
+  View w;         ///< [G, n, K, KH, KW]
+  View c;         ///< [N, G, n, OH, OW]
+  Fusion fusion;  ///< operands as c
+  std::array<int64_t, 2> stride{1, 1}, dilation{1, 1};  ///< in pixels of x
+};
+/// A view whose dim `dim` is `groups` dims of equal parts.
+View grouped(const View& v, size_t dim, int64_t groups);
 
 class Lowering {
  public:
@@ -77,6 +88,7 @@ class Lowering {
 
   // -- families (one file each)
   Status lower_conv(const Node& node);
+  Status lower_transposed_conv(const Node& node);
   Status lower_inverted_residual(const Node& project);
   Status lower_matmul(const Node& node);
   Status lower_attention(const Node& node);
@@ -89,6 +101,14 @@ class Lowering {
   Status lower_concat(const Node& node);
   Status lower_pad(const Node& node);
 
+  /// Zeros that a convolution reads around its input.
+  Halo conv_halo(const Node& node) const;
+  Halo transposed_halo(const Node& node) const;
+  bool is_depthwise(const Node& node);
+  /// An image as convolutions read it: channels last, with `halo` around it.
+  View channels_last_with(const View& x, const Halo& halo);
+  void append_windows(Windows windows, const std::string& label);
+  void append_depthwise(const Windows& windows, const std::string& label);
   /// C = A·B with a fused expression, on views [..., M, K], [..., K, N] → [..., M, N]; batch dims broadcast.
   Status product_of(const View& a, const View& b, const View& c, const Fusion& fusion, const std::string& label);
   bool append_product(const View& a, const View& b, const View& c, const Fusion& fusion, const std::string& label);

@@ -35,9 +35,9 @@ void Lowering::plan_placements() {
   for (const Node& node : graph.nodes) {
     for (ValueId id : node.outputs)
       if (id != kNoValue) producers[static_cast<size_t>(id)] = &node;
-    if (const auto* a = std::get_if<ConvAttrs>(&node.attrs)) {
+    if (node.op == Op::conv) {
       Halo& halo = placements_[static_cast<size_t>(node.inputs[0])].halo;
-      halo = larger(halo, Halo{a->pad_begin[0], a->pad_begin[1], a->pad_end[0], a->pad_end[1]});
+      halo = larger(halo, conv_halo(node));
     }
   }
   for (size_t n = graph.nodes.size(); n-- > 0;)

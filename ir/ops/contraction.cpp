@@ -20,45 +20,14 @@ Result<ValueId> scale(Legalizer& l, ValueId x, double by) {
   return l.b.map(f.finish(f.in(0) * by), {x}, DType::f32);
 }
 
-/// A transposed convolution is a convolution of the input with zeros put between its pixels, by the flipped weights
-/// with channels swapped. Both the swap and the flip touch weights only.
-Result<ValueId> transposed(Legalizer& l, const Node& node, ValueId x, ValueId w, ValueId bias, ConvAttrs attrs,
-                           std::array<int64_t, 2> extra) {
-  constexpr int64_t kMax = 1 << 20;
-  Shape sx = l.b.shape(x), sw = l.b.shape(w);
-  const int64_t g = attrs.groups, cin = sw[0].value, cout = sw[1].value;
-  if (g < 1 || cin % g) return misfit(node.source + ": the groups do not divide the channels");
-  // [g·Ci, Co, KH, KW] → [g·Co, Ci, KH, KW]
-  KILN_ASSIGN(w, l.b.reshape(w, {g, cin / g, cout, sw[2], sw[3]}));
+/// PyTorch's weights of a transposed convolution, [g·Ci, Co, KH, KW], with the outputs in front: [g·Co, Ci, KH, KW].
+Result<ValueId> outputs_first(Legalizer& l, const Node& node, ValueId w, int64_t groups) {
+  const Shape s = l.b.shape(w);
+  const int64_t in = s[0].value, out = s[1].value;
+  if (groups < 1 || in % groups) return misfit(node.source + ": the groups do not divide the channels");
+  KILN_ASSIGN(w, l.b.reshape(w, {groups, in / groups, out, s[2], s[3]}));
   KILN_ASSIGN(w, l.b.permute(w, {0, 2, 1, 3, 4}));
-  KILN_ASSIGN(w, l.b.reshape(w, {g * cout, cin / g, sw[2], sw[3]}));
-  Shape lifted{sx[0], sx[1]}, spread = lifted, cut = lifted;
-  PadAttrs zeros{{0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}, 0};
-  SliceAttrs crop{{0, 0, 0, 0}, {1, 1, 1, 1}};
-  for (size_t i = 0; i < 2; ++i) {
-    const int64_t k = sw[2 + i].value, stride = attrs.stride[i];
-    if (stride < 1 || stride > kMax || attrs.dilation[i] < 1 || attrs.dilation[i] > kMax || extra[i] < 0 ||
-        extra[i] > kMax || k > kMax || sx[2 + i].value > kMax)
-      return misfit(node.source + ": attributes out of range");
-    const int64_t reach = attrs.dilation[i] * (k - 1);
-    KILN_ASSIGN(w, l.b.slice_axis(w, static_cast<int64_t>(2 + i), k - 1, k, -1));
-    if (attrs.pad_begin[i] < 0 || attrs.pad_begin[i] > reach)
-      return l.unsupported(node, "padding beyond the kernel is not supported");
-    lifted.insert(lifted.end(), {sx[2 + i], Dim(1)});
-    spread.push_back(Dim(sx[2 + i].value * stride));
-    cut.push_back(Dim((sx[2 + i].value - 1) * stride + 1));
-    zeros.after[3 + 2 * i] = stride - 1;
-    attrs.pad_end[i] = reach - attrs.pad_end[i] + extra[i];
-    attrs.pad_begin[i] = reach - attrs.pad_begin[i];
-  }
-  if (attrs.stride != std::array<int64_t, 2>{1, 1}) {
-    KILN_ASSIGN(x, l.b.reshape(x, lifted));
-    KILN_ASSIGN(x, l.b.pad(x, zeros));
-    KILN_ASSIGN(x, l.b.reshape(x, spread));
-    KILN_ASSIGN(x, l.b.slice(x, crop, cut));
-  }
-  attrs.stride = {1, 1};
-  return l.b.conv(x, w, bias, attrs);
+  return l.b.reshape(w, {groups * out, in / groups, s[2], s[3]});
 }
 
 Status convolution(Legalizer& l, const Node& node) {
@@ -71,10 +40,11 @@ Status convolution(Legalizer& l, const Node& node) {
   if (l.has(node, "padding")) attrs.pad_begin = attrs.pad_end = l.pair(node, "padding", 0);
   attrs.dilation = l.pair(node, "dilation", 1);
   attrs.groups = l.integer(node, "groups", 1);
-  std::array<int64_t, 2> extra = l.pair(node, "output_padding", 0);
+  attrs.transposed = l.flag(node, "transposed", false) || node.source.find("transpose") != std::string::npos;
+  const std::array<int64_t, 2> extra = l.pair(node, "output_padding", 0);
   const bool flat = sx.size() == 3 && sw.size() == 3;
   if (flat) {  // one spatial dim: a row
-    for (auto* a : {&attrs.pad_begin, &attrs.pad_end, &extra}) (*a)[0] = 0;
+    for (auto* a : {&attrs.pad_begin, &attrs.pad_end}) (*a)[0] = 0;
     for (auto* a : {&attrs.stride, &attrs.dilation}) (*a)[0] = 1;
     KILN_ASSIGN(x, l.b.reshape(x, {sx[0], sx[1], Dim(1), sx[2]}));
     KILN_ASSIGN(w, l.b.reshape(w, {sw[0], sw[1], Dim(1), sw[2]}));
@@ -82,9 +52,14 @@ Status convolution(Legalizer& l, const Node& node) {
   if (l.b.rank(x) != 4 || l.b.rank(w) != 4)
     return l.unsupported(node, "input " + to_string(sx) + " with weight " + to_string(sw) +
                                    ": only batched 1-d and 2-d convolutions are supported");
-  KILN_ASSIGN(ValueId y, l.flag(node, "transposed", false) || node.source.find("transpose") != std::string::npos
-                             ? transposed(l, node, x, w, bias, attrs, extra)
-                             : l.b.conv(x, w, bias, attrs));
+  if (attrs.transposed) {
+    for (size_t i = flat ? 1 : 0; i < 2; ++i) {
+      if (extra[i] < 0 || extra[i] > 1 << 20) return misfit(node.source + ": output_padding out of range");
+      attrs.pad_end[i] -= extra[i];
+    }
+    KILN_ASSIGN(w, outputs_first(l, node, w, attrs.groups));
+  }
+  KILN_ASSIGN(ValueId y, l.b.conv(x, w, bias, attrs));
   if (flat) {
     const Shape s = l.b.shape(y);
     KILN_ASSIGN(y, l.b.reshape(y, {s[0], s[1], s[3]}));

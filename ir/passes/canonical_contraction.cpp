@@ -42,7 +42,7 @@ bool take_padding(const PadAttrs& pad, float value, Attrs& attrs) {
 Result<bool> conv(Rewrite& r, const Node& node) {
   const Node* p = r.producer(node.inputs[0], Op::pad);
   ConvAttrs attrs = std::get<ConvAttrs>(node.attrs);
-  if (!p || !take_padding(std::get<PadAttrs>(p->attrs), 0, attrs)) return false;
+  if (!p || attrs.transposed || !take_padding(std::get<PadAttrs>(p->attrs), 0, attrs)) return false;
   KILN_ASSIGN(const ValueId y, r.b.conv(p->inputs[0], node.inputs[1], node.inputs[2], attrs));
   r.replace(node.outputs[0], y);
   return true;

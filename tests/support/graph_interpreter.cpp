@@ -180,8 +180,13 @@ class Interpreter {
     for (int64_t c = 0; c < per_group; ++c)
       for (int64_t kh = 0; kh < w.shape[2]; ++kh)
         for (int64_t kw = 0; kw < w.shape[3]; ++kw) {
-          const int64_t y = i[2] * a.stride[0] - a.pad_begin[0] + kh * a.dilation[0],
-                        xx = i[3] * a.stride[1] - a.pad_begin[1] + kw * a.dilation[1];
+          int64_t y = i[2] * a.stride[0] - a.pad_begin[0] + kh * a.dilation[0],
+                  xx = i[3] * a.stride[1] - a.pad_begin[1] + kw * a.dilation[1];
+          if (a.transposed) {
+            y = i[2] + a.pad_begin[0] - kh * a.dilation[0], xx = i[3] + a.pad_begin[1] - kw * a.dilation[1];
+            if (y % a.stride[0] || xx % a.stride[1]) continue;
+            y /= a.stride[0], xx /= a.stride[1];
+          }
           if (y < 0 || y >= x.shape[2] || xx < 0 || xx >= x.shape[3]) continue;
           sum += element(x, {i[0], group * per_group + c, y, xx}) * element(w, {i[1], c, kh, kw});
         }

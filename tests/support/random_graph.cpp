@@ -157,6 +157,12 @@ class Grower {
     a.dilation = {pick(1, 2), 1};
     a.pad_begin = {pick(0, 2), pick(0, 1)};
     a.pad_end = {pick(0, 2), pick(0, 2)};
+    if (pick(0, 2) == 0) {
+      a.transposed = true;
+      a.stride = {pick(1, 3), pick(1, 3)};
+      a.dilation = {pick(1, 2), pick(1, 3)};
+      a.pad_end = {pick(-1, 2), pick(-1, 2)};
+    }
     const ValueId w = weight({o, c / a.groups, kh, kw});
     keep(build_.conv(x, w, pick(0, 1) ? weight({o}) : kNoValue, a));
   }
