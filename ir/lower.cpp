@@ -28,7 +28,7 @@ Error Lowering::unsupported(const Node& node, const std::string& what) const {
 
 Result<Plan> Lowering::run() {
   views_.resize(graph.values.size());
-  concat_views_.resize(graph.values.size());
+  storage_.resize(graph.values.size());
   // Segments arrive in file order: that is the clock of everything that happens at load.
   std::vector<int> order(graph.segments.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);

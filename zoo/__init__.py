@@ -24,7 +24,12 @@ MODELS: dict[str, str] = {
     "whisper-decoder": "zoo.whisper:build_decoder",
 }
 
-# Only the bench runs these: matmul-64 … matmul-1024.
+# Only the bench runs these: blocks of networks, and matmul-64 … matmul-1024.
+BLOCKS: dict[str, str] = {
+    "vocoder": "zoo.blocks:vocoder",
+    "unet": "zoo.blocks:unet",
+    "group-norm": "zoo.blocks:group_norm",
+}
 MATMULS: dict[str, int] = {f"matmul-{size}": size for size in (64, 128, 256, 512, 1024)}
 
 
@@ -32,10 +37,11 @@ def build(model_id: str) -> ZooModel:
     """Builds one model by its id: a module in eval mode with example inputs."""
     if model_id in MATMULS:
         return import_module("zoo.matmul").build(MATMULS[model_id])
-    if model_id not in MODELS:
-        raise KeyError(f"no model {model_id!r} in the zoo; there are {', '.join([*MODELS, *MATMULS])}")
-    module, _, function = MODELS[model_id].partition(":")
+    modules = MODELS | BLOCKS
+    if model_id not in modules:
+        raise KeyError(f"no model {model_id!r} in the zoo; there are {', '.join([*modules, *MATMULS])}")
+    module, _, function = modules[model_id].partition(":")
     return getattr(import_module(module), function)()
 
 
-__all__ = ["DEFAULT_OUT", "MATMULS", "MODELS", "ZooModel", "build"]
+__all__ = ["BLOCKS", "DEFAULT_OUT", "MATMULS", "MODELS", "ZooModel", "build"]

@@ -29,15 +29,16 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     models = argparse.ArgumentParser(add_help=False)
     ids = list(zoo.MODELS)
-    known = names((*ids, *zoo.MATMULS))
-    models.add_argument("--models", type=known, help="ids, comma-separated (default: all; matmul-… where it was built)")
+    bench_only = (*zoo.BLOCKS, *zoo.MATMULS)
+    known = names((*ids, *bench_only))
+    models.add_argument("--models", type=known, help="ids, comma-separated (default: all; the bench's own if built)")
     build = commands.add_parser("build", parents=[models], help="write the files of models")
     build.add_argument("--out", type=Path, default=zoo.DEFAULT_OUT)
     build.add_argument("--formats", type=names(FORMATS), default=list(FORMATS), help="kiln,onnx (default: both)")
     commands.add_parser("ops", parents=[models], help="list the operators that exported models use")
     options = parser.parse_args()
     if options.command == "build":
-        built = [model_id for model_id in zoo.MATMULS if (options.out / model_id).exists()]
+        built = [model_id for model_id in bench_only if (options.out / model_id).exists()]
         for model_id in options.models or [*ids, *built]:
             artifacts.build_one(model_id, options.out, options.formats)
     else:

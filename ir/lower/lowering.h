@@ -158,12 +158,14 @@ class Lowering {
     ValueId concat = kNoValue;  ///< placed in this concatenation's result …
     int64_t axis = 0, start = 0;
     const Node* through = nullptr;  ///< … or such that this view of it is where that wants to be
-    bool free() const { return concat == kNoValue && !through; }
+    bool lifted = false;  ///< … or, a view of what is to be written between its zeros, in a place of its own
+    bool free() const { return concat == kNoValue && !through && !lifted; }
   };
+  void lift_halo(const Node& reshape, const Node* producer);
   void place_parts(const Node& concat, const std::vector<const Node*>& producers);
   bool spread_halos();
   std::optional<View> place_of(ValueId id, const Order& order);
-  const View& concat_storage(ValueId id, const Order& order);
+  const View& storage_of(ValueId id, const Order& order);
   static Order order_for_reshape(const View& x, const Sizes& dims, bool* plain);
   Status copy_reshaped(const Node& node, const View& x);
   std::map<ValueId, const Node*> late_joins_;  // concatenations that are lowered when something asks for them
@@ -173,8 +175,8 @@ class Lowering {
   std::map<const Node*, InvertedResidual> inverted_residuals_;  // by what projects
   std::set<const Node*> inside_;                                // of those: lowered with it
   std::vector<Placement> placements_;
-  std::vector<View> views_;         // by value; buffer < 0: not made yet
-  std::vector<View> concat_views_;  // of concatenations some part of which was placed
+  std::vector<View> views_;    // by value; buffer < 0: not made yet
+  std::vector<View> storage_;  // of values some part or view of which was placed in them
   std::vector<Pending> pending_;
   std::vector<int> buffer_phase_;  // when each buffer's contents come up
   std::vector<int> segment_time_;  // segment → index among transfers

@@ -193,14 +193,15 @@ Status Lowering::lower_view(const Node& node) {
   }
   const auto view = reshaped(x, dims);
   if (!view) return copy_reshaped(node, View(x));
-  out = *view;
+  const View& lifted = storage_[static_cast<size_t>(node.outputs[0])];
+  out = lifted.buffer >= 0 && same_place(lifted, *view) ? lifted : *view;  // with its zeros
   return ok();
 }
 
 Status Lowering::lower_concat(const Node& node) {
   const auto axis = static_cast<size_t>(std::get_if<AxisAttrs>(&node.attrs)->axis);
   const int phase = phase_of(node);
-  View whole = concat_views_[static_cast<size_t>(node.outputs[0])];
+  View whole = storage_[static_cast<size_t>(node.outputs[0])];
   if (whole.buffer < 0) whole = destination(node, order_of(input(node, 0)), phase);
   Sizes start(whole.dims.size(), 0);
   for (size_t i = 0; i < node.inputs.size(); ++i) {

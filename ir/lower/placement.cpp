@@ -45,6 +45,25 @@ void Lowering::plan_placements() {
       place_parts(graph.nodes[n], producers);
   while (spread_halos()) {
   }
+  for (const Node& node : graph.nodes)
+    if (node.op == Op::reshape) lift_halo(node, producers[static_cast<size_t>(node.inputs[0])]);
+}
+
+/// Sequences become images of one row for a convolution: whoever computes a sequence writes it between the zeros.
+void Lowering::lift_halo(const Node& reshape, const Node* producer) {
+  const auto without_ones = [&](ValueId id) {
+    Sizes dims = sizes_of(graph.value(id).shape);
+    dims.erase(std::remove(dims.begin(), dims.end(), 1), dims.end());
+    return dims;
+  };
+  const ValueId from = reshape.inputs[0], to = reshape.outputs[0];
+  Placement &p = placements_[static_cast<size_t>(to)], &source = placements_[static_cast<size_t>(from)];
+  if (p.halo.empty() || !p.free() || !source.free() || !source.halo.empty()) return;
+  if (graph.value(to).shape.size() != 4 || graph.value(to).dtype != DType::f32) return;
+  if (!producer || is_view(producer->op) || producer->op == Op::concat || without_ones(from) != without_ones(to))
+    return;
+  p.lifted = true;
+  source.through = &reshape;
 }
 
 /// Gives each part that is computed, perhaps behind views, its place in the concatenation, unless it has one already.
@@ -112,11 +131,12 @@ std::optional<View> Lowering::place_of(ValueId id, const Order& order) {
   const Placement& p = placements_[static_cast<size_t>(id)];
   const Sizes dims = sizes_of(graph.value(id).shape);
   if (p.concat != kNoValue) {
-    const View& whole = concat_storage(p.concat, order);
+    const View& whole = storage_of(p.concat, order);
     Sizes start(dims.size(), 0);
     start[static_cast<size_t>(p.axis)] = p.start;
     return sliced(whole, start, Sizes(dims.size(), 1), dims);
   }
+  if (p.lifted) return storage_of(id, order);
   if (!p.through) return std::nullopt;
   const ValueId seen = p.through->outputs[0];
   const Sizes seen_dims = sizes_of(graph.value(seen).shape);
@@ -131,13 +151,13 @@ std::optional<View> Lowering::place_of(ValueId id, const Order& order) {
   return permute ? permuted(*place, inverse(permute->axes)) : reshaped(*place, dims);
 }
 
-/// The memory of a concatenation, made when its first part is.
-const View& Lowering::concat_storage(ValueId id, const Order& order) {
-  View& whole = concat_views_[static_cast<size_t>(id)];
+/// The memory of a value that others write parts or views of, made when the first of them is.
+const View& Lowering::storage_of(ValueId id, const Order& order) {
+  View& whole = storage_[static_cast<size_t>(id)];
   if (whole.buffer >= 0) return whole;
   const Value& value = graph.value(id);
   const Placement& p = placements_[static_cast<size_t>(id)];
-  const auto place = place_of(id, order);
+  const auto place = p.lifted ? std::nullopt : place_of(id, order);
   if (place && place->halo.covers(p.halo)) return whole = *place;
   const Sizes dims = sizes_of(value.shape);
   if (!p.halo.empty() && dims.size() == 4 && value.dtype == DType::f32)

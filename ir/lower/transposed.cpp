@@ -142,9 +142,10 @@ Status Lowering::lower_transposed_conv(const Node& node) {
   const Fusion fusion = conv_fusion(node);
   if (product(c.dims) == 0) return ok();
   // Neighbouring pixels as channels: as the result lies, and whatever is added to it.
+  const auto moves = [](const View& v, size_t dim) { return v.dims[dim] > 1 && v.strides[dim] != 0; };
   const auto joins = [](const View& v) { return v.strides[3] == v.dims[1] * v.strides[1]; };
-  const auto per_channel = [](const View& v) {
-    return v.strides[0] == 0 && v.strides[2] == 0 && v.strides[3] == 0 && v.phase != kRunPhase;
+  const auto per_channel = [&](const View& v) {
+    return !moves(v, 0) && !moves(v, 2) && !moves(v, 3) && v.phase != kRunPhase;
   };
   bool columns_join = a.groups == 1 && joins(c);
   for (const View& v : fusion.operands) columns_join = columns_join && (joins(v) || per_channel(v));

@@ -78,22 +78,54 @@ Status batch_norm(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// Groups of channels with all their pixels, each normalised as one row; then scale and shift per channel.
+/// The mean of each group of channels, once for each channel: [N, C, 1, …] of means of channels.
+Result<ValueId> mean_of_groups(Legalizer& l, ValueId means, int64_t groups) {
+  const Shape s = l.b.shape(means);
+  const Dim each(s[1].value / groups);
+  if (each == Dim(1)) return means;
+  KILN_ASSIGN(const ValueId apart, l.b.reshape(means, {s[0], Dim(groups), each}));
+  KILN_ASSIGN(const ValueId mean, l.b.reduce(apart, {ReduceKind::mean, {2}, true}));
+  KILN_ASSIGN(const ValueId again, l.b.expand(mean, {s[0], Dim(groups), each}));
+  return l.b.reshape(again, s);
+}
+
+/// Groups of channels with all their pixels, each normalised by its own mean and variance, then scaled and shifted per
+/// channel. Sums are over pixels first: images lie channels last, and so every pass goes through them as they lie.
+Result<ValueId> normalize_groups(Legalizer& l, ValueId x, int64_t groups, double eps, ValueId gamma, ValueId beta) {
+  std::vector<int64_t> pixels;
+  for (int64_t i = 2; i < l.b.rank(x); ++i) pixels.push_back(i);
+  const auto mean_of = [&](ValueId of) -> Result<ValueId> {
+    if (pixels.empty()) return mean_of_groups(l, of, groups);
+    KILN_ASSIGN(const ValueId means, l.b.reduce(of, {ReduceKind::mean, pixels, true}));
+    return mean_of_groups(l, means, groups);
+  };
+  KILN_ASSIGN(const ValueId mean, mean_of(x));
+  Fx square, factor;
+  const Term d = square.in(0) - square.in(1);
+  KILN_ASSIGN(const ValueId squares, l.b.map(square.finish(d * d), {x, mean}, DType::f32));
+  KILN_ASSIGN(const ValueId variance, mean_of(squares));
+  std::vector<ValueId> operands{variance};
+  Term f = factor.un(PointOp::rsqrt, factor.in(0) + eps);
+  if (gamma != kNoValue) {
+    f = f * factor.in(1);
+    KILN_ASSIGN(const ValueId shaped, per_channel(l, gamma, x));
+    operands.push_back(shaped);
+  }
+  KILN_ASSIGN(const ValueId scale, l.b.map(factor.finish(f), std::move(operands), DType::f32));
+  Fx centred;
+  KILN_ASSIGN(const ValueId y,
+              l.b.map(centred.finish((centred.in(0) - centred.in(1)) * centred.in(2)), {x, mean, scale}, DType::f32));
+  return affine(l, y, kNoValue, beta);
+}
+
 Status group_norm(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
   const Shape s = l.b.shape(x);
   const int64_t groups = l.integer(node, l.has(node, "num_groups") ? "num_groups" : "group", 1);
   if (s.size() < 2 || groups < 1 || s[1].value % groups)
     return misfit(node.source + ": the groups do not divide the channels");
-  NormAttrs attrs;
-  attrs.kind = NormKind::layer_norm;
-  attrs.axis = 2;
-  attrs.eps = l.number(node, "eps", 1e-5);
-  const int64_t row = element_count(Shape(s.begin() + 1, s.end())) / groups;
-  KILN_ASSIGN(const ValueId rows, l.b.reshape(x, {s[0], Dim(groups), Dim(row)}));
-  KILN_ASSIGN(const ValueId normed, l.b.layer_norm(rows, kNoValue, kNoValue, attrs));
-  KILN_ASSIGN(const ValueId back, l.b.reshape(normed, s));
-  KILN_ASSIGN(const ValueId y, affine(l, back, l.in(node, 1), l.in(node, 2)));
+  KILN_ASSIGN(const ValueId y,
+              normalize_groups(l, x, groups, l.number(node, "eps", 1e-5), l.in(node, 1), l.in(node, 2)));
   return l.set(node, y);
 }
 
@@ -102,12 +134,8 @@ Status instance_norm(Legalizer& l, const Node& node) {
   if (!l.flag(node, "use_input_stats", true)) return batch_norm(l, node);
   const Shape s = l.b.shape(x);
   if (s.size() < 3) return misfit(node.source + ": at least 3 dims are needed");
-  NormAttrs attrs;
-  attrs.kind = NormKind::layer_norm;
-  attrs.axis = 2;
-  attrs.eps = l.number(node, "eps", 1e-5);
-  KILN_ASSIGN(const ValueId normed, l.b.layer_norm(x, kNoValue, kNoValue, attrs));
-  KILN_ASSIGN(const ValueId y, affine(l, normed, l.in(node, 1), l.in(node, 2)));
+  KILN_ASSIGN(const ValueId y,
+              normalize_groups(l, x, s[1].value, l.number(node, "eps", 1e-5), l.in(node, 1), l.in(node, 2)));
   return l.set(node, y);
 }
 
