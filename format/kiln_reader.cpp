@@ -133,12 +133,10 @@ class Reader {
   }
 
   Status values() {
-    std::set<std::string> names;
     for (const fb::Value* v : *m_.values()) {
       Value out;
       out.name = text_or_empty(v->name());
       const std::string where = "value '" + out.name + "'";
-      if (!names.insert(out.name).second) return bad("two values of one name", where);
       if (v->dtype() > fb::DType::MAX) return bad("unknown element type", where);
       out.dtype = static_cast<DType>(v->dtype());
       if (size_or_zero(v->dims()) > kMaxRank) return bad("too many dims", where);
@@ -181,6 +179,14 @@ class Reader {
       defined_[static_cast<size_t>(id)] = true;
       g_.inputs.push_back(id);
     }
+    return distinct_names(g_.inputs, "two inputs of one name");
+  }
+
+  /// An input and an output may have one name, as a state that goes in and comes out.
+  Status distinct_names(const std::vector<ValueId>& ids, const char* otherwise) const {
+    std::set<std::string_view> names;
+    for (const ValueId id : ids)
+      if (!names.insert(g_.value(id).name).second) return bad(otherwise, "value '" + g_.value(id).name + "'");
     return ok();
   }
 
@@ -264,7 +270,7 @@ class Reader {
         return bad("output " + std::to_string(i) + " is never computed");
       g_.outputs.push_back(id);
     }
-    return ok();
+    return distinct_names(g_.outputs, "two outputs of one name");
   }
 
   const fb::Model& m_;

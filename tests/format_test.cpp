@@ -151,6 +151,16 @@ TEST(Format, SymbolsThatFollowFromOthers) {
   EXPECT_FALSE(read(bytes_of(m)).ok());
 }
 
+TEST(Format, InputsAndOutputsHaveNamesOfTheirOwn) {
+  fb::ModelT m = small_model();
+  m.values[static_cast<size_t>(m.outputs[0])]->name = m.values[static_cast<size_t>(m.inputs[0])]->name;
+  const auto graph = read(bytes_of(m));
+  ASSERT_TRUE(graph.ok()) << graph.error().message;
+  const auto legal = legalize(*graph);
+  ASSERT_TRUE(legal.ok()) << legal.error().message;
+  EXPECT_EQ(legal->value(legal->inputs[0]).name, legal->value(legal->outputs[0]).name);
+}
+
 TEST(Format, RefusesTruncatedWeights) {
   const auto bytes = bytes_of(small_model());
   const auto begin = read_head_layout(bytes.data(), 16)->weights_begin;
@@ -190,7 +200,12 @@ TEST(Format, RefusesWhatDoesNotFit) {
        }},
       {"too many dims", [](fb::ModelT& m) { m.values[0]->dims.assign(9, fb::Dim(1, -1)); }},
       {"unknown symbol", [](fb::ModelT& m) { m.values[0]->dims[0] = fb::Dim(2, 0); }},
-      {"two of one name", [](fb::ModelT& m) { m.values[3]->name = "x"; }},
+      {"two inputs of one name",
+       [](fb::ModelT& m) {
+         m.values.push_back(std::make_unique<fb::ValueT>(*m.values[0]));
+         m.inputs.push_back(4);
+       }},
+      {"two outputs of one name", [](fb::ModelT& m) { m.outputs.push_back(m.outputs[0]); }},
       {"segment of another size", [](fb::ModelT& m) { m.segments[0]->size = 20; }},
       {"segment beyond the weights", [](fb::ModelT& m) { m.weights_bytes = 16; }},
       {"segment not aligned", [](fb::ModelT& m) { m.segments[0]->offset = 4; }},

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch.export import ExportedProgram
-from wasmkiln.exporter import decompositions
+from wasmkiln import decompositions
 
 from zoo.common import ZooModel
 

@@ -1,5 +1,7 @@
 """Exports PyTorch models to .kiln files, which wasmkiln compiles and runs in a web page."""
 
-from wasmkiln.exporter import KEPT_WHOLE, ExportError, UnsupportedOperatorError, decompositions, export
+from wasmkiln.errors import ExportError, UnsupportedOperatorError
+from wasmkiln.exporter import export
+from wasmkiln.tracing import KEPT_WHOLE, decompositions
 
 __all__ = ["KEPT_WHOLE", "ExportError", "UnsupportedOperatorError", "decompositions", "export"]

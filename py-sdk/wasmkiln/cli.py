@@ -11,9 +11,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from wasmkiln import model_generated as fb
-from wasmkiln.exporter import ExportError, export
+from wasmkiln.errors import ExportError, readable
+from wasmkiln.exporter import call_of, export
+from wasmkiln.ports import Argument, arguments
 from wasmkiln.writer import DTYPES, raw_bytes
 
 DTYPE_NAMES = {number: str(dtype).removeprefix("torch.") for dtype, number in DTYPES.items()}
@@ -45,21 +46,10 @@ def read_head(path: Path) -> fb.ModelT:
         head = prefix + file.read(size - 12)
     if len(head) < size:
         raise CliError(f"{path} is truncated: its head is {size} bytes long, the file only {len(head)}")
-    return fb.ModelT.InitFromObj(fb.Model.GetRootAs(head, 4))
-
-
-MAX_LINES = 12  # of someone else's error
-
-
-def readable(error: Exception) -> str:
-    """What an error of PyTorch or of the user's code says, and where the user's code raised it."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    shown = lines[:MAX_LINES] + (["…"] if len(lines) > MAX_LINES else [])
-    at = ""
-    for frame in traceback.extract_tb(error.__traceback__):
-        if not any(part in frame.filename for part in ("site-packages", "wasmkiln", "<")):
-            at = f"\n  at {frame.filename}:{frame.lineno} in {frame.name}"
-    return f"{type(error).__name__}: " + "\n  ".join(shown) + at
+    try:
+        return fb.ModelT.InitFromObj(fb.Model.GetRootAs(head, 4))
+    except Exception as error:  # Python's FlatBuffers read without a check
+        raise CliError(f"{path} is damaged: its head cannot be read") from error
 
 
 def load_source(source: str) -> tuple[torch.nn.Module, Any, Any]:
@@ -70,8 +60,8 @@ def load_source(source: str) -> tuple[torch.nn.Module, Any, Any]:
     sys.path.insert(0, os.getcwd())
     try:
         factory = getattr(importlib.import_module(module), name)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise CliError(f"cannot import {source}: {error}") from error
+    except Exception as error:  # whatever the user's code raises
+        raise CliError(f"cannot import {source}: {readable(error)}") from error
     try:
         model, inputs, *rest = factory()
     except Exception as error:  # whatever the user's code raises
@@ -84,12 +74,7 @@ def load_source(source: str) -> tuple[torch.nn.Module, Any, Any]:
 def export_source(source: str, path: Path) -> None:
     model, inputs, dynamic_shapes = load_source(source)
     logging.disable(logging.WARNING)  # PyTorch's warnings repeat what its errors say, with tracebacks
-    try:
-        export(model, inputs, path, dynamic_shapes)
-    except (ExportError, OSError):
-        raise
-    except Exception as error:  # torch.export has dozens
-        raise CliError(f"PyTorch cannot export this model: {readable(error)}") from error
+    export(model, inputs, path, dynamic_shapes)
 
 
 def shape_text(model: fb.ModelT, value: fb.ValueT) -> str:
@@ -106,7 +91,7 @@ def inspect(path: Path) -> None:
     )
     for kind, ids in (("input", model.inputs), ("output", model.outputs)):
         for i in ids:
-            ports.add_row(kind, model.values[i].name.decode(), shape_text(model, model.values[i]))
+            ports.add_row(kind, escape(model.values[i].name.decode()), shape_text(model, model.values[i]))
     console.print(ports)
     operators = Table("operator", "nodes")
     for name, count in Counter(model.opNames[node.op].decode() for node in model.nodes).most_common():
@@ -129,52 +114,75 @@ def find_kiln(given: str | None) -> str:
     return found
 
 
-def sizes_of(head: fb.ModelT, tensors: list[Tensor]) -> dict[str, int]:
-    """What these inputs make of the file's symbolic dims."""
-    sizes = {}
-    for i, tensor in zip(head.inputs, tensors, strict=True):
+def sizes_of(head: fb.ModelT, leaves: list[Argument]) -> dict[str, int]:
+    """What these arguments make of the file's symbolic dims."""
+    sizes = {leaf.name: leaf.value for leaf in leaves if type(leaf.value) is int}  # a number may be one
+    for i, tensor in zip(head.inputs, tensors_of(leaves), strict=True):
         for dim, size in zip(head.values[i].dims or [], tensor.shape, strict=True):
-            symbol = head.symbols[dim.symbol] if dim.symbol >= 0 else None
-            if symbol and (symbol.code is None or len(symbol.code) == 0):  # the others follow from these
-                sizes[symbol.name.decode()] = size
-    return sizes
+            if dim.symbol >= 0:
+                sizes[head.symbols[dim.symbol].name.decode()] = size
+    free = (symbol for symbol in head.symbols or [] if symbol.code is None or len(symbol.code) == 0)
+    names = [symbol.name.decode() for symbol in free]  # the others follow from these
+    return {name: sizes[name] for name in names if name in sizes}
+
+
+def tensors_of(leaves: list[Argument]) -> list[Tensor]:
+    return [leaf.value for leaf in leaves if isinstance(leaf.value, Tensor)]
+
+
+def run(path: Path, head: fb.ModelT, leaves: list[Argument], kiln: str, folder: Path) -> None:
+    """Runs the file natively; outputs lie in the folder."""
+    tensors = tensors_of(leaves)
+    if len(tensors) != len(head.inputs):
+        raise CliError(f"{path} has {len(head.inputs)} inputs, the example {len(tensors)} tensors: export it again")
+    # The file is judged, not what a faster precision would round.
+    command = [kiln, "run", str(path), "--precision", "exact", "--output-dir", str(folder)]
+    for i, (value, tensor) in enumerate(zip(head.inputs, tensors, strict=True)):
+        file = folder / f"input{i}"
+        file.write_bytes(raw_bytes(tensor))
+        command += ["--input", f"{head.values[value].name.decode()}={file}"]
+    for name, size in sizes_of(head, leaves).items():
+        command += ["--dim", f"{name}={size}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CliError(f"kiln run failed: {done.stderr.strip()}")
+
+
+def differences(file: Path, want: Tensor) -> tuple[float, float]:
+    """The largest difference between an output and PyTorch's, absolute and as a share of the output's scale."""
+    wanted = want.numpy()
+    got = np.fromfile(file, dtype=wanted.dtype)
+    if got.size != wanted.size:
+        raise CliError(f"the output {file.stem} has {got.size} elements, PyTorch's {wanted.size}")
+    a, b = got.astype(np.longdouble), wanted.ravel().astype(np.longdouble)  # which holds every int64
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    error = float(np.abs(np.where(same, 0, a - b)).max(initial=0))
+    scale = float(np.abs(b[np.isfinite(b)]).max(initial=0))
+    return error, error / scale if scale else error
 
 
 def verify(path: Path, source: str, kiln: str, tolerance: float) -> bool:
     """Runs the file natively and the model in PyTorch on the same inputs, prints the errors; True if small."""
     head = read_head(path)
     module, inputs, _ = load_source(source)
-    keywords: dict[str, Tensor] = dict(inputs) if isinstance(inputs, Mapping) else {}
-    positional = () if keywords else tuple(inputs)
-    names = [head.values[i].name.decode() for i in head.inputs]
-    tensors = [keywords[name] for name in names] if keywords else list(positional)
-    with torch.no_grad():
-        expected = torch.utils._pytree.tree_leaves(module(*positional, **keywords))
+    args, kwargs = call_of(inputs, None)
+    leaves = arguments(module, args, kwargs)
     table = Table("output", "max abs error", "max rel error (of scale)")
     good = True
     with tempfile.TemporaryDirectory() as folder:
-        # The file is judged, not what a faster precision would round.
-        command = [kiln, "run", str(path), "--precision", "exact", "--output-dir", folder]
-        for i, (name, tensor) in enumerate(zip(names, tensors, strict=True)):
-            file = Path(folder) / f"input{i}"
-            file.write_bytes(raw_bytes(tensor))
-            command += ["--input", f"{name}={file}"]
-        for name, size in sizes_of(head, tensors).items():
-            command += ["--dim", f"{name}={size}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise CliError(f"kiln run failed: {done.stderr.strip()}")
-        for i, want in zip(head.outputs, expected, strict=True):
-            name = head.values[i].name.decode()
-            got = (
-                np.fromfile(Path(folder) / f"{name}.bin", dtype=want.numpy().dtype)
-                .reshape(want.shape)
-                .astype(np.float64)
-            )
-            error = float(np.abs(got - want.double().numpy()).max(initial=0))
-            scale = float(want.double().abs().max()) if want.numel() else 0.0
-            relative = error / scale if scale else error
-            table.add_row(name, f"{error:.3e}", f"{relative:.3e}")
+        run(path, head, leaves, kiln, Path(folder))  # first: forward may change its inputs
+        try:
+            with torch.no_grad():
+                results = pytree.tree_leaves(module(*args, **kwargs))
+        except Exception as error:  # whatever the user's code raises
+            raise CliError(f"{source} failed: {readable(error)}") from error
+        expected = [torch.as_tensor(result) for result in results if result is not None]
+        if len(expected) != len(head.outputs):
+            raise CliError(f"{path} has {len(head.outputs)} outputs, the model {len(expected)}: export it again")
+        for value, want in zip(head.outputs, expected, strict=True):
+            name = head.values[value].name.decode()
+            error, relative = differences(Path(folder) / f"{name}.bin", want)
+            table.add_row(escape(name), f"{error:.3e}", f"{relative:.3e}")
             good = good and relative <= tolerance  # false for NaN too
     Console().print(table)
     return good

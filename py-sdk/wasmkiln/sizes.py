@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sympy
 import torch
 from torch import fx
-from torch.export import ExportedProgram
 from torch.utils._sympy.functions import CleanDiv, FloorDiv, Max, Min, Mod, PythonMod
+
+from wasmkiln.ports import Argument, entry_at
 
 # format/model.fbs, Symbol.code
 NUMBER, SYMBOL, ADD, SUBTRACT, MULTIPLY, DIVIDE, MODULO, LESSER, GREATER = range(9)
@@ -59,25 +60,21 @@ def expression_of(value: Any) -> sympy.Expr | None:
     return None
 
 
-def dim_names(program: ExportedProgram, dynamic_shapes: Any) -> dict[sympy.Symbol, str]:
-    """What the user calls each symbol: the name of its torch.export.Dim, else `<input>_<dim>`."""
-    placeholders = program.graph.find_nodes(op="placeholder")
-    inputs = [node for node in placeholders if node.name in program.graph_signature.user_inputs]
+def dim_names(inputs: Iterable[tuple[fx.Node, Argument]]) -> dict[sympy.Symbol, str]:
+    """What the user calls each symbol: the name of its torch.export.Dim, else `<input>_<dim>`; of a number, its own."""
     names: dict[sympy.Symbol, str] = {}
-    for node, given in zip(inputs, specifications(inputs, dynamic_shapes), strict=True):
-        for i, size in enumerate(getattr(node.meta.get("val"), "shape", ())):
+    for node, argument in inputs:
+        value = node.meta.get("val")
+        sizes = (
+            [(value, argument.dims, argument.name)]
+            if isinstance(value, torch.SymInt)
+            else [
+                (size, entry_at(argument.dims, (i,)), f"{argument.name}_{i}")
+                for i, size in enumerate(getattr(value, "shape", ()))
+            ]
+        )
+        for size, dim, default in sizes:
             expression = expression_of(size)
-            if expression is None or not expression.is_Symbol or expression in names:
-                continue
-            dim = given.get(i) if isinstance(given, Mapping) else given[i] if given else None
-            names[expression] = getattr(dim, "__name__", f"{node.name}_{i}")
+            if expression is not None and expression.is_Symbol and expression not in names:
+                names[expression] = getattr(dim, "__name__", default)
     return names
-
-
-def specifications(inputs: Sequence[fx.Node], dynamic_shapes: Any) -> list[Any]:
-    """dynamic_shapes, one entry for each input; those of nested arguments are not looked into."""
-    if isinstance(dynamic_shapes, Mapping):
-        return [dynamic_shapes.get(node.name) for node in inputs]
-    if isinstance(dynamic_shapes, (tuple, list)) and len(dynamic_shapes) == len(inputs):
-        return list(dynamic_shapes)
-    return [None] * len(inputs)

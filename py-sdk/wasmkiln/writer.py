@@ -16,6 +16,7 @@ from rich.progress import Progress, ProgressColumn
 from torch import Tensor
 
 from wasmkiln import model_generated as fb
+from wasmkiln.ports import distinct
 from wasmkiln.sizes import postfix
 
 FORMAT_VERSION = 3
@@ -78,17 +79,9 @@ class KilnWriter:
         self.symbols: dict[sympy.Expr, int] = {}
         self.stored: dict[tuple[Any, ...], int] = {}
 
-    def unique(self, name: str) -> str:
-        candidate, n = name, 1
-        while candidate in self.names:
-            n += 1
-            candidate = f"{name}_{n}"
-        self.names.add(candidate)
-        return candidate
-
     def value(self, name: str, dtype: torch.dtype, dims: list[tuple[int, int]]) -> int:
         value = fb.ValueT()
-        value.name = self.unique(name)
+        value.name = distinct(name, self.names)
         value.dtype = DTYPES.get(dtype, -1)
         if value.dtype < 0:
             raise TypeError(f"{name} is {dtype}, which .kiln files do not hold")
@@ -119,13 +112,23 @@ class KilnWriter:
         self.model.values[index].segment = self.stored[key]
         return index
 
-    def rename(self, index: int, name: str) -> None:
-        """Gives a value a public name; an inner value that has it gets another."""
-        for other in self.model.values:
-            if other.name == name and other is not self.model.values[index]:
-                other.name = self.unique(name)
-        self.names.add(name)
+    def input(self, name: str, dtype: torch.dtype, dims: list[tuple[int, int]]) -> int:
+        index = self.value(name, dtype, dims)
         self.model.values[index].name = name
+        self.model.inputs.append(index)
+        return index
+
+    def output(self, index: int, name: str) -> None:
+        """Gives a value a public name; one that has another name already, or is stored, is an output as its alias."""
+        value = self.model.values[index]
+        taken = {*self.model.inputs, *self.model.outputs}
+        if index in taken or value.segment >= 0 or value.data is not None:
+            dtype = next(dtype for dtype, number in DTYPES.items() if number == value.dtype)
+            alias = self.value(name, dtype, [(dim.value, dim.symbol) for dim in value.dims])
+            self.node("aten.alias.default", [index], [alias], [], "")
+            index = alias
+        self.model.values[index].name = name
+        self.model.outputs.append(index)
 
     def free_symbol(self, expression: sympy.Symbol, name: str, constraint: Any) -> None:
         """A dim of an input that the user gives a size when the model is loaded."""

@@ -156,7 +156,10 @@ Status write(const Outputs& outputs, const DataFlags& flags) {
   std::error_code failed;
   std::filesystem::create_directories(folder, failed);
   for (size_t i = 0; i < outputs.views.size(); ++i) {
-    const std::filesystem::path path = folder / (outputs.views[i].name + ".bin");
+    const std::string& name = outputs.views[i].name;
+    if (name.find_first_of("/\\") != std::string::npos)
+      return bad_option("the output '" + name + "' cannot be the name of a file");
+    const std::filesystem::path path = folder / (name + ".bin");
     std::ofstream file(path, std::ios::binary);
     file.write(outputs.bytes[i].data(), static_cast<std::streamsize>(outputs.bytes[i].size()));
     file.flush();

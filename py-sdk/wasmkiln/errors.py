@@ -1,0 +1,59 @@
+"""What can be wrong with an export, in sentences: what, at which line of the model's code, and what to do."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from pathlib import Path
+
+from torch import fx
+
+MAX_LINES = 12  # of someone else's error
+NOT_THE_USERS = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), "site-packages", "<")
+ADVICE = {  # on errors of torch.export that many meet
+    "GuardOnDataDependentSymNode": "A branch or a size depends on what a tensor holds: choose by torch.where.",
+    "ConstraintViolationError": "An example of size 1 fixes a dim, and so does code that works for one size only.",
+}
+
+
+class ExportError(RuntimeError):
+    """The model has no form in a .kiln file; says what to do."""
+
+
+class UnsupportedOperatorError(ExportError):
+    """Lists every node that the runtime has no operator for, with shapes and the line of the model's code."""
+
+
+def readable(error: Exception) -> str:
+    """What an error of PyTorch or of the user's code says, and where the user's code raised it."""
+    text = str(error).partition("The error above occurred when calling torch.export")[0]
+    lines = [line for line in text.splitlines() if line.strip()]
+    shown = lines[:MAX_LINES] + (["…"] if len(lines) > MAX_LINES else [])
+    advice = f"\n  {ADVICE[type(error).__name__]}" if type(error).__name__ in ADVICE else ""
+    return f"{type(error).__name__}: " + "\n  ".join(shown) + raised_at(error) + advice
+
+
+def raised_at(error: BaseException | None) -> str:
+    """Where the user's code raised it, or what it was raised from."""
+    while error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        theirs = [frame for frame in frames if not any(part in frame.filename for part in NOT_THE_USERS)]
+        if theirs and theirs[-1].name != "<module>":
+            return f"\n  at {theirs[-1].filename}:{theirs[-1].lineno} in {theirs[-1].name}"
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def user_line(node: fx.Node) -> str:
+    """Where the user's code made this node: `model.py:31 in forward`."""
+    lines = (line.strip() for line in node.meta.get("stack_trace", "").splitlines())
+    trace = [line for line in lines if line.startswith("File ") and not line.startswith('File "<')]
+    if not trace:
+        return ""
+    file, line, *rest = trace[-1].removeprefix("File ").split(", ")
+    return f"{Path(file.strip(chr(34))).name}:{line.removeprefix('line ')} {' '.join(rest)}".strip()
+
+
+def place_of(node: fx.Node) -> str:
+    """`at model.py:31 in forward`, for the end of a sentence."""
+    return f"at {user_line(node) or 'an unknown line'}"

@@ -1,0 +1,127 @@
+"""A module and an example of its inputs → a graph in ATen's words, of what `forward` returns and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+from torch.fx.experimental.symbolic_shapes import statically_known_true
+from torch.utils import _pytree as pytree
+
+from wasmkiln.errors import ExportError, place_of, readable
+
+aten = torch.ops.aten
+
+# Composite operators that the runtime has kernels for: taken out of the decomposition table.
+KEPT_WHOLE = (
+    aten.linear.default,
+    aten.scaled_dot_product_attention.default,
+    aten.layer_norm.default,
+    aten.native_layer_norm.default,
+    aten.gelu.default,
+    aten.silu.default,
+    aten.hardtanh.default,
+    aten.relu6.default,
+    aten.softmax.int,
+    aten.batch_norm.default,
+    aten.avg_pool2d.default,
+    aten.max_pool2d.default,
+    aten.adaptive_avg_pool2d.default,
+    aten.embedding.default,
+)
+
+STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+CHANGED_STATE = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
+
+
+def decompositions() -> dict[Any, Callable[..., Any]]:
+    """PyTorch's Core ATen table without `KEPT_WHOLE`."""
+    table = torch.export.default_decompositions()
+    for op in KEPT_WHOLE:
+        table.pop(op, None)
+    return table
+
+
+def trace(
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    dynamic_shapes: Any,
+    stage: Callable[[str], None],
+) -> ExportedProgram:
+    """The program that torch.export makes; whatever it raises is an ExportError."""
+    try:
+        args, kwargs = pytree.tree_map(of_its_own, (args, dict(kwargs)))
+        stage("tracing")
+        program = torch.export.export(module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False)
+        stage("decomposing")
+        return program.run_decompositions(decompositions())
+    except Exception as error:  # torch.export has dozens
+        raise ExportError(f"PyTorch cannot export this model: {readable(error)}") from error
+
+
+def of_its_own(leaf: Any) -> Any:
+    """An input as a page gives it: contiguous, in memory that neither another input nor the model has. Where one tensor
+    is passed twice torch.export would make a program that reads one of the two in both places."""
+    return leaf.detach().clone(memory_format=torch.contiguous_format) if isinstance(leaf, Tensor) else leaf
+
+
+def keep_results_only(program: ExportedProgram, training: bool) -> None:
+    """Takes out of the program's outputs what `forward` changes on its way. An input that is changed in place is a copy
+    of the caller's. A buffer that is changed must be one that no result depends on: no run sees what another left."""
+    output = program.graph.output_node()
+    pairs = list(zip(program.graph_signature.output_specs, output.args[0], strict=True))
+    results = [node for spec, node in pairs if spec.kind == OutputKind.USER_OUTPUT]
+    needed = ancestors(results)
+    read = {name for node, name in stored(program) if node in needed}
+    state = [(spec.target, node) for spec, node in pairs if spec.kind in CHANGED_STATE]
+    rows = [f"  {name}, {place_of(node)}" for name, node in state if name in read]
+    if rows:
+        advice = "call model.eval() if that ends it; else " if training else ""
+        raise ExportError(
+            "forward changes buffers that its results depend on, and a .kiln file keeps no state from one run to the "
+            "next:\n" + "\n".join(rows) + f"\n{advice}take the old value as an input and return the new one"
+        )
+    output.args = (tuple(results),)
+
+
+def ancestors(nodes: Iterable[Any]) -> set[fx.Node]:
+    """The nodes, and all that they are computed from."""
+    found: set[fx.Node] = set()
+    waiting = [node for node in nodes if isinstance(node, fx.Node)]
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += node.all_input_nodes
+    return found
+
+
+def stored(program: ExportedProgram) -> list[tuple[fx.Node, str]]:
+    """The placeholders of parameters, buffers and constants, and what the model calls them."""
+    placeholders = program.graph.find_nodes(op="placeholder")
+    pairs = zip(placeholders, program.graph_signature.input_specs, strict=True)
+    return [(node, spec.target) for node, spec in pairs if spec.kind in STORED]
+
+
+def stored_tensor(program: ExportedProgram, name: str) -> Tensor:
+    return program.state_dict[name] if name in program.state_dict else program.constants[name]
+
+
+def join_nothing_empty(program: ExportedProgram) -> None:
+    """Takes operands without elements out of concatenations: a cache that transformers has just made."""
+    for node in program.graph.find_nodes(op="call_function", target=aten.cat.default):
+        parts = [part for part in node.args[0] if not statically_known_true(part.meta["val"].numel() == 0)]
+        if parts:
+            node.update_arg(0, parts)
+
+
+def drop_dead_nodes(program: ExportedProgram) -> None:
+    """Removes checks, and whatever nobody reads: it needs no support at run time."""
+    for node in reversed(list(program.graph.nodes)):
+        if node.op == "call_function" and not node.users:
+            program.graph.erase_node(node)
