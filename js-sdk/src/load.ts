@@ -4,14 +4,17 @@ import type { HostEvents, LoadRequest, LoadResult, ProgressEvent, SourceMessage,
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
 import { mayBeKept, noteKept } from './main/kept.js';
 import { compilerCode } from './main/compiler_code.js';
+import { ModelCore } from './main/core.js';
 import { Engine } from './main/engine.js';
+import { gather } from './main/gather.js';
 import { checkOptions, settle, type Settings } from './main/settings.js';
 import { postable, type PostableSource } from './main/sources.js';
 import { Team } from './main/team.js';
 import { chooseStore, givenWisdom, mergeWisdom, remember } from './main/wisdom.js';
 import { Model } from './model.js';
 
-const kKeepAfterMs = 300;
+/** A run that comes at once has begun by then. */
+const kKeepAfterMs = 50;
 const kBackgroundMs = 2000;
 
 /** Rejects when the signal aborts, whatever `work` is doing. */
@@ -38,18 +41,6 @@ async function readWisdom(options: LoadOptions, { environment, stallTimeoutMs }:
   }
 }
 
-/** The team, in workers where that works, else in this thread. */
-async function gather(settings: Settings, make: (settings: Settings) => Promise<Team>): Promise<{ team: Team; settings: Settings }> {
-  if (!settings.workers) return { team: await make(settings), settings };
-  try {
-    return { team: await make(settings), settings };
-  } catch (thrown) {
-    const why = asKilnError(thrown, 'internal', 'workers cannot be started').message;
-    const alone: Settings = { ...settings, workers: false, threads: 1, shared: false, mailbox: false, missing: [...settings.missing, { feature: 'workers', why }] };
-    return { team: await make(alone), settings: alone };
-  }
-}
-
 /**
  * Loads a model and compiles it for this device while it downloads. Everything happens in workers; what the environment lacks
  * is done without and reported by info(). Throws KilnError.
@@ -57,16 +48,16 @@ async function gather(settings: Settings, make: (settings: Settings) => Promise<
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   checkOptions(options);
   const { tuning } = options;
-  if (!tuning || !tuning.background) return loadOnce(source, options);
+  if (!tuning || !tuning.background) return new Model(await loadOnce(source, options));
   let finish: () => void = () => undefined;
   const keepAfter = new Promise<void>((resolve) => (finish = resolve)); // the next visit will find what was measured
-  const model = await loadOnce(source, { ...options, tuning: { ...tuning, budgetMs: 0 } }, { keepAfter });
-  void improve(model, source, { ...options, tuning: { ...tuning, budgetMs: tuning.budgetMs ?? kBackgroundMs } }).finally(finish);
-  return model;
+  const core = await loadOnce(source, { ...options, tuning: { ...tuning, budgetMs: 0 } }, { keepAfter });
+  void improve(core, source, { ...options, tuning: { ...tuning, budgetMs: tuning.budgetMs ?? kBackgroundMs } }).finally(finish);
+  return new Model(core);
 }
 
 /** A second load, tuned this time, behind the back of the model that serves; it goes no further where nothing was measured. */
-async function improve(model: Model, source: ModelSource, options: LoadOptions): Promise<void> {
+async function improve(model: ModelCore, source: ModelSource, options: LoadOptions): Promise<void> {
   const stop = new AbortController();
   const onProgress: LoadOptions['onProgress'] = (event) => {
     if (model.ended) stop.abort();
@@ -89,7 +80,7 @@ interface Background {
 }
 
 /** Whatever goes wrong, and wherever this runs: a KilnError. */
-async function loadOnce(source: ModelSource, options: LoadOptions, background: Background = {}): Promise<Model> {
+async function loadOnce(source: ModelSource, options: LoadOptions, background: Background = {}): Promise<ModelCore> {
   try {
     return await begin(source, options, background);
   } catch (thrown) {
@@ -97,7 +88,7 @@ async function loadOnce(source: ModelSource, options: LoadOptions, background: B
   }
 }
 
-async function begin(source: ModelSource, options: LoadOptions, { nothingMeasured, keepAfter }: Background): Promise<Model> {
+async function begin(source: ModelSource, options: LoadOptions, { nothingMeasured, keepAfter }: Background): Promise<ModelCore> {
   if (options.signal?.aborted) throw aborted(options.signal);
   const began = sharedNow();
   const wanted = settle(options);
@@ -151,13 +142,18 @@ async function begin(source: ModelSource, options: LoadOptions, { nothingMeasure
     const loaded = abortable(Promise.race([team.host.call('landed', null), crashed]), options.signal).then((landed) => void (engine.landed = landed));
     loaded.catch(() => undefined); // thrown below, or to whoever runs the model
     if (!settings.runWhileLoading) await loaded;
-    const model = new Model(engine, loaded, await keep(result, await texts, store, device, notes), notes);
+    const model = new ModelCore(engine, loaded, await keep(result, await texts, store, device, notes), notes);
     loaded.catch((thrown: unknown) => model.end(asKilnError(thrown, 'internal', 'the model cannot be loaded')));
     crash = (error) => model.end(error);
     progress({ stage: 'ready' });
     if (result.cache === 'miss') {
-      const after = loaded.then(() => keepAfter ?? new Promise<void>((resolve) => setTimeout(resolve, kKeepAfterMs)));
-      after.then(() => keepModel(model, team, texts, store, device), () => undefined);
+      let keeping: Promise<void> | null = null;
+      const kept = (): Promise<void> => (keeping ??= keepModel(model, team, texts, store, device));
+      const after = loaded.then(() => {
+        engine.keep = kept;
+        return keepAfter ?? new Promise<void>((resolve) => setTimeout(resolve, kKeepAfterMs));
+      });
+      after.then(kept, () => undefined);
     }
     return model;
   } catch (thrown) {
@@ -175,8 +171,7 @@ function requestOf(settings: Settings, source: SourceMessage, mayBeKept: boolean
 }
 
 /** For the next visit, under the wisdom that it will find. In the background: the first runs come first. */
-async function keepModel(model: Model, team: Team, texts: Promise<WisdomTexts>, store: WisdomStore | null, device: string): Promise<void> {
-  if (!model.holds(team)) return;
+async function keepModel(model: ModelCore, team: Team, texts: Promise<WisdomTexts>, store: WisdomStore | null, device: string): Promise<void> {
   try {
     const { explicit } = await texts;
     const note = await team.host.call('keep', { explicit, stored: store ? await store.load(device) : null });

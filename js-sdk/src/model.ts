@@ -1,15 +1,10 @@
-import { asKilnError, KilnError } from './shared/errors.js';
 import type { KernelInfo, PortInfo, StepInfo } from './shared/manifest.js';
 import type { Timings } from './shared/messages.js';
 import type { Phase } from './shared/timeline.js';
 import type { Missing } from './shared/environment.js';
 import type { ProfileOptions, RunOptions } from './options.js';
-import { check, kSignal, quoted, shown, suggestion, whole, type Rules } from './main/checks.js';
-import type { Engine } from './main/engine.js';
-import { RunQueue } from './main/queue.js';
-import type { Team } from './main/team.js';
-import type { MailboxClient } from './shared/mailbox.js';
-import { bytesOf, copyOf, orderInputs, packInputs, Tensor } from './tensor.js';
+import type { ModelCore } from './main/core.js';
+import type { Tensor } from './tensor.js';
 
 export interface ModelInfo {
   inputs: readonly PortInfo[];
@@ -51,40 +46,31 @@ export interface StepProfile extends StepInfo {
   gflops: number;
 }
 
-const kProfileRepeats = 10;
-const kRunRules: Rules<RunOptions> = { signal: kSignal };
-const kProfileRules: Rules<ProfileOptions> = { ...kRunRules, repeats: whole(1, 1e6, 'a whole number from 1') };
+/** Whose model is gone. */
+const forgotten = typeof FinalizationRegistry === 'undefined' ? null : new FinalizationRegistry<ModelCore>((core) => core.forgotten());
+/** Models that run, which stay though nobody else may hold them. */
+const running = new Map<Promise<unknown>, Model>();
 
-/** A model that is ready to run. */
+/** A model that is ready to run. Dispose of it when it is not needed any more; one that nobody holds is disposed of when the engine collects it. */
 export class Model {
   /** @internal So that it is called so in a page's console as well. */
   static readonly name = 'Model';
   readonly inputs: readonly PortInfo[];
   readonly outputs: readonly PortInfo[];
-  private readonly queue_ = new RunQueue();
-  private spare_: ArrayBuffer[] = []; // of the inputs of the last run
-  private readonly lent_ = new Map<string, Tensor>(); // by inputTensor()
-  private ended_: KilnError | null = null;
-  private kept_ = false;
-  private heir_: Model | null = null; // which has taken this one's engine
+  /** When all weights have arrived; rejects when they never will, as all runs do. Only of a model that runs while it loads is this later than loadModel(). */
+  readonly loaded: Promise<void>;
 
   /** @internal */
-  constructor(
-    private engine_: Engine,
-    /** When all weights have arrived; rejects when they never will, as all runs do. Only of a model that runs while it loads is this later than loadModel(). */
-    readonly loaded: Promise<void>,
-    private wisdom_: string,
-    private readonly notes_: string[],
-  ) {
-    this.inputs = engine_.result.inputs;
-    this.outputs = engine_.result.outputs;
+  constructor(private readonly core_: ModelCore) {
+    this.inputs = core_.inputs;
+    this.outputs = core_.outputs;
+    this.loaded = core_.loaded;
+    forgotten?.register(this, core_, this);
   }
 
   /** Runs the model once. Calls while another runs wait their turn, in order; the inputs are copied at the call, but for inputTensor()s. */
-  async run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {
-    check('', options, kRunRules);
-    const outputs = this.engine_.mailbox ? await this.runByMailbox(inputs, options) : await this.runByMessage(inputs, options);
-    return Object.fromEntries(this.outputs.map((port, i) => [port.name, Tensor.fromBytes(port, outputs[i] as ArrayBuffer)]));
+  run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {
+    return this.held(this.core_.run(inputs, options));
   }
 
   /**
@@ -94,169 +80,41 @@ export class Model {
    * info().sharedMemory) it is copied at each run as any other.
    */
   inputTensor(name: string): Tensor {
-    if (this.ended_) throw this.ended_;
-    const lent = this.lent_.get(name);
-    if (lent) return lent;
-    const index = this.inputs.findIndex((port) => port.name === name);
-    const port = this.inputs[index];
-    if (!port) throw this.unknownInput(name);
-    const tensor = Tensor.over(port, this.engine_.mailbox?.slot(index) ?? new Uint8Array(bytesOf(port)));
-    this.lent_.set(name, tensor);
-    return tensor;
+    return this.core_.inputTensor(name);
   }
 
   /** Times every step on its own: the least of several repetitions. */
-  async profile(inputs: Record<string, Tensor>, options: ProfileOptions = {}): Promise<StepProfile[]> {
-    check('', options, kProfileRules);
-    const clockMs = this.engine_.settings.environment.sharedMemory ? 0.005 : 0.1;
-    const repeats = options.repeats ?? kProfileRepeats;
-    const pack = (): ArrayBuffer[] => packInputs(orderInputs(this.inputs, inputs));
-    return this.enqueue(
-      pack,
-      async (packed) => {
-        const { team, result } = this.engine_;
-        const ms = await team.host.call('profile', { inputs: packed, repeats, clockMs }, packed);
-        return result.steps.map((step, i) => ({ ...step, ms: ms[i] ?? NaN, gflops: step.flops / (ms[i] ?? NaN) / 1e6 }));
-      },
-      options,
-    );
+  profile(inputs: Record<string, Tensor>, options: ProfileOptions = {}): Promise<StepProfile[]> {
+    return this.held(this.core_.profile(inputs, options));
   }
 
   info(): ModelInfo {
-    const { kernels, steps, moduleBytes, memory64, notes } = this.engine_.result;
-    const { timings, phases, downloadedBytes } = this.engine_.landed;
-    const { threads, shared, relaxedSimd, workers, missing, environment } = this.engine_.settings;
-    const allNotes = [...this.notes_, ...notes];
-    return {
-      inputs: this.inputs, outputs: this.outputs, threads, sharedMemory: shared, relaxedSimd, memory64, workers, missing,
-      notes: allNotes, device: environment.device, kernels, steps: steps.length, timings, phases, moduleBytes, downloadedBytes,
-      cache: this.kept_ ? 'kept' : this.engine_.result.cache,
-    };
+    return this.core_.info();
   }
 
   memory(): ModelMemory {
-    const { layout, memoryBytes } = this.engine_.result;
-    return {
-      weights: layout.packed,
-      arena: layout.scratch - layout.arena,
-      scratch: layout.scratchStride * this.engine_.settings.threads,
-      total: memoryBytes,
-      compilerFreed: true,
-    };
+    return this.core_.memory();
   }
 
   /** What is known about schedules on this device, as JSON: ship it beside the model and pass it as tuning.wisdom. */
   exportWisdom(): string {
-    return this.wisdom_;
+    return this.core_.exportWisdom();
   }
 
   /** Ends the model's workers and gives its memory back. Pending runs reject with 'disposed'; doing it twice is harmless. */
   dispose(): void {
-    this.end(new KilnError('disposed', 'the model has been disposed of; load it again'));
+    forgotten?.unregister(this);
+    this.core_.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  /** @internal The model was kept for the next visit, or a note says why not. */
-  kept(note: string | null): void {
-    if (this.heir_) {
-      this.heir_.kept(note);
-      return;
-    }
-    this.kept_ = note === null;
-    if (note !== null && !this.ended_) this.notes_.push(note);
-  }
-
-  /** @internal A thread crashed: nothing in the model can be trusted any more. */
-  end(error: KilnError): void {
-    this.heir_?.end(error);
-    if (this.heir_ || this.ended_) return;
-    this.ended_ = error;
-    this.engine_.end(error);
-    this.queue_.clear(error);
-  }
-
-  /** @internal */
-  get ended(): boolean {
-    return this.ended_ !== null;
-  }
-
-  /** @internal Whether this team still works for the model. */
-  holds(team: Team): boolean {
-    return this.heir_ ? this.heir_.holds(team) : !this.ended && this.engine_.team === team;
-  }
-
-  /** @internal Takes over the engine of a model of the same file between two runs; that model's other half goes. */
-  async adopt(tuned: Model): Promise<void> {
-    this.wisdom_ = tuned.wisdom_;
-    const swap = (): Promise<void> => {
-      if (this.lent_.size) {
-        this.note('what was tuned serves from the next load on: tensors of this module are in use');
-        tuned.dispose();
-        return Promise.resolve();
-      }
-      const old = this.engine_;
-      tuned.heir_ = this;
-      this.engine_ = tuned.engine_;
-      this.spare_ = [];
-      old.end(new KilnError('disposed', 'a tuned module has taken the place of this one'));
-      return Promise.resolve();
-    };
-    if (this.ended || !this.engine_.canBecome(tuned.engine_)) tuned.dispose();
-    else await this.queue_.add(swap, () => undefined).catch(() => tuned.dispose()); // disposed of in the meantime
-  }
-
-  /** @internal */
-  note(text: string): void {
-    this.notes_.push(text);
-  }
-
-  private unknownInput(name: unknown): KilnError {
-    const names = this.inputs.map((port) => port.name);
-    const meant = typeof name === 'string' ? suggestion(name, names) : '';
-    return new KilnError('bad-input', `the model has no input ${shown(name)}: ${meant}its inputs are ${quoted(names)}`, { where: String(name) });
-  }
-
-  private isLent(input: number, data: ArrayBufferView): boolean {
-    return this.lent_.get(this.inputs[input]?.name ?? '')?.data === data;
-  }
-
-  private runByMailbox(inputs: Record<string, Tensor>, options: RunOptions): Promise<ArrayBuffer[]> {
-    const pack = (): ArrayBufferView[] => {
-      const data = orderInputs(this.inputs, inputs);
-      return this.queue_.idle ? data : data.map((each, i) => (this.isLent(i, each) ? each : copyOf(each))); // read at once, or later
-    };
-    return this.enqueue(pack, (data) => {
-      const { team, mailbox } = this.engine_;
-      return team.host.during((mailbox as MailboxClient).run(data));
-    }, options);
-  }
-
-  private async runByMessage(inputs: Record<string, Tensor>, options: RunOptions): Promise<ArrayBuffer[]> {
-    const pack = (): ArrayBuffer[] => packInputs(orderInputs(this.inputs, inputs), this.spare_.splice(0));
-    const { outputs, inputs: spare } = await this.enqueue(pack, (packed) => this.engine_.team.host.call('run', packed, packed), options);
-    this.spare_ = spare;
-    return outputs;
-  }
-
-  private async enqueue<P, T>(pack: () => P, work: (packed: P) => Promise<T>, { signal }: RunOptions): Promise<T> {
-    if (this.ended_) throw this.ended_;
-    const packed = pack();
-    let running = false;
-    const guarded = async (): Promise<T> => {
-      running = true;
-      try {
-        return await work(packed);
-      } catch (thrown) {
-        const error = asKilnError(thrown, 'internal', 'the run failed');
-        if (error.code === 'internal') this.end(error);
-        throw error;
-      } finally {
-        running = false;
-      }
-    };
-    return this.queue_.add(guarded, () => this.engine_.canceller.stop(() => running), signal);
+  private held<T>(work: Promise<T>): Promise<T> {
+    running.set(work, this);
+    const done = (): unknown => running.delete(work);
+    work.then(done, done);
+    return work;
   }
 }

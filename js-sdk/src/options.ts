@@ -49,8 +49,11 @@ export interface LoadOptions {
   stallTimeoutMs?: number;
   /** Where compiler.wasm is, when it does not lie beside the SDK; or its bytes, or its module. */
   compiler?: CompilerSource | URL | ArrayBuffer;
-  /** Do without something the environment has. */
-  preferences?: { relaxedSimd?: boolean; sharedMemory?: boolean; worker?: boolean; memory64?: boolean };
+  /**
+   * Do without something the environment has. `worker`: false runs the model on this thread, which it blocks; 'optional' does so where workers
+   * cannot be started, which is an error otherwise.
+   */
+  preferences?: { relaxedSimd?: boolean; sharedMemory?: boolean; worker?: boolean | 'optional'; memory64?: boolean };
 }
 
 export interface RunOptions {

@@ -124,7 +124,7 @@ describe('the inputs of a run', () => {
     const shared = new Float32Array(new SharedArrayBuffer(32), 16);
     shared.set([1, 2, 3, 4]);
     for (const data of [new Float32Array([1, 2, 3, 4]), shared]) {
-      const { out } = await model.run({ x: { type: 'float32', data, shape: [1, 4] } as Tensor });
+      const { out } = await model.run({ x: { type: 'float32', data, shape: [1, 4] } as unknown as Tensor });
       expect(Array.from(out?.data as Float32Array)).toEqual(expected([1, 2, 3, 4]));
     }
   });

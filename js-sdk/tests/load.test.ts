@@ -3,8 +3,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, it, vi } from 'vitest';
 import { KilnError, loadModel, Tensor, type LoadOptions, type Model, type ModelSource, type ProgressEvent } from '../src/index.js';
+import type { ModelCore } from '../src/main/core.js';
 import { asKilnError } from '../src/shared/errors.js';
 import { fakeCompiler } from './support/fake_compiler.js';
 import { expected, kBadIndex, kTrapFirst, modelFile } from './support/tiny_model.js';
@@ -50,7 +53,9 @@ describe('a loaded model', () => {
       (await load(modelFile(), { compiler: 'http://host/compiler.wasm' })).dispose();
       expect(fetched).toBe(1);
       answer = () => new Response('<!doctype html>', { headers: { 'content-type': 'text/html; charset=utf-8' } });
-      await expect(load(modelFile(), { compiler: 'http://host/compiler.wasm' })).rejects.toMatchObject({ code: 'network', message: expect.stringContaining('is a page, not the compiler') as string });
+      await expect(load(modelFile(), { compiler: 'http://host/compiler.wasm' })).rejects.toMatchObject({ code: 'network', message: expect.stringContaining('is a page: compiler.wasm') as string });
+      answer = () => { throw new TypeError('gone'); };
+      await expect(load(modelFile(), { compiler: 'http://host/compiler.wasm' })).rejects.toMatchObject({ code: 'network', message: expect.stringContaining('compiler.wasm cannot be fetched: TypeError: gone') as string });
     } finally {
       stop();
     }
@@ -258,6 +263,127 @@ describe('a model that runs while it loads', () => {
   });
 });
 
+describe('a download', () => {
+  const file = modelFile();
+  const kMade = 'Tue, 01 Jan 2030 00:00:00 GMT';
+  /** Some of the file's bytes, after which the connection breaks, or (`ends`) is closed as if that were all. */
+  const part = (from: number, to: number, ends = false): ReadableStream<Uint8Array> => {
+    let given = false;
+    return new ReadableStream({
+      pull: (c) => {
+        if (!given && to > from) c.enqueue(file.slice(from, to));
+        else if (ends || to === file.length) c.close();
+        else c.error(new TypeError('reset'));
+        given = true;
+      },
+    });
+  };
+  type Answer = (headers: Headers) => Response | Promise<Response>;
+  const whole = (to: number, headers: Record<string, string> = {}, ends = false): Answer => () => new Response(part(0, to, ends), { headers: { etag: '"1"', 'content-length': `${file.length}`, ...headers } });
+  const rest = (to = file.length, headers: Record<string, string> = {}): Answer => (asked) => {
+    const from = Number(/^bytes=(\d+)-$/.exec(asked.get('range') ?? '')?.[1]);
+    return new Response(part(from, to), { status: 206, headers: { etag: '"1"', 'content-range': `bytes ${from}-${file.length - 1}/${file.length}`, ...headers } });
+  };
+  const offline: Answer = () => Promise.reject(new TypeError('offline'));
+  const busy: Answer = () => new Response('', { status: 503 });
+
+  /** Loads what is answered one after the other; the headers of each request. */
+  const attempt = async (answers: Answer[], then: (work: Promise<Model>) => Promise<unknown>): Promise<Headers[]> => {
+    vi.useFakeTimers({ toFake: ['setTimeout'] });
+    const hurry = setInterval(() => vi.advanceTimersByTime(500), 1); // the waits between tries
+    const asked: Headers[] = [];
+    const stop = server((_, init) => {
+      const headers = new Headers(init?.headers);
+      asked.push(headers);
+      return (answers[asked.length - 1] ?? answers.at(-1) ?? offline)(headers);
+    });
+    try {
+      await then(load('http://host/m'));
+    } finally {
+      stop();
+      clearInterval(hurry);
+      vi.useRealTimers();
+    }
+    return asked;
+  };
+  const isWhole = async (work: Promise<Model>): Promise<void> => {
+    using model = await work;
+    const { out } = await model.run(vector(1, 2, 3, 4));
+    expect(Array.from(out?.data as Float32Array)).toEqual(expected([1, 2, 3, 4]));
+    expect(model.info().downloadedBytes).toBe(file.length);
+  };
+
+  it('goes on where it broke off', async () => {
+    const [first, second, third] = await attempt([whole(50), rest(150), rest()], isWhole);
+    expect(first?.get('range')).toBe(null);
+    expect([second?.get('range'), second?.get('if-range')]).toEqual(['bytes=50-', '"1"']);
+    expect(third?.get('range')).toBe('bytes=150-');
+  });
+
+  it('begins again with what was lost in a slab', async () => {
+    const broken = (): Response => {
+      const stream = new ReadableStream({ type: 'bytes', start: (c) => c.enqueue(file.slice(0, 50)), pull: (c) => c.error(new TypeError('reset')) });
+      return new Response(stream, { headers: { etag: '"1"' } });
+    };
+    const [, second] = await attempt([broken, rest()], isWhole);
+    expect(second?.get('range')).toBe('bytes=0-');
+  });
+
+  it('goes on where it ended too soon', async () => {
+    expect(await attempt([whole(150, {}, true), rest()], isWhole)).toHaveLength(2);
+  });
+
+  it('waits out a server that is busy, and a connection that is gone', async () => {
+    expect(await attempt([whole(150), offline, busy, rest()], isWhole)).toHaveLength(4);
+  });
+
+  it('passes over what comes again from a server that knows no ranges', async () => {
+    await attempt([whole(150), whole(file.length)], isWhole);
+    const dated = { etag: '', 'last-modified': kMade };
+    const [, second] = await attempt([whole(150, dated), whole(file.length, dated)], isWhole);
+    expect(second?.get('if-range')).toBe(kMade);
+  });
+
+  it('asks for no range of bytes that the server packs', async () => {
+    const packed = { etag: 'W/"1"', 'content-encoding': 'gzip' };
+    const [, second] = await attempt([whole(150, packed), whole(file.length, packed)], isWhole);
+    expect(second?.get('range')).toBe(null);
+  });
+
+  it('gives up after six tries', async () => {
+    const refused = (work: Promise<Model>): Promise<void> => expect(work).rejects.toMatchObject({ code: 'network', message: expect.stringMatching(/broke off after 150 bytes, and 6 tries to go on failed \(.*503/) as string });
+    expect(await attempt([whole(150), busy], refused)).toHaveLength(7);
+    const trickle = (work: Promise<Model>): Promise<void> => expect(work).rejects.toMatchObject({ code: 'network' });
+    expect(await attempt([whole(10), ...[20, 30, 40, 50, 60, 70, 80, 90].map((to) => rest(to))], trickle)).toHaveLength(7);
+  });
+
+  it.each([
+    ['another file under the same address', rest(file.length, { etag: '"2"' }), 'has changed'],
+    ['all of another file', whole(file.length, { etag: '"2"' }), 'has changed'],
+    ['a file that is shorter now', (): Response => new Response('', { status: 416 }), 'has changed'],
+    ['another range', rest(file.length, { 'content-range': 'bytes 0-1/208' }), 'has changed'],
+    ['a file that is gone', (): Response => new Response('', { status: 404 }), '404'],
+  ] as [string, Answer, string][])('notices %s', async (_, answer, says) => {
+    const refused = (work: Promise<Model>): Promise<void> => expect(work).rejects.toMatchObject({ code: 'network', message: expect.stringContaining(says) as string });
+    expect(await attempt([whole(150), answer], refused)).toHaveLength(2);
+  });
+
+  it('does not go on when nothing tells whether the file is the same', async () => {
+    const refused = (work: Promise<Model>): Promise<void> => expect(work).rejects.toMatchObject({ code: 'network', message: expect.stringContaining('broke off after 150 bytes') as string });
+    expect(await attempt([whole(150, { etag: '' }), rest()], refused)).toHaveLength(1);
+  });
+
+  it('says how long it is even if the server does not', async () => {
+    for (const headers of [{}, { 'content-encoding': 'gzip', 'content-length': '90' }]) {
+      const events: ProgressEvent[] = [];
+      const stop = server(() => new Response(modelFile(), { headers }));
+      (await load('http://host/m', { onProgress: (event) => events.push(event) }).finally(stop)).dispose();
+      const downloads = events.filter((event) => event.stage === 'download');
+      expect(downloads.at(-1)).toEqual({ stage: 'download', loadedBytes: file.length, totalBytes: file.length });
+    }
+  });
+});
+
 describe('tuning in the background', () => {
   const tunedModel = async (options: LoadOptions = {}): Promise<{ model: Model; tuned: Promise<void> }> => {
     let done: () => void;
@@ -353,6 +479,51 @@ describe('bad files', () => {
       expect(await codeOf(load('http://host/m', { stallTimeoutMs: 50 })).finally(stop)).toBe(code);
     }
     expect(await codeOf(load('/no/such/file.kiln'))).toBe('network');
+  });
+});
+
+describe('a model that nobody holds', () => {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as () => void;
+  const collectUntil = async (done: () => boolean, most = 100): Promise<void> => {
+    for (let i = 0; i < most && !done(); i++) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      gc();
+    }
+  };
+
+  it('is disposed of, and says so while one develops', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+    const before = process.env['NODE_ENV'];
+    for (const [environment, warnings] of [['development', 1], ['production', 0]] as const) {
+      warn.mockClear();
+      process.env['NODE_ENV'] = environment;
+      const made = await Promise.all(
+        [1, 2].map(async (x) => {
+          const model = await load();
+          await model.run(vector(x, 2, 3, 4));
+          if (x === 2) model.dispose();
+          return { model: new WeakRef(model), ended: vi.spyOn((model as unknown as { core_: ModelCore }).core_, 'end') };
+        }),
+      );
+      const { model, ended } = made[0] as (typeof made)[0];
+      await collectUntil(() => ended.mock.calls.length > 0);
+      expect(model.deref()).toBeUndefined();
+      expect(ended).toHaveBeenCalledOnce();
+      expect(warn).toHaveBeenCalledTimes(warnings);
+      if (warnings) expect(warn.mock.calls[0]?.[0]).toMatch(/model of 1 MB was collected.*dispose\(\)/);
+    }
+    process.env['NODE_ENV'] = before;
+    warn.mockRestore();
+  });
+
+  it('stays until its runs are done', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined); // they are collected then
+    const stop = collectUntil(() => false, 15);
+    const runs = await Promise.all([1, 2, 3].map(async (x) => (await load()).run(vector(x, 0, 0, 0))));
+    runs.forEach(({ out }, i) => expect(Array.from(out?.data as Float32Array)).toEqual(expected([i + 1, 0, 0, 0])));
+    await stop;
+    warn.mockRestore();
   });
 });
 

@@ -24,7 +24,8 @@ function tools({ sdk, base, expects }) {
     const threads = options.threads ?? (expects.sharedMemory ? 2 : 1);
     const { sharedMemory, worker } = options.preferences ?? {};
     const compiler = file(expects.sharedMemory && sharedMemory !== false && worker !== false ? 'shared.wasm' : 'private.wasm');
-    return loadModel(source, { compiler, wisdomStore: false, ...options, threads });
+    const preferences = expects.workers ? {} : { worker: 'optional' }; // where they cannot be started
+    return loadModel(source, { compiler, wisdomStore: false, ...options, threads, preferences: { ...preferences, ...options.preferences } });
   };
   const input = (first = 1) => ({ x: new Tensor('float32', [first, 2, 3, 4], [1, 4]) });
   const right = async (model, first = 1) => {
@@ -43,6 +44,34 @@ const kCases = {
     check(info.threads === (expects.sharedMemory ? 2 : 1), `${info.threads} threads`);
     for (const feature of ['sharedMemory', 'relaxedSimd', 'workers']) check(expects[feature] !== false || info.missing.some((m) => m.feature === feature && m.why), `no reason why ${feature} is missing`);
     model.dispose();
+  },
+  'blocks no page that has not asked for it': async ({ load, expects, without }) => {
+    if (expects.workers) return;
+    for (const worker of [undefined, true]) {
+      const { message } = await rejects(load(undefined, { preferences: { worker } }), without);
+      check(message.includes("worker: 'optional'") && message.includes(without === 'network' ? '503' : 'Content-Security-Policy'), message);
+    }
+  },
+  'says in a service worker what it cannot do there': async ({ base, engine, expects, file }) => {
+    if (engine !== 'chromium' || !expects.workers) return 'not tried'; // others have no service workers that are modules
+    const registration = await navigator.serviceWorker.register(new URL('page/service_worker.js', base).href, { type: 'module' });
+    const worker = registration.installing ?? registration.waiting ?? registration.active;
+    const { port1, port2 } = new MessageChannel();
+    worker.postMessage(file('tiny.kiln'), [port2]);
+    const answer = await new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));
+    await registration.unregister();
+    check(answer.kind === 'KilnError' && answer.code === 'unsupported-environment' && answer.message.includes('load the model in a page'), JSON.stringify(answer));
+  },
+  'goes on where a download breaks off': async ({ load, right, file, expects }) => {
+    const breaks = new URL('breaks/fakes/tiny.kiln', file('..'));
+    const elsewhere = new URL(breaks.href.replace('//localhost', '//127.0.0.1'));
+    for (const url of expects.sharedMemory ? [breaks, elsewhere] : [breaks]) {
+      const totals = [];
+      const model = await load(url, { onProgress: ({ stage, loadedBytes, totalBytes }) => stage === 'download' && totals.push(loadedBytes, totalBytes) });
+      await right(model);
+      check(totals.at(-1) === totals.at(-2) && totals.at(-1) > 0, totals.join());
+      model.dispose();
+    }
   },
   'runs again and again, in order': async ({ load, right }) => {
     const model = await load();
@@ -185,7 +214,7 @@ const kCases = {
       await settles();
     }
   },
-  'runs while its weights arrive': async ({ load, right, input, file }) => {
+  'runs while its weights arrive': async ({ load, right, input, file, expects }) => {
     const slow = new URL('slow/fakes/tiny.kiln', file('..')).href;
     for (const preferences of [{}, { sharedMemory: false }]) {
       const model = await load(slow, { runWhileLoading: true, preferences });
@@ -196,7 +225,7 @@ const kCases = {
       model.dispose();
     }
     const model = await load(slow, { runWhileLoading: true });
-    await rejects(model.run(input(kEndless), { signal: AbortSignal.timeout(20) }), 'aborted', 'TimeoutError');
+    await rejects(model.run(input(kEndless), { signal: AbortSignal.timeout(20) }), 'aborted', expects.workers ? 'TimeoutError' : 'AbortError'); // where it blocks the page it ends by itself
     await right(model);
     model.dispose();
   },

@@ -1,4 +1,4 @@
-"""Writes a model of dynamic sizes, and what PyTorch answers at some: `dynamic.py DIR` → dynamic.kiln, dynamic.json."""
+"""Writes models of dynamic sizes, and what PyTorch answers: `dynamic.py DIR` → dynamic.{kiln,json}, large.kiln."""
 
 from __future__ import annotations
 
@@ -52,6 +52,16 @@ def main() -> None:
         dims = dict(zip(("batch", "length"), sizes, strict=True))
         cases.append({"dims": dims, "x": {"shape": x.shape, "data": x.flatten().tolist()}, "outputs": outputs})
     (folder / "dynamic.json").write_text(json.dumps(cases))
+    # 8 MB of weights, the same at every length.
+    layers = nn.Sequential(*(nn.Sequential(nn.Linear(512, 512), nn.GELU()) for _ in range(8))).eval()
+    wasmkiln.export(
+        layers,
+        (torch.randn(12, 512),),
+        folder / "large.kiln",
+        dynamic_shapes=({0: length},),
+        input_names=["x"],
+        output_names=["y"],
+    )
 
 
 if __name__ == "__main__":

@@ -87,14 +87,19 @@ const kPages = {
   chromium: [
     { name: 'isolated', kind: 'isolated', expects: { sharedMemory: true, relaxedSimd: true, workers: true }, models: real, generated, precisions: true },
     { name: 'not isolated', kind: 'plain', expects: { sharedMemory: false, relaxedSimd: true, workers: true }, models: real.slice(0, 2), generated },
-    { name: 'workers forbidden', kind: 'no-workers', expects: { sharedMemory: false, relaxedSimd: true, workers: false } },
+    { name: 'workers forbidden', kind: 'no-workers', expects: { sharedMemory: false, relaxedSimd: true, workers: false }, without: 'unsupported-environment' },
+    { name: 'no worker.js', kind: 'unserved', expects: { sharedMemory: false, relaxedSimd: true, workers: false }, without: 'network', only: 'blocks no page' },
     { name: 'SDK from another origin', kind: 'isolated', sdkOrigin: server.origin.replace('localhost', '127.0.0.1'), expects: { sharedMemory: true, relaxedSimd: true, workers: true } },
   ],
   firefox: [
     { name: 'isolated', kind: 'isolated', expects: { sharedMemory: true, relaxedSimd: true, workers: true }, models: real, generated },
     { name: 'not isolated', kind: 'plain', expects: { sharedMemory: false, relaxedSimd: true, workers: true } },
+    { name: 'no worker.js', kind: 'unserved', expects: { sharedMemory: false, relaxedSimd: true, workers: false }, without: 'network', only: 'blocks no page' },
   ],
-  webkit: [{ name: 'as it is', kind: 'isolated', expects: { sharedMemory: false, relaxedSimd: false, workers: true }, models: real, generated }],
+  webkit: [
+    { name: 'no worker.js', kind: 'unserved', expects: { sharedMemory: false, relaxedSimd: false, workers: false }, without: 'network', only: 'blocks no page' },
+    { name: 'as it is', kind: 'isolated', expects: { sharedMemory: false, relaxedSimd: false, workers: true }, models: real, generated },
+  ],
 };
 
 test('engines', { concurrency: 1 }, async (t) => {

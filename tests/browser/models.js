@@ -119,7 +119,7 @@ async function remembers({ sdk, base }) {
   let kept = null;
   const wisdomStore = { load: async () => kept, save: async (_, json) => void (kept = json) };
   const origins = async (options) => {
-    const model = await sdk.loadModel(url, { threads: 1, ...options });
+    const model = await sdk.loadModel(url, { threads: 1, cache: false, ...options });
     const counts = model.info().kernels.reduce((sum, { origin }) => ({ ...sum, [origin]: (sum[origin] ?? 0) + 1 }), {});
     const exported = model.exportWisdom();
     model.dispose();
@@ -151,16 +151,40 @@ async function survivesFlips({ sdk, base }) {
   return JSON.stringify(tally);
 }
 
-const kCacheFolder = 'wasmkiln-cache-3';
+const kCacheFolder = 'wasmkiln-cache-4';
 const cacheFolder = async () => (await navigator.storage.getDirectory()).getDirectoryHandle(kCacheFolder, { create: true });
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Changes every file of the cache by `edit(bytes)`. */
-async function damage(edit) {
-  for await (const handle of (await cacheFolder()).values()) {
+/** Whether there is a cache that a page can look into; if so it is empty then. */
+async function emptyCache() {
+  if (typeof navigator.storage?.getDirectory !== 'function' || !globalThis.FileSystemFileHandle?.prototype.createWritable) return false;
+  const folder = await cacheFolder();
+  const clear = async () => {
+    for await (const name of folder.keys()) await folder.removeEntry(name);
+  };
+  for (let i = 0; i < 50; i++) {
+    if (await clear().then(() => true, () => false)) return true;
+    await pause(100); // a model that was disposed of is still being kept
+  }
+  await clear();
+  return true;
+}
+
+/** Changes by `edit(bytes)` the weights in the cache, or what was compiled. */
+async function damage(which, edit) {
+  for await (const [name, handle] of (await cacheFolder()).entries()) {
+    if (name.includes('.') !== (which === 'compiled')) continue;
     const bytes = new Uint8Array(await (await handle.getFile()).arrayBuffer());
     const stream = await handle.createWritable();
     await stream.write(edit(bytes));
     await stream.close();
+  }
+}
+
+async function untilKept(model) {
+  for (let i = 0; model.info().cache === 'miss'; i++) {
+    if (i === 200) throw new Error(`not kept: ${model.info().notes.join()}`);
+    await pause(50);
   }
 }
 
@@ -171,10 +195,7 @@ async function revisits(context) {
   const visit = async (options = {}, wait = true) => {
     const model = await sdk.loadModel(url, { threads: 1, wisdomStore: false, ...options });
     const first = model.info().cache;
-    for (let i = 0; wait && first === 'miss' && model.info().cache !== 'kept'; i++) {
-      if (i === 200) throw new Error(`not kept: ${model.info().notes.join()}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    if (wait) await untilKept(model);
     model.dispose();
     return first;
   };
@@ -182,26 +203,90 @@ async function revisits(context) {
     const got = await visit(options);
     if (got !== state) throw new Error(`${what}: ${got}, not ${state}`);
   };
-  if (typeof navigator.storage?.getDirectory !== 'function' || !globalThis.FileSystemFileHandle?.prototype.createWritable) return visit({}, false);
-  for await (const name of (await cacheFolder()).keys()) await (await cacheFolder()).removeEntry(name);
+  if (!(await emptyCache())) return visit({}, false);
   if ((await visit()) === 'none') return 'no cache here';
   await expect('hit', 'a second visit');
   await agrees(context, 'digits', { threads: 1 });
   await expect('none', 'a visit that wants none', { cache: false });
   await expect('miss', 'another precision', { precision: 'fast' });
   await expect('miss', 'other settings', { preferences: { relaxedSimd: false } });
-  const damages = { cut: (bytes) => bytes.slice(0, -1), empty: () => new Uint8Array(0), flipped: (bytes) => ((bytes[bytes.length - 100] ^= 4), bytes), 'flipped in front': (bytes) => ((bytes[200] ^= 1), bytes) };
-  for (const [name, edit] of Object.entries(damages)) {
-    await damage(edit);
-    await expect('miss', `a ${name} file`);
-    await expect('hit', `after a ${name} file`);
-  }
+  const damages = { cut: (bytes) => bytes.slice(0, 100), empty: () => new Uint8Array(0), flipped: (bytes) => bytes.map((byte, i) => (i % 4096 === 100 ? byte ^ 4 : byte)) };
+  for (const which of ['compiled', 'weights'])
+    for (const [name, edit] of Object.entries(damages)) {
+      await damage(which, edit);
+      await expect('miss', `a ${name} file of ${which}`);
+      await expect('hit', `after a ${name} file of ${which}`);
+    }
   let wisdom = null;
   const learning = { precision: 'exact', wisdomStore: { load: async () => wisdom, save: async (_, text) => void (wisdom = text) } };
   await expect('miss', 'a visit that tunes in the background', { ...learning, tuning: { background: true, budgetMs: 200 } });
   if (wisdom === null) throw new Error('nothing was learned');
   await expect('hit', 'a visit after it', learning);
   return 'hit';
+}
+
+/** However short a visit is, and however busy: what it loaded the next one finds. */
+async function fillsTheCache({ sdk, base }, id) {
+  if (!(await emptyCache())) return 'no cache here';
+  const url = new URL(`models/${id}/model.kiln`, base).href;
+  const load = (options) => sdk.loadModel(url, { wisdomStore: false, ...options });
+  const zeros = ({ inputs }) => Object.fromEntries(inputs.map(({ name, dtype, shape }) => [name, new sdk.Tensor(dtype, new kArrays[dtype](shape.reduce((a, b) => a * b, 1)), shape)]));
+  const notes = [];
+  for (const preferences of [{}, { sharedMemory: false }])
+    for (const [name, rest] of Object.entries({ 'without a pause': () => null, '30 times a second': () => pause(33) })) {
+      await emptyCache();
+      const model = await load({ preferences });
+      if (model.info().cache === 'none') return 'no cache here';
+      const inputs = zeros(model);
+      let runs = 0;
+      const began = performance.now();
+      for (; model.info().cache === 'miss'; runs++) {
+        if (performance.now() - began > 60_000) throw new Error(`${name}: not kept after ${runs} runs`);
+        await model.run(inputs);
+        await rest();
+      }
+      if (model.info().cache !== 'kept') throw new Error(`${name}: ${model.info().notes.join()}`);
+      notes.push(`${name} after ${(performance.now() - began).toFixed(0)} ms and ${runs} runs`);
+      model.dispose();
+    }
+  await emptyCache();
+  const short = await load();
+  await short.run(zeros(short));
+  short.dispose();
+  for (let i = 0; ; i++) {
+    if (i === 100) throw new Error('not kept after it was disposed of');
+    await pause(100);
+    const next = await load();
+    const { cache } = next.info();
+    next.dispose();
+    if (cache === 'hit') break;
+  }
+  return notes.join(', ');
+}
+
+/** Each size of a model adds what is different about it. */
+async function sharesWeights({ sdk, base }) {
+  if (!(await emptyCache())) return 'no cache here';
+  const stored = async () => {
+    let bytes = 0;
+    for await (const handle of (await cacheFolder()).values()) bytes += (await handle.getFile()).size;
+    return bytes;
+  };
+  const sizes = [];
+  for (const length of [4, 16, 17, 33, 64, 100]) {
+    const load = () => sdk.loadModel(new URL('fakes/large.kiln', base).href, { wisdomStore: false, threads: 1, dims: { length } });
+    const model = await load();
+    if (model.info().cache === 'none') return 'no cache here';
+    await untilKept(model);
+    model.dispose();
+    sizes.push(await stored());
+    const again = await load();
+    if (again.info().cache !== 'hit') throw new Error(`length ${length}: ${again.info().cache}`);
+    again.dispose();
+  }
+  const megabytes = sizes.map((bytes) => (bytes / 2 ** 20).toFixed(1)).join(', ');
+  if (!(sizes[0] > 8 << 20 && sizes.at(-1) < 3 * sizes[0])) throw new Error(`${megabytes} MB`); // there are few packings, and six lengths
+  return `${megabytes} MB`;
 }
 
 /** Real sentences: PyTorch's embeddings. */
@@ -234,6 +319,8 @@ export function modelCases(context) {
   cases['digits classifies every held-out digit as PyTorch does'] = () => heldOut(context);
   cases['digits: what was measured comes back as wisdom'] = () => remembers(context);
   cases['digits: a second visit starts from the cache'] = () => revisits(context);
+  for (const id of ['digits', 'mobilenetv2'].filter((id) => context.models.includes(id))) cases[`${id}: the cache fills`] = () => fillsTheCache(context, id);
+  if (context.generated) cases['a model of dynamic sizes: the cache has its weights once'] = () => sharesWeights(context);
   cases['digits survives flipped bits'] = () => survivesFlips(context);
   const fallbacks = { 'one thread': { threads: 1 }, 'private memory': { preferences: { sharedMemory: false } }, 'no worker': { preferences: { worker: false } }, 'no relaxed SIMD': { preferences: { relaxedSimd: false } }, tuned: { tuning: { budgetMs: 100 } } };
   for (const [name, options] of Object.entries(fallbacks)) cases[`digits agrees with PyTorch: ${name}`] = () => agrees(context, 'digits', options);

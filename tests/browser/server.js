@@ -1,7 +1,8 @@
 // Serves the SDK, the cases and the models to the engines under test, and takes their reports.
 //   /isolated/…  with COOP/COEP: shared memory         /plain/…  without         /no-workers/…  a CSP that forbids workers
 //   /stall       a file that stops half-way             /html     an index page where a model should be      /mute     no answer at all
-//   /slow/…      any file, piece by piece
+//   /slow/…      any file, piece by piece            /breaks/…  any file, each connection to which breaks after a while; ranges go on
+//   /unserved/…  a page whose server has no time for worker.js
 import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
@@ -12,6 +13,7 @@ const kIsolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-
 export const kPageHeaders = {
   isolated: kIsolation,
   plain: {},
+  unserved: {},
   'no-workers': { 'Content-Security-Policy': "worker-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'" },
 };
 
@@ -37,6 +39,18 @@ export function memoryFiles() {
     if (!files.has(path)) files.set(path, readFileSync(path));
     return files.get(path);
   };
+}
+
+/** Half of what is asked for, at most a megabyte; then the connection is gone. */
+function sendBroken(request, response, path, headers) {
+  const bytes = readFileSync(path);
+  const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+  const partial = from > 0 && [undefined, '"1"'].includes(request.headers['if-range']);
+  const rest = bytes.subarray(partial ? from : 0);
+  const last = rest.length <= 64;
+  response.writeHead(partial ? 206 : 200, { ...headers, ETag: '"1"', 'Last-Modified': 'Tue, 01 Jan 2030 00:00:00 GMT', 'Content-Length': rest.length, ...(partial ? { 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` } : {}) });
+  if (last) response.end(rest);
+  else response.write(rest.subarray(0, Math.min(rest.length / 2, 1 << 20)), () => setTimeout(() => response.destroy(), 100));
 }
 
 const kPieces = 40, kPieceMs = 10;
@@ -74,6 +88,10 @@ export async function serve(roots, onPost, { inMemory } = {}) {
       response.writeHead(200, { ...headers, 'Content-Type': 'text/html' }).end('<!doctype html><title>Welcome</title>');
     } else if (root === 'slow' && roots[rest[0]]) {
       await sendSlowly(response, join(roots[rest[0]], normalize(`/${rest.slice(1).join('/')}`)), headers);
+    } else if (root === 'breaks' && roots[rest[0]]) {
+      sendBroken(request, response, join(roots[rest[0]], normalize(`/${rest.slice(1).join('/')}`)), headers);
+    } else if (kind === 'unserved' && rest.at(-1)?.startsWith('worker')) {
+      response.writeHead(503, headers).end('busy');
     } else if (roots[root] && kPageHeaders[kind]) {
       sendFile(response, join(roots[root], normalize(`/${rest.join('/')}`)), headers, inMemory);
     } else {

@@ -59,7 +59,7 @@ export class Compiler {
     return this.json();
   }
 
-  open(head: Uint8Array, fileBytes: number, options: string): { weightsBytes: number; arenaBytes: number; kernels: number } {
+  open(head: Uint8Array, fileBytes: number, options: string): { weightsBytes: number; fileWeightsBytes: number; arenaBytes: number; kernels: number } {
     const text = new TextEncoder().encode(options);
     this.given(head, (at, size) => this.given(text, (optionsAt, optionsSize) => this.exports_.kiln_open(at, size, fileBytes, optionsAt, optionsSize)));
     return this.json();

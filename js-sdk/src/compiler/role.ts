@@ -31,18 +31,19 @@ function optionLines(settings: CompileSettings): string {
 interface Opened {
   settings: CompileSettings;
   overFile: boolean;
+  fileWeightsBytes: number;
 }
 
 /** Opens with 32-bit addresses, and again with 64-bit ones when the model asks for more. */
 function openFitting(compiler: Compiler, { head, fileBytes, settings: asked }: CompileRequest): Opened {
   const settings = { ...asked, memory64: false };
-  const { weightsBytes, arenaBytes } = compiler.open(head, fileBytes, optionLines(settings));
+  const { weightsBytes, arenaBytes, fileWeightsBytes } = compiler.open(head, fileBytes, optionLines(settings));
   const fits = weightsBytes + arenaBytes + kSlack <= kLimit32;
-  if (fits) return { settings, overFile: weightsBytes >= (fileBytes - head.length) * kWorthLanding };
+  if (fits) return { settings, fileWeightsBytes, overFile: weightsBytes >= fileWeightsBytes * kWorthLanding };
   if (!asked.memory64) throw new KilnError('out-of-memory', `the model needs ${weightsBytes + arenaBytes} bytes: more than 4 GB, and this engine has no 64-bit memory`);
   settings.memory64 = true;
   compiler.open(head, fileBytes, optionLines(settings));
-  return { settings, overFile: false };
+  return { settings, fileWeightsBytes, overFile: false };
 }
 
 type Emitted = Transferred<ReturnType<CompilerCalls['emit']>>;
@@ -95,9 +96,10 @@ export function startCompiler(port: MessagePort, codePort: MessagePort, hold: Ho
   const failed = (thrown: unknown): never => {
     throw asKilnError(thrown, 'compile', 'the compiler failed');
   };
-  const plan = async (compiler: Compiler): Promise<{ overFile: boolean }> => {
+  const plan = async (compiler: Compiler): Promise<Pick<Opened, 'overFile' | 'fileWeightsBytes'>> => {
     opened = await timeline.during('plan', () => openFitting(compiler, request));
-    return { overFile: opened.overFile };
+    const { overFile, fileWeightsBytes } = opened;
+    return { overFile, fileWeightsBytes };
   };
   const layOut = async (compiler: Compiler, { fileAt, landed, wisdom: known }: Parameters<CompilerCalls['layOut']>[0]): Promise<LaidOut> => {
     const { settings, overFile } = opened;

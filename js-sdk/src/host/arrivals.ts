@@ -1,5 +1,6 @@
 // Weights that still arrive, and a run that goes as far as they are there.
 import type { Manifest } from '../shared/manifest.js';
+import { turn } from '../shared/turn.js';
 import { newArrivalWords, setComplete, stopAhead } from './run_ahead.js';
 import type { Session } from './session.js';
 
@@ -8,18 +9,6 @@ const kSliceFlops = 50e6;
 
 /** Runs steps as their weights arrive; resolves with how many it has done when it is stopped. */
 export type AheadHelper = (session: Session, arrival: Int32Array) => Promise<number>;
-
-/** Lets whatever else waits in this thread have its turn. */
-function turn(): Promise<void> {
-  const { port1, port2 } = new MessageChannel();
-  return new Promise((resolve) => {
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
-}
 
 export class Arrivals {
   /** When all weights are in their place; rejects if they never will be. */

@@ -7,13 +7,13 @@ import { moduleOf } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
 import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, CompileSettings, ComputeCalls, Landed, LoadRequest, LoadResult, MainCalls, Timings, WisdomTexts } from '../shared/messages.js';
 import { Arrivals, type AheadHelper } from './arrivals.js';
-import { Cache, type Helpers } from './cache.js';
+import { Cache, type Helpers, type Key } from './cache.js';
 import { Digest } from './digest.js';
 import { earlyMemory, earlyPlace, Landing, landsAnyway } from './landing.js';
 import { Loader } from './loader.js';
 import { kBufferBytes, Prefetcher } from './prefetch.js';
 import { imageIn, Session } from './session.js';
-import { openSource, type ByteSource } from './source.js';
+import { openSource } from './source.js';
 import { Verifier } from './verify.js';
 import type { WeightWriter } from './weights.js';
 
@@ -65,17 +65,18 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
   digest.catch(() => undefined); // reported to whoever asks first
   const opening = build !== null && request.mayBeKept ? Cache.open(digest) : null; // takes longer than a download's head
   const source = await asked;
-  const stream = new Prefetcher(source, request.stallTimeoutMs, reporter(source, peers.main), opening ? kHeadAhead : kBufferBytes);
+  const progress = new Progress(source.size, peers.main);
+  const stream = new Prefetcher(source, request.stallTimeoutMs, (received) => progress.reached(received), opening ? kHeadAhead : kBufferBytes);
   void timeline.during('download', () => stream.done);
   try {
     const head = await takeHead(stream);
-    const key = head && build !== null ? (texts: WisdomTexts, settings = request.compile): Promise<string> => Cache.key(build, head, settings, texts) : null;
+    const key = head && build !== null ? (texts: WisdomTexts, settings = request.compile): Promise<Key> => Cache.key(build, head, settings, texts) : null;
     const found = opening && key && (await timeline.during('cache', async () => fromCache(await opening, key, await wisdom, request, peers, timeline)));
     if (found) {
       peers.main.emit('measured', 0);
       peers.main.emit('compilerDone', null);
     } else stream.readAhead(kBufferBytes);
-    const ready = found ?? (await fromNetwork(head, stream, request, peers, wisdom, await digest, timeline));
+    const ready = found ?? (await fromNetwork(head, stream, progress, request, peers, wisdom, await digest, timeline));
     const { session, compiled, arrivals } = ready;
     await timeline.during('threads', () => startThreads(session, compiled.memory64, peers.compute));
     const landed = arrivals.landed.then((): Landed => {
@@ -107,19 +108,19 @@ async function takeHead(stream: Prefetcher): Promise<Uint8Array | null> {
   return null;
 }
 
-async function keepIn(cache: Cache | null, key: string, session: Session, compiled: CompileResult): Promise<void> {
+async function keepIn(cache: Cache | null, key: Key, session: Session, compiled: CompileResult): Promise<void> {
   if (!cache) throw new Error('there is no private file system here');
   await cache.keep(key, compiled, session.image);
 }
 
 /** What a load that measured has kept serves one that does not as well. */
-async function fromCache(cache: Cache | null, key: (texts: WisdomTexts, settings?: CompileSettings) => Promise<string>, wisdom: WisdomTexts, request: LoadRequest, peers: Peers, timeline: Timeline): Promise<Ready | null> {
+async function fromCache(cache: Cache | null, key: (texts: WisdomTexts, settings?: CompileSettings) => Promise<Key>, wisdom: WisdomTexts, request: LoadRequest, peers: Peers, timeline: Timeline): Promise<Ready | null> {
   if (!cache) return null;
   const own = await restored(cache, await key(wisdom), request, peers, timeline);
   return own || request.compile.budgetMs > 0 ? own : restored(cache, await key(wisdom, { ...request.compile, budgetMs: 1 }), request, peers, timeline);
 }
 
-async function restored(cache: Cache, key: string, request: LoadRequest, peers: Peers, timeline: Timeline): Promise<Ready | null> {
+async function restored(cache: Cache, key: Key, request: LoadRequest, peers: Peers, timeline: Timeline): Promise<Ready | null> {
   const entry = await timeline.during('find', () => cache.find(key));
   if (!entry) return null;
   try {
@@ -130,6 +131,7 @@ async function restored(cache: Cache, key: string, request: LoadRequest, peers: 
     const memory = await memoryFor(manifest, compiled.memory64, request);
     if (await timeline.during('restore', () => entry.restore(imageIn(memory, manifest), request.compile.shared && entry.imageBytes >= kWorthHelp ? idle(peers) : null))) {
       entry.close();
+      void cache.touch(key);
       const session = new Session(await code, manifest, request.compile.threads, memory, compiled.memory64);
       return { session, compiled, arrivals: new Arrivals(manifest, Promise.resolve(), null), initMs: () => 0 };
     }
@@ -145,7 +147,7 @@ function idle({ compute, compiler }: Peers): Helpers {
 }
 
 async function fromNetwork(
-  kilnHead: Uint8Array | null, stream: Prefetcher, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, digest: Digest, timeline: Timeline): Promise<Ready> {
+  kilnHead: Uint8Array | null, stream: Prefetcher, progress: Progress, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, digest: Digest, timeline: Timeline): Promise<Ready> {
   peers.main.emit('uncached', null);
   const { head, weightsBegin } = kilnHead
     ? { head: kilnHead.slice(), weightsBegin: Math.ceil(kilnHead.length / kSegmentAlign) * kSegmentAlign }
@@ -153,7 +155,7 @@ async function fromNetwork(
   const fileBytes = stream.source.size ?? -1;
   const padding = weightsBegin - head.length;
   const planning = peers.compiler.call('plan', { head, fileBytes, settings: request.compile, began: request.began }, [head.buffer]);
-  planning.catch(() => undefined); // thrown again below
+  planning.then(({ fileWeightsBytes }) => progress.expect(weightsBegin + fileWeightsBytes), () => undefined); // what is thrown is thrown again below
   peers.main.emit('progress', { stage: 'compile' });
   await stream.take(padding);
   const verifier = request.verify ? new Verifier(digest, stream.source.name) : null;
@@ -200,14 +202,33 @@ function aheadHelper({ compiler }: Peers, memory64: boolean): AheadHelper {
 }
 
 /** Tells the page how far the download is, at most every kProgressMs and at its end. */
-function reporter({ size: totalBytes }: ByteSource, main: Peers['main']): (loadedBytes: number) => void {
-  let last = -Infinity;
-  return (loadedBytes) => {
+class Progress {
+  private last_ = -Infinity;
+  private loaded_ = 0;
+
+  constructor(
+    private total_: number | undefined,
+    private readonly main_: Peers['main'],
+  ) {}
+
+  reached(loadedBytes: number): void {
+    this.loaded_ = loadedBytes;
     const now = performance.now();
-    if (now - last < kProgressMs && loadedBytes !== totalBytes) return;
-    last = now;
-    main.emit('progress', { stage: 'download', loadedBytes, totalBytes });
-  };
+    if (now - this.last_ < kProgressMs && loadedBytes !== this.total_) return;
+    this.last_ = now;
+    this.tell();
+  }
+
+  /** What the server did not say, the head of the file does. */
+  expect(totalBytes: number): void {
+    if (this.total_ !== undefined) return;
+    this.total_ = totalBytes;
+    this.tell();
+  }
+
+  private tell(): void {
+    this.main_.emit('progress', { stage: 'download', loadedBytes: this.loaded_, totalBytes: this.total_ });
+  }
 }
 
 async function readHead(stream: Prefetcher, compiler: Peers['compiler']): Promise<{ head: Uint8Array<ArrayBuffer>; weightsBegin: number }> {

@@ -1,5 +1,5 @@
 import { asKilnError, KilnError } from '../shared/errors.js';
-import type { ByteSource } from './source.js';
+import type { ByteSource } from './reader.js';
 
 /** What waits here has not been written to the model's memory yet, where untouched pages cost nothing: the sum is the file. */
 export const kBufferBytes = 256 << 20;
@@ -98,6 +98,7 @@ export class Prefetcher {
         const chunk = await this.source.read();
         this.reading_since_ = Infinity;
         if (!chunk || this.ended_) break;
+        if (chunk.length === 0) continue; // a sign of life
         this.inspect_?.(chunk);
         this.chunks_.push(chunk);
         this.buffered_ += chunk.length;

@@ -1,5 +1,4 @@
 // Packed weights that an earlier visit kept, back to their place. The first touch of fresh memory takes most of the time, so several workers do it.
-import { kBlockBytes } from '../shared/manifest.js';
 import type { RestoreRequest } from '../shared/messages.js';
 import { Digest } from './digest.js';
 
@@ -20,28 +19,27 @@ export interface FileHandle {
 const kNext = 0;
 const kDone = 1;
 
-/** The hash of each block. */
-export function blockHashes(bytes: Uint8Array, digest: Digest): BigUint64Array<ArrayBuffer> {
-  const hashes = new BigUint64Array(Math.ceil(bytes.length / kBlockBytes));
-  return hashes.map((_, block) => digest.chain(bytes.subarray(block * kBlockBytes, (block + 1) * kBlockBytes)));
-}
+/** Of each piece: where it lies in the file, its bytes, its hash. */
+export const kPieceWords = 3;
 
-/** Takes blocks until there are none left, or one is damaged. They are hashed on the way, while they lie in the processor's cache. */
-export function restoreBlocks(file: AccessHandle, { at, image, hashes, progress }: RestoreRequest, digest: Digest): void {
-  for (let block; (block = Atomics.add(progress, kNext, 1)) < hashes.length; ) {
-    const begin = block * kBlockBytes;
-    const place = image.subarray(begin, begin + kBlockBytes);
+/** Takes pieces until there are none left, or one is damaged. They are hashed on the way, while they lie in the processor's cache. */
+export function restoreBlocks(file: AccessHandle, { image, pieces, progress }: RestoreRequest, digest: Digest): void {
+  const count = pieces.length / kPieceWords;
+  for (let piece, passed = 0, begin = 0; (piece = Atomics.add(progress, kNext, 1)) < count; ) {
+    for (; passed < piece; passed++) begin += Number(pieces[passed * kPieceWords + 1]);
+    const [from, bytes, hash] = pieces.subarray(piece * kPieceWords, (piece + 1) * kPieceWords) as unknown as [bigint, bigint, bigint];
+    const place = image.subarray(begin, begin + Number(bytes));
     digest.fill(place.length, (room, done) => {
-      file.read(room, { at: at + begin + done });
+      room.fill(0, file.read(room, { at: Number(from) + done })); // a file may have been cut
       place.set(room, done);
     });
-    if (digest.take() !== hashes[block]) return void Atomics.store(progress, kNext, hashes.length);
+    if (digest.take() !== hash) return void Atomics.store(progress, kNext, count);
     Atomics.add(progress, kDone, 1);
   }
 }
 
-export function restored({ hashes, progress }: RestoreRequest): boolean {
-  return Atomics.load(progress, kDone) === hashes.length;
+export function restored({ pieces, progress }: RestoreRequest): boolean {
+  return Atomics.load(progress, kDone) === pieces.length / kPieceWords;
 }
 
 export function newProgress(shared: boolean): Int32Array {

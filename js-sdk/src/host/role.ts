@@ -10,6 +10,7 @@ export function startHost(mainPort: MessagePort, compilerPort: MessagePort, comp
   let mailbox: MailboxServer | null = null;
   let failure: unknown = new KilnError('internal', 'nothing has failed');
   let model: Loaded | null = null;
+  let busy = false; // between runs
   const loaded = (): Loaded => {
     if (!model) throw new KilnError('internal', 'nothing is loaded');
     return model;
@@ -21,18 +22,20 @@ export function startHost(mainPort: MessagePort, compilerPort: MessagePort, comp
         model = await load(request, { main, compiler, compute });
         const { session, arrivals, result } = model;
         void arrivals.settled.then(() => compiler.close(new KilnError('disposed', 'the compiler has done its work')));
-        mailbox = request.mailbox ? openMailbox(session, (thrown) => (failure = thrown)) : null;
+        mailbox = request.mailbox ? openMailbox(session, (thrown) => (failure = thrown), () => busy) : null;
         result.mailbox = mailbox?.handle ?? null;
         return new Transferred(result, result.cancel ? [result.cancel.port] : []);
       },
       landed: () => loaded().landed,
       keep: async (wisdom) => {
+        busy = true;
         try {
           await loaded().keep?.(wisdom);
           return null;
         } catch (thrown) {
           return `nothing was kept for the next visit: ${describe(thrown)}`;
         } finally {
+          busy = false;
           loaded().keep = null;
         }
       },
@@ -48,7 +51,7 @@ export function startHost(mainPort: MessagePort, compilerPort: MessagePort, comp
       attend: async () => {
         const { session, arrivals } = loaded();
         if (mailbox) await arrivals.begin(session, mailbox.inputs);
-        mailbox?.attend();
+        await mailbox?.attend();
         return null;
       },
       failure: () => {
@@ -70,9 +73,9 @@ export function startHost(mainPort: MessagePort, compilerPort: MessagePort, comp
   main.emit('ready', null);
 }
 
-function openMailbox(session: Session, failed: (thrown: unknown) => void): MailboxServer | null {
+function openMailbox(session: Session, failed: (thrown: unknown) => void, busy: () => boolean): MailboxServer | null {
   const { inputs, outputs } = session.manifest;
   const bytesOf = ({ bytes }: { bytes: number }): number => bytes;
   const handle = createMailbox(inputs.map(bytesOf), outputs.map(bytesOf), session.slots);
-  return handle && new MailboxServer(handle, (from, to) => session.run(from, to), failed);
+  return handle && new MailboxServer(handle, (from, to) => session.run(from, to), failed, busy);
 }

@@ -1,17 +1,13 @@
 import type * as Fs from 'node:fs/promises';
-import { asKilnError, KilnError } from '../shared/errors.js';
-import { answerOf } from '../shared/fetching.js';
+import { asKilnError } from '../shared/errors.js';
 import type { CompilerCode, CompilerSource } from '../shared/messages.js';
 import { isNode, nodeModule } from '../shared/node.js';
+import { fetchOwn } from './own_files.js';
 
 async function codeOf(source: CompilerSource, stallTimeoutMs: number): Promise<CompilerCode> {
   if (typeof source !== 'string') return source;
   if (isNode && source.startsWith('file:')) return nodeModule<typeof Fs>('fs/promises').readFile(new URL(source));
-  const response = await answerOf(source, stallTimeoutMs);
-  if (!response.ok) throw new KilnError('network', `the compiler at ${source} answered ${response.status}: serve the files of wasmkiln's dist together`);
-  if (response.headers.get('content-type')?.startsWith('text/html'))
-    throw new KilnError('network', `${source} is a page, not the compiler: compiler.wasm and worker.js belong beside the script that holds wasmkiln (Vite before version 8 needs optimizeDeps: { exclude: ['wasmkiln'] })`);
-  return response.arrayBuffer();
+  return (await fetchOwn(source, stallTimeoutMs)).arrayBuffer();
 }
 
 /**

@@ -9,6 +9,8 @@ import type { Team } from './team.js';
 export class Engine {
   readonly canceller: Canceller;
   readonly mailbox: MailboxClient | null;
+  /** Keeps the model for the next visit, once; null while there is nothing to be kept. */
+  keep: (() => Promise<unknown>) | null = null;
   /** Until the last weight has landed, as if nothing had been loaded. */
   landed: Landed = { downloadedBytes: 0, timings: { compilerReadyMs: 0, compileMs: 0, tuneMs: 0, downloadMs: 0, initMs: 0, totalMs: 0 }, phases: [] };
 
@@ -29,9 +31,10 @@ export class Engine {
     return (this.mailbox === null) === (other.mailbox === null) && schedules(this) !== schedules(other);
   }
 
-  end(error: KilnError): void {
+  /** `well`: what was not kept for the next visit may still be. */
+  end(error: KilnError, well: boolean): void {
     this.canceller.close();
     this.mailbox?.close(error);
-    this.team.terminate(error);
+    this.team.terminate(error, well ? this.keep : null);
   }
 }

@@ -35,7 +35,7 @@ const kTuningRules: Rules<TuningOptions> = {
   background: kFlag,
   wisdom: [(value) => typeof value === 'string' || isObject(value), 'an address, the JSON text or the parsed object'],
 };
-const kPreferenceRules: Rules<NonNullable<LoadOptions['preferences']>> = { relaxedSimd: kFlag, sharedMemory: kFlag, worker: kFlag, memory64: kFlag };
+const kPreferenceRules: Rules<NonNullable<LoadOptions['preferences']>> = { relaxedSimd: kFlag, sharedMemory: kFlag, worker: [(value) => typeof value === 'boolean' || value === 'optional', "true, false or 'optional'"], memory64: kFlag };
 
 function isStore(value: unknown): boolean {
   return value === false || (isNode && typeof value === 'string') || (isObject(value) && isFunction(value['load']) && isFunction(value['save']));
@@ -66,6 +66,8 @@ export interface Settings {
   relaxedSimd: boolean;
   memory64: boolean;
   workers: boolean;
+  /** Where workers cannot be started the model may run on this thread. */
+  mayBlock: boolean;
   budgetMs: number;
   dims: Record<string, number>;
   precision: Precision;
@@ -100,7 +102,7 @@ export function settle(options: LoadOptions): Settings {
     if (has && preference === false) missing.push({ feature, why: 'switched off by preferences' });
     return has && preference !== false;
   };
-  const workers = wanted('workers', environment.workers, preferences.worker);
+  const workers = wanted('workers', environment.workers, preferences.worker !== false);
   const mayShare = wanted('sharedMemory', environment.sharedMemory, preferences.sharedMemory) && workers;
   const threads = mayShare ? chooseThreads(options.threads, environment.cores) : Math.min(1, chooseThreads(options.threads, 1));
   return {
@@ -110,6 +112,7 @@ export function settle(options: LoadOptions): Settings {
     relaxedSimd: wanted('relaxedSimd', environment.relaxedSimd, preferences.relaxedSimd),
     memory64: environment.memory64 && preferences.memory64 !== false,
     workers,
+    mayBlock: preferences.worker === 'optional',
     budgetMs: tuning ? (tuning.budgetMs ?? 0) : 0,
     dims: options.dims ?? {},
     precision: options.precision ?? 'balanced',

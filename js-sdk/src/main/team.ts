@@ -7,6 +7,8 @@ import { isNode, nodeModule } from '../shared/node.js';
 
 /** So long threads have to leave the model's memory, in which they sleep: a browser ends one that sleeps only after seconds. */
 const kLeaveMs = 100;
+/** So long the host has to keep a model for the next visit that is disposed of. */
+const kLastMs = 3000;
 
 interface Seat {
   start(message: RoleMessage, transfer: Transferable[]): void;
@@ -17,7 +19,7 @@ interface Seat {
 declare const __KILN_WORKER__: string;
 
 /** Bundlers copy what is named so. Inside `new Worker(…)` they would bundle it again, for each such place, though it is whole. */
-const workerUrl = (): URL => new URL(__KILN_WORKER__, import.meta.url);
+export const workerUrl = (): URL => new URL(__KILN_WORKER__, import.meta.url);
 
 type Crash = (error: KilnError) => void;
 const crashed = (cause: unknown): KilnError => new KilnError('internal', `a worker of the model crashed: ${describe(cause)}; load the model again`, { cause });
@@ -62,7 +64,10 @@ function browserSeat(crash: Crash): Seat {
 }
 
 async function localSeat(): Promise<Seat> {
-  const { startRole } = await import('../roles.js');
+  const { startRole } = await import('../roles.js').catch((thrown: unknown) => {
+    if (typeof Worker === 'undefined') throw new KilnError('unsupported-environment', `this context can neither start workers nor import scripts (${describe(thrown)}): load the model in a page or one of its workers`, { cause: thrown });
+    throw new KilnError('network', `roles.js cannot be loaded (${describe(thrown)}): serve the files of wasmkiln's dist together`, { cause: thrown });
+  });
   return { start: (message) => startRole(message, 'never'), terminate: () => undefined };
 }
 
@@ -139,9 +144,14 @@ export class Team {
     this.compiler_ = null;
   }
 
-  /** Ends every worker, whatever it is doing, and rejects what waits for an answer. */
-  terminate(error: KilnError): void {
+  /** Ends every worker, whatever it is doing, and rejects what waits for an answer. The host may do one `last` thing before. */
+  terminate(error: KilnError, last: (() => Promise<unknown>) | null = null): void {
     this.host.emit('leave', null);
+    if (last) {
+      const late = new Promise((resolve) => setTimeout(resolve, kLastMs));
+      void Promise.race([last(), late]).finally(() => this.terminate(error));
+      return;
+    }
     this.host.close(error);
     for (const port of this.local_ports_) port.close();
     const end = (): void => {

@@ -2,11 +2,14 @@
 // threads costs more than a small model does, and so does waking one that sleeps. After a run the host attends for a moment,
 // awake at first, then asleep on a word; then it goes back to its messages, and the next run fetches it by one.
 import type { KilnError } from './errors.js';
+import { turn } from './turn.js';
 
 /** Larger inputs and outputs are written and read where they lie in the model's memory, which copies once less. */
 const kMostBytes = 2 << 20;
-/** How long the host attends: messages wait no longer than this. */
+/** How long the host waits for the next run, and how long messages and timers wait for it while runs go on. */
 const kAttendMs = 50;
+/** … and how long it waits between two pieces of other work. */
+const kBusyMs = 1;
 /**
  * The host glances so often before it sleeps, for a page that runs again and again (some 10 µs). It looks for longer (a fifth of a
  * millisecond) where the page was awake when the last run ended, so that each has a core of its own: a system may give both the
@@ -99,6 +102,8 @@ export class MailboxServer {
     readonly handle: MailboxHandle,
     private readonly run_: (inputs: Uint8Array[], outputs: Uint8Array[]) => void,
     private readonly failed_: (thrown: unknown) => void,
+    /** Whether this thread has work of its own, which it does between runs. */
+    private readonly busy_: () => boolean = () => false,
   ) {
     this.box_ = new Mailbox(handle);
   }
@@ -108,20 +113,33 @@ export class MailboxServer {
     return this.box_.inputs;
   }
 
-  /** Serves what is asked for, and for a moment what is asked next. Whoever asks a host that does not attend sends it here. */
-  attend(): void {
+  /**
+   * Serves what is asked for, and for a moment what is asked next. Whoever asks a host that does not attend sends it here. What else
+   * waits in this thread has its turn every kAttendMs, however many runs there are.
+   */
+  async attend(): Promise<void> {
     const { words } = this.box_;
     Atomics.store(words, kAttends, kAwake);
-    while (this.serve()) this.wait();
+    for (let last = performance.now(); ; ) {
+      const served = this.serve();
+      const busy = this.busy_();
+      if (served === false) return;
+      if (served === null && !busy) break;
+      if (busy || performance.now() - last > kAttendMs) {
+        await turn();
+        last = performance.now();
+      }
+      this.wait(busy ? kBusyMs : kAttendMs);
+    }
     Atomics.store(words, kAttends, 0);
     this.serve(); // asked between the last look and the word before
   }
 
-  /** Whether there was a run, and it did not fail. */
-  private serve(): boolean {
+  /** Whether the run that was asked for went well; null: there was none. After one that failed nobody attends. */
+  private serve(): boolean | null {
     const { words, inputs, outputs } = this.box_;
     const asked = Atomics.load(words, kAsked);
-    if (asked === Atomics.load(words, kDone)) return false;
+    if (asked === Atomics.load(words, kDone)) return null;
     let failed = 0;
     try {
       this.run_(inputs, outputs);
@@ -137,12 +155,12 @@ export class MailboxServer {
     return !failed;
   }
 
-  private wait(): void {
+  private wait(ms: number): void {
     const { words } = this.box_;
     const done = Atomics.load(words, kDone);
     if (this.look(done)) return;
     Atomics.store(words, kAttends, kAsleep);
-    Atomics.wait(words, kAsked, done, kAttendMs);
+    Atomics.wait(words, kAsked, done, ms);
     Atomics.store(words, kAttends, kAwake);
   }
 

@@ -12,6 +12,7 @@ export type SourceMessage =
   | { kind: 'pull'; name: string; size: number };
 
 export type ProgressEvent =
+  /** `totalBytes` is known from the server, else from the head of the file once that is planned. Both count what a server has compressed as it was before. */
   | { stage: 'download'; loadedBytes: number; totalBytes: number | undefined }
   | { stage: 'compile' }
   | { stage: 'tune'; elapsedMs: number; budgetMs: number; candidates: number }
@@ -178,16 +179,14 @@ export interface CompileResult extends Omit<LaidOut, 'loadCode'> {
   phases: Phase[];
 }
 
-/** Weights that an earlier visit has packed and kept: whoever of the team is idle takes blocks of them in turn. */
+/** Weights that an earlier visit has packed and kept: whoever of the team is idle takes pieces of them in turn. */
 export interface RestoreRequest {
   file: FileSystemFileHandle;
-  /** Where they begin in the file. */
-  at: number;
   /** Their place in the model's memory, which is shared if there is more than one to fill it. */
   image: Uint8Array;
-  /** Of each block. */
-  hashes: BigUint64Array<ArrayBuffer>;
-  /** The next block that nobody has taken; how many are in their place. */
+  /** In order: where each piece lies in the file, its bytes, its hash. */
+  pieces: BigUint64Array<ArrayBuffer>;
+  /** The next piece that nobody has taken; how many are in their place. */
   progress: Int32Array;
 }
 
@@ -210,8 +209,8 @@ export interface CompilerCalls {
   /** When the compiler has done its work. Returns how many steps are done. */
   runAhead(arg: RunAhead): number;
   headLayout(start: Uint8Array<ArrayBuffer>): { headBytes: number; weightsBegin: number };
-  /** Whether all weights of the file may lie in the model's memory, since what is made of them takes as much. */
-  plan(request: CompileRequest): { overFile: boolean };
+  /** Whether all weights of the file may lie in the model's memory, since what is made of them takes as much; and how many bytes they are. */
+  plan(request: CompileRequest): { overFile: boolean; fileWeightsBytes: number };
   /** Of what is planned; may be called before that is done. */
   layOut(request: EarlyWeights & { wisdom: WisdomTexts }): LaidOut;
   /** Of what was laid out; may be called before that is done. */

@@ -42,7 +42,7 @@ export function fakeCompiler({ shared, total }: FakeOptions): Uint8Array<ArrayBu
   const answers = new Answers();
   answers.add('layout', JSON.stringify({ headBytes: kHeadBytes, weightsBegin: kWeightsBegin }));
   answers.add('no_magic', JSON.stringify({ code: 'bad-file', message: 'not a .kiln file', where: 'byte 8' }));
-  answers.add('outline', JSON.stringify({ weightsBytes: 128, arenaBytes: 192, kernels: 1 }));
+  answers.add('outline', JSON.stringify({ weightsBytes: 128, fileWeightsBytes: 80, arenaBytes: 192, kernels: 1 }));
   answers.add('bad_wisdom', JSON.stringify({ code: 'bad-wisdom', message: 'wisdom of another version', where: '' }));
   answers.add('candidates', JSON.stringify({ bytes: 4096, duel: false, candidates: ['a', 'b'].map((schedule) => ({ spec: 's', schedule, flops: 1000 })) }));
   answers.add('bench_module', assemble(benchWat(shared)));

@@ -4,7 +4,7 @@ import { loadModel, Tensor } from 'wasmkiln';
 async function answer() {
   const about = await (await fetch('io.json')).json();
   const floats = async ({ file }) => new Float32Array(await (await fetch(file)).arrayBuffer());
-  const model = await loadModel('model.kiln');
+  const model = await loadModel('model.kiln', { preferences: { worker: 'optional' } });
   const { logits } = await model.run({ image: new Tensor('float32', await floats(about.inputs[0]), about.inputs[0].shape) });
   const wanted = await floats(about.outputs[0]);
   const { threads, missing } = model.info();
