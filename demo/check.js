@@ -26,10 +26,28 @@ async function draw(page, strokes) {
 }
 
 async function ready(page) {
-  await page.waitForFunction(() => document.querySelector('#tiles div') || !document.querySelector('#error')?.hidden, null, { timeout: 120_000 });
+  await page.waitForFunction(() => document.querySelector('#tiles div') || document.querySelector('#error')?.hidden === false, null, { timeout: 120_000 });
   const error = await page.evaluate(() => (document.querySelector('#error').hidden ? '' : document.querySelector('#error').textContent));
   if (error) throw new Error(error);
   return page.evaluate(() => [...document.querySelectorAll('#tiles div')].map((tile) => tile.innerText.replaceAll('\n', ' ')).join(' · '));
+}
+
+const inView = (page, selector) => page.locator(selector).evaluate((element) => {
+  const { top, bottom, height } = element.getBoundingClientRect();
+  return height > 0 && top >= 0 && bottom <= innerHeight;
+});
+
+/** A model that cannot be had: the page says so on the first screen, and loads when it is there. */
+async function fails(page, note, load) {
+  const none = (route) => route.fulfill({ status: 404, body: 'not found' });
+  await page.route('**/model.kiln', none);
+  await load();
+  await page.locator('#error').waitFor({ timeout: 60_000 });
+  const seen = await inView(page, '#retry');
+  note(`without its model: "${(await page.textContent('#error p')).slice(0, 60)}…"${seen ? '' : ', below the fold'}`);
+  await page.unroute('**/model.kiln', none);
+  await page.click('#retry');
+  return seen;
 }
 
 async function digits(page, note) {
@@ -43,11 +61,18 @@ async function digits(page, note) {
     note(`drew a ${digit}, the page says ${answer}`);
     if (answer === digit) right++;
   }
+  await page.click('#clear');
+  await page.focus('#pad');
+  for (const key of [' ', ...Array(10).fill('ArrowDown'), ' ']) await page.keyboard.press(key);
+  await page.waitForTimeout(100);
+  const typed = await page.textContent('#best');
+  note(`a line drawn with the keyboard: the page says ${typed}`);
+  if (!(await inView(page, '#classes'))) throw new Error('the answer is below the fold');
   await page.evaluate(() => (document.querySelector('#accuracy').textContent = ''));
   await page.click('#all');
   await page.waitForFunction(() => document.querySelector('#accuracy').textContent !== '', null, { timeout: 60_000 });
   note(`held-out digits: ${await page.textContent('#accuracy')}`);
-  return right >= 3; // a mouse's straight lines are not handwriting
+  return right >= 3 && typed === '1'; // a mouse's straight lines are not handwriting
 }
 
 async function sentences(page, note) {
@@ -61,6 +86,17 @@ async function sentences(page, note) {
     note(`"${query}" is nearest to "${nearest}"`);
     right &&= nearest.includes(expected);
   }
+  const finished = () => page.waitForFunction(() => document.querySelector('#says').textContent.startsWith('Nearest first, in'), null, { timeout: 60_000 });
+  const lines = await page.inputValue('#sentences');
+  await page.fill('#sentences', `${lines}\n${'The committee read its report aloud. '.repeat(20)}And then a dog barked at the mailman.`);
+  await finished();
+  await page.fill('#query', '');
+  const left = await page.locator('#nearest li').count();
+  note(`an empty query leaves ${left} results: "${await page.textContent('#says')}"`);
+  right &&= left === 0;
+  await page.fill('#sentences', lines);
+  await page.fill('#query', 'an animal at rest');
+  await finished();
   for (const precision of ['exact', 'fast', 'balanced']) {
     await page.selectOption('#precision', precision);
     await page.waitForFunction(() => !document.querySelector('#precision').disabled, null, { timeout: 60_000 }); // loaded, and searched
@@ -82,9 +118,11 @@ export async function checkPages(origin, folder) {
       for (const [screen, viewport] of Object.entries(kScreens)) {
         const page = await browser.newPage({ viewport });
         page.on('pageerror', (error) => (console.error(`page error: ${error}`), (good = false)));
-        await page.goto(`${origin}/${path}`);
-        const passed = await drive(page, (text) => console.log(`  [${screen}] ${text}`)).catch((error) => (console.error(`  [${screen}] ${error.message}`), false));
-        good &&= passed;
+        const note = (text) => console.log(`  [${screen}] ${text}`);
+        const attempt = (work) => work.catch((error) => (console.error(`  [${screen}] ${error.message}`), false));
+        const told = await attempt(fails(page, note, () => page.goto(`${origin}/${path}`)));
+        const passed = await attempt(drive(page, note));
+        good &&= told && passed;
         await page.screenshot({ path: join(folder, `${drive.name}-${screen}.png`), fullPage: true });
         await page.close();
       }

@@ -57,13 +57,17 @@ async function classify(pixels) {
   }
 }
 
+/** The held-out digit that stands in the place of a drawing. */
+let shown = null;
 const pad = new Pad(find('pad'), () => {
+  shown = null;
   find('hint').hidden = pad.strokes.length > 0;
   find('says').textContent = 'What the network sees is 8 × 8 pixels.';
   if (pad.strokes.length === 0) paint(new Float32Array(64));
   void classify(pad.picture());
 });
-const panel = new Panel(find('panel'), `${kModel}/model.kiln`, () => classify(pad.picture()));
+const panel = new Panel(find('panel'), find('status'), `${kModel}/model.kiln`, () => classify(shown ?? pad.picture()));
+panel.enabled = [find('sample'), find('all')];
 
 const heldOut = (async () => {
   const [about, rows] = await Promise.all([fetch(`${kModel}/heldout.json`).then((r) => r.json()), fetch(`${kModel}/heldout.bin`).then((r) => r.arrayBuffer())]);
@@ -73,24 +77,28 @@ const heldOut = (async () => {
 })();
 
 find('clear').onclick = () => pad.clear();
-find('sample').onclick = async () => {
-  const { count, row } = await heldOut;
-  const { pixels, label } = row(Math.floor(Math.random() * count));
-  pad.clear();
-  await classify(pixels);
-  find('says').textContent = `A digit that training never saw; its label is ${label}.`;
-};
-find('all').onclick = async () => {
-  const { count, accuracy, row } = await heldOut;
-  let right = 0;
-  const start = performance.now();
-  for (let i = 0; i < count; i++) {
-    const { pixels, label } = row(i);
-    const logits = await logitsOf(pixels, (inputs) => panel.model.run(inputs));
-    if (logits.indexOf(Math.max(...logits)) === label) right++;
-  }
-  const took = performance.now() - start;
-  find('accuracy').textContent = `${((100 * right) / count).toFixed(1)}% of ${count} right in ${took.toFixed(0)} ms (PyTorch: ${(100 * accuracy).toFixed(1)}%)`;
-};
+find('sample').onclick = () =>
+  panel.attempt(async () => {
+    const { count, row } = await heldOut;
+    const { pixels, label } = row(Math.floor(Math.random() * count));
+    pad.clear();
+    shown = pixels;
+    await classify(pixels);
+    find('says').textContent = `A digit that training never saw; its label is ${label}.`;
+  });
+find('all').onclick = () =>
+  panel.attempt(async () => {
+    const { count, accuracy, row } = await heldOut;
+    let right = 0;
+    const start = performance.now();
+    for (let i = 0; i < count; i++) {
+      const { pixels, label } = row(i);
+      const logits = await logitsOf(pixels, (inputs) => panel.model.run(inputs));
+      if (logits.indexOf(Math.max(...logits)) === label) right++;
+    }
+    const took = performance.now() - start;
+    find('accuracy').textContent = `${((100 * right) / count).toFixed(1)}% of ${count} right in ${took.toFixed(0)} ms (PyTorch: ${(100 * accuracy).toFixed(1)}%)`;
+  });
 
+heldOut.catch(() => undefined); // who asks for a digit hears of it
 await panel.load();

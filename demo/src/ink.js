@@ -3,10 +3,14 @@ const kCell = 4; // the data set counts the pixels of 4×4 blocks of a 32×32 bi
 const kPen = 4.4;
 const kMargin = 2;
 
+const kStep = 1 / 20; // of the pad, for each press of an arrow key
+const kArrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
 export class Pad {
   strokes = [];
   #context;
   #changed;
+  #pen = null; // where the keyboard's pen is, and whether it is down
 
   constructor(canvas, changed) {
     this.#context = canvas.getContext('2d');
@@ -22,6 +26,37 @@ export class Pad {
       for (const each of event.getCoalescedEvents?.() ?? [event]) this.strokes.at(-1).push(at(each));
       this.#update();
     });
+    canvas.addEventListener('keydown', (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || !this.#press(event.key, canvas)) return;
+      event.preventDefault();
+      this.#update();
+    });
+    canvas.addEventListener('blur', () => {
+      this.#pen = null;
+      this.#paint();
+    });
+  }
+
+  /** Whether the key is one of the pad's. */
+  #press(key, { width, height }) {
+    if (key === 'Escape') {
+      this.strokes = [];
+      this.#pen = null;
+      return true;
+    }
+    if (key !== ' ' && !kArrows[key]) return false;
+    this.#pen ??= { at: [width / 2, height / 4], down: false };
+    const pen = this.#pen;
+    if (key === ' ') {
+      pen.down = !pen.down;
+      if (pen.down) this.strokes.push([[...pen.at]]);
+      return true;
+    }
+    const [x, y] = kArrows[key];
+    const within = (value, most) => Math.min(most, Math.max(0, value));
+    pen.at = [within(pen.at[0] + x * kStep * width, width), within(pen.at[1] + y * kStep * height, height)];
+    if (pen.down) this.strokes.at(-1).push([...pen.at]);
+    return true;
   }
 
   clear() {
@@ -46,11 +81,21 @@ export class Pad {
   }
 
   #update() {
+    this.#paint();
+    this.#changed();
+  }
+
+  #paint() {
     const { canvas } = this.#context;
     this.#context.clearRect(0, 0, canvas.width, canvas.height);
     this.#context.strokeStyle = '#ffd9a8';
     trace(this.#context, this.strokes, canvas.width / 14, (point) => point);
-    this.#changed();
+    if (!this.#pen) return;
+    this.#context.strokeStyle = this.#pen.down ? '#f0875f' : '#8d7d73';
+    this.#context.lineWidth = 4;
+    this.#context.beginPath();
+    this.#context.arc(...this.#pen.at, canvas.width / 24, 0, 2 * Math.PI);
+    this.#context.stroke();
   }
 }
 

@@ -11,26 +11,35 @@ const kLayout = `
     <label for="threads" style="margin:0">Threads</label><select id="threads"></select>
     <label for="precision" style="margin:0" hidden>Precision</label><select id="precision" hidden><option>exact</option><option selected>balanced</option><option>fast</option></select>
     <button id="tune">Measure kernels here</button><button id="again">Load again</button>
-    <span class="quiet" id="stage" role="status"></span>
+    <span class="quiet" id="missing"></span>
   </div>
-  <div class="progress" id="progress"><i></i></div>
-  <div id="error" class="error" role="alert" hidden></div>
   <dl class="tiles" id="tiles" style="margin-top:.75rem"></dl>
-  <h2>Kernels and their schedules</h2>
-  <div class="table"><table><thead><tr><th>Kernel</th><th>Schedule</th><th>Chosen by</th></tr></thead><tbody id="kernels"></tbody></table></div>
+  <details><summary>For engineers: every kernel and its schedule</summary>
+  <div class="table"><table><thead><tr><th>Kernel</th><th>Schedule</th><th>Chosen by</th></tr></thead><tbody id="kernels"></tbody></table></div></details>
   <footer></footer>`;
+const kStatus = `
+  <p class="quiet" id="stage" role="status"></p>
+  <progress id="progress" max="1" aria-labelledby="stage"></progress>
+  <div id="error" class="error" role="alert" hidden><p></p><button id="retry">Try again</button></div>`;
 
-const kStages = { download: 'Downloading', compile: 'Compiling while the weights arrive', tune: 'Measuring kernels on this machine', ready: 'Ready' };
+const kStages = { download: 'Downloading', compile: 'Compiling while the weights arrive', tune: 'Measuring kernels on this machine' };
 
 export class Panel {
   model = null;
+  /** Buttons that work only while there is a model. */
+  enabled = [];
   #url;
   #ready;
   #runs = [];
 
-  /** `ready(model)` is called after every load. `offersPrecision`: how far a model may round is the visitor's choice. */
-  constructor(element, url, ready, offersPrecision = false) {
+  /**
+   * `status` says, beside what the visitor came for, how far a load is and what went wrong. `ready(model)` is called after every load.
+   * `offersPrecision`: how far a model may round is the visitor's choice.
+   */
+  constructor(element, status, url, ready, offersPrecision = false) {
     element.innerHTML = kLayout;
+    status.className = 'status';
+    status.innerHTML = kStatus;
     this.#url = url;
     this.#ready = ready;
     const threads = this.#find('threads');
@@ -42,7 +51,16 @@ export class Panel {
     for (const each of [precision, ...precision.labels]) each.hidden = !offersPrecision;
     precision.onchange = () => this.load();
     this.#find('tune').onclick = () => this.load(kTuningMs);
-    this.#find('again').onclick = () => this.load();
+    this.#find('again').onclick = this.#find('retry').onclick = () => this.load();
+  }
+
+  /** Does what a visitor asked for; what fails is said where the eye is. */
+  async attempt(work) {
+    try {
+      await work();
+    } catch (error) {
+      if (error.code !== 'disposed') this.#fail(error); // else a new load is under way
+    }
   }
 
   async load(budgetMs = 0) {
@@ -85,20 +103,24 @@ export class Panel {
 
   #busy(busy) {
     for (const id of ['threads', 'precision', 'tune', 'again']) this.#find(id).disabled = busy;
+    for (const button of this.enabled) button.disabled = busy || !this.model;
+    this.#find('progress').hidden = !busy;
+    this.#find('progress').removeAttribute('value');
+    this.#find('stage').textContent = busy ? 'Loading the model' : '';
     if (busy) this.#find('error').hidden = true;
   }
 
   #fail(error) {
-    this.#find('stage').textContent = '';
     this.#find('error').hidden = false;
-    this.#find('error').textContent = `${error.message} (${error.code ?? error.name})`;
+    this.#find('error').firstElementChild.textContent = `${error.message} (${error.code ?? error.name})`;
   }
 
   #progress(event) {
-    const part = event.stage === 'download' ? event.loadedBytes / (event.totalBytes || Infinity) : event.stage === 'tune' ? event.elapsedMs / event.budgetMs : event.stage === 'ready' ? 1 : null;
-    if (part !== null) this.#find('progress').firstElementChild.style.width = `${Math.min(100, 100 * part)}%`;
-    this.#find('progress').classList.toggle('done', event.stage === 'ready');
-    this.#find('stage').textContent = kStages[event.stage] + (event.stage === 'tune' ? `: ${event.candidates} tried` : '');
+    if (event.stage === 'ready') return;
+    const [done, all] = event.stage === 'download' ? [event.loadedBytes, event.totalBytes] : event.stage === 'tune' ? [event.elapsedMs, event.budgetMs] : [];
+    if (all) this.#find('progress').value = Math.min(1, done / all);
+    const detail = event.stage === 'tune' ? `: ${event.candidates} tried` : event.stage === 'download' && all ? `: ${megabytes(done)} of ${megabytes(all)}` : '';
+    this.#find('stage').textContent = kStages[event.stage] + detail;
   }
 
   #tile(name, value, note) {
@@ -126,7 +148,7 @@ export class Panel {
     this.#tile('Run', '–', 'not yet');
     this.#tile('Threads', String(info.threads), info.relaxedSimd ? 'relaxed SIMD' : 'SIMD, no fused multiply-add');
     this.#tile('Memory', megabytes(memory.total), `${megabytes(memory.weights)} weights, ${megabytes(memory.arena)} arena`);
-    this.#find('stage').textContent = info.missing.map(({ feature, why }) => `No ${feature}: ${why}.`).join(' ');
+    this.#find('missing').textContent = info.missing.map(({ feature, why }) => `No ${feature}: ${why}.`).join(' ');
     this.#find('kernels').replaceChildren(...info.kernels.map((kernel) => row(kernel)));
   }
 }
