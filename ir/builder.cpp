@@ -144,7 +144,8 @@ void read_as(const Value& value, std::vector<double>& out) {
   }
 }
 
-/// NaN becomes 0 and what does not fit is clamped: every conversion is defined.
+/// As emitted code stores numbers. NaN becomes 0, what a lane cannot hold is clamped, and of a lane bytes take the low
+/// bits.
 template <class T>
 void write_as(const std::vector<double>& numbers, std::vector<uint8_t>& out) {
   for (double d : numbers) {
@@ -152,12 +153,13 @@ void write_as(const std::vector<double>& numbers, std::vector<uint8_t>& out) {
     if constexpr (std::is_same_v<T, float>) {
       t = static_cast<float>(d);
     } else {
-      const double low = static_cast<double>(std::numeric_limits<T>::min()),
-                   high = static_cast<double>(std::numeric_limits<T>::max());
-      t = d != d      ? T{0}
-          : d <= low  ? std::numeric_limits<T>::min()
-          : d >= high ? std::numeric_limits<T>::max()
-                      : static_cast<T>(d);
+      using Held = std::conditional_t<sizeof(T) == 1, int32_t, T>;
+      const double low = static_cast<double>(std::numeric_limits<Held>::min()),
+                   high = static_cast<double>(std::numeric_limits<Held>::max());
+      t = static_cast<T>(d != d      ? Held{0}
+                         : d <= low  ? std::numeric_limits<Held>::min()
+                         : d >= high ? std::numeric_limits<Held>::max()
+                                     : static_cast<Held>(d));
     }
     const auto* bytes = reinterpret_cast<const uint8_t*>(&t);
     out.insert(out.end(), bytes, bytes + sizeof t);

@@ -47,6 +47,7 @@ Status Legalizer::legalize(const Node& node) {
       if (id != kNoValue && is_half(source.value(id).dtype))
         return unsupported(node, std::string(name_of(source.value(id).dtype)) + " is not supported");
   b.set_origin(node);
+  numbers_.clear();
   Status status = row->legalize(*this, node);
   if (status.ok() && error_) status = *error_;
   error_.reset();
@@ -76,9 +77,57 @@ Result<ValueId> Legalizer::tensor_or_number(const Node& node, size_t i, const ch
   if (id != kNoValue) return id;
   const SourceAttr* attr = find_attr(node, name);
   if (!attr) return misfit(node.source + ": the argument '" + name + "' is missing");
-  if (const auto* v = std::get_if<int64_t>(&attr->value)) return b.scalar(static_cast<double>(*v), DType::i64);
-  if (const auto* v = std::get_if<bool>(&attr->value)) return b.scalar(*v ? 1 : 0, DType::boolean);
-  return b.scalar(number(node, name, 0), DType::f32);
+  if (const auto* v = std::get_if<int64_t>(&attr->value))
+    numbers_.push_back(b.integers({*v}, {}));
+  else if (const auto* truth = std::get_if<bool>(&attr->value))
+    numbers_.push_back(b.scalar(*truth ? 1 : 0, DType::boolean));
+  else
+    numbers_.push_back(b.scalar(number(node, name, 0), DType::f32));
+  return numbers_.back();
+}
+
+namespace {
+
+int category(DType t) { return t == DType::boolean ? 0 : lane_of(t) == Lane::f32 ? 2 : 1; }
+
+DType wider(DType a, DType b) {
+  if (category(a) != category(b)) return category(a) > category(b) ? a : b;
+  return size_of(a) >= size_of(b) ? a : b;
+}
+
+}  // namespace
+
+/// Tensors with dims, then 0-d ones, then numbers: what comes later counts only if its category is higher (truth
+/// values, integers, reals).
+DType Legalizer::common_dtype(const std::vector<ValueId>& operands) const {
+  std::optional<DType> ranks[3];
+  for (ValueId id : operands) {
+    const Value& v = b.value(id);
+    const bool number = std::find(numbers_.begin(), numbers_.end(), id) != numbers_.end();
+    std::optional<DType>& at = ranks[number ? 2 : v.shape.empty() ? 1 : 0];
+    at = at ? wider(*at, v.dtype) : v.dtype;
+  }
+  std::optional<DType> common;
+  for (const auto& rank : ranks)
+    if (rank && (!common || category(*rank) > category(*common))) common = rank;
+  return common.value_or(DType::boolean);
+}
+
+Result<DType> Legalizer::promote(std::vector<ValueId>& operands) {
+  const DType common = common_dtype(operands);
+  for (ValueId& id : operands) {
+    const DType own = b.value(id).dtype;
+    if (lane_of(common) != Lane::i32 || lane_of(own) != Lane::i32 || size_of(own) <= size_of(common)) continue;
+    const bool number = std::find(numbers_.begin(), numbers_.end(), id) != numbers_.end();
+    if (!number) {
+      KILN_ASSIGN(id, b.cast(id, common));
+      continue;
+    }
+    std::vector<uint8_t> bytes = b.value(id).data;  // little-endian: its low bytes are the number, wrapped
+    bytes.resize(static_cast<size_t>(size_of(common)));
+    id = b.constant(common, {}, std::move(bytes));
+  }
+  return common;
 }
 
 /// Outputs that nobody reads may have no value.
@@ -210,24 +259,6 @@ double given_scale(Legalizer& l, const Node& node, size_t i, size_t dims) {
   const std::vector<double> factors = l.numbers(node, "scale_factors");
   if (!factors.empty()) return factors.size() == dims ? factors[i] : 0;
   return l.number(node, i + 1 == dims ? "scales_w" : "scales_h", 0);
-}
-
-DType common_dtype(const Builder& b, const std::vector<ValueId>& operands) {
-  const auto category = [](DType t) { return t == DType::boolean ? 0 : lane_of(t) == Lane::i32 ? 1 : 2; };
-  // PyTorch's rule: tensors with dims decide within a category; a 0-d one counts only if its category is higher.
-  int best = -1;
-  DType result = DType::boolean;
-  for (const bool scalars : {false, true}) {
-    for (ValueId id : operands) {
-      const Value& v = b.value(id);
-      if (v.shape.empty() != scalars) continue;
-      const int c = category(v.dtype);
-      const bool wider =
-          c == best && size_of(v.dtype) > size_of(result) && (!scalars || b.value(operands[0]).shape.empty());
-      if (c > best || wider) best = c, result = v.dtype;
-    }
-  }
-  return result;
 }
 
 }  // namespace kiln

@@ -27,8 +27,12 @@ class Legalizer {
   ValueId in(const Node& node, size_t i) const;
   /// The same; an absent one is an error.
   Result<ValueId> need(const Node& node, size_t i) const;
-  /// Operand i, or, where the operator takes a number there instead, the attribute `name` as a 0-d constant.
+  /// Operand i, or, where there is a number instead, the attribute `name` as a 0-d constant.
   Result<ValueId> tensor_or_number(const Node& node, size_t i, const char* name);
+  /// The dtype that PyTorch computes these operands of a node in together.
+  DType common_dtype(const std::vector<ValueId>& operands) const;
+  /// The same, with the operands brought to it where that changes integers: numbers wrap, and so do wider 0-d tensors.
+  Result<DType> promote(std::vector<ValueId>& operands);
   /// Operand i converted to float32.
   Result<ValueId> need_f32(const Node& node, size_t i);
 
@@ -67,11 +71,9 @@ class Legalizer {
 
   std::vector<ValueId> mapped_;
   std::vector<int> reads_;
+  std::vector<ValueId> numbers_;  ///< of the node at hand: 0-d constants that are no tensors to PyTorch
   std::optional<Error> error_;
 };
-
-/// The dtype that PyTorch computes these operands in together.
-DType common_dtype(const Builder& b, const std::vector<ValueId>& operands);
 
 /// What resizing was asked to multiply spatial dim `i` of `dims` by (scale_factors, or scales_h and scales_w); 0 where
 /// it was asked for a size.

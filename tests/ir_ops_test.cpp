@@ -148,8 +148,13 @@ TEST(PointwiseOps, PromotionFollowsPyTorch) {
   s.output(s.op("aten.bitwise_and.Tensor",
                 {b, s.op("aten.lt.Tensor", {i, s.number(2, DType::i64)}, {3}, {}, DType::boolean)}, {2, 3}, {},
                 DType::boolean));
+  const ValueId bytes = s.input({3}, DType::u8), three = s.number(3, DType::i32);
+  s.output(s.op("aten.sub.Tensor", {kNoValue, bytes}, {3}, {{"self", int64_t{255}}}, DType::u8));
+  s.output(s.op("aten.add.Tensor", {bytes, s.number(3, DType::i64)}, {3}, {}, DType::u8));
+  s.output(s.op("aten.sub.Tensor", {kNoValue, three}, {}, {{"self", int64_t{1}}}, DType::i32));
+  s.output(s.op("aten.eq.Tensor", {bytes, kNoValue}, {3}, {{"other", int64_t{256}}}, DType::boolean));
   const Evaluation r = run(s);
-  ASSERT_EQ(r.outputs.size(), 10u);
+  ASSERT_EQ(r.outputs.size(), 14u);
   const auto &fd = r.bindings.inputs[0].data, &id = r.bindings.inputs[1].data, &bd = r.bindings.inputs[2].data;
   for (size_t n = 0; n < 6; ++n) {
     const double x = fd[n], k = id[n % 3], m = bd[n / 3];
@@ -165,6 +170,11 @@ TEST(PointwiseOps, PromotionFollowsPyTorch) {
     EXPECT_EQ(r.outputs[2].data[n], 0.5 * id[n]);
     EXPECT_EQ(r.outputs[3].data[n], id[n] / 2);
     EXPECT_EQ(r.outputs[5].data[n], id[n] >= 2);
+    const double byte = r.bindings.inputs[3].data[n];
+    EXPECT_EQ(r.outputs[10].data[n], 255 - byte);
+    EXPECT_EQ(r.outputs[11].data[n], byte + 3);
+    EXPECT_EQ(r.outputs[12].data[0], -2);
+    EXPECT_EQ(r.outputs[13].data[n], byte == 0) << "256 is 0 beside bytes";
   }
 }
 

@@ -107,7 +107,7 @@ Status cat(Legalizer& l, const Node& node) {
     if (l.b.shape(part) != Shape{0}) parts.push_back(part);  // PyTorch passes over empty 1-d tensors
   }
   if (parts.empty()) return misfit(node.source + ": nothing to join");
-  const DType dtype = common_dtype(l.b, parts);
+  const DType dtype = l.out_dtype(node);  // also that of the parts left out counts
   for (ValueId& part : parts) {
     KILN_ASSIGN(part, l.b.cast(part, dtype));
   }

@@ -54,6 +54,8 @@ Status emit(Legalizer& l, const Node& node, const Fx& f, Term t, std::vector<Val
   return l.set(node, y);
 }
 
+constexpr size_t kNoOperand = 99;  ///< of a number that has no place among the operands
+
 Result<std::vector<ValueId>> two(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId a, l.tensor_or_number(node, 0, "self"));
   KILN_ASSIGN(const ValueId b, l.tensor_or_number(node, 1, "other"));
@@ -65,8 +67,11 @@ Status binary(Legalizer& l, const Node& node) {
   const Formula* formula = nullptr;
   for (const Formula& candidate : kFormulas)
     if (stem == candidate.stem) formula = &candidate;
-  KILN_ASSIGN(const std::vector<ValueId> operands, two(l, node));
-  const DType common = common_dtype(l.b, operands);
+  KILN_ASSIGN(std::vector<ValueId> operands, two(l, node));
+  DType common = l.common_dtype(operands);
+  if (formula->kind != Kind::real && formula->kind != Kind::logical) {
+    KILN_ASSIGN(common, l.promote(operands));
+  }
   DType out = common;
   Lane lane = lane_of(common);
   PointOp op = formula->op;
@@ -88,8 +93,8 @@ Status binary(Legalizer& l, const Node& node) {
 /// self ± alpha · other; rsub is other − alpha · self.
 template <bool kMinus, bool kReversed>
 Status add(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const std::vector<ValueId> operands, two(l, node));
-  const DType out = common_dtype(l.b, operands);
+  KILN_ASSIGN(std::vector<ValueId> operands, two(l, node));
+  KILN_ASSIGN(const DType out, l.promote(operands));
   const Lane lane = lane_of(out);
   Fx f;
   Term a = read(l, f, operands, kReversed ? 1 : 0, lane), b = read(l, f, operands, kReversed ? 0 : 1, lane);
@@ -106,8 +111,11 @@ enum class Rounding : uint8_t { none, floor, trunc, floor_remainder, trunc_remai
 
 /// Quotients and remainders with a rounding mode.
 Status divide(Legalizer& l, const Node& node, Rounding mode) {
-  KILN_ASSIGN(const std::vector<ValueId> operands, two(l, node));
-  const DType common = common_dtype(l.b, operands);
+  KILN_ASSIGN(std::vector<ValueId> operands, two(l, node));
+  DType common = l.common_dtype(operands);
+  if (mode != Rounding::none) {
+    KILN_ASSIGN(common, l.promote(operands));
+  }
   if (common == DType::boolean) return l.unsupported(node, "booleans cannot be divided");
   Fx f;
   const Term a = read(l, f, operands, 0, Lane::f32), b = read(l, f, operands, 1, Lane::f32);
@@ -138,24 +146,25 @@ Status divide_mode(Legalizer& l, const Node& node) {
 
 /// A tensor or number to the power of a tensor.
 Status power(Legalizer& l, const Node& node) {
-  const bool base_is_number = l.has(node, "self");
-  KILN_ASSIGN(const ValueId base, l.tensor_or_number(node, base_is_number ? 99 : 0, "self"));
-  KILN_ASSIGN(const ValueId exponent, l.tensor_or_number(node, base_is_number ? 0 : 1, "exponent"));
-  const std::vector<ValueId> operands{base, exponent};
-  const DType out = common_dtype(l.b, operands);
+  const bool scalar_base = node.source == "aten.pow.Scalar";  // its only operand is the exponent
+  KILN_ASSIGN(const ValueId base, l.tensor_or_number(node, scalar_base ? kNoOperand : 0, "self"));
+  KILN_ASSIGN(const ValueId exponent, l.tensor_or_number(node, scalar_base ? 0 : 1, "exponent"));
+  std::vector<ValueId> operands{base, exponent};
+  KILN_ASSIGN(const DType out, l.promote(operands));
   Fx f;
   const Term t = f.bin(PointOp::pow, read(l, f, operands, 0, Lane::f32), read(l, f, operands, 1, Lane::f32));
   return emit(l, node, f, t, operands, out);
 }
 
 Status where(Legalizer& l, const Node& node) {
-  // Numbers take the place of the tensors that follow: where.ScalarOther has inputs (condition, self).
-  const bool self_is_number = l.has(node, "self");
+  // Of the overload that has a number in front of its last operand that one is the second.
+  const bool scalar_self = node.source == "aten.where.ScalarSelf";
   KILN_ASSIGN(const ValueId mask, l.need(node, 0));
-  KILN_ASSIGN(const ValueId a, l.tensor_or_number(node, self_is_number ? 99 : 1, "self"));
-  KILN_ASSIGN(const ValueId b, l.tensor_or_number(node, self_is_number ? 1 : 2, "other"));
-  const std::vector<ValueId> operands{mask, a, b};
-  const DType out = common_dtype(l.b, {a, b});
+  KILN_ASSIGN(const ValueId a, l.tensor_or_number(node, scalar_self ? kNoOperand : 1, "self"));
+  KILN_ASSIGN(const ValueId b, l.tensor_or_number(node, scalar_self ? 1 : 2, "other"));
+  std::vector<ValueId> chosen{a, b};
+  KILN_ASSIGN(const DType out, l.promote(chosen));
+  const std::vector<ValueId> operands{mask, chosen[0], chosen[1]};
   Fx f;
   const Term m = read(l, f, operands, 0, Lane::mask);
   return emit(l, node, f, f.where(m, read(l, f, operands, 1, lane_of(out)), read(l, f, operands, 2, lane_of(out))),
@@ -214,7 +223,7 @@ Status clamp_tensors(Legalizer& l, const Node& node) {
   const ValueId low = l.in(node, 1), high = l.in(node, 2);
   for (ValueId bound : {low, high})
     if (bound != kNoValue) operands.push_back(bound);
-  const DType out = common_dtype(l.b, operands);
+  KILN_ASSIGN(const DType out, l.promote(operands));
   const Lane lane = lane_of(out);
   if (lane == Lane::mask) return l.unsupported(node, "booleans are not supported here");
   Fx f;

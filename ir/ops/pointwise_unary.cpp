@@ -195,8 +195,8 @@ Status unary(Legalizer& l, const Node& node) {
   const bool promoted = formula->kind == Kind::same && own == Lane::i32 && lane_of(l.out_dtype(node)) == Lane::f32;
   if ((formula->kind == Kind::real || promoted || (formula->kind == Kind::test && !is_not)) && own != Lane::f32)
     t = f.to(t, Lane::f32), out = DType::f32;
-  if (node.source == "aten.pow.Tensor_Scalar" && own == Lane::i32 && l.out_dtype(node) == from)
-    out = from;  // small powers are exact in float32
+  if (node.source == "aten.pow.Tensor_Scalar" && own != Lane::f32 && lane_of(l.out_dtype(node)) == Lane::i32)
+    out = l.out_dtype(node);  // small powers are exact in float32
   if (formula->kind == Kind::same && own == Lane::mask) return l.unsupported(node, "booleans are not supported here");
   t = formula->make(f, t, {l, node});
   if (formula->kind == Kind::test) out = DType::boolean;

@@ -20,19 +20,39 @@ Result<ValueId> reduce(Legalizer& l, ValueId x, ReduceKind kind, std::vector<int
   return l.b.reduce(x, ReduceAttrs{kind, std::move(axes), keepdim});
 }
 
+/// The greatest or least element, or where it stands. Of booleans it says whether any or all are true; what is narrower
+/// than a lane is compared in one.
+Result<ValueId> extreme(Legalizer& l, ValueId x, ReduceKind kind, std::vector<int64_t> axes, bool keepdim) {
+  const DType from = l.b.value(x).dtype;
+  const bool is_index = kind == ReduceKind::argmax || kind == ReduceKind::argmin;
+  if (from == DType::boolean && !is_index)
+    return reduce(l, x, kind == ReduceKind::max ? ReduceKind::any : ReduceKind::all, std::move(axes), keepdim);
+  if (size_of(from) > 1) return reduce(l, x, kind, std::move(axes), keepdim);
+  KILN_ASSIGN(x, l.b.cast(x, DType::i32));
+  KILN_ASSIGN(const ValueId y, reduce(l, x, kind, std::move(axes), keepdim));
+  return is_index ? y : l.b.cast(y, from);
+}
+
 template <ReduceKind kKind>
 Status plain(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   constexpr bool kTruth = kKind == ReduceKind::any || kKind == ReduceKind::all;
-  constexpr bool kIndex = kKind == ReduceKind::argmax || kKind == ReduceKind::argmin;
-  const DType from = l.b.value(x).dtype, out = l.out_dtype(node);
-  DType work = kTruth ? DType::boolean : kIndex ? from : out;
-  if (kIndex && from == DType::boolean) work = DType::i32;
-  KILN_ASSIGN(x, l.b.cast(x, work));
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
-  KILN_ASSIGN(const ValueId y, reduce(l, x, kKind, axes, l.flag(node, "keepdim", false)));
+  const bool keep = l.flag(node, "keepdim", false);
+  const DType out = l.out_dtype(node);
+  const DType lane = size_of(out) > 1 ? out : DType::i32;  // sums that wrap in fewer bits are the same
+  KILN_ASSIGN(x, l.b.cast(x, kTruth ? DType::boolean : lane));
+  KILN_ASSIGN(const ValueId y, reduce(l, x, kKind, axes, keep));
   KILN_ASSIGN(const ValueId typed, l.b.cast(y, out));
   return l.set(node, typed);
+}
+
+template <ReduceKind kKind>
+Status extreme(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
+  KILN_ASSIGN(const ValueId y, extreme(l, x, kKind, axes, l.flag(node, "keepdim", false)));
+  return l.set(node, y);
 }
 
 /// max.dim and min.dim: values and, where they are read, indices.
@@ -43,7 +63,7 @@ Status with_indices(Legalizer& l, const Node& node) {
   const bool keep = l.flag(node, "keepdim", false);
   for (size_t i = 0; i < 2; ++i) {
     if (!l.wants(node, i)) continue;
-    KILN_ASSIGN(const ValueId y, reduce(l, x, i == 0 ? kValues : kIndices, axes, keep));
+    KILN_ASSIGN(const ValueId y, extreme(l, x, i == 0 ? kValues : kIndices, axes, keep));
     KILN_TRY(l.set(node, y, i));
   }
   return ok();
@@ -141,20 +161,20 @@ std::vector<OpRow> reduce_ops() {
       {"aten.all.default", plain<K::all>},
       {"aten.all.dim", plain<K::all>},
       {"aten.all.dims", plain<K::all>},
-      {"aten.amax.default", plain<K::max>},
-      {"aten.amin.default", plain<K::min>},
+      {"aten.amax.default", extreme<K::max>},
+      {"aten.amin.default", extreme<K::min>},
       {"aten.any.default", plain<K::any>},
       {"aten.any.dim", plain<K::any>},
       {"aten.any.dims", plain<K::any>},
-      {"aten.argmax.default", plain<K::argmax>},
-      {"aten.argmin.default", plain<K::argmin>},
+      {"aten.argmax.default", extreme<K::argmax>},
+      {"aten.argmin.default", extreme<K::argmin>},
       {"aten.linalg_vector_norm.default", vector_norm},
       {"aten.logsumexp.default", logsumexp},
-      {"aten.max.default", plain<K::max>},
+      {"aten.max.default", extreme<K::max>},
       {"aten.max.dim", with_indices<K::max, K::argmax>},
       {"aten.mean.default", plain<K::mean>},
       {"aten.mean.dim", plain<K::mean>},
-      {"aten.min.default", plain<K::min>},
+      {"aten.min.default", extreme<K::min>},
       {"aten.min.dim", with_indices<K::min, K::argmin>},
       {"aten.norm.ScalarOpt_dim", vector_norm},
       {"aten.prod.default", plain<K::prod>},
