@@ -22,6 +22,9 @@ struct HeadLayout {
 };
 Result<HeadLayout> read_head_layout(const uint8_t* bytes, int64_t size);
 
+/// What a file is that begins like this, and what to do: "an ONNX model: export …"; empty where that cannot be told.
+std::string foreign_file(const uint8_t* bytes, int64_t size);
+
 /// Verifies (FlatBuffers verifier, then every index, offset, size and dim product) and builds the graph from the head
 /// alone. `file_bytes`: the size of the whole file when it is known, else -1.
 Result<Graph> read_kiln(const uint8_t* head, int64_t size, int64_t file_bytes = -1);

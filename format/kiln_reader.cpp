@@ -14,7 +14,7 @@ namespace {
 /// A tensor's elements and every partial product of its dims stay below this, so that strides and byte offsets cannot
 /// overflow.
 constexpr int64_t kMaxElements = int64_t{1} << 40;
-constexpr size_t kMaxRank = 8;
+constexpr size_t kMaxRank = 64;  ///< PyTorch's; the compiler says which of these it takes
 constexpr size_t kMaxCode = 512;
 constexpr size_t kMaxNodes = 1 << 20;
 constexpr int64_t kMaxInline = 1 << 20;
@@ -296,6 +296,10 @@ uint64_t head_hash(const uint8_t* head, int64_t size, int64_t field) {
 }
 
 Result<HeadLayout> read_head_layout(const uint8_t* bytes, int64_t size) {
+  if (size < 12 || std::memcmp(bytes + 8, "KILN", 4) != 0) {
+    const std::string kind = foreign_file(bytes, size);
+    if (!kind.empty()) return Error{ErrorCode::bad_file, "this is no .kiln file but " + kind, "byte 0"};
+  }
   if (size < 16) return bad("it is only " + std::to_string(size) + " bytes long");
   if (std::memcmp(bytes + 8, "KILN", 4) != 0) return bad("it does not begin with a KILN head");
   uint32_t prefix;

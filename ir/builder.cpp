@@ -4,16 +4,58 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 
 namespace kiln {
 
+/// What sums, products and the like are where there is nothing to add, multiply and so on; nullopt: not defined.
+std::optional<double> identity_of(ReduceKind kind) {
+  switch (kind) {
+    case ReduceKind::sum:
+    case ReduceKind::any:
+      return 0;
+    case ReduceKind::prod:
+    case ReduceKind::all:
+      return 1;
+    case ReduceKind::mean:
+      return std::numeric_limits<double>::quiet_NaN();
+    default:
+      return std::nullopt;
+  }
+}
+
+/// The result of a node with elements some operand of which has none.
+Result<ValueId> Builder::of_nothing(const Node& node, const TensorType& type) {
+  std::optional<double> all;
+  const bool no_keys = node.op == Op::attention && !is_empty(shape(node.inputs[0])) && is_empty(shape(node.inputs[1]));
+  if (node.op == Op::matmul || no_keys) all = 0;  // sums of no products
+  if (const auto* pad = std::get_if<PadAttrs>(&node.attrs)) all = static_cast<double>(pad->value);
+  if (const auto* reduction = std::get_if<ReduceAttrs>(&node.attrs)) all = identity_of(reduction->kind);
+  if (node.op == Op::concat) {
+    Node rest = node;
+    const auto gone = [&](ValueId id) { return is_empty(shape(id)); };
+    rest.inputs.erase(std::remove_if(rest.inputs.begin(), rest.inputs.end(), gone), rest.inputs.end());
+    return rest.inputs.size() == 1 ? Result<ValueId>(rest.inputs[0]) : append(std::move(rest), type);
+  }
+  if (!all)
+    return Error{ErrorCode::unsupported_operator,
+                 std::string(name_of(node.op)) + ": an operand has no elements, which leaves this without a value", ""};
+  return expand(scalar(*all, type.dtype), type.shape);
+}
+
 Result<ValueId> Builder::append(Node node, const TensorType& wanted) {
   auto type = infer(graph, node, wanted);
-  if (!type.ok()) {
-    Error error = type.error();
+  const auto located = [&](Error error) {
     error.where = node.where.empty() ? where_ : node.where;
     if (!source_.empty()) error.message = source_ + ": " + error.message;
     return error;
+  };
+  if (!type.ok()) return located(type.error());
+  if (is_empty(type->shape)) return graph.add_value("", type->dtype, std::move(type->shape));
+  for (ValueId id : node.inputs) {
+    if (id == kNoValue || !is_empty(shape(id))) continue;
+    auto made = of_nothing(node, *type);
+    return made.ok() ? made : Result<ValueId>(located(made.error()));
   }
   if (node.source.empty()) node.source = source_;
   if (node.where.empty()) node.where = where_;

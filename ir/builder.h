@@ -18,7 +18,8 @@ class Builder {
   void set_origin(const Node& node) { source_ = node.source, where_ = node.where; }
 
   /// Appends `node` with its inputs, attributes and expressions filled in; `wanted` as in infer(). The result with an
-  /// epilogue has wanted.dtype. Returns the output's value.
+  /// epilogue has wanted.dtype. Returns the output's value. What has no elements is a value that no node computes, and
+  /// what a node makes of such operands is made without them.
   Result<ValueId> append(Node node, const TensorType& wanted);
 
   Result<ValueId> conv(ValueId x, ValueId w, ValueId bias, const ConvAttrs& attrs);
@@ -55,6 +56,7 @@ class Builder {
   Graph& graph;
 
  private:
+  Result<ValueId> of_nothing(const Node& node, const TensorType& type);
   Result<ValueId> simple(Op op, std::vector<ValueId> inputs, OpAttrs attrs, const TensorType& wanted = {});
   std::string source_, where_;
 };

@@ -1,5 +1,6 @@
 #include "ir/graph.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace kiln {
@@ -80,6 +81,10 @@ ValueId Graph::add_value(std::string value_name, DType dtype, Shape shape) {
   v.shape = std::move(shape);
   values.push_back(std::move(v));
   return static_cast<ValueId>(values.size() - 1);
+}
+
+bool is_empty(const Shape& shape) {
+  return std::any_of(shape.begin(), shape.end(), [](const Dim& d) { return d == Dim(0); });
 }
 
 int64_t element_count(const Shape& shape) {

@@ -165,6 +165,8 @@ struct Graph {
 };
 
 int64_t element_count(const Shape& shape);  ///< of constant dims
+/// Whether a dim is 0. Such a value is legal, and no node computes or reads it: Builder sees to that.
+bool is_empty(const Shape& shape);
 std::string to_string(const Shape& shape);  ///< "1x3x224x224"
 /// One line a node, for --dump=graph.
 std::string to_string(const Graph& graph);

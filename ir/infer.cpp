@@ -74,6 +74,11 @@ class Inference {
  private:
   Error fail(const std::string& message) const { return misfit(std::string(name_of(node_.op)) + ": " + message); }
 
+  /// What PyTorch allows and nothing here computes.
+  Error refuse(const std::string& message) const {
+    return {ErrorCode::unsupported_operator, std::string(name_of(node_.op)) + ": " + message, ""};
+  }
+
   const Value* operand(size_t i) const {
     return i < limit() && node_.inputs[i] != kNoValue ? &graph_.value(node_.inputs[i]) : nullptr;
   }
@@ -92,7 +97,7 @@ class Inference {
   Result<const Value*> need_float(size_t i, const char* what) const {
     KILN_ASSIGN(const Value* v, need(i, what));
     if (v->dtype != DType::f32)
-      return fail(std::string("the ") + what + " is " + name_of(v->dtype) + ", only float32 is supported");
+      return refuse(std::string("the ") + what + " is " + name_of(v->dtype) + ", only float32 is supported");
     return v;
   }
 
@@ -115,14 +120,14 @@ class Inference {
 
   Result<TensorType> done(DType dtype, Shape shape) const {
     if (shape.size() > kMaxRank)
-      return fail("the result has " + std::to_string(shape.size()) + " dims, at most 8 are supported");
+      return refuse("the result has " + std::to_string(shape.size()) + " dims, at most " + std::to_string(kMaxRank) +
+                    " are supported");
     int64_t count = 1;
     for (const Dim& d : shape) {
       if (d.value < 0) return fail("the result has a negative size: " + to_string(shape));
-      if (d.value == 0)
-        return fail("the result has no elements (shape " + to_string(shape) + "), which is not supported");
-      if (__builtin_mul_overflow(count, d.value, &count) || count > kMaxElements)
-        return fail("the result is too large: " + to_string(shape));
+      // A zero hides what its neighbours' strides come to.
+      if (__builtin_mul_overflow(count, std::max<int64_t>(d.value, 1), &count) || count > kMaxElements)
+        return refuse("the result is too large: " + to_string(shape));
     }
     return TensorType{dtype, std::move(shape)};
   }
@@ -193,7 +198,7 @@ class Inference {
       KILN_ASSIGN(const Dim d,
                   window(x->shape[2 + i], a->kernel[i], a->stride[i], a->pad_begin[i], a->pad_end[i], a->dilation[i]));
       if (std::max(a->pad_begin[i], a->pad_end[i]) >= (a->kernel[i] - 1) * a->dilation[i] + 1)
-        return fail("the padding leaves a window without an input");
+        return refuse("the padding leaves a window without an input");
       out.push_back(d);
     }
     return done(DType::f32, std::move(out));
@@ -282,7 +287,7 @@ class Inference {
         out = DType::i64;
         [[fallthrough]];
       default:
-        if (!number) return fail(std::string("cannot reduce ") + name_of(x->dtype));
+        if (!number) return refuse(std::string("cannot reduce ") + name_of(x->dtype));
     }
     Shape shape;
     for (size_t i = 0; i < reduced.size(); ++i) {
@@ -351,7 +356,7 @@ class Inference {
     KILN_ASSIGN(const Value* table, need(0, "table"));
     KILN_ASSIGN(const Value* index, need(1, "index"));
     if (index->dtype != DType::i32 && index->dtype != DType::i64)
-      return fail(std::string("the index is ") + name_of(index->dtype) + ", expected an integer");
+      return refuse(std::string("the index is ") + name_of(index->dtype) + ", expected int32 or int64");
     KILN_TRY(axis_set({a->axis}, table->shape.size()));
     Shape out(table->shape.begin(), table->shape.begin() + a->axis);
     out.insert(out.end(), index->shape.begin(), index->shape.end());
@@ -403,6 +408,7 @@ class Inference {
       if (a->start[i] == 0 && a->step[i] == 1 && wanted_.shape[i] == x->shape[i]) continue;
       KILN_ASSIGN(const int64_t size, constant(x->shape[i], "size of a sliced dim"));
       KILN_ASSIGN(const int64_t count, constant(wanted_.shape[i], "size of a slice"));
+      if (count == 0 && a->start[i] >= 0 && a->start[i] <= size) continue;
       if (a->start[i] < 0 || a->start[i] >= size || a->step[i] == 0 || a->step[i] > kMaxAttr || a->step[i] < -kMaxAttr)
         return fail("the slice starts outside its input");
       int64_t last = 0;
@@ -465,6 +471,7 @@ Status verify_node(const Graph& graph, const Node& node, std::vector<bool>& read
   if (node.outputs.size() != 1) return misfit("a canonical node has one output");
   const Value& out = graph.value(node.outputs[0]);
   if (node.op == Op::map && !node.epilogue.empty()) return misfit("a map with an epilogue");
+  if (is_empty(out.shape)) return misfit("a node computes what has no elements");
   KILN_ASSIGN(const TensorType type, infer(graph, node, {out.dtype, out.shape}));
   if (type.shape != out.shape)
     return misfit(std::string(name_of(node.op)) + ": has shape " + to_string(out.shape) + ", should have " +
@@ -491,7 +498,7 @@ Result<TensorType> infer(const Graph& graph, const Node& node, const TensorType&
 Status verify(const Graph& graph) {
   std::vector<bool> ready(graph.values.size(), false);
   for (size_t i = 0; i < graph.values.size(); ++i)
-    ready[i] = graph.values[i].is_weight() || graph.values[i].is_constant();
+    ready[i] = graph.values[i].is_weight() || graph.values[i].is_constant() || is_empty(graph.values[i].shape);
   for (ValueId id : graph.inputs) ready[static_cast<size_t>(id)] = true;
   for (const Node& node : graph.nodes) {
     Status status = verify_node(graph, node, ready);

@@ -14,7 +14,7 @@ struct TensorType {
 
 /// Nothing larger than this is built: a plan for it could not be run, and products of sizes below it cannot overflow.
 constexpr int64_t kMaxElements = int64_t{1} << 40;
-constexpr size_t kMaxRank = 8;
+constexpr size_t kMaxRank = 16;
 
 /// The type of a canonical node's result before its epilogue. `wanted` says what the operands leave open: the shape of
 /// a reshape, expand or slice, the dtype of a map. Any operand of any rank and any attribute may come in; what does not

@@ -34,18 +34,13 @@ Status Legalizer::legalize(const Node& node) {
   if (!row) return unsupported(node, "the operator is not supported");
   for (ValueId id : node.inputs) {
     if (id == kNoValue || find(id) != kNoValue) continue;
-    for (const Node& producer : source.nodes) {
-      const auto at = std::find(producer.outputs.begin(), producer.outputs.end(), id);
-      if (at != producer.outputs.end())
-        return unsupported(producer, "output " + std::to_string(at - producer.outputs.begin()) +
-                                         " is read, but cannot be computed here");
-    }
-    return misfit("an operand of " + node.source + " is never computed");
+    return not_computed(id);
   }
   for (const auto* operands : {&node.inputs, &node.outputs})
     for (ValueId id : *operands)
       if (id != kNoValue && is_half(source.value(id).dtype))
-        return unsupported(node, std::string(name_of(source.value(id).dtype)) + " is not supported");
+        return unsupported(node, std::string(name_of(source.value(id).dtype)) +
+                                     " is not supported: export model.float() with float32 inputs");
   b.set_origin(node);
   numbers_.clear();
   Status status = row->legalize(*this, node);
@@ -55,6 +50,16 @@ Status Legalizer::legalize(const Node& node) {
   Error error = status.error();
   if (error.where.empty()) error.where = node.where.empty() ? node.source : node.where;
   return error;
+}
+
+Error Legalizer::not_computed(ValueId source_value) const {
+  for (const Node& producer : source.nodes) {
+    const auto at = std::find(producer.outputs.begin(), producer.outputs.end(), source_value);
+    if (at != producer.outputs.end())
+      return unsupported(producer, "output " + std::to_string(at - producer.outputs.begin()) +
+                                       " is read, but cannot be computed here");
+  }
+  return misfit("'" + source.value(source_value).name + "' is never computed");
 }
 
 ValueId Legalizer::in(const Node& node, size_t i) const {
@@ -117,7 +122,7 @@ Result<DType> Legalizer::promote(std::vector<ValueId>& operands) {
   const DType common = common_dtype(operands);
   for (ValueId& id : operands) {
     const DType own = b.value(id).dtype;
-    if (lane_of(common) != Lane::i32 || lane_of(own) != Lane::i32 || size_of(own) <= size_of(common)) continue;
+    if (category(common) != 1 || category(own) != 1 || size_of(own) <= size_of(common)) continue;
     const bool number = std::find(numbers_.begin(), numbers_.end(), id) != numbers_.end();
     if (!number) {
       KILN_ASSIGN(id, b.cast(id, common));

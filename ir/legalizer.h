@@ -60,6 +60,8 @@ class Legalizer {
   Result<std::vector<int64_t>> axes(const std::vector<int64_t>& values, int64_t rank) const;
 
   Error unsupported(const Node& node, const std::string& what) const;
+  /// Why a value of the source graph that is wanted is nowhere in the new one.
+  Error not_computed(ValueId source_value) const;
 
   Builder b;
   const Graph& source;

@@ -104,6 +104,7 @@ View Lowering::source_view(ValueId id) {
   const Value& v = graph.value(id);
   const Sizes dims = sizes_of(v.shape);
   if (v.is_constant()) return constant(dims, v.dtype, v.data);
+  if (is_empty(v.shape)) return allocate(dims, v.dtype, row_major(static_cast<int>(dims.size())), kRunPhase);
   View view;
   view.dtype = v.dtype;
   view.dims = dims;

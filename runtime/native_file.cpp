@@ -8,7 +8,6 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <string_view>
 
 namespace kiln {
 namespace {
@@ -44,8 +43,6 @@ Result<ModelFile> ModelFile::open(const std::string& path) {
 Status ModelFile::read_head() {
   head_.resize(static_cast<size_t>(std::min<int64_t>(16, bytes_)));
   KILN_TRY(read_at(0, head_.data(), static_cast<int64_t>(head_.size())));
-  if (std::string_view(reinterpret_cast<const char*>(head_.data()), head_.size()) == "version https://")
-    return Error{ErrorCode::bad_file, path_ + " is a Git LFS pointer, not a model: run git lfs pull", "byte 0"};
   KILN_ASSIGN(layout_, read_head_layout(head_.data(), static_cast<int64_t>(head_.size())));
   head_.resize(static_cast<size_t>(std::min(layout_.head_bytes, bytes_)));
   return read_at(0, head_.data(), static_cast<int64_t>(head_.size()));

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <functional>
+#include <string_view>
 
 #include "format/kiln_file.h"
 #include "format/model_generated.h"
@@ -94,6 +95,35 @@ TEST(Format, RefusesEveryFlippedBit) {
     seal_head(flipped.data(), static_cast<int64_t>(flipped.size()));
     const auto graph = read(flipped);
     EXPECT_TRUE(graph.ok() || !graph.error().message.empty());
+  }
+}
+
+/// The first bytes of files that people have in the place of a model, and what the error must say of each.
+TEST(Format, SaysWhatAnotherFileIs) {
+  using namespace std::string_view_literals;
+  const std::pair<std::string_view, const char*> files[] = {
+      {""sv, "empty"},
+      {"\x08\x07\x12\x07pytorch\x1a\x05"
+       "2.5.1"sv,
+       "ONNX"},
+      {"\x08\x09:\xd4\x01\x0a\x10\x0a\x01x\x0a\x01y\x12\x01z"sv, "ONNX"},
+      {"PK\x03\x04\0\0\x08\x08\0\0\0\0\0\0\0\0"sv, "torch.save()"},
+      {"\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50"sv, "pickle"},
+      {"\x58\x01\0\0\0\0\0\0{\"weight\":{"sv, "safetensors"},
+      {"GGUF\x03\0\0\0\x23\x01\0\0\0\0\0\0"sv, "GGUF"},
+      {"<!doctype html><html>"sv, "HTML"},
+      {"\n  <html lang=\"en\">"sv, "HTML"},
+      {"{\"error\":\"not found\"}"sv, "JSON"},
+      {"version https://git-lfs.github.com/spec/v1"sv, "git lfs pull"},
+      {"\x1f\x8b\x08\0\0\0\0\0\0\x03\0\0\0\0\0\0"sv, "compressed"},
+  };
+  for (const auto& [bytes, says] : files) {
+    const auto layout =
+        read_head_layout(reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<int64_t>(bytes.size()));
+    ASSERT_FALSE(layout.ok()) << says;
+    EXPECT_EQ(layout.error().code, ErrorCode::bad_file);
+    EXPECT_NE(layout.error().message.find(says), std::string::npos) << layout.error().message;
+    EXPECT_EQ(layout.error().message.find("damaged"), std::string::npos) << layout.error().message;
   }
 }
 
@@ -198,7 +228,7 @@ TEST(Format, RefusesWhatDoesNotFit) {
        [](fb::ModelT& m) {
          m.values[0]->dims = {fb::Dim(0, -1), fb::Dim(1ll << 40, -1), fb::Dim(1ll << 40, -1)};
        }},
-      {"too many dims", [](fb::ModelT& m) { m.values[0]->dims.assign(9, fb::Dim(1, -1)); }},
+      {"too many dims", [](fb::ModelT& m) { m.values[0]->dims.assign(65, fb::Dim(1, -1)); }},
       {"unknown symbol", [](fb::ModelT& m) { m.values[0]->dims[0] = fb::Dim(2, 0); }},
       {"two inputs of one name",
        [](fb::ModelT& m) {

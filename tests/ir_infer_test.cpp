@@ -159,6 +159,11 @@ TEST(BindSymbols, NamesWhatIsMissingUnknownOrOutOfRange) {
   ASSERT_TRUE(g.ok()) << g.error().message;
   EXPECT_EQ(to_string(g->value(g->outputs[0]).shape), "3x5");
   EXPECT_EQ(g->value(g->outputs[0]).name, "y");
+  s.graph.symbols[0].min = 0;
+  const auto none = optimize(s.graph, {{{"batch", 0}, {"length", 5}}});
+  ASSERT_TRUE(none.ok()) << none.error().message;
+  EXPECT_EQ(to_string(none->value(none->outputs[0]).shape), "0x5");
+  EXPECT_TRUE(none->nodes.empty());
 }
 
 TEST(GraphText, NamesNodesShapesAndAttributes) {

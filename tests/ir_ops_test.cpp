@@ -368,6 +368,33 @@ TEST(WindowOps, UnequalWindowsAndOneImage) {
   EXPECT_NE(error_of(refused).find("does not divide"), std::string::npos) << error_of(refused);
 }
 
+/// What PyTorch answers where there is nothing: sums, products, means and so on, parts without elements.
+TEST(EmptyOps, IdentitiesAndPartsThatAreLeftOut) {
+  SourceGraph s;
+  const ValueId none = s.input({0, 3}), some = s.input({2, 3});
+  const ValueId flags = s.op("aten.gt.Scalar", {none}, {0, 3}, {{"other", int64_t{0}}}, DType::boolean);
+  s.output(s.op("aten.sum.dim_IntList", {none}, {3}, {{"dim", Ints{0}}}));
+  s.output(s.op("aten.prod.dim_int", {none}, {3}, {{"dim", int64_t{0}}}));
+  s.output(s.op("aten.mean.dim", {none}, {3}, {{"dim", Ints{0}}}));
+  s.output(s.op("aten.logsumexp.default", {none}, {3}, {{"dim", Ints{0}}}));
+  s.output(s.op("aten.any.dim", {flags}, {3}, {{"dim", int64_t{0}}}, DType::boolean));
+  s.output(s.op("aten.all.dim", {flags}, {3}, {{"dim", int64_t{0}}}, DType::boolean));
+  s.output(s.op("aten.mm.default", {s.op("aten.t.default", {none}, {3, 0}), none}, {3, 3}));
+  s.output(s.op("aten.scaled_dot_product_attention.default", {some, none, none}, {2, 3}));
+  s.output(s.op("aten.constant_pad_nd.default", {none}, {1, 3}, {{"pad", Ints{0, 0, 0, 1}}, {"value", 5.0}}));
+  s.output(s.op("aten.cat.default", {none, some, none}, {2, 3}));
+  s.output(s.op("aten.cat.default", {none, none}, {0, 3}));
+  s.output(s.op("aten.relu.default", {none}, {0, 3}));
+  s.output(none);
+  const Evaluation r = run(s);
+  ASSERT_EQ(r.outputs.size(), 13u);
+  const double wanted[] = {0, 1, NAN, -INFINITY, 0, 1, 0, 0, 5};
+  for (size_t i = 0; i < std::size(wanted); ++i)
+    for (double got : r.outputs[i].data) EXPECT_TRUE(got == wanted[i] || (got != got && i == 2)) << i << ": " << got;
+  EXPECT_EQ(r.outputs[9].data, r.bindings.inputs[1].data);
+  for (size_t i = 10; i < 13; ++i) EXPECT_TRUE(r.outputs[i].data.empty());
+}
+
 TEST(AttentionOps, GroupedHeadsAndMasks) {
   SourceGraph s;
   const ValueId q = s.input({1, 4, 3, 8}), k = s.input({1, 2, 5, 8}), v = s.input({1, 2, 5, 6}), mask = s.input({3, 5});

@@ -61,6 +61,25 @@ TEST(Unsupported, AReadOutputThatIsNotComputedIsNamed) {
   EXPECT_NE(error_of(s).find("output 1 is read"), std::string::npos) << error_of(s);
 }
 
+TEST(Unsupported, ExtremesOfNothingAndTooManyDims) {
+  const auto expect = [](const SourceGraph& s, const char* what) {
+    const auto graph = legalize(s.graph);
+    ASSERT_FALSE(graph.ok());
+    EXPECT_EQ(graph.error().code, ErrorCode::unsupported_operator);
+    EXPECT_NE(graph.error().message.find(what), std::string::npos) << graph.error().message;
+  };
+  SourceGraph greatest, dims, output;
+  greatest.output(greatest.op("aten.amax.default", {greatest.input({0, 3})}, {3}, {{"dim", Ints{0}}}));
+  expect(greatest, "no elements");
+  const ValueId many = dims.input(Ints(17, 1));
+  dims.output(dims.op("aten.relu.default", {many}, Ints(17, 1)));
+  expect(dims, "'in0' has 17 dims, at most 16");
+  const auto pooled = output.ops("aten.max_pool2d_with_indices.default", {output.input({1, 1, 4, 4})},
+                                 {{1, 1, 2, 2}, {1, 1, 2, 2}}, {{"kernel_size", Ints{2, 2}}});
+  output.output(pooled[1]);
+  expect(output, "output 1 is read");
+}
+
 TEST(Hostile, ContradictionsAreErrors) {
   const auto expect = [](const std::function<void(SourceGraph&)>& make, const char* what) {
     SourceGraph s;
@@ -166,7 +185,7 @@ TEST(Hostile, RandomNodesNeverCrash) {
   const auto shape = [&] {
     Ints s;
     for (int64_t rank = pick(6); rank > 0; --rank)
-      s.push_back(pick(20) == 0 ? int64_t{1} << (10 + pick(20)) : 1 + pick(6));
+      s.push_back(pick(20) == 0 ? int64_t{1} << (10 + pick(20)) : pick(25) == 0 ? 0 : 1 + pick(6));
     return s;
   };
   int accepted = 0;

@@ -9,15 +9,17 @@ namespace {
 /// Adds `bias`, broadcast, scaled; an absent one adds nothing.
 Result<ValueId> add_bias(Legalizer& l, ValueId x, ValueId bias, double beta = 1) {
   if (bias == kNoValue) return x;
+  const DType dtype = l.b.value(x).dtype;
   Fx f;
-  const Term shift = f.in(1);
-  return l.b.map(f.finish(f.in(0) + (beta == 1 ? shift : shift * beta)), {x, bias}, DType::f32);
+  const Term shift = f.in(1, lane_of(dtype));
+  return l.b.map(f.finish(f.in(0, lane_of(dtype)) + (beta == 1 ? shift : shift * beta)), {x, bias}, dtype);
 }
 
 Result<ValueId> scale(Legalizer& l, ValueId x, double by) {
   if (by == 1) return x;
+  const DType dtype = l.b.value(x).dtype;
   Fx f;
-  return l.b.map(f.finish(f.in(0) * by), {x}, DType::f32);
+  return l.b.map(f.finish(f.in(0, lane_of(dtype)) * by), {x}, dtype);
 }
 
 /// PyTorch's weights of a transposed convolution, [g·Ci, Co, KH, KW], with the outputs in front: [g·Co, Ci, KH, KW].
@@ -67,6 +69,40 @@ Status convolution(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
+/// a · b of integers, which wrap as PyTorch's do: every product is in memory before the sums are taken.
+Result<ValueId> integer_matmul(Legalizer& l, ValueId a, ValueId b, bool transpose_b) {
+  constexpr int64_t kMaxProducts = int64_t{1} << 22;
+  const DType dtype = l.b.value(a).dtype;
+  const Shape sa = l.b.shape(a), sb = l.b.shape(b);
+  const int64_t rank = l.b.rank(b);
+  if (!transpose_b) {
+    std::vector<int64_t> swapped;
+    for (int64_t i = 0; i < rank; ++i) swapped.push_back(i < rank - 2 ? i : 2 * rank - 3 - i);
+    KILN_ASSIGN(b, l.b.permute(b, swapped));
+  }
+  Shape rows = sa, columns = l.b.shape(b);
+  rows.insert(rows.end() - 1, Dim(1));
+  columns.insert(columns.end() - 2, Dim(1));
+  if (rows.back().value != columns.back().value)
+    return misfit("inner sizes differ: " + to_string(sa) + " by " + to_string(sb));
+  KILN_ASSIGN(const Shape all, broadcast(l.b.graph, {&rows, &columns}));
+  if (element_count(all) > kMaxProducts)
+    return Error{ErrorCode::unsupported_operator,
+                 std::string("a matrix product of ") + name_of(dtype) +
+                     " takes at most 4194304 multiplications, this one " + std::to_string(element_count(all)) +
+                     ": multiply x.float()",
+                 ""};
+  const DType wide = size_of(dtype) > 1 ? dtype : DType::i32;
+  KILN_ASSIGN(const ValueId left, l.b.reshape(a, rows));
+  KILN_ASSIGN(const ValueId right, l.b.reshape(b, columns));
+  Fx f;
+  const Lane lane = lane_of(dtype);
+  KILN_ASSIGN(const ValueId products, l.b.map(f.finish(f.in(0, lane) * f.in(1, lane)), {left, right}, wide));
+  KILN_ASSIGN(const ValueId y,
+              l.b.reduce(products, ReduceAttrs{ReduceKind::sum, {static_cast<int64_t>(all.size()) - 1}, false}));
+  return l.b.cast(y, dtype);
+}
+
 /// As torch.matmul: a 1-d operand gets a dim that is taken away again.
 Result<ValueId> product(Legalizer& l, ValueId a, ValueId b, bool transpose_b) {
   const bool row = l.b.rank(a) == 1, column = l.b.rank(b) == 1;
@@ -78,7 +114,9 @@ Result<ValueId> product(Legalizer& l, ValueId a, ValueId b, bool transpose_b) {
     const Dim n = l.b.shape(b)[0];
     KILN_ASSIGN(b, l.b.reshape(b, transpose_b ? Shape{Dim(1), n} : Shape{n, Dim(1)}));
   }
-  KILN_ASSIGN(ValueId y, l.b.matmul(a, b, transpose_b));
+  const DType dtype = l.b.value(a).dtype;
+  const bool integers = dtype != DType::f32 && dtype != DType::boolean && dtype == l.b.value(b).dtype;
+  KILN_ASSIGN(ValueId y, integers ? integer_matmul(l, a, b, transpose_b) : l.b.matmul(a, b, transpose_b));
   Shape shape = l.b.shape(y);
   if (column) shape.pop_back();
   if (row) shape.erase(shape.end() - (column ? 1 : 2));

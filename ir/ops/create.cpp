@@ -33,9 +33,9 @@ Status arange(Legalizer& l, const Node& node) {
   if (!std::isfinite(start) || !std::isfinite(end) || !std::isfinite(step) || step == 0)
     return misfit(node.source + ": bounds that make no range");
   const double count = std::ceil((end - start) / step);
-  if (!(count >= 1 && count <= static_cast<double>(kMaxRamp)))
-    return l.unsupported(
-        node, "a range of " + std::to_string(count) + " elements; 1 to " + std::to_string(kMaxRamp) + " are supported");
+  if (!(count >= 0 && count <= static_cast<double>(kMaxRamp)))
+    return l.unsupported(node, "a range of " + std::to_string(static_cast<int64_t>(count)) + " elements; up to " +
+                                   std::to_string(kMaxRamp) + " are supported");
   std::vector<double> values;
   for (int64_t i = 0; i < static_cast<int64_t>(count); ++i) values.push_back(start + static_cast<double>(i) * step);
   return l.set(node, l.b.constant(l.out_dtype(node), Shape{static_cast<int64_t>(values.size())},

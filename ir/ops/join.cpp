@@ -7,6 +7,8 @@
 namespace kiln {
 namespace {
 
+constexpr int64_t kMaxScattered = 65536;
+
 Status slice(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   if (l.b.rank(x) == 0) return misfit(node.source + ": a scalar cannot be sliced");
@@ -63,6 +65,7 @@ Result<std::vector<int64_t>> part_sizes(Legalizer& l, const Node& node, int64_t 
     if (chunks < 1) return misfit(node.source + ": the number of chunks must be positive");
     each = size / chunks + (size % chunks != 0);
   }
+  if (size == 0) return std::vector<int64_t>(node.outputs.size(), 0);
   if (each < 1) return misfit(node.source + ": the size of a part must be positive");
   if (size / each > static_cast<int64_t>(node.outputs.size())) return misfit(node.source + ": more parts than outputs");
   std::vector<int64_t> sizes;
@@ -151,7 +154,6 @@ Status pad(Legalizer& l, const Node& node) {
     const int64_t before = list[2 * i], after = list[2 * i + 1], size = l.b.shape(x)[dim].value;
     if (before < 0 || after < 0) {
       const int64_t cut_before = std::min<int64_t>(before, 0), cut_after = std::min<int64_t>(after, 0);
-      if (cut_before <= -size || cut_after <= -size) return misfit(node.source + ": nothing is left");
       KILN_ASSIGN(x, l.b.slice_axis(x, static_cast<int64_t>(dim), -cut_before, size + cut_before + cut_after));
     }
     attrs.before[dim] = std::max<int64_t>(before, 0);
@@ -170,6 +172,7 @@ Status flip(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const std::vector<int64_t> axes, l.axes(l.integers(node, "dims"), l.b.rank(x)));
   for (int64_t axis : axes) {
     const int64_t size = l.b.shape(x)[static_cast<size_t>(axis)].value;
+    if (size < 2) continue;
     KILN_ASSIGN(x, l.b.slice_axis(x, axis, size - 1, size, -1));
   }
   return l.set(node, x);
@@ -184,7 +187,7 @@ Status roll(Legalizer& l, const Node& node) {
   if (axes.size() != shifts.size()) return l.unsupported(node, "one shift per dim is needed");
   for (size_t i = 0; i < axes.size(); ++i) {
     const int64_t size = l.b.shape(x)[static_cast<size_t>(axes[i])].value;
-    const int64_t by = ((shifts[i] % size) + size) % size;
+    const int64_t by = size ? ((shifts[i] % size) + size) % size : 0;
     if (by == 0) continue;
     KILN_ASSIGN(const ValueId tail, l.b.slice_axis(x, axes[i], size - by, by));
     KILN_ASSIGN(const ValueId head, l.b.slice_axis(x, axes[i], 0, size - by));
@@ -210,16 +213,40 @@ Result<ValueId> replace_run(Legalizer& l, ValueId x, ValueId src, int64_t axis, 
   return l.b.concat(parts, axis);
 }
 
+/// self with every `step`-th element from `begin` on replaced by src: chosen by position, src read by index.
+Result<ValueId> replace_steps(Legalizer& l, ValueId x, ValueId src, int64_t axis, int64_t begin, int64_t step) {
+  const int64_t size = l.b.shape(x)[static_cast<size_t>(axis)].value,
+                count = l.b.shape(src)[static_cast<size_t>(axis)].value;
+  if (count == 0) return x;
+  std::vector<int64_t> index;
+  std::vector<double> replaced;
+  for (int64_t i = 0; i < size; ++i) {
+    index.push_back(std::clamp<int64_t>((i - begin) / step, 0, count - 1));
+    replaced.push_back(i >= begin && (i - begin) % step == 0 && (i - begin) / step < count);
+  }
+  KILN_ASSIGN(const ValueId spread, l.b.gather(src, l.b.integers(index, {size}), axis));
+  Shape along(l.b.shape(x).size() - static_cast<size_t>(axis), Dim(1));
+  along[0] = Dim(size);
+  const ValueId mask = l.b.constant(DType::boolean, along, write_constant(replaced, DType::boolean));
+  const DType dtype = l.b.value(x).dtype;
+  const Lane lane = lane_of(dtype);
+  Fx f;
+  return l.b.map(f.finish(f.where(f.in(0, Lane::mask), f.in(1, lane), f.in(2, lane))), {mask, spread, x}, dtype);
+}
+
 Status slice_scatter(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   KILN_ASSIGN(const ValueId given, l.need(node, 1));
   KILN_ASSIGN(const ValueId src, l.b.cast(given, l.b.value(x).dtype));
   if (l.b.rank(x) == 0 || l.b.rank(src) != l.b.rank(x)) return misfit(node.source + ": the source does not fit");
-  if (l.integer(node, "step", 1) != 1) return l.unsupported(node, "steps are not supported");
+  const int64_t step = l.integer(node, "step", 1);
+  if (step < 1) return misfit(node.source + ": the step must be positive");
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
   const int64_t size = l.b.shape(x)[static_cast<size_t>(axis)].value, first = l.integer(node, "start", 0);
   const int64_t begin = std::clamp<int64_t>(first < 0 ? std::max(first, -size) + size : first, 0, size);
-  KILN_ASSIGN(const ValueId y, replace_run(l, x, src, axis, begin));
+  if (size > kMaxScattered && step > 1) return l.unsupported(node, "at most 65536 elements with a step are supported");
+  KILN_ASSIGN(const ValueId y,
+              step > 1 ? replace_steps(l, x, src, axis, begin, step) : replace_run(l, x, src, axis, begin));
   return l.set(node, y);
 }
 

@@ -20,6 +20,7 @@ Result<Shape> wanted_shape(Legalizer& l, const Node& node, ValueId x, const char
     if (size == -1) unknown = static_cast<int>(shape.size());
     shape.push_back(Dim(size));
   }
+  if (unknown >= 0 && known == 0) return l.out_shape(node);
   if (unknown >= 0) shape[static_cast<size_t>(unknown)] = Dim(element_count(l.b.shape(x)) / known);
   return shape;
 }
@@ -130,7 +131,7 @@ Status repeat(Legalizer& l, const Node& node) {
   for (size_t i = 0; i < repeats.size(); ++i) {
     const int64_t times = repeats[i];
     if (times == 1) continue;
-    if (times < 1 || times > kMaxElements) return misfit(node.source + ": repeats must be positive");
+    if (times < 0 || times > kMaxElements) return misfit(node.source + ": repeats must not be negative");
     Shape shape = l.b.shape(x);
     const int64_t size = shape[i].value;
     shape.insert(shape.begin() + static_cast<std::ptrdiff_t>(i), Dim(1));

@@ -7,9 +7,11 @@ namespace {
 template <bool kLog>
 Status softmax(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
-  if (l.b.rank(x) == 0) return l.unsupported(node, "a scalar has no rows");
-  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", -1), l.b.rank(x)));
-  KILN_ASSIGN(const ValueId y, l.b.softmax(x, axis, kLog));
+  const Shape shape = l.b.shape(x);
+  KILN_ASSIGN(const ValueId rows, l.b.reshape(x, shape.empty() ? Shape{1} : shape));  // a number is a row of one
+  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", -1), l.b.rank(rows)));
+  KILN_ASSIGN(const ValueId normed, l.b.softmax(rows, axis, kLog));
+  KILN_ASSIGN(const ValueId y, l.b.reshape(normed, shape));
   return l.set(node, y);
 }
 
@@ -150,6 +152,7 @@ Status own_statistics(Legalizer& l, const Node& node) {
   attrs.kind = NormKind::layer_norm;
   attrs.axis = 1;
   attrs.eps = l.number(node, "eps", 1e-5);
+  if (is_empty(s)) return l.set(node, x);
   KILN_ASSIGN(const ValueId swapped, l.b.permute(x, channel_first));
   KILN_ASSIGN(const ValueId rows, l.b.reshape(swapped, {s[1], Dim(element_count(s) / s[1].value)}));
   KILN_ASSIGN(const ValueId normed, l.b.layer_norm(rows, kNoValue, kNoValue, attrs));

@@ -142,6 +142,10 @@ Status vector_norm(Legalizer& l, const Node& node) {
 Status logsumexp(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
+  if (is_empty(l.b.shape(x))) {  // the logarithm of a sum of nothing
+    KILN_ASSIGN(const ValueId y, l.b.expand(l.b.scalar(-INFINITY, DType::f32), l.out_shape(node)));
+    return l.set(node, y);
+  }
   KILN_ASSIGN(const ValueId top, reduce(l, x, ReduceKind::max, axes, true));
   Fx below, back;
   KILN_ASSIGN(const ValueId e,

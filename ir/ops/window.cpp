@@ -50,6 +50,42 @@ Status extend(const Node& node, PoolAttrs& a, const Shape& in) {
   return ok();
 }
 
+ValueId reals(Legalizer& l, const std::vector<double>& values, const Shape& shape) {
+  return l.b.constant(DType::f32, shape, write_constant(values, DType::f32));
+}
+
+/// Means where padding counts and what lies beyond it does not: sums, divided by how much of a window is inside.
+Result<ValueId> average_within(Legalizer& l, ValueId x, PoolAttrs a, const std::array<int64_t, 2>& pad_end) {
+  a.divisor = 1;
+  KILN_ASSIGN(const ValueId sums, l.b.pool(x, a));
+  std::array<ValueId, 2> lengths{};
+  for (size_t i = 0; i < 2; ++i) {
+    const int64_t end = l.b.shape(x)[2 + i].value + a.pad_begin[i] + pad_end[i], out = l.b.shape(sums)[2 + i].value;
+    std::vector<double> inside;
+    for (int64_t o = 0; o < out; ++o)
+      inside.push_back(static_cast<double>(std::min(a.kernel[i], end - o * a.stride[i])));
+    lengths[i] = reals(l, inside, i == 0 ? Shape{out, 1} : Shape{out});
+  }
+  Fx f;
+  return l.b.map(f.finish(f.in(0) / (f.in(1) * f.in(2))), {sums, lengths[0], lengths[1]}, DType::f32);
+}
+
+/// The greatest of windows that cover an axis as evenly as can be: elements by index, a shorter window's last one
+/// twice.
+Result<ValueId> greatest_unequal(Legalizer& l, ValueId x, int64_t axis, int64_t out) {
+  const int64_t in = l.b.shape(x)[static_cast<size_t>(axis)].value;
+  if (in == out) return x;
+  const auto begin = [&](int64_t o) { return o * in / out; };
+  const auto length = [&](int64_t o) { return ceil_div((o + 1) * in, out) - begin(o); };
+  int64_t most = 0;
+  for (int64_t o = 0; o < out; ++o) most = std::max(most, length(o));
+  std::vector<int64_t> index;
+  for (int64_t o = 0; o < out; ++o)
+    for (int64_t i = 0; i < most; ++i) index.push_back(begin(o) + std::min(i, length(o) - 1));
+  KILN_ASSIGN(const ValueId windows, l.b.gather(x, l.b.integers(index, {out, most}), axis));
+  return l.b.reduce(windows, ReduceAttrs{ReduceKind::max, {axis + 1}, false});
+}
+
 template <WindowKind kKind>
 Status pool(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const Lifted lifted, lift(l, node));
@@ -68,8 +104,10 @@ Status pool(Legalizer& l, const Node& node) {
     KILN_TRY(extend(node, a, l.b.shape(x)));
     const bool reaches_over = a.pad_end[0] > before[0] || a.pad_end[1] > before[1];
     if (kKind == WindowKind::average && a.count_include_pad && !a.divisor && reaches_over) {
-      if (before != std::array<int64_t, 2>{0, 0})
-        return l.unsupported(node, "ceil_mode with padding that counts is not supported");
+      if (before != std::array<int64_t, 2>{0, 0}) {
+        KILN_ASSIGN(const ValueId y, average_within(l, x, a, before));
+        return finish(l, node, y, lifted);
+      }
       a.count_include_pad = false;  // what lies over the end never counts
     }
   }
@@ -95,14 +133,22 @@ Status adaptive(Legalizer& l, const Node& node) {
   bool equal = true;
   for (size_t i = 0; i < 2; ++i) {
     const int64_t in = l.b.shape(x)[2 + i].value;
-    if (size[i] < 1) return misfit(node.source + ": an output size must be positive");
+    if (size[i] < 0) return misfit(node.source + ": an output size must not be negative");
+    if (size[i] == 0) {
+      const Shape none{l.b.shape(x)[0], l.b.shape(x)[1], size[0], size[1]};
+      return finish(l, node, l.b.graph.add_value("", DType::f32, none), lifted);
+    }
     equal = equal && in % size[i] == 0;
     a.kernel[i] = a.stride[i] = in / size[i];
   }
   if (!equal) {
-    if (kKind == WindowKind::max)
-      return l.unsupported(node, "an output size that does not divide the input is not supported");
-    KILN_ASSIGN(const ValueId y, average_unequal(l, node, x, size));
+    ValueId y = x;
+    if (kKind == WindowKind::average) {
+      KILN_ASSIGN(y, average_unequal(l, node, x, size));
+    } else {
+      KILN_ASSIGN(y, greatest_unequal(l, y, 2, size[0]));
+      KILN_ASSIGN(y, greatest_unequal(l, y, 3, size[1]));
+    }
     return finish(l, node, y, lifted);
   }
   KILN_ASSIGN(const ValueId y, l.b.pool(x, a));

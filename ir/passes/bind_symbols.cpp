@@ -83,7 +83,7 @@ Result<std::vector<int64_t>> sizes_of_symbols(const Graph& graph, const std::map
       continue;
     }
     const int64_t size = it->second;
-    if (size < 1 || size < symbol.min || (symbol.max > 0 && size > symbol.max) || size > kMaxElements)
+    if (size < symbol.min || (symbol.max > 0 && size > symbol.max) || size > kMaxElements)
       return bad("the dimension '" + symbol.name + "' cannot be " + std::to_string(size) + ": the model takes " +
                  std::to_string(symbol.min) + " to " + (symbol.max > 0 ? std::to_string(symbol.max) : "any size"));
     sizes.push_back(size);

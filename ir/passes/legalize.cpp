@@ -1,5 +1,7 @@
 // Needs: source nodes whose indices are in range; nothing else is trusted. Guarantees: canonical nodes only, in order,
 // shapes and types inferred and equal to the file's. What is not supported is reported in one error, all of it.
+#include <algorithm>
+
 #include "ir/legalizer.h"
 #include "ir/optimize.h"
 #include "ir/passes/passes.h"
@@ -9,9 +11,13 @@ namespace {
 
 Status check_value(const Value& v) {
   int64_t count = 1;
-  if (v.shape.size() > kMaxRank) return misfit("the value '" + v.name + "' has more than 8 dims");
+  if (v.shape.size() > kMaxRank)
+    return Error{ErrorCode::unsupported_operator,
+                 "'" + v.name + "' has " + std::to_string(v.shape.size()) + " dims, at most " +
+                     std::to_string(kMaxRank) + " are supported",
+                 ""};
   for (const Dim& d : v.shape)
-    if (d.value < 1 || __builtin_mul_overflow(count, d.value, &count) || count > kMaxElements)
+    if (d.value < 0 || __builtin_mul_overflow(count, std::max<int64_t>(d.value, 1), &count) || count > kMaxElements)
       return misfit("the value '" + v.name + "' has an impossible shape: " + to_string(v.shape));
   if (v.is_constant() && static_cast<int64_t>(v.data.size()) != count * size_of(v.dtype))
     return misfit("the constant '" + v.name + "' does not have the size its shape says");
@@ -61,7 +67,7 @@ Result<Graph> legalize(const Graph& graph) {
       return Error{ErrorCode::unsupported_operator, "the output '" + graph.value(id).name + "' is of half precision",
                    ""};
     ValueId at = l.find(id);
-    if (at == kNoValue) return misfit("the output '" + graph.value(id).name + "' is never computed");
+    if (at == kNoValue) return l.not_computed(id);
     // An output has a name of its own: a value that is an input, a weight, or another output already is copied.
     bool taken = out.value(at).is_weight() || out.value(at).is_constant();
     for (ValueId other : out.inputs) taken = taken || other == at;

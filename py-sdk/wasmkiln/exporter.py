@@ -15,7 +15,7 @@ from wasmkiln.errors import ExportError
 from wasmkiln.folding import fold_batch_norms
 from wasmkiln.graph import GraphExporter
 from wasmkiln.ports import arguments
-from wasmkiln.tracing import drop_dead_nodes, join_nothing_empty, keep_results_only, trace
+from wasmkiln.tracing import drop_dead_nodes, keep_results_only, trace
 from wasmkiln.writer import progress_bar
 
 
@@ -55,7 +55,6 @@ def export(
     with torch.no_grad(), stages() as stage:
         program = trace(model, positional, keywords, dynamic_shapes, stage)
         keep_results_only(program, model.training)
-        join_nothing_empty(program)
         fold_batch_norms(program)
         drop_dead_nodes(program)
         stage("collecting")

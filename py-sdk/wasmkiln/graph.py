@@ -24,6 +24,9 @@ from wasmkiln.writer import DTYPES, INLINE_BYTES, KilnWriter
 # What an argument says of where and how a tensor lies: the runtime's own business.
 PLACEMENT = (torch.device, torch.layout, torch.memory_format)
 
+# Operands in whose place PyTorch takes numbers. They do not count as tensors in the result's type: 1 - x has x's.
+NUMBERS = ("self", "other", "exponent")
+
 INSTEAD = {  # of what many try
     torch.float64: "call .float() on it",
     torch.complex64: "keep the real and the imaginary part in tensors of their own",
@@ -52,6 +55,11 @@ def is_computed(node: fx.Node) -> bool:
     return (
         node.op == "call_function" and not is_getitem(node) and isinstance(node.meta.get("val"), (Tensor, tuple, list))
     )
+
+
+def is_number(value: Any) -> bool:
+    """A number, or a size that is one."""
+    return isinstance(value, (bool, int, float)) or expression_of(value) is not None
 
 
 def compute_nodes(program: ExportedProgram) -> list[fx.Node]:
@@ -225,7 +233,9 @@ class GraphExporter:
             raise ExportError(f"{name} is {tensor.layout}, which .kiln files do not hold: call .to_dense() on it")
         tensor = tensor.detach().cpu().contiguous()
         if tensor.numel() == 0:
-            raise ExportError(f"{name} is a tensor without elements, which .kiln files do not hold")
+            value = self.writer.value(name, tensor.dtype, self.shape_of(tensor))  # nothing to store
+            self.writer.node("aten.zeros.default", [], [value], [], "")
+            return value
         if tensor.nbytes <= INLINE_BYTES and not tensor.is_floating_point():
             return self.writer.constant(name, tensor)
         return self.writer.weight(name, tensor)
@@ -243,7 +253,10 @@ class GraphExporter:
                 else node.kwargs.get(argument.name, argument.default_value)
             )
             kind = str(argument.type)
-            if "Tensor" in kind:
+            if "Tensor" in kind and argument.name in NUMBERS and is_number(value):
+                inputs.append(-1)
+                attrs.append(self.attribute(argument.name, value))
+            elif "Tensor" in kind:
                 inputs += self.tensor_operands(node, value)
             elif not isinstance(value, PLACEMENT):
                 attrs.append(self.attribute(argument.name, value))

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
-from torch.fx.experimental.symbolic_shapes import statically_known_true
 from torch.utils import _pytree as pytree
 
 from wasmkiln.errors import ExportError, place_of, readable
@@ -110,14 +109,6 @@ def stored(program: ExportedProgram) -> list[tuple[fx.Node, str]]:
 
 def stored_tensor(program: ExportedProgram, name: str) -> Tensor:
     return program.state_dict[name] if name in program.state_dict else program.constants[name]
-
-
-def join_nothing_empty(program: ExportedProgram) -> None:
-    """Takes operands without elements out of concatenations: a cache that transformers has just made."""
-    for node in program.graph.find_nodes(op="call_function", target=aten.cat.default):
-        parts = [part for part in node.args[0] if not statically_known_true(part.meta["val"].numel() == 0)]
-        if parts:
-            node.update_arg(0, parts)
 
 
 def drop_dead_nodes(program: ExportedProgram) -> None:

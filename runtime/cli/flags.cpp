@@ -24,7 +24,8 @@ Result<std::map<std::string, int64_t>> parse_dims(const std::vector<std::string>
     KILN_ASSIGN(const auto pair, split(text, "--dim name=size"));
     char* end = nullptr;
     const long long size = std::strtoll(pair.second.c_str(), &end, 10);
-    if (pair.second.empty() || *end || size < 1) return bad_option("the dim " + pair.first + " needs a size from 1 up");
+    if (pair.second.empty() || *end || size < 0)
+      return bad_option("the dim " + pair.first + " needs a size, a whole number");
     out[pair.first] = size;
   }
   return out;
