@@ -356,7 +356,7 @@ class Inference {
     KILN_ASSIGN(const Value* table, need(0, "table"));
     KILN_ASSIGN(const Value* index, need(1, "index"));
     if (index->dtype != DType::i32 && index->dtype != DType::i64)
-      return refuse(std::string("the index is ") + name_of(index->dtype) + ", expected int32 or int64");
+      return refuse(std::string("the index is ") + name_of(index->dtype) + ", expected an integer of 32 or 64 bits");
     KILN_TRY(axis_set({a->axis}, table->shape.size()));
     Shape out(table->shape.begin(), table->shape.begin() + a->axis);
     out.insert(out.end(), index->shape.begin(), index->shape.end());

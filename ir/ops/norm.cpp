@@ -94,6 +94,7 @@ Result<ValueId> mean_of_groups(Legalizer& l, ValueId means, int64_t groups) {
 /// Groups of channels with all their pixels, each normalised by its own mean and variance, then scaled and shifted per
 /// channel. Sums are over pixels first: images lie channels last, and so every pass goes through them as they lie.
 Result<ValueId> normalize_groups(Legalizer& l, ValueId x, int64_t groups, double eps, ValueId gamma, ValueId beta) {
+  if (is_empty(l.b.shape(x))) return x;
   std::vector<int64_t> pixels;
   for (int64_t i = 2; i < l.b.rank(x); ++i) pixels.push_back(i);
   const auto mean_of = [&](ValueId of) -> Result<ValueId> {

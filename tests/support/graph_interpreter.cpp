@@ -429,6 +429,7 @@ Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& binding
   for (size_t i = 0; i < values.size(); ++i) {
     const Value& v = graph.values[i];
     if (v.is_constant()) values[i] = read_bytes(v);
+    if (is_empty(v.shape)) values[i] = {v.dtype, constant_shape(v.shape), {}};
     if (!v.is_weight()) continue;
     const auto it = bindings.weights.find(v.segment);
     if (it == bindings.weights.end()) return Error{ErrorCode::internal, "a weight is not bound", v.name};

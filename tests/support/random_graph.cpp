@@ -56,7 +56,9 @@ class Grower {
     return id;
   }
   void keep(const Result<ValueId>& id) {
-    if (id.ok() && element_count(graph_.value(*id).shape) < 20000) values_.push_back(*id);
+    if (!id.ok()) return;
+    const int64_t count = element_count(graph_.value(*id).shape);
+    if (count > 0 && count < 20000) values_.push_back(*id);
   }
   int64_t dim(ValueId id, size_t i) { return graph_.value(id).shape[i].value; }
 
