@@ -8,6 +8,8 @@
 
 namespace kiln {
 
+namespace {
+
 /// What sums, products and the like are where there is nothing to add, multiply and so on; nullopt: not defined.
 std::optional<double> identity_of(ReduceKind kind) {
   switch (kind) {
@@ -23,6 +25,8 @@ std::optional<double> identity_of(ReduceKind kind) {
       return std::nullopt;
   }
 }
+
+}  // namespace
 
 /// The result of a node with elements some operand of which has none.
 Result<ValueId> Builder::of_nothing(const Node& node, const TensorType& type) {

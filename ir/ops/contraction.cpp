@@ -86,11 +86,12 @@ Result<ValueId> integer_matmul(Legalizer& l, ValueId a, ValueId b, bool transpos
   if (rows.back().value != columns.back().value)
     return misfit("inner sizes differ: " + to_string(sa) + " by " + to_string(sb));
   KILN_ASSIGN(const Shape all, broadcast(l.b.graph, {&rows, &columns}));
-  if (element_count(all) > kMaxProducts)
+  double products_in_all = 1;
+  for (const Dim& d : all) products_in_all *= static_cast<double>(d.value);
+  if (products_in_all > kMaxProducts)
     return Error{ErrorCode::unsupported_operator,
-                 std::string("a matrix product of ") + name_of(dtype) +
-                     " takes at most 4194304 multiplications, this one " + std::to_string(element_count(all)) +
-                     ": multiply x.float()",
+                 std::string("a matrix product of ") + name_of(dtype) + " takes at most 4194304 multiplications: " +
+                     to_string(sa) + " by " + to_string(sb) + " takes more; multiply x.float()",
                  ""};
   const DType wide = size_of(dtype) > 1 ? dtype : DType::i32;
   KILN_ASSIGN(const ValueId left, l.b.reshape(a, rows));

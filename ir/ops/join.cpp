@@ -109,7 +109,8 @@ Status cat(Legalizer& l, const Node& node) {
     KILN_ASSIGN(const ValueId part, l.need(node, i));
     if (l.b.shape(part) != Shape{0}) parts.push_back(part);  // PyTorch passes over empty 1-d tensors
   }
-  if (parts.empty()) return misfit(node.source + ": nothing to join");
+  if (node.inputs.empty()) return misfit(node.source + ": nothing to join");
+  if (parts.empty()) parts.push_back(l.in(node, 0));
   const DType dtype = l.out_dtype(node);  // also that of the parts left out counts
   for (ValueId& part : parts) {
     KILN_ASSIGN(part, l.b.cast(part, dtype));

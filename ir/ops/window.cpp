@@ -50,14 +50,19 @@ Status extend(const Node& node, PoolAttrs& a, const Shape& in) {
   return ok();
 }
 
+constexpr int64_t kMaxAxis = 65536;  ///< of what is written out element by element
+
 ValueId reals(Legalizer& l, const std::vector<double>& values, const Shape& shape) {
   return l.b.constant(DType::f32, shape, write_constant(values, DType::f32));
 }
 
 /// Means where padding counts and what lies beyond it does not: sums, divided by how much of a window is inside.
-Result<ValueId> average_within(Legalizer& l, ValueId x, PoolAttrs a, const std::array<int64_t, 2>& pad_end) {
+Result<ValueId> average_within(Legalizer& l, const Node& node, ValueId x, PoolAttrs a,
+                               const std::array<int64_t, 2>& pad_end) {
   a.divisor = 1;
   KILN_ASSIGN(const ValueId sums, l.b.pool(x, a));
+  if (std::max(l.b.shape(sums)[2].value, l.b.shape(sums)[3].value) > kMaxAxis)
+    return l.unsupported(node, "at most 65536 rows and columns are supported with padding that counts in ceil_mode");
   std::array<ValueId, 2> lengths{};
   for (size_t i = 0; i < 2; ++i) {
     const int64_t end = l.b.shape(x)[2 + i].value + a.pad_begin[i] + pad_end[i], out = l.b.shape(sums)[2 + i].value;
@@ -72,9 +77,10 @@ Result<ValueId> average_within(Legalizer& l, ValueId x, PoolAttrs a, const std::
 
 /// The greatest of windows that cover an axis as evenly as can be: elements by index, a shorter window's last one
 /// twice.
-Result<ValueId> greatest_unequal(Legalizer& l, ValueId x, int64_t axis, int64_t out) {
+Result<ValueId> greatest_unequal(Legalizer& l, const Node& node, ValueId x, int64_t axis, int64_t out) {
   const int64_t in = l.b.shape(x)[static_cast<size_t>(axis)].value;
   if (in == out) return x;
+  if (std::max(in, out) > kMaxAxis) return l.unsupported(node, "at most 65536 rows and columns are supported");
   const auto begin = [&](int64_t o) { return o * in / out; };
   const auto length = [&](int64_t o) { return ceil_div((o + 1) * in, out) - begin(o); };
   int64_t most = 0;
@@ -105,7 +111,7 @@ Status pool(Legalizer& l, const Node& node) {
     const bool reaches_over = a.pad_end[0] > before[0] || a.pad_end[1] > before[1];
     if (kKind == WindowKind::average && a.count_include_pad && !a.divisor && reaches_over) {
       if (before != std::array<int64_t, 2>{0, 0}) {
-        KILN_ASSIGN(const ValueId y, average_within(l, x, a, before));
+        KILN_ASSIGN(const ValueId y, average_within(l, node, x, a, before));
         return finish(l, node, y, lifted);
       }
       a.count_include_pad = false;  // what lies over the end never counts
@@ -146,8 +152,8 @@ Status adaptive(Legalizer& l, const Node& node) {
     if (kKind == WindowKind::average) {
       KILN_ASSIGN(y, average_unequal(l, node, x, size));
     } else {
-      KILN_ASSIGN(y, greatest_unequal(l, y, 2, size[0]));
-      KILN_ASSIGN(y, greatest_unequal(l, y, 3, size[1]));
+      KILN_ASSIGN(y, greatest_unequal(l, node, y, 2, size[0]));
+      KILN_ASSIGN(y, greatest_unequal(l, node, y, 3, size[1]));
     }
     return finish(l, node, y, lifted);
   }
