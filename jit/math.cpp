@@ -51,10 +51,8 @@ Vec exp_flushed(Emitter& e, Vec x0) {
 Vec expm1(Emitter& e, Vec x) {
   const Calc c(e);
   const Vec big = c.sub(exp(e, x), c.k(1));
-  const Vec p = c.polynomial(x, {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f});
-  const Vec small = c.madd(c.mul(x, x), p, x);
-  const Vec y = c.select(c.cmp(Compare::lt, c.abs(x), c.k(0.35f)), small, big);
-  return c.either(y, c.sign_of(x));  // of -0
+  const Vec p = c.polynomial(x, {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f});
+  return c.select(c.cmp(Compare::lt, c.abs(x), c.k(0.35f)), c.mul(p, x), big);  // a product keeps -0
 }
 
 // Where erf and tanh saturate their rationals are exactly 1, rounded once or twice per step: others would leave
@@ -94,15 +92,15 @@ namespace {
 /// r less a multiple of d that leaves |r| below it, exactly, while r/d is below 2^127: rounds of 11 bits of the
 /// quotient, whose products with the halves of d are exact. Lanes where |r| is below d stay.
 void reduce_by(const Calc& c, Vec r, Vec d) {
-  const Vec hi = c.leading(d), lo = c.sub(d, hi);
+  const Vec hi = c.leading(d), lo = c.sub(d, hi), on = c.cmp(Compare::ge, c.abs(r), d);
   const Int again = c.e.integer();
   c.e.do_while(
       [&] {
         const Vec bits = c.both(c.iadd(c.div(r, d), c.ki(0x1000)), c.ki(~0x1fff));  // the nearest with 11
         const Vec q = c.op(VecUnary::round, bits);
-        const Vec next = c.nmadd(q, lo, c.nmadd(q, hi, r));
-        c.e.select(r, c.cmp(Compare::ge, c.abs(r), d), next, r);
-        c.e.any(again, c.cmp(Compare::ge, c.abs(r), d));
+        c.e.select(r, on, c.nmadd(q, lo, c.nmadd(q, hi, r)), r);
+        c.e.compare(on, Lane::f32, Compare::ge, c.abs(r), d);
+        c.e.any(again, on);
       },
       again, Compare::ne, 0);
 }

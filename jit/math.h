@@ -20,7 +20,7 @@ Vec erf(Emitter& e, Vec x);      ///< absolute 4.2e-7; rational of degree 13/8 o
 Vec tanh(Emitter& e, Vec x);     ///< 4e-7; rational of degree 13/6 on [-9, 9] (Eigen's)
 Vec sigmoid(Emitter& e, Vec x);  ///< 4e-7; 1 / (1 + exp(-x))
 Vec pow(Emitter& e, Vec x, Vec y);  ///< 7e-8; special values as C. y·log2|x| in two parts
-Vec sin(Emitter& e, Vec x);  ///< 2e-7, or absolute 1e-13. Reduced in four parts, and as Payne and Hanek above 10000
+Vec sin(Emitter& e, Vec x);  ///< 2e-7, or absolute 5e-11. Reduced in three parts, and as Payne and Hanek above 10000
 Vec cos(Emitter& e, Vec x);  ///< as sin
 Vec tan(Emitter& e, Vec x);  ///< 4e-7, as sin
 Vec atan2(Emitter& e, Vec y, Vec x);  ///< 4e-7; Cephes atanf; signed zeros and infinities as C

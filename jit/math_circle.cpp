@@ -19,9 +19,10 @@ Vec high_product(const Calc& c, Vec a, Vec b) {
   return c.iadd(c.iadd(c.imul(a_hi, b_hi), c.shr(across, 16)), c.iadd(c.logical_shr(other, 16), c.shr(middle, 16)));
 }
 
-/// For x from 256 to the largest float (Payne and Hanek): x is m·2^e; of 1/2π only the 96 bits count that m·2^e moves
-/// behind the point and that are not too small to see.
-Angle reduced_large(const Calc& c, Vec x) {
+/// For |x| from 256 to the largest float (Payne and Hanek): |x| is m·2^e; of 1/2π only the 96 bits count that m·2^e
+/// moves behind the point and that are not too small to see.
+Angle reduced_large(const Calc& c, Vec x0) {
+  const Vec x = c.abs(x0);
   const Vec e = c.isub(c.shr(x, 23), c.ki(134));  // x = m·2^(e - 16), m below 2^24
   // The bits of 2^-16/2π from e on: 0 to 7 of them by shifting m, the others in steps of 64, 32, 16 and 8.
   const Vec shift = c.shl(c.iadd(c.both(e, c.ki(7)), c.ki(150)), 23);
@@ -43,8 +44,7 @@ Angle reduced_large(const Calc& c, Vec x) {
   const Vec high = c.isub(c.iadd(c.imul(m, w[0]), high_product(c, m, w[1])), carry);
   const Vec quadrant = c.logical_shr(c.iadd(high, c.ki(1 << 29)), 30);
   const Vec rest = c.isub(high, c.shl(quadrant, 30)), negative = c.shr(rest, 31);
-  const Vec a = c.differ(rest, negative),
-            b = c.differ(low, negative);  // its magnitude, less than 2^29 and 32 bits more
+  const Vec a = c.differ(rest, negative), b = c.differ(low, negative);  // its magnitude: 29 bits and 32 more
   const auto number = [&](Vec v) { return c.op(VecUnary::i32_to_f32, v); };
   const Vec third = number(c.both(b, c.ki(0xffff)));
   const Vec second = number(c.either(c.shl(c.both(a, c.ki(0x1fff)), 16), c.logical_shr(b, 16)));
@@ -53,24 +53,30 @@ Angle reduced_large(const Calc& c, Vec x) {
   const Vec turns = c.madd(c.madd(third, step, second), step, first);
   const float unit = 1.0f / 4294967296.0f;
   Vec angle = c.madd(turns, c.k(6.28318548f * unit), c.mul(turns, c.k(-1.7484556e-7f * unit)));
-  angle = c.differ(angle, c.both(negative, sign_bit));
-  return {c.add(angle, c.sub(x, x)), quadrant};  // NaN for infinity
+  angle = c.differ(angle, c.both(c.differ(negative, x0), sign_bit));
+  const Vec below = c.shr(x0, 31);
+  return {c.add(angle, c.sub(x, x)), c.isub(c.differ(quadrant, below), below)};  // NaN for infinity
 }
 
-Angle reduced(const Calc& c, Vec x) {
-  const Vec magic = c.k(kMagic), sum = c.madd(x, c.k(0.636619772367581343f), magic), n = c.sub(sum, magic);
-  // Three parts of π/2 of 11 bits and what is left: their products with n below 2^13 are exact.
-  Vec rest = c.nmadd(n, c.k(1.5703125f), x);
-  rest = c.nmadd(n, c.k(4.837512969970703125e-4f), rest);
-  rest = c.nmadd(n, c.k(7.549533620476723e-8f), rest);
-  const Angle angle{c.nmadd(n, c.k(2.5633440682570896e-12f), rest), sum};
-  const Vec large = c.cmp(Compare::gt, x, c.k(10000));
+/// For |x| up to 10000, the multiple counted from `first` on. The rest is right to 5e-11, `finely` to 1e-15 (before it
+/// is rounded): what a tangent makes of it can be large.
+Angle reduced_small(const Calc& c, Vec x, int first, bool finely) {
+  const Vec magic = c.k(kMagic + static_cast<float>(first)), sum = c.madd(x, c.k(0.636619772367581343f), magic),
+            n = c.sub(sum, magic);
+  // Parts of π/2 of 11 bits, whose products with n below 2^13 are exact, and what is left. (n is 0 for -0: it stays.)
+  const Vec rest = c.nmadd(n, c.k(4.837512969970703125e-4f), c.nmadd(n, c.k(1.5703125f), x));
+  const Vec less = c.nmadd(n, c.k(finely ? 7.549533620476723e-8f : 7.549789948768648e-8f), rest);
+  return {finely ? c.nmadd(n, c.k(2.5633440682570896e-12f), less) : less, sum};
+}
+
+/// A function of an angle, which is reduced at length where there are large ones.
+Vec of_angle(const Calc& c, Vec x, int first, bool finely, FunctionRef<Vec(const Angle&)> function) {
+  const Vec value = function(reduced_small(c, x, first, finely)), large = c.cmp(Compare::gt, c.abs(x), c.k(10000));
   c.e.if_any(large, [&] {
-    const Angle other = reduced_large(c, x);
-    c.e.select(angle.rest, large, other.rest, angle.rest);
-    c.e.select(angle.quadrant, large, other.quadrant, angle.quadrant);
+    const Angle angle = reduced_large(c, x);
+    c.e.select(value, large, function({angle.rest, c.iadd(angle.quadrant, c.ki(first))}), value);
   });
-  return angle;
+  return value;
 }
 
 /// Sine and cosine of the rest, and all ones where the quadrant is odd.
@@ -86,31 +92,27 @@ Legs legs(const Calc& c, const Angle& angle) {
           c.shr(c.shl(angle.quadrant, 31), 31)};
 }
 
-/// The sign bit in quadrants 2 and 3.
-Vec lower_half(const Calc& c, Vec quadrant) { return c.shl(c.both(quadrant, c.ki(2)), 30); }
+/// Of x plus `first` right angles.
+Vec sine(Emitter& e, Vec x, int first) {
+  const Calc c(e);
+  return of_angle(c, x, first, false, [&](const Angle& angle) {
+    const Legs l = legs(c, angle);
+    return c.differ(c.select(l.odd, l.cosine, l.sine), c.shl(c.both(angle.quadrant, c.ki(2)), 30));
+  });
+}
 
 }  // namespace
 
-Vec sin(Emitter& e, Vec x) {
-  const Calc c(e);
-  const Angle angle = reduced(c, c.abs(x));
-  const Legs l = legs(c, angle);
-  const Vec sign = c.differ(c.sign_of(x), lower_half(c, angle.quadrant));
-  return c.differ(c.select(l.odd, l.cosine, l.sine), sign);
-}
-
-Vec cos(Emitter& e, Vec x) {
-  const Calc c(e);
-  const Angle angle = reduced(c, c.abs(x));
-  const Legs l = legs(c, angle);
-  return c.differ(c.select(l.odd, l.sine, l.cosine), lower_half(c, c.iadd(angle.quadrant, c.ki(1))));
-}
+Vec sin(Emitter& e, Vec x) { return sine(e, x, 0); }
+Vec cos(Emitter& e, Vec x) { return sine(e, x, 1); }
 
 Vec tan(Emitter& e, Vec x) {
   const Calc c(e);
-  const Legs l = legs(c, reduced(c, c.abs(x)));
-  const Vec t = c.div(c.select(l.odd, l.cosine, l.sine), c.select(l.odd, l.sine, l.cosine));
-  return c.differ(t, c.sign_of(c.differ(x, l.odd)));
+  return of_angle(c, x, 0, true, [&](const Angle& angle) {
+    const Legs l = legs(c, angle);
+    const Vec t = c.div(c.select(l.odd, l.cosine, l.sine), c.select(l.odd, l.sine, l.cosine));
+    return c.differ(t, c.sign_of(l.odd));
+  });
 }
 
 Vec atan2(Emitter& e, Vec y, Vec x) {

@@ -73,10 +73,10 @@ const Function kFunctions[] = {
     {"erf", math::erf, std::erf, -5, 5, 8, true},
     {"tanh", math::tanh, std::tanh, -10, 10, 6},
     {"sigmoid", math::sigmoid, sigmoid, -90, 90, 4, true},
-    {"sin", math::sin, std::sin, -400, 400, 2.5, false, 1e-12},
-    {"cos", math::cos, std::cos, -400, 400, 2.5, false, 1e-12},
-    {"tan", math::tan, std::tan, -400, 400, 4, false, 1e-12},
-    {"sin, around where reduction changes", math::sin, std::sin, 9000, 11000, 2.5, false, 1e-12},
+    {"sin", math::sin, std::sin, -400, 400, 2.5, false, 5e-11},
+    {"cos", math::cos, std::cos, -400, 400, 2.5, false, 5e-11},
+    {"tan", math::tan, std::tan, -400, 400, 4},
+    {"sin, around where reduction changes", math::sin, std::sin, 9000, 11000, 2.5, false, 5e-11},
     {"cos, of thousands of millions", math::cos, std::cos, -2e9f, 2e9f, 2.5},
 };
 
