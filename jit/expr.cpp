@@ -38,7 +38,8 @@ int arity(PointOp op) {
 }
 
 bool is_polynomial(PointOp op) {
-  return op == PointOp::pow || op == PointOp::atan2 || (op >= PointOp::exp && op <= PointOp::tan);
+  return op == PointOp::pow || op == PointOp::atan2 || op == PointOp::fmod ||
+         (op >= PointOp::exp && op <= PointOp::tan);
 }
 
 const char* name_of(PointOp op) {

@@ -80,7 +80,7 @@ struct PointInst {
 };
 
 int arity(PointOp op);
-/// Whether it is computed by a polynomial: with many constants and values at once.
+/// Whether it is computed by a polynomial, or in rounds: with many constants and values at once.
 bool is_polynomial(PointOp op);
 const char* name_of(PointOp op);
 

@@ -86,10 +86,10 @@ struct Legs {
 
 Legs legs(const Calc& c, const Angle& angle) {
   const Vec r = angle.rest, z = c.mul(r, r);
-  const Vec s = c.polynomial(z, {-1.9515295891e-4f, 8.3321608736e-3f, -1.6666654611e-1f});
+  const Vec s = c.polynomial(z, {-1.9515295891e-4f, 8.3321608736e-3f, -1.6666654611e-1f, 1.0f});
   const Vec k = c.polynomial(z, {2.443315711809948e-5f, -1.388731625493765e-3f, 4.166664568298827e-2f});
-  return {c.madd(c.mul(s, z), r, r), c.madd(c.mul(z, z), k, c.nmadd(z, c.k(0.5f), c.k(1))),
-          c.shr(c.shl(angle.quadrant, 31), 31)};
+  return {c.mul(s, r),  // a product keeps -0
+          c.madd(c.mul(z, z), k, c.nmadd(z, c.k(0.5f), c.k(1))), c.shr(c.shl(angle.quadrant, 31), 31)};
 }
 
 /// Of x plus `first` right angles.
