@@ -22,6 +22,12 @@ void Emitter::for_range(Int i, Arg begin, Arg end, Arg step, FunctionRef<void()>
   }
 }
 
+void Emitter::if_any(Vec mask, FunctionRef<void()> then) {
+  const Int set = integer();
+  any(set, mask);
+  if_(set, Compare::ne, 0, then);
+}
+
 Func Emitter::shared_function(const std::string& key, FunctionRef<Func()> emit) {
   const auto [at, is_new] = shared_functions_.emplace(key, Func{});
   if (is_new) at->second = emit();

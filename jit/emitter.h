@@ -163,6 +163,11 @@ class Emitter {
   virtual void select(Vec dst, Vec mask, Vec a, Vec b) = 0;                 ///< mask ? a : b
   virtual void rotate(Vec dst, Vec a, int lanes) = 0;  ///< dst[i] = a[(i + lanes) mod width], for horizontal reductions
 
+  /// Not zero when a lane of the mask is set.
+  virtual void any(Int dst, Vec mask) = 0;
+  /// `then` when a lane of the mask is set, which is rare.
+  virtual void if_any(Vec mask, FunctionRef<void()> then);
+
   // -- atomics on 32-bit words (only where target().threads)
   // ---------------------------------------------------------------
   virtual void atomic_add(Int old, Mem word, Arg value) = 0;

@@ -38,15 +38,16 @@ int arity(PointOp op) {
 }
 
 bool is_polynomial(PointOp op) {
-  return op == PointOp::pow || op == PointOp::atan2 || (op >= PointOp::exp && op <= PointOp::cos);
+  return op == PointOp::pow || op == PointOp::atan2 || op == PointOp::fmod ||
+         (op >= PointOp::exp && op <= PointOp::tan);
 }
 
 const char* name_of(PointOp op) {
   constexpr const char* kNames[] = {
-      "in",      "c",   "add",  "sub",   "mul",        "min",   "max",    "div",    "pow",    "atan2",  "fmod",
-      "neg",     "abs", "sqrt", "rsqrt", "reciprocal", "exp",   "log",    "log1p",  "expm1",  "erf",    "tanh",
-      "sigmoid", "sin", "cos",  "floor", "ceil",       "round", "trunc",  "eq",     "ne",     "lt",     "le",
-      "gt",      "ge",  "and",  "or",    "xor",        "not",   "select", "to_f32", "to_i32", "to_mask"};
+      "in",   "c",       "add",   "sub",        "mul", "min",   "max",  "div",    "pow",    "atan2",  "fmod",   "neg",
+      "abs",  "sqrt",    "rsqrt", "reciprocal", "exp", "exp2",  "log",  "log2",   "log10",  "log1p",  "expm1",  "erf",
+      "tanh", "sigmoid", "sin",   "cos",        "tan", "floor", "ceil", "round",  "trunc",  "eq",     "ne",     "lt",
+      "le",   "gt",      "ge",    "and",        "or",  "xor",   "not",  "select", "to_f32", "to_i32", "to_mask"};
   return kNames[static_cast<int>(op)];
 }
 

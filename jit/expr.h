@@ -33,7 +33,10 @@ enum class PointOp : uint8_t {
   rsqrt,
   reciprocal,
   exp,
+  exp2,
   log,
+  log2,
+  log10,
   log1p,
   expm1,
   erf,
@@ -41,6 +44,7 @@ enum class PointOp : uint8_t {
   sigmoid,
   sin,
   cos,
+  tan,
   floor,
   ceil,
   round,
@@ -76,7 +80,7 @@ struct PointInst {
 };
 
 int arity(PointOp op);
-/// Whether it is computed by a polynomial: with many constants and values at once.
+/// Whether it is computed by a polynomial, or in rounds: with many constants and values at once.
 bool is_polynomial(PointOp op);
 const char* name_of(PointOp op);
 

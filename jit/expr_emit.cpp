@@ -67,10 +67,10 @@ class ExprEmitter {
     e_.compare(v, lane, c, a, b);
     return v;
   }
-  /// PyTorch's min/max give NaN when either operand is NaN; the emitter's when `a` is.
+  /// PyTorch's min/max give NaN when either operand is NaN, and of zeros the second; the emitter's when the first is.
   Vec nan_aware(VecBinary o, Vec a, Vec b) {
     const Vec r = e_.vec();
-    e_.select(r, compare(Lane::f32, Compare::eq, b, b), op(o, a, b), b);  // a NaN in a passes through
+    e_.select(r, compare(Lane::f32, Compare::eq, a, a), op(o, b, a), a);  // a NaN in b passes through
     return r;
   }
 
@@ -110,6 +110,8 @@ class ExprEmitter {
   /// With a constant operand (relu, clamp) the order of operands alone keeps a NaN: min(a,b) is b < a ? b :
   /// a.
   Vec min_max(VecBinary o, const PointInst& i, Vec a, Vec b) {
+    for (uint16_t operand : {i.a, i.b})
+      if (std::isnan(expr_.insts[operand].value)) return regs_[operand];
     if (expr_.insts[i.b].op == PointOp::constant) return op(o, a, b);
     if (expr_.insts[i.a].op == PointOp::constant) return op(o, b, a);
     return nan_aware(o, a, b);
@@ -131,8 +133,14 @@ class ExprEmitter {
         return op(VecBinary::div, splat(1), a);
       case PointOp::exp:
         return math::exp(e_, a);
+      case PointOp::exp2:
+        return math::exp2(e_, a);
       case PointOp::log:
         return math::log(e_, a);
+      case PointOp::log10:
+        return math::log10(e_, a);
+      case PointOp::log2:
+        return math::log2(e_, a);
       case PointOp::log1p:
         return math::log1p(e_, a);
       case PointOp::expm1:
@@ -147,6 +155,8 @@ class ExprEmitter {
         return math::sin(e_, a);
       case PointOp::cos:
         return math::cos(e_, a);
+      case PointOp::tan:
+        return math::tan(e_, a);
       case PointOp::floor:
         return op(VecUnary::floor, a);
       case PointOp::ceil:

@@ -143,13 +143,28 @@ TEST(Maps, MergeAndLoseNumbers) {
   const ValueId sigmoid = s.op("aten.sigmoid.default", {x}, {3, 5});
   ValueId y = s.op("aten.mul.Tensor", {x, sigmoid}, {3, 5});
   y = s.op("aten.mul.Tensor", {y, s.number(1)}, {3, 5});
-  y = s.op("aten.add.Tensor", {y, s.number(0)}, {3, 5});
+  y = s.op("aten.sub.Tensor", {y, s.number(0)}, {3, 5});
+  y = s.op("aten.add.Tensor", {y, s.number(-0.0)}, {3, 5});
   y = s.op("aten.neg.default", {s.op("aten.neg.default", {y}, {3, 5})}, {3, 5});
   const ValueId ones = s.op("aten.ones.default", {}, {3, 5});
   s.output(s.op("aten.mul.Tensor", {y, ones}, {3, 5}));
   const Graph g = optimized(s);
   ASSERT_EQ(g.nodes.size(), 1u) << to_string(g);
   EXPECT_EQ(to_string(g.nodes[0].expr), "in0;sigmoid(0);mul(0,1)");
+}
+
+/// -0 + 0 is 0, infinity times 0 and infinity less itself are NaN.
+TEST(Maps, KeepWhatIsNotTheSameForEveryFloat) {
+  SourceGraph s;
+  const ValueId x = s.input({3});
+  s.output(s.op("aten.add.Tensor", {x, s.number(0)}, {3}));
+  s.output(s.op("aten.mul.Tensor", {x, s.number(0)}, {3}));
+  s.output(s.op("aten.sub.Tensor", {x, x}, {3}));
+  s.output(s.op("aten.rsub.Scalar", {x}, {3}, {{"other", 0.0}}));
+  const Graph g = optimized(s);
+  ASSERT_EQ(g.nodes.size(), 4u) << to_string(g);
+  const char* const expected[] = {"c0;in0;add(0,1)", "c0;in0;mul(0,1)", "in0;sub(0,0)", "c0;in0;sub(0,1)"};
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(to_string(g.nodes[i].expr), expected[i]);
 }
 
 TEST(Maps, ComputeNoRepetitions) {

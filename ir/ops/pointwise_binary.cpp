@@ -109,6 +109,18 @@ Status add(Legalizer& l, const Node& node) {
 
 enum class Rounding : uint8_t { none, floor, trunc, floor_remainder, trunc_remainder };
 
+/// Of floats, as PyTorch's div_floor: a quotient that was rounded up to a whole number is the next lower one, so it
+/// comes from what the remainder leaves.
+Term floor_quotient(Fx& f, Term a, Term b, Term remainder, Term across) {
+  const Term quotient = a / b, zero = f.c(0);
+  Term q = (a - remainder) / b;
+  q = f.where(across, q - 1, q);
+  const Term low = f.un(PointOp::floor, q);
+  const Term near = f.where(f.bin(PointOp::gt, q - low, f.c(0.5)), low + 1, low);
+  q = f.where(f.bin(PointOp::eq, q, zero), quotient * zero, near);  // a zero with the quotient's sign
+  return f.where(f.bin(PointOp::eq, b, zero), quotient, q);
+}
+
 /// Quotients and remainders with a rounding mode.
 Status divide(Legalizer& l, const Node& node, Rounding mode) {
   KILN_ASSIGN(std::vector<ValueId> operands, two(l, node));
@@ -119,16 +131,18 @@ Status divide(Legalizer& l, const Node& node, Rounding mode) {
   if (common == DType::boolean) return l.unsupported(node, "booleans cannot be divided");
   Fx f;
   const Term a = read(l, f, operands, 0, Lane::f32), b = read(l, f, operands, 1, Lane::f32);
-  Term q = a / b;
-  if (mode == Rounding::floor) q = f.un(PointOp::floor, q);
-  if (mode == Rounding::trunc) q = f.un(PointOp::trunc, q);
-  if (mode == Rounding::trunc_remainder || mode == Rounding::floor_remainder) q = f.bin(PointOp::fmod, a, b);
-  if (mode == Rounding::floor_remainder) {  // has the divisor's sign; an infinite divisor too leaves what it should
-    const Term zero = f.c(0);
-    const Term across = f.bin(PointOp::logical_xor, f.bin(PointOp::lt, q, zero), f.bin(PointOp::lt, b, zero));
-    q = f.where(f.bin(PointOp::logical_and, f.bin(PointOp::ne, q, zero), across), q + b, q);
+  if (mode == Rounding::none || mode == Rounding::trunc) {
+    const Term q = a / b;
+    if (mode == Rounding::trunc) return emit(l, node, f, f.un(PointOp::trunc, q), operands, common);
+    return emit(l, node, f, q, operands, lane_of(common) == Lane::f32 ? common : DType::f32);
   }
-  return emit(l, node, f, q, operands, mode == Rounding::none && lane_of(common) != Lane::f32 ? DType::f32 : common);
+  const Term rest = f.bin(PointOp::fmod, a, b), zero = f.c(0);
+  if (mode == Rounding::trunc_remainder) return emit(l, node, f, rest, operands, common);
+  // a rest of the other sign than the divisor's, an infinite one's too
+  const Term across = f.bin(PointOp::logical_and, f.bin(PointOp::ne, rest, zero),
+                            f.bin(PointOp::logical_xor, f.bin(PointOp::lt, rest, zero), f.bin(PointOp::lt, b, zero)));
+  if (mode == Rounding::floor_remainder) return emit(l, node, f, f.where(across, rest + b, rest), operands, common);
+  return emit(l, node, f, floor_quotient(f, a, b, rest, across), operands, common);
 }
 
 template <Rounding kMode>
@@ -152,7 +166,9 @@ Status power(Legalizer& l, const Node& node) {
   std::vector<ValueId> operands{base, exponent};
   KILN_ASSIGN(const DType out, l.promote(operands));
   Fx f;
-  const Term t = f.bin(PointOp::pow, read(l, f, operands, 0, Lane::f32), read(l, f, operands, 1, Lane::f32));
+  const Term y = read(l, f, operands, 1, Lane::f32);
+  const bool of_two = base_is_number && l.number(node, "self", 0) == 2;
+  const Term t = of_two ? f.un(PointOp::exp2, y) : f.bin(PointOp::pow, read(l, f, operands, 0, Lane::f32), y);
   return emit(l, node, f, t, operands, out);
 }
 
@@ -183,16 +199,16 @@ Status masked_fill(Legalizer& l, const Node& node) {
               operands, out);
 }
 
-/// self + value · (a · b), or a / b.
+/// self + value · a · b, or value · a / b.
 template <PointOp kOp>
 Status add_product(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
   KILN_ASSIGN(const ValueId a, l.need_f32(node, 1));
   KILN_ASSIGN(const ValueId b, l.need_f32(node, 2));
   Fx f;
-  const Term product = f.bin(kOp, f.in(1), f.in(2));
   const double value = l.number(node, "value", 1);
-  return emit(l, node, f, f.in(0) + (value == 1 ? product : product * value), {x, a, b}, DType::f32);
+  const Term first = value == 1 ? f.in(1) : f.in(1) * value;
+  return emit(l, node, f, f.in(0) + f.bin(kOp, first, f.in(2)), {x, a, b}, DType::f32);
 }
 
 Status lerp(Legalizer& l, const Node& node) {
@@ -201,7 +217,10 @@ Status lerp(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId given, l.tensor_or_number(node, 2, "weight"));
   KILN_ASSIGN(const ValueId weight, l.b.cast(given, DType::f32));
   Fx f;
-  return emit(l, node, f, f.in(0) + f.in(2) * (f.in(1) - f.in(0)), {a, b, weight}, DType::f32);
+  // from the nearer end, so that a weight of 1 gives b
+  const Term from = f.in(0), to = f.in(1), w = f.in(2), way = to - from;
+  const Term near = f.bin(PointOp::lt, f.un(PointOp::abs, w), f.c(0.5));
+  return emit(l, node, f, f.where(near, from + w * way, to - way * (f.c(1) - w)), {a, b, weight}, DType::f32);
 }
 
 /// x > 0 ? x : w · x, one weight or one per channel (dim 1).

@@ -1,6 +1,7 @@
 // Functions of one tensor: each is a formula over its elements. Integers are 32 bits wide in expressions: values of
 // 64-bit tensors must fit.
 #include <cmath>
+#include <limits>
 
 #include "ir/legalizer.h"
 
@@ -25,10 +26,13 @@ struct Formula {
   Term (*make)(Fx& f, Term x, const Params& p);
 };
 
+const double kInf = std::numeric_limits<double>::infinity();
+
+/// Bounds of -kInf and kInf are none. A bound that is NaN makes everything NaN.
 Term clamp(Fx& f, Term x, double low, double high) {
   const Lane lane = f.lane(x);
-  if (std::isfinite(low)) x = f.bin(PointOp::max, x, f.c(low, lane));
-  if (std::isfinite(high)) x = f.bin(PointOp::min, x, f.c(high, lane));
+  if (low != -kInf) x = f.bin(PointOp::max, x, f.c(low, lane));
+  if (high != kInf) x = f.bin(PointOp::min, x, f.c(high, lane));
   return x;
 }
 
@@ -40,11 +44,16 @@ Term plain(Fx& f, Term x, const Params&) {
 Term sigmoid(Fx& f, Term x) { return f.un(PointOp::sigmoid, x); }
 Term relu6_of(Fx& f, Term x) { return clamp(f, x, 0, 6); }
 
-/// log(1 + exp(b x)) / b without overflow: max(x, 0) + log1p(exp(-|b x|)) / b; equal to x beyond the threshold within
-/// rounding.
-Term softplus(Fx& f, Term x, double beta) {
-  const Term decay = f.un(PointOp::log1p, f.un(PointOp::exp, f.un(PointOp::neg, f.un(PointOp::abs, x * beta))));
-  return f.bin(PointOp::max, x, f.c(0)) + decay / beta;
+/// log(1 + exp(-|x|)): what softplus and logsigmoid differ by from straight lines.
+Term decay(Fx& f, Term x) {
+  return f.un(PointOp::log1p, f.un(PointOp::exp, f.un(PointOp::neg, f.un(PointOp::abs, x))));
+}
+
+/// log(1 + exp(b x)) / b without overflow; x where b x is above the threshold, which from 18 on changes nothing.
+Term softplus(Fx& f, Term x, double beta, double threshold) {
+  const Term scaled = x * beta;
+  const Term y = f.bin(PointOp::max, x, f.c(0)) + decay(f, scaled) / beta;
+  return threshold < 18 ? f.where(f.bin(PointOp::gt, scaled, f.c(threshold)), x, y) : y;
 }
 
 Term elu(Fx& f, Term x, double alpha, double scale, double input_scale) {
@@ -66,6 +75,20 @@ Term asin(Fx& f, Term x, const Params&) { return f.bin(PointOp::atan2, x, other_
 Term acos(Fx& f, Term x, const Params&) { return f.bin(PointOp::atan2, other_leg(f, x), x); }
 Term atan(Fx& f, Term x, const Params&) { return f.bin(PointOp::atan2, x, f.c(1)); }
 
+/// From e^(|x|/2), which overflows only where the result does.
+Term cosh(Fx& f, Term x, const Params&) {
+  const Term root = f.un(PointOp::exp, f.un(PointOp::abs, x) * 0.5);
+  return root * 0.5 * root + f.c(0.5) / (root * root);
+}
+/// From u = e^(|x|/2) - 1: (u + 1)² - (u + 1)^-2 is u (u + 2) (1 + (u + 1)^-2).
+Term sinh(Fx& f, Term x, const Params&) {
+  const Term size = f.un(PointOp::abs, x);
+  const Term u = f.un(PointOp::expm1, size * 0.5), root = u + 1;
+  const Term y = u * 0.5 * (u + 2) * (f.un(PointOp::reciprocal, root * root) + 1);
+  const Term small = f.bin(PointOp::lt, size, f.c(1.0 / 4096));
+  return f.where(small, x, f.where(f.bin(PointOp::lt, x, f.c(0)), f.un(PointOp::neg, y), y));
+}
+
 Term power(Fx& f, Term x, const Params& p) {
   const double e = p("exponent", 1);
   if (e == 0) return f.c(1);
@@ -76,6 +99,7 @@ Term power(Fx& f, Term x, const Params& p) {
   if (e == 0.5) return f.un(PointOp::sqrt, x);
   if (e == -0.5) return f.un(PointOp::rsqrt, x);
   if (e == -1) return f.un(PointOp::reciprocal, x);
+  if (e == -2) return f.un(PointOp::reciprocal, x * x);
   return f.bin(PointOp::pow, x, f.c(e));
 }
 
@@ -84,8 +108,6 @@ Term sign(Fx& f, Term x, const Params&) {
   const Term zero = f.c(0, lane);
   return f.to(f.bin(PointOp::gt, x, zero), lane) - f.to(f.bin(PointOp::lt, x, zero), lane);
 }
-
-const double kInf = std::numeric_limits<double>::infinity();
 
 const Formula kFormulas[] = {
     {"aten.abs.default", Kind::same, plain<PointOp::abs>},
@@ -102,15 +124,12 @@ const Formula kFormulas[] = {
     {"aten.clamp_min.default", Kind::same,
      [](Fx& f, Term x, const Params& p) { return clamp(f, x, p("min", -kInf), kInf); }},
     {"aten.cos.default", Kind::real, plain<PointOp::cos>},
-    {"aten.cosh.default", Kind::real,
-     [](Fx& f, Term x, const Params&) {
-       return (f.un(PointOp::exp, x) + f.un(PointOp::exp, f.un(PointOp::neg, x))) * 0.5;
-     }},
+    {"aten.cosh.default", Kind::real, cosh},
     {"aten.elu.default", Kind::real,
      [](Fx& f, Term x, const Params& p) { return elu(f, x, p("alpha", 1), p("scale", 1), p("input_scale", 1)); }},
     {"aten.erf.default", Kind::real, plain<PointOp::erf>},
     {"aten.exp.default", Kind::real, plain<PointOp::exp>},
-    {"aten.exp2.default", Kind::real, [](Fx& f, Term x, const Params&) { return f.un(PointOp::exp, x * M_LN2); }},
+    {"aten.exp2.default", Kind::real, plain<PointOp::exp2>},
     {"aten.expm1.default", Kind::real, plain<PointOp::expm1>},
     {"aten.floor.default", Kind::real, plain<PointOp::floor>},
     {"aten.frac.default", Kind::real, [](Fx& f, Term x, const Params&) { return x - f.un(PointOp::trunc, x); }},
@@ -129,16 +148,15 @@ const Formula kFormulas[] = {
        return f.where(f.bin(PointOp::gt, x, f.c(0)), x, x * p("negative_slope", 0.01));
      }},
     {"aten.log.default", Kind::real, plain<PointOp::log>},
-    {"aten.log10.default", Kind::real,
-     [](Fx& f, Term x, const Params&) { return f.un(PointOp::log, x) * (1 / M_LN10); }},
+    {"aten.log10.default", Kind::real, plain<PointOp::log10>},
     {"aten.log1p.default", Kind::real, plain<PointOp::log1p>},
-    {"aten.log2.default", Kind::real, [](Fx& f, Term x, const Params&) { return f.un(PointOp::log, x) * (1 / M_LN2); }},
+    {"aten.log2.default", Kind::real, plain<PointOp::log2>},
     {"aten.log_sigmoid.default", Kind::real,
-     [](Fx& f, Term x, const Params&) { return f.un(PointOp::neg, softplus(f, f.un(PointOp::neg, x), 1)); }},
+     [](Fx& f, Term x, const Params&) { return f.bin(PointOp::min, x, f.c(0)) - decay(f, x); }},
     {"aten.logical_not.default", Kind::test,
      [](Fx& f, Term x, const Params&) { return f.un(PointOp::logical_not, f.to(x, Lane::mask)); }},
     {"aten.mish.default", Kind::real,
-     [](Fx& f, Term x, const Params&) { return x * f.un(PointOp::tanh, softplus(f, x, 1)); }},
+     [](Fx& f, Term x, const Params&) { return x * f.un(PointOp::tanh, softplus(f, x, 1, 20)); }},
     {"aten.neg.default", Kind::same, plain<PointOp::neg>},
     {"aten.pow.Tensor_Scalar", Kind::real, power},
     {"aten.reciprocal.default", Kind::real, plain<PointOp::reciprocal>},
@@ -152,20 +170,17 @@ const Formula kFormulas[] = {
     {"aten.sign.default", Kind::same, sign},
     {"aten.silu.default", Kind::real, [](Fx& f, Term x, const Params&) { return x * sigmoid(f, x); }},
     {"aten.sin.default", Kind::real, plain<PointOp::sin>},
-    {"aten.sinh.default", Kind::real,
-     [](Fx& f, Term x, const Params&) {
-       return (f.un(PointOp::expm1, x) - f.un(PointOp::expm1, f.un(PointOp::neg, x))) * 0.5;
-     }},
-    {"aten.softplus.default", Kind::real, [](Fx& f, Term x, const Params& p) { return softplus(f, x, p("beta", 1)); }},
+    {"aten.sinh.default", Kind::real, sinh},
+    {"aten.softplus.default", Kind::real,
+     [](Fx& f, Term x, const Params& p) { return softplus(f, x, p("beta", 1), p("threshold", 20)); }},
     {"aten.softsign.default", Kind::real, [](Fx& f, Term x, const Params&) { return x / (f.un(PointOp::abs, x) + 1); }},
     {"aten.sqrt.default", Kind::real, plain<PointOp::sqrt>},
     {"aten.square.default", Kind::same, [](Fx&, Term x, const Params&) { return x * x; }},
-    {"aten.tan.default", Kind::real,
-     [](Fx& f, Term x, const Params&) { return f.un(PointOp::sin, x) / f.un(PointOp::cos, x); }},
+    {"aten.tan.default", Kind::real, plain<PointOp::tan>},
     {"aten.tanh.default", Kind::real, plain<PointOp::tanh>},
     {"aten.threshold.default", Kind::real,
      [](Fx& f, Term x, const Params& p) {
-       return f.where(f.bin(PointOp::gt, x, f.c(p("threshold", 0))), x, f.c(p("value", 0)));
+       return f.where(f.bin(PointOp::le, x, f.c(p("threshold", 0))), f.c(p("value", 0)), x);
      }},
     {"aten.trunc.default", Kind::real, plain<PointOp::trunc>},
 };

@@ -1,4 +1,6 @@
 // Algebra of pointwise expressions.
+#include <cmath>
+
 #include "ir/passes/canonical.h"
 
 namespace kiln {
@@ -21,16 +23,21 @@ uint16_t emit(Expr& e, const PointInst& inst) {
   }
 }
 
-/// An earlier instruction with the same value as `inst`, or −1. x·0 is not 0 and x+0 not x for every float; the latter
-/// differs only in the sign of zero, which nothing here depends on.
+/// Whether adding it changes nothing: to floats that is −0, since −0 + 0 is 0.
+bool is_nothing(const Expr& e, uint16_t i, bool subtracted = false) {
+  return is_constant(e, i, 0) && (e.insts[i].lane != Lane::f32 || std::signbit(e.insts[i].value) != subtracted);
+}
+
+/// An earlier instruction with the same value as `inst`, or −1. For every float: x·0 is not 0, x − x neither, x + 0 not
+/// x.
 int same_as(const Expr& e, const PointInst& inst) {
   const auto op_of = [&](uint16_t i) { return e.insts[i].op; };
   switch (inst.op) {
     case PointOp::add:
-      if (is_constant(e, inst.b, 0)) return inst.a;
-      return is_constant(e, inst.a, 0) ? inst.b : -1;
+      if (is_nothing(e, inst.b)) return inst.a;
+      return is_nothing(e, inst.a) ? inst.b : -1;
     case PointOp::sub:
-      return is_constant(e, inst.b, 0) ? inst.a : -1;
+      return is_nothing(e, inst.b, true) ? inst.a : -1;
     case PointOp::mul:
       if (is_constant(e, inst.b, 1)) return inst.a;
       return is_constant(e, inst.a, 1) ? inst.b : -1;

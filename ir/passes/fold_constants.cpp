@@ -37,9 +37,9 @@ double apply_float(PointOp op, float a, float b) {
     case PointOp::div:
       return a / b;
     case PointOp::min:
-      return a != a || b != b ? NAN : std::min(a, b);
+      return a != a || b != b ? NAN : a < b ? a : b;
     case PointOp::max:
-      return a != a || b != b ? NAN : std::max(a, b);
+      return a != a || b != b ? NAN : a > b ? a : b;
     case PointOp::pow:
       return std::pow(a, b);
     case PointOp::atan2:
@@ -58,8 +58,14 @@ double apply_float(PointOp op, float a, float b) {
       return 1 / a;
     case PointOp::exp:
       return std::exp(a);
+    case PointOp::exp2:
+      return std::exp2(a);
     case PointOp::log:
       return std::log(a);
+    case PointOp::log10:
+      return std::log10(a);
+    case PointOp::log2:
+      return std::log2(a);
     case PointOp::log1p:
       return std::log1p(a);
     case PointOp::expm1:
@@ -74,6 +80,8 @@ double apply_float(PointOp op, float a, float b) {
       return std::sin(a);
     case PointOp::cos:
       return std::cos(a);
+    case PointOp::tan:
+      return std::tan(a);
     case PointOp::floor:
       return std::floor(a);
     case PointOp::ceil:

@@ -51,6 +51,7 @@ class Avx2Emitter final : public X86Emitter {
     const x86::Ymm index = load_constant(order);
     cc.vpermps(reg(dst), index, reg(a));
   }
+  void any(Int dst, Vec mask) override { cc.vmovmskps(reg(dst), reg(mask)); }
 
  protected:
   void prepare(asmjit::FuncFrame& frame, bool exported) override {

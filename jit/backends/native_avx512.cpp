@@ -51,6 +51,11 @@ class Avx512Emitter final : public X86Emitter {
     cc.vpternlogd(reg(dst), reg(a), reg(b), 0xca);
   }
   void rotate(Vec dst, Vec a, int lanes) override { cc.valignd(reg(dst), reg(a), reg(a), lanes & 15); }
+  void any(Int dst, Vec mask) override {
+    const x86::KReg k = cc.newKw();
+    cc.vpmovd2m(k, reg(mask));
+    cc.kmovw(reg(dst).r32(), k);
+  }
 
  protected:
   void prepare(asmjit::FuncFrame& frame, bool exported) override {

@@ -252,6 +252,11 @@ class NeonEmitter final : public NativeEmitter<a64::Compiler, a64::Gp, a64::Vec>
     const a64::Vec from = in(a);
     cc.ext(out(dst).b16(), from.b16(), from.b16(), Imm(4 * (lanes & 3)));
   }
+  void any(Int dst, Vec mask) override {
+    const a64::Vec from = in(mask), most = cc.newVecQ();
+    cc.umaxv(most.s(), from.s4());
+    cc.mov(reg(dst).w(), most.s(0));
+  }
 
   // -- atomics
   void atomic_add(Int old, Mem word, Arg v) override {

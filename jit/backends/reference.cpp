@@ -363,6 +363,12 @@ class Reference final : public ReferenceEmitter {
     const auto w = static_cast<size_t>(width());
     each(dst, [=](const Frame& f, size_t i) { return at(f, a)[(i + static_cast<size_t>(lanes)) % w]; });
   }
+  void any(Int dst, Vec mask) override {
+    put([=](Frame& f) {
+      at(f, dst) = 0;
+      for (size_t i = 0; i < static_cast<size_t>(width()); ++i) at(f, dst) |= at(f, mask)[i] != 0;
+    });
+  }
 
   void atomic_add(Int old, Mem word, Arg v) override {
     put([=](Frame& f) {

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <map>
+#include <utility>
 
 namespace kiln {
 namespace {
@@ -192,6 +193,14 @@ class WasmEmitter final : public ModuleEmitter {
     for (int i = 0; i < 16; ++i) mask[i] = static_cast<uint8_t>((i + 4 * lanes) & 15);
     assign(dst.id, BinaryenSIMDShuffle(module_, get_vec(a), get_vec(a), mask));
   }
+  void any(Int dst, Vec mask) override {
+    assign(dst.id, widened(BinaryenUnary(module_, BinaryenAnyTrueVec128(), get_vec(mask))));
+  }
+  void if_any(Vec mask, FunctionRef<void()> then) override {
+    const bool before = std::exchange(rare_, true);
+    Emitter::if_any(mask, then);
+    rare_ = before;
+  }
 
   // -- atomics
   void atomic_add(Int old, Mem word, Arg v) override {
@@ -256,9 +265,9 @@ class WasmEmitter final : public ModuleEmitter {
     blocks_[0].insert(blocks_[0].begin() + static_cast<std::ptrdiff_t>(constants_at_), sets.begin(), sets.end());
   }
   /// Constants are made once, where the function begins: V8 takes several instructions for each and does not hoist them
-  /// out of loops. All zeros and all ones cost one instruction and stay where they are.
+  /// out of loops. All zeros and all ones cost one instruction and stay where they are, as what is rarely used.
   void splat_bits(Vec dst, uint32_t bits) {
-    if (bits == 0 || bits == ~0u) return assign(dst.id, constant_vec(bits));
+    if (bits == 0 || bits == ~0u || rare_) return assign(dst.id, constant_vec(bits));
     auto at = constants_.find(bits);
     if (at == constants_.end()) at = constants_.emplace(bits, local(BinaryenTypeVec128())).first;
     assign(dst.id, BinaryenLocalGet(module_, static_cast<BinaryenIndex>(at->second), BinaryenTypeVec128()));
@@ -411,7 +420,8 @@ class WasmEmitter final : public ModuleEmitter {
   std::vector<BinaryenType> locals_;
   std::vector<std::vector<Ref>> blocks_;
   std::map<uint32_t, int> constants_;  ///< bits → local
-  size_t constants_at_ = 0;            ///< where in the function's outermost block they are made
+  bool rare_ = false;
+  size_t constants_at_ = 0;  ///< where in the function's outermost block they are made
   std::vector<std::string> names_;
   std::vector<bool> exported_;
 };

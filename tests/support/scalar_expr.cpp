@@ -45,8 +45,14 @@ double apply(const PointInst& inst, Lane from, double a, double b, double c) {
       return 1 / a;
     case PointOp::exp:
       return std::exp(a);
+    case PointOp::exp2:
+      return std::exp2(a);
     case PointOp::log:
       return std::log(a);
+    case PointOp::log10:
+      return std::log10(a);
+    case PointOp::log2:
+      return std::log2(a);
     case PointOp::log1p:
       return std::log1p(a);
     case PointOp::expm1:
@@ -61,6 +67,8 @@ double apply(const PointInst& inst, Lane from, double a, double b, double c) {
       return std::sin(a);
     case PointOp::cos:
       return std::cos(a);
+    case PointOp::tan:
+      return std::tan(a);
     case PointOp::floor:
       return std::floor(a);
     case PointOp::ceil:
