@@ -12,9 +12,10 @@ function compare(name, got, expected, tolerance = kTolerance) {
   if (got.length !== expected.length) throw new Error(`${name} has ${got.length} elements, not ${expected.length}`);
   let scale = 0, worst = 0;
   for (let i = 0; i < expected.length; i++) {
-    const difference = Math.abs(got[i] - expected[i]);
+    const same = got[i] === expected[i] || (Number.isNaN(got[i]) && Number.isNaN(expected[i]));
+    const difference = same ? 0 : Math.abs(got[i] - expected[i]);
     if (!(difference <= worst)) worst = difference; // NaN too
-    scale = Math.max(scale, Math.abs(expected[i]));
+    if (Number.isFinite(expected[i])) scale = Math.max(scale, Math.abs(expected[i]));
   }
   if (!(worst <= tolerance * scale)) throw new Error(`${name} is off by ${worst}, its scale is ${scale}`);
   return worst / scale;
@@ -55,6 +56,15 @@ async function precisions(context, id) {
   return notes.join(', ');
 }
 
+/** Where rounding and reordering would show (extremes.py): each precision keeps what it promises. */
+async function keepsExtremes(context) {
+  const found = await (await fetch(new URL('fakes/extremes.json', context.base))).json();
+  const notes = [];
+  for (const [precision, ids] of Object.entries(found))
+    for (const id of ids) notes.push(`${id} ${/error \S+/.exec(await agrees({ ...context, folder: 'fakes' }, id, { precision, cache: false }, kPrecisions[precision]))[0]}`);
+  return notes.join(', ');
+}
+
 /** The first run begins while weights arrive, in the compiler's worker or, without shared memory, between two pieces of the file. */
 async function runsWhileLoading(context, id) {
   const notes = [];
@@ -92,6 +102,28 @@ async function readsWeightsAgain(context) {
       throw new Error(`${id}: ${error.message}`, { cause: error });
     }
   return `${ids.length} models`;
+}
+
+/** A model of 6.4 GB (far_memory.py), of which a few pages are touched: 64-bit addresses, on all threads and on one. */
+async function reachesFar({ sdk, base }) {
+  const at = (path) => new URL(`fakes/${path}`, base).href;
+  const { near, far, x, outputs } = await (await fetch(at('far.json'))).json();
+  const n = 400e6;
+  let error = 0;
+  for (const threads of [2, 1]) {
+    const model = await sdk.loadModel(at('far.kiln'), { wisdomStore: false, threads, dims: { n } });
+    const { memory64, sharedMemory } = model.info();
+    if (!memory64 || !sharedMemory) throw new Error(`memory64 ${memory64}, sharedMemory ${sharedMemory}`);
+    const rows = model.inputTensor('rows');
+    near.forEach((values, row) => rows.data.set(values, row * n));
+    far.forEach((values, row) => rows.data.set(values, (row + 1) * n - values.length));
+    const answers = await model.run({ rows, x: new sdk.Tensor('float32', x, [x.length]) });
+    for (const [name, expected] of Object.entries(outputs)) error = Math.max(error, compare(name, answers[name].data, expected));
+    model.dispose();
+  }
+  const outcome = await sdk.loadModel(at('far.kiln'), { wisdomStore: false, dims: { n: 2 ** 30 } }).then(() => null, (error) => error);
+  if (outcome?.code !== 'out-of-memory') throw new Error(`16 GB: ${outcome?.code} ${outcome?.message}`);
+  return `error ${error.toExponential(1)} of scale`;
 }
 
 /** Every held-out digit: the class that PyTorch gives, so the same accuracy. */
@@ -314,6 +346,8 @@ export function modelCases(context) {
   for (const id of ['mobilenetv2', 'minilm', 'whisper-decoder'].filter((id) => context.models.includes(id))) cases[`${id} runs while its weights arrive`] = () => runsWhileLoading(context, id);
   // Their layers are large enough for every algorithm that a precision allows.
   for (const id of ['yolov8n', 'minilm'].filter((id) => context.precisions && context.models.includes(id))) cases[`${id} is as precise as was asked for`] = () => precisions(context, id);
+  if (context.generated) cases['each precision keeps what it promises of extremes'] = () => keepsExtremes(context);
+  if (context.generated && context.expects.sharedMemory) cases['a model of more than 4 GB agrees with PyTorch'] = () => reachesFar(context);
   if (!context.models.includes('digits')) return cases;
   cases['digits is as precise as was asked for'] = () => precisions(context, 'digits');
   cases['digits classifies every held-out digit as PyTorch does'] = () => heldOut(context);
