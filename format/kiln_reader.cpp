@@ -15,7 +15,7 @@ namespace {
 /// overflow.
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 constexpr size_t kMaxRank = 64;  ///< PyTorch's; the compiler says which of these it takes
-constexpr size_t kMaxCode = 512;
+constexpr size_t kMaxCode = 4096;
 constexpr size_t kMaxNodes = 1 << 20;
 constexpr int64_t kMaxInline = 1 << 20;
 
@@ -62,10 +62,10 @@ class Reader {
                        std::to_string(kFormatVersion) + ": upgrade wasmkiln",
                    ""};
     for (size_t i = 0; i < size_or_zero(m_.features()); ++i)
-      return Error{ErrorCode::unsupported_version,
-                   "this file needs the feature '" + m_.features()->Get(static_cast<unsigned>(i))->str() +
-                       "', which this runtime does not have: upgrade wasmkiln",
-                   ""};
+      if (const std::string feature = m_.features()->Get(static_cast<unsigned>(i))->str(); feature != "guards")
+        return Error{
+            ErrorCode::unsupported_version,
+            "this file needs the feature '" + feature + "', which this runtime does not have: upgrade wasmkiln", ""};
     if (m_.version() < kFormatVersion)
       return Error{ErrorCode::unsupported_version,
                    "this file is of format version " + std::to_string(m_.version()) +
@@ -86,24 +86,37 @@ class Reader {
     for (size_t i = 0; i < size_or_zero(m_.symbols()); ++i) {
       const fb::Symbol* s = m_.symbols()->Get(static_cast<unsigned>(i));
       if (s->min() < 0 || (s->max() != 0 && s->max() < s->min())) return bad("symbol range", s->name()->str());
-      Symbol out{s->name()->str(), s->min(), s->max(), {}};
-      const size_t length = size_or_zero(s->code());
-      if (length % 2 || length > kMaxCode) return bad("a size that is no expression", out.name);
-      const auto code = elements_of<int64_t>(s->code());
-      size_t depth = 0;
-      for (size_t at = 0; at < length; at += 2) {
-        const int64_t op = code[at], argument = code[at + 1];
-        const bool pushes = op == Symbol::number || op == Symbol::symbol;
-        if (op < 0 || op >= Symbol::kCodes || (!pushes && depth < 2) ||
-            (op == Symbol::symbol && (argument < 0 || argument >= static_cast<int64_t>(i))))
-          return bad("a size that is no expression", out.name);
-        depth += pushes ? 1 : size_t(-1);
-        out.code.emplace_back(op, argument);
-      }
-      if (length && depth != 1) return bad("a size that is no expression", out.name);
-      g_.symbols.push_back(std::move(out));
+      KILN_ASSIGN(SizeCode code, size_code(s->code(), i, s->name()->str()));
+      g_.symbols.push_back({s->name()->str(), s->min(), s->max(), std::move(code)});
+    }
+    for (size_t i = 0; i < size_or_zero(m_.guards()); ++i) {
+      const fb::Guard* guard = m_.guards()->Get(static_cast<unsigned>(i));
+      const std::string text = guard->text()->str();
+      KILN_ASSIGN(SizeCode code, size_code(guard->code(), g_.symbols.size(), text));
+      if (code.empty()) return bad("a condition without an expression", text);
+      g_.guards.push_back({std::move(code), text, text_or_empty(guard->where())});
     }
     return ok();
+  }
+
+  /// An expression of the first `symbols` symbols; nothing where the file has none.
+  Result<SizeCode> size_code(const flatbuffers::Vector<int64_t>* pairs, size_t symbols, const std::string& where) {
+    const Error wrong = bad("a size that is no expression", where);
+    const auto code = elements_of<int64_t>(pairs);
+    if (code.size() % 2 || code.size() > kMaxCode) return wrong;
+    SizeCode out;
+    size_t depth = 0;
+    for (size_t at = 0; at < code.size(); at += 2) {
+      const int64_t argument = code[at + 1];
+      if (code[at] < 0 || code[at] >= static_cast<int64_t>(SizeOp::kCount)) return wrong;
+      const auto op = static_cast<SizeOp>(code[at]);
+      if (depth < operands_of(op)) return wrong;
+      if (op == SizeOp::symbol && (argument < 0 || argument >= static_cast<int64_t>(symbols))) return wrong;
+      depth += 1 - operands_of(op);
+      out.emplace_back(code[at], argument);
+    }
+    if (!out.empty() && depth != 1) return wrong;
+    return out;
   }
 
   Status segments() {

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "ir/size_code.h"
 #include "jit/expr.h"
 #include "jit/kernel_spec.h"
 #include "support/dtype.h"
@@ -33,12 +34,16 @@ struct Dim {
 using Shape = std::vector<Dim>;
 
 struct Symbol {
-  /// Of a size in postfix, each with an argument: the number itself, the index of an earlier symbol, or none.
-  enum Code : int64_t { number, symbol, plus, minus, multiply, divide, modulo, lesser, greater, kCodes };
   std::string name;
   int64_t min = 1, max = 0;
-  std::vector<std::pair<int64_t, int64_t>> code =
-      {};  ///< empty: to be given a size; else it follows from earlier symbols
+  SizeCode code = {};  ///< empty: to be given a size; else it follows from earlier symbols
+};
+
+/// What the model takes for granted of its symbols' sizes.
+struct Guard {
+  SizeCode code;     ///< zero where it does not hold
+  std::string text;  ///< the condition, for people
+  std::string where = {};
 };
 
 using ValueId = int32_t;
@@ -156,6 +161,7 @@ struct Graph {
   std::vector<Value> values;
   std::vector<Node> nodes;
   std::vector<Symbol> symbols;
+  std::vector<Guard> guards;
   std::vector<Segment> segments;
   std::vector<uint64_t> block_hashes;  ///< of the weights, block by block, as the file says
   int64_t weights_bytes = 0;

@@ -172,7 +172,7 @@ TEST(Format, SymbolsThatFollowFromOthers) {
   EXPECT_FALSE(bind_symbols(*read(bytes_of(with({1, 0, 0, 9, 3, 0}))), {{"batch", 3}}).ok());              // negative
   EXPECT_FALSE(bind_symbols(*read(bytes_of(with({1, 0, 1, 0, 1, 0, 3, 0, 5, 0}))), {{"batch", 3}}).ok());  // by nothing
   for (const auto& code :
-       std::vector<std::vector<int64_t>>{{1}, {1, 1}, {9, 0}, {-1, 0}, {2, 0}, {1, 0, 1, 0}, {1, -1}})
+       std::vector<std::vector<int64_t>>{{1}, {1, 1}, {9, 0}, {23, 0}, {-1, 0}, {2, 0}, {1, 0, 1, 0}, {1, -1}})
     EXPECT_FALSE(read(bytes_of(with(code))).ok()) << code.size();
   fb::ModelT m = with({1, 0});
   m.nodes[1]->attrs[0]->symbols = {1};
@@ -191,6 +191,32 @@ TEST(Format, InputsAndOutputsHaveNamesOfTheirOwn) {
   EXPECT_EQ(legal->value(legal->inputs[0]).name, legal->value(legal->outputs[0]).name);
 }
 
+/// What a program takes for granted is checked when sizes are known, and says whose line it is.
+TEST(Format, GuardsAreChecked) {
+  const auto with = [](const std::vector<int64_t>& code) {
+    fb::ModelT m = small_model();
+    m.features = {"guards"};
+    auto symbol = std::make_unique<fb::SymbolT>();
+    symbol->name = "batch";
+    m.symbols.push_back(std::move(symbol));
+    auto guard = std::make_unique<fb::GuardT>();
+    guard->code = code, guard->text = "(batch % 2) == 0", guard->where = "model.py:12 in forward";
+    m.guards.push_back(std::move(guard));
+    return m;
+  };
+  const auto graph = read(bytes_of(with({1, 0, 0, 2, 6, 0, 0, 0, 9, 0})));
+  ASSERT_TRUE(graph.ok()) << graph.error().message;
+  EXPECT_TRUE(bind_symbols(*graph, {{"batch", 4}}).ok());
+  const auto odd = bind_symbols(*graph, {{"batch", 5}});
+  ASSERT_FALSE(odd.ok());
+  EXPECT_EQ(odd.error().code, ErrorCode::bad_option);
+  for (const char* part : {"(batch % 2) == 0", "model.py:12 in forward", "batch = 5"})
+    EXPECT_NE(odd.error().message.find(part), std::string::npos) << odd.error().message;
+  EXPECT_FALSE(bind_symbols(*read(bytes_of(with({1, 0, 0, 0, 5, 0}))), {{"batch", 4}}).ok());  // has no value
+  for (const auto& code : std::vector<std::vector<int64_t>>{{}, {1}, {1, 1}, {9, 0}, {1, 0, 15}, {1, 0, 1, 0, 11, 0}})
+    EXPECT_FALSE(read(bytes_of(with(code))).ok()) << code.size();
+}
+
 TEST(Format, RefusesTruncatedWeights) {
   const auto bytes = bytes_of(small_model());
   const auto begin = read_head_layout(bytes.data(), 16)->weights_begin;
@@ -207,7 +233,11 @@ struct Spoiled {
 TEST(Format, RefusesWhatDoesNotFit) {
   const Spoiled cases[] = {
       {"newer version", [](fb::ModelT& m) { m.version = kFormatVersion + 1; }, ErrorCode::unsupported_version},
-      {"unknown feature", [](fb::ModelT& m) { m.features = {"int3"}; }, ErrorCode::unsupported_version},
+      {"unknown feature",
+       [](fb::ModelT& m) {
+         m.features = {"guards", "int3"};
+       },
+       ErrorCode::unsupported_version},
       {"no version", [](fb::ModelT& m) { m.version = 0; }, ErrorCode::unsupported_version},
       {"no checksum", [](fb::ModelT& m) { m.head_hash = 0; }},
       {"operator name", [](fb::ModelT& m) { m.nodes[0]->op = 2; }},

@@ -9,48 +9,11 @@ namespace {
 
 Error bad(std::string message) { return {ErrorCode::bad_option, std::move(message), "dims"}; }
 
-/// What follows from sizes that are known; false if it overflows or divides by nothing.
-bool apply(int64_t code, int64_t a, int64_t b, int64_t& out) {
-  const auto remainder = [&] { return ((a % b) + b) % b; };
-  switch (code) {
-    case Symbol::plus:
-      return !__builtin_add_overflow(a, b, &out);
-    case Symbol::minus:
-      return !__builtin_sub_overflow(a, b, &out);
-    case Symbol::multiply:
-      return !__builtin_mul_overflow(a, b, &out);
-    case Symbol::divide:
-      if (b < 1 || a < -kMaxElements) return false;
-      out = (a - remainder()) / b;
-      return true;
-    case Symbol::modulo:
-      if (b < 1 || b > kMaxElements) return false;
-      out = remainder();
-      return true;
-    case Symbol::lesser:
-      out = std::min(a, b);
-      return true;
-    default:
-      out = std::max(a, b);
-      return true;
-  }
-}
-
 Result<int64_t> derived(const Symbol& symbol, const std::vector<int64_t>& sizes) {
-  std::vector<int64_t> stack;
-  const Error wrong = bad("these sizes leave no size for '" + symbol.name + "'");
-  for (const auto& [code, argument] : symbol.code) {
-    if (code == Symbol::number || code == Symbol::symbol) {
-      stack.push_back(code == Symbol::number ? argument : sizes[static_cast<size_t>(argument)]);
-      continue;
-    }
-    if (stack.size() < 2) return wrong;
-    const int64_t b = stack.back();
-    stack.pop_back();
-    if (!apply(code, stack.back(), b, stack.back())) return wrong;
-  }
-  if (stack.size() != 1 || stack[0] < -kMaxElements || stack[0] > kMaxElements) return wrong;
-  return stack[0];
+  const std::optional<int64_t> size = evaluate(symbol.code, sizes);
+  if (!size || *size < -kMaxElements || *size > kMaxElements)
+    return bad("these sizes leave no size for '" + symbol.name + "'");
+  return *size;
 }
 
 /// Refuses names that the model does not have, before it asks for those that it has.
@@ -92,10 +55,25 @@ Result<std::vector<int64_t>> sizes_of_symbols(const Graph& graph, const std::map
   return sizes;
 }
 
+Status check_guards(const Graph& graph, const std::vector<int64_t>& sizes) {
+  for (const Guard& guard : graph.guards) {
+    if (evaluate(guard.code, sizes).value_or(0)) continue;
+    std::string given;
+    for (size_t i = 0; i < sizes.size(); ++i)
+      if (graph.symbols[i].code.empty())
+        given += (given.empty() ? "" : ", ") + graph.symbols[i].name + " = " + std::to_string(sizes[i]);
+    return bad("the model was exported for sizes where " + guard.text +
+               (guard.where.empty() ? "" : " (" + guard.where + ")") + ", which does not hold for " + given +
+               ": give other sizes, or export it with an example of such sizes");
+  }
+  return ok();
+}
+
 }  // namespace
 
 Result<Graph> bind_symbols(Graph graph, const std::map<std::string, int64_t>& dims) {
   KILN_ASSIGN(const std::vector<int64_t> sizes, sizes_of_symbols(graph, dims));
+  KILN_TRY(check_guards(graph, sizes));
   const auto known = [&](int symbol) { return static_cast<size_t>(symbol) < sizes.size(); };
   for (Value& value : graph.values) {
     int64_t span = 1;  // as in the reader: a zero hides what its neighbours' strides come to
@@ -123,6 +101,7 @@ Result<Graph> bind_symbols(Graph graph, const std::map<std::string, int64_t>& di
     }
   }
   graph.symbols.clear();
+  graph.guards.clear();
   return graph;
 }
 

@@ -27,6 +27,7 @@ from wasmkiln import model_generated as fb
 from wasmkiln.errors import ExportError, readable
 from wasmkiln.exporter import call_of, export
 from wasmkiln.ports import Argument, arguments
+from wasmkiln.sizes import solved
 from wasmkiln.writer import DTYPES, raw_bytes
 
 DTYPE_NAMES = {number: str(dtype).removeprefix("torch.") for dtype, number in DTYPES.items()}
@@ -97,6 +98,11 @@ def inspect(path: Path) -> None:
     for name, count in Counter(model.opNames[node.op].decode() for node in model.nodes).most_common():
         operators.add_row(name, str(count))
     console.print(operators)
+    for symbol in model.symbols or []:
+        if symbol.code is None or len(symbol.code) == 0:
+            console.print(f"{symbol.name.decode()}: {symbol.min} to {symbol.max or 'any size'}", markup=False)
+    for guard in model.guards or []:
+        console.print(f"only where {guard.text.decode()} ({(guard.where or b'').decode() or 'PyTorch'})", markup=False)
     console.print(
         f"{len(model.nodes)} nodes, {len(model.segments)} weights, {model.weightsBytes / 1e6:.2f} MB of weights"
     )
@@ -116,14 +122,17 @@ def find_kiln(given: str | None) -> str:
 
 def sizes_of(head: fb.ModelT, leaves: list[Argument]) -> dict[str, int]:
     """What these arguments make of the file's symbolic dims."""
-    sizes = {leaf.name: leaf.value for leaf in leaves if type(leaf.value) is int}  # a number may be one
-    for i, tensor in zip(head.inputs, tensors_of(leaves), strict=True):
-        for dim, size in zip(head.values[i].dims or [], tensor.shape, strict=True):
-            if dim.symbol >= 0:
-                sizes[head.symbols[dim.symbol].name.decode()] = size
-    free = (symbol for symbol in head.symbols or [] if symbol.code is None or len(symbol.code) == 0)
-    names = [symbol.name.decode() for symbol in free]  # the others follow from these
-    return {name: sizes[name] for name in names if name in sizes}
+    names = [symbol.name.decode() for symbol in head.symbols or []]
+    codes = [[] if symbol.code is None else symbol.code for symbol in head.symbols or []]
+    dims = [
+        (dim.symbol, size)
+        for i, tensor in zip(head.inputs, tensors_of(leaves), strict=True)
+        for dim, size in zip(head.values[i].dims or [], tensor.shape, strict=True)
+        if dim.symbol >= 0
+    ]
+    numbers = {leaf.name: leaf.value for leaf in leaves if type(leaf.value) is int}  # one may be a size, too
+    dims += [(i, numbers[name]) for i, name in enumerate(names) if name in numbers and not len(codes[i])]
+    return {names[i]: size for i, size in solved(codes, dims).items()}
 
 
 def tensors_of(leaves: list[Argument]) -> list[Tensor]:

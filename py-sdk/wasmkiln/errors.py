@@ -46,7 +46,12 @@ def raised_at(error: BaseException | None) -> str:
 
 def user_line(node: fx.Node) -> str:
     """Where the user's code made this node: `model.py:31 in forward`."""
-    lines = (line.strip() for line in node.meta.get("stack_trace", "").splitlines())
+    return line_of(node.meta.get("stack_trace") or "")
+
+
+def line_of(stack_trace: str) -> str:
+    """The innermost line of a trace."""
+    lines = (line.strip() for line in stack_trace.splitlines())
     trace = [line for line in lines if line.startswith("File ") and not line.startswith('File "<')]
     if not trace:
         return ""

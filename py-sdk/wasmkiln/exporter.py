@@ -14,6 +14,7 @@ from torch import nn
 from wasmkiln.errors import ExportError
 from wasmkiln.folding import fold_batch_norms
 from wasmkiln.graph import GraphExporter
+from wasmkiln.guards import refuse_data_checks, user_lines
 from wasmkiln.ports import arguments
 from wasmkiln.tracing import drop_dead_nodes, keep_results_only, trace
 from wasmkiln.writer import progress_bar
@@ -52,8 +53,9 @@ def export(
         raise ExportError(f"export takes a torch.nn.Module, not a {type(model).__name__}: call it in one's forward")
     positional, keywords = call_of(example_inputs, kwargs)
     leaves = arguments(model, positional, keywords, dynamic_shapes)
-    with torch.no_grad(), stages() as stage:
+    with torch.no_grad(), user_lines(), stages() as stage:
         program = trace(model, positional, keywords, dynamic_shapes, stage)
+        refuse_data_checks(program)
         keep_results_only(program, model.training)
         fold_batch_norms(program)
         drop_dead_nodes(program)

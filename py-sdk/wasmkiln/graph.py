@@ -16,6 +16,7 @@ from torch.export.graph_signature import InputKind
 
 from wasmkiln import model_generated as fb
 from wasmkiln.errors import ExportError, UnsupportedOperatorError, place_of, user_line
+from wasmkiln.guards import guards_of, text_of
 from wasmkiln.ports import Argument, named, results_of
 from wasmkiln.sizes import UnknownSizeError, dim_names, expression_of
 from wasmkiln.tracing import stored, stored_tensor
@@ -163,6 +164,7 @@ class GraphExporter:
         """Inputs and weights come first: what is wrong with them is the cause of what is wrong with nodes."""
         for symbol, name in dim_names(self.arguments).items():
             self.writer.free_symbol(symbol, name, self.program.range_constraints.get(symbol))
+        self.add_guards()
         self.add_inputs()
         for node, name in self.stored:
             if node.users:
@@ -178,6 +180,17 @@ class GraphExporter:
                 self.add_node(node)
         for name, result in zip(self.output_names, self.results, strict=True):
             self.writer.output(self.result(name, result), name)
+
+    def add_guards(self) -> None:
+        for guard in guards_of(self.program):
+            try:
+                self.writer.guard(guard)
+            except UnknownSizeError as error:
+                text = text_of(guard.condition, self.writer.symbol_names)
+                raise ExportError(
+                    f"the model is right only where {text}, at {guard.where or 'a line of PyTorch'}, "
+                    f"and a .kiln file cannot check that: {error}"
+                ) from error
 
     # -- values
 

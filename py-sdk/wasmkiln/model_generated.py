@@ -83,9 +83,12 @@ class DimT(object):
         return CreateDim(builder, self.value, self.symbol)
 
 
-# `code` empty: a dim of an input, given a size when the model is loaded. Else a size that follows from earlier symbols, in
-# postfix, as pairs: 0 c = the number c, 1 i = symbol i, then with any second: 2 add, 3 subtract, 4 multiply, 5 divide
-# (rounded down), 6 remainder (not negative), 7 lesser, 8 greater.
+# `code` empty: a dim of an input, or what dims of inputs follow from, given a size when the model is loaded. Else a size
+# that follows from earlier symbols, in postfix, as pairs (ir/size_code.h): 0 c = the number c, 1 i = symbol i, then with
+# any second: 2 add, 3 subtract, 4 multiply, 5 divide (rounded down), 6 remainder (of the divisor's sign), 7 lesser,
+# 8 greater; with the feature "guards" also 9 equal, 10 less, 11 choose (a b c: b unless a is 0, then c), 12 power,
+# 13 c = the real number whose bits are c, 14 quotient (real), 15 floor, 16 ceiling, 17 truncate, 18 round (halves to
+# even), 19 square root, 20 bitwise and, 21 or, 22 exclusive or.
 class Symbol(object):
     __slots__ = ['_tab']
 
@@ -226,6 +229,142 @@ class SymbolT(object):
             SymbolAddCode(builder, code)
         symbol = SymbolEnd(builder)
         return symbol
+
+
+# What the program takes for granted of its sizes (feature "guards"): `code` is not 0. `text` says it in words, `where` is
+# the line of the user's code that it comes from.
+class Guard(object):
+    __slots__ = ['_tab']
+
+    @classmethod
+    def GetRootAs(cls, buf, offset=0):
+        n = flatbuffers.encode.Get(flatbuffers.packer.uoffset, buf, offset)
+        x = Guard()
+        x.Init(buf, n + offset)
+        return x
+
+    @classmethod
+    def GetRootAsGuard(cls, buf, offset=0):
+        """This method is deprecated. Please switch to GetRootAs."""
+        return cls.GetRootAs(buf, offset)
+    @classmethod
+    def GuardBufferHasIdentifier(cls, buf, offset, size_prefixed=False):
+        return flatbuffers.util.BufferHasIdentifier(buf, offset, b"\x4B\x49\x4C\x4E", size_prefixed=size_prefixed)
+
+    # Guard
+    def Init(self, buf, pos):
+        self._tab = flatbuffers.table.Table(buf, pos)
+
+    # Guard
+    def Code(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
+        if o != 0:
+            a = self._tab.Vector(o)
+            return self._tab.Get(flatbuffers.number_types.Int64Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 8))
+        return 0
+
+    # Guard
+    def CodeAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
+        if o != 0:
+            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Int64Flags, o)
+        return 0
+
+    # Guard
+    def CodeLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Guard
+    def CodeIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
+        return o == 0
+
+    # Guard
+    def Text(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
+        if o != 0:
+            return self._tab.String(o + self._tab.Pos)
+        return None
+
+    # Guard
+    def Where(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
+        if o != 0:
+            return self._tab.String(o + self._tab.Pos)
+        return None
+
+def GuardStart(builder): builder.StartObject(3)
+def GuardAddCode(builder, code): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(code), 0)
+def GuardStartCodeVector(builder, numElems): return builder.StartVector(8, numElems, 8)
+def GuardAddText(builder, text): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(text), 0)
+def GuardAddWhere(builder, where): builder.PrependUOffsetTRelativeSlot(2, flatbuffers.number_types.UOffsetTFlags.py_type(where), 0)
+def GuardEnd(builder): return builder.EndObject()
+
+try:
+    from typing import List
+except:
+    pass
+
+class GuardT(object):
+
+    # GuardT
+    def __init__(self):
+        self.code = None  # type: List[int]
+        self.text = None  # type: str
+        self.where = None  # type: str
+
+    @classmethod
+    def InitFromBuf(cls, buf, pos):
+        guard = Guard()
+        guard.Init(buf, pos)
+        return cls.InitFromObj(guard)
+
+    @classmethod
+    def InitFromObj(cls, guard):
+        x = GuardT()
+        x._UnPack(guard)
+        return x
+
+    # GuardT
+    def _UnPack(self, guard):
+        if guard is None:
+            return
+        if not guard.CodeIsNone():
+            if np is None:
+                self.code = []
+                for i in range(guard.CodeLength()):
+                    self.code.append(guard.Code(i))
+            else:
+                self.code = guard.CodeAsNumpy()
+        self.text = guard.Text()
+        self.where = guard.Where()
+
+    # GuardT
+    def Pack(self, builder):
+        if self.code is not None:
+            if np is not None and type(self.code) is np.ndarray:
+                code = builder.CreateNumpyVector(self.code)
+            else:
+                GuardStartCodeVector(builder, len(self.code))
+                for i in reversed(range(len(self.code))):
+                    builder.PrependInt64(self.code[i])
+                code = builder.EndVector()
+        if self.text is not None:
+            text = builder.CreateString(self.text)
+        if self.where is not None:
+            where = builder.CreateString(self.where)
+        GuardStart(builder)
+        if self.code is not None:
+            GuardAddCode(builder, code)
+        if self.text is not None:
+            GuardAddText(builder, text)
+        if self.where is not None:
+            GuardAddWhere(builder, where)
+        guard = GuardEnd(builder)
+        return guard
 
 
 # A contiguous run of bytes that holds one tensor, row-major. `offset` counts from the start of the weights. What rounding it
@@ -1395,7 +1534,31 @@ class Model(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(32))
         return o == 0
 
-def ModelStart(builder): builder.StartObject(15)
+    # Model
+    def Guards(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(34))
+        if o != 0:
+            x = self._tab.Vector(o)
+            x += flatbuffers.number_types.UOffsetTFlags.py_type(j) * 4
+            x = self._tab.Indirect(x)
+            obj = Guard()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # Model
+    def GuardsLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(34))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Model
+    def GuardsIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(34))
+        return o == 0
+
+def ModelStart(builder): builder.StartObject(16)
 def ModelAddVersion(builder, version): builder.PrependUint32Slot(0, version, 0)
 def ModelAddFeatures(builder, features): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(features), 0)
 def ModelStartFeaturesVector(builder, numElems): return builder.StartVector(4, numElems, 4)
@@ -1421,6 +1584,8 @@ def ModelStartMetadataVector(builder, numElems): return builder.StartVector(4, n
 def ModelAddHeadHash(builder, headHash): builder.PrependUint64Slot(13, headHash, 0)
 def ModelAddBlockHashes(builder, blockHashes): builder.PrependUOffsetTRelativeSlot(14, flatbuffers.number_types.UOffsetTFlags.py_type(blockHashes), 0)
 def ModelStartBlockHashesVector(builder, numElems): return builder.StartVector(8, numElems, 8)
+def ModelAddGuards(builder, guards): builder.PrependUOffsetTRelativeSlot(15, flatbuffers.number_types.UOffsetTFlags.py_type(guards), 0)
+def ModelStartGuardsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def ModelEnd(builder): return builder.EndObject()
 
 try:
@@ -1447,6 +1612,7 @@ class ModelT(object):
         self.metadata = None  # type: List[MetadataT]
         self.headHash = 0  # type: int
         self.blockHashes = None  # type: List[int]
+        self.guards = None  # type: List[GuardT]
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -1538,6 +1704,14 @@ class ModelT(object):
                     self.blockHashes.append(model.BlockHashes(i))
             else:
                 self.blockHashes = model.BlockHashesAsNumpy()
+        if not model.GuardsIsNone():
+            self.guards = []
+            for i in range(model.GuardsLength()):
+                if model.Guards(i) is None:
+                    self.guards.append(None)
+                else:
+                    guard_ = GuardT.InitFromObj(model.Guards(i))
+                    self.guards.append(guard_)
 
     # ModelT
     def Pack(self, builder):
@@ -1625,6 +1799,14 @@ class ModelT(object):
                 for i in reversed(range(len(self.blockHashes))):
                     builder.PrependUint64(self.blockHashes[i])
                 blockHashes = builder.EndVector()
+        if self.guards is not None:
+            guardslist = []
+            for i in range(len(self.guards)):
+                guardslist.append(self.guards[i].Pack(builder))
+            ModelStartGuardsVector(builder, len(self.guards))
+            for i in reversed(range(len(self.guards))):
+                builder.PrependUOffsetTRelative(guardslist[i])
+            guards = builder.EndVector()
         ModelStart(builder)
         ModelAddVersion(builder, self.version)
         if self.features is not None:
@@ -1653,6 +1835,8 @@ class ModelT(object):
         ModelAddHeadHash(builder, self.headHash)
         if self.blockHashes is not None:
             ModelAddBlockHashes(builder, blockHashes)
+        if self.guards is not None:
+            ModelAddGuards(builder, guards)
         model = ModelEnd(builder)
         return model
 

@@ -112,7 +112,7 @@ def stored_tensor(program: ExportedProgram, name: str) -> Tensor:
 
 
 def drop_dead_nodes(program: ExportedProgram) -> None:
-    """Removes checks, and whatever nobody reads: it needs no support at run time."""
+    """Removes whatever nobody reads: it needs no support at run time."""
     for node in reversed(list(program.graph.nodes)):
         if node.op == "call_function" and not node.users:
             program.graph.erase_node(node)

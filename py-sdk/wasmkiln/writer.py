@@ -16,14 +16,17 @@ from rich.progress import Progress, ProgressColumn
 from torch import Tensor
 
 from wasmkiln import model_generated as fb
+from wasmkiln.guards import Guard, text_of
 from wasmkiln.ports import distinct
-from wasmkiln.sizes import postfix
+from wasmkiln.sizes import GREATER, Code, postfix
 
 FORMAT_VERSION = 3
 HEAD_HASH_SLOT = 4 + 2 * 13  # in the table's offsets: the fourteenth field of Model
 ALIGN = 64
 HASH_BLOCK = 1 << 20
 ROUNDED_TOGETHER = 32  # elements whose products are summed as integers (jit/kernels/int16.h)
+GUARDS = "guards"  # the feature of files that have any, or expressions of which the first readers knew nothing
+LONG_CODE = 16  # a part of an expression that is longer has a symbol of its own
 INLINE_BYTES = 256  # constants up to this size stand in the head, where the compiler can fold them
 
 DTYPES = {
@@ -94,10 +97,12 @@ class KilnWriter:
         self.model.name = name
         self.model.opNames, self.model.symbols, self.model.values, self.model.nodes = [], [], [], []
         self.model.inputs, self.model.outputs, self.model.segments, self.model.metadata = [], [], [], []
+        self.model.guards = []
         self.weights: list[Tensor] = []
         self.names: set[str] = set()
         self.ops: dict[str, int] = {}
-        self.symbols: dict[sympy.Expr, int] = {}
+        self.symbols: dict[sympy.Basic, int] = {}
+        self.symbol_names: dict[sympy.Symbol, str] = {}
         self.stored: dict[tuple[Any, ...], int] = {}
 
     def value(self, name: str, dtype: torch.dtype, dims: list[tuple[int, int]]) -> int:
@@ -157,18 +162,37 @@ class KilnWriter:
         upper = constraint.upper if constraint is not None else None
         low = int(constraint.lower) if constraint is not None else 1
         high = int(upper) if upper is not None and upper.is_Integer and int(upper) < 1 << 31 else 0  # 0: any
+        self.symbol_names[expression] = name
         self.add_symbol(expression, name, low, high, [])
 
     def symbol(self, expression: sympy.Expr) -> int:
         """The index of a symbol that has this size."""
         if expression not in self.symbols:
-            code = postfix(expression, self.symbols)
-            names = {symbol: self.model.symbols[i].name for symbol, i in self.symbols.items() if symbol.is_Symbol}
-            text = str(
-                expression.subs({symbol: sympy.Symbol(name) for symbol, name in names.items()}, simultaneous=True)
-            )
-            self.add_symbol(expression, text, 0, 0, code)
+            code = self.code_of(expression)
+            self.add_symbol(expression, text_of(expression, self.symbol_names), 0, 0, code)
         return self.symbols[expression]
+
+    def guard(self, guard: Guard) -> None:
+        """A condition that the sizes must meet."""
+        one = fb.GuardT()
+        one.code = self.code_of(guard.condition)
+        one.text, one.where = text_of(guard.condition, self.symbol_names), guard.where
+        self.model.guards.append(one)
+        self.model.features = [GUARDS]
+
+    def code_of(self, expression: sympy.Basic) -> Code:
+        self.share_long_parts(expression)
+        code = postfix(expression, self.symbols)
+        if max(code[::2]) > GREATER:
+            self.model.features = [GUARDS]
+        return code
+
+    def share_long_parts(self, expression: sympy.Basic) -> None:
+        """Gives symbols to long parts of an expression: PyTorch's nest, and repeat their parts."""
+        for part in () if expression in self.symbols else expression.args:
+            self.share_long_parts(part)
+            if getattr(part, "is_integer", None) and len(postfix(part, self.symbols)) > LONG_CODE:
+                self.symbol(part)
 
     def add_symbol(self, expression: sympy.Expr, name: str, low: int, high: int, code: list[int]) -> None:
         symbol = fb.SymbolT()

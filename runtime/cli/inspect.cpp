@@ -40,8 +40,10 @@ Status inspect(const Flags& flags) {
   add_ports(ports, graph, "output", graph.outputs);
   ports.print();
   for (const Symbol& s : graph.symbols)
-    std::printf("%s: %lld to %s\n", s.name.c_str(), static_cast<long long>(s.min),
-                s.max ? std::to_string(s.max).c_str() : "any size");
+    if (s.code.empty())
+      std::printf("%s: %lld to %s\n", s.name.c_str(), static_cast<long long>(s.min),
+                  s.max ? std::to_string(s.max).c_str() : "any size");
+  for (const Guard& guard : graph.guards) std::printf("only where %s\n", guard.text.c_str());
   std::map<std::string, int> counts;
   for (const Node& node : graph.nodes) ++counts[node.source];
   std::printf("\n");
