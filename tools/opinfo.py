@@ -105,7 +105,7 @@ def judge(call: Call, folder: Path) -> Outcome:
         names = sorted(set(re.findall(r"^  (\S+?)\(", str(error), re.MULTILINE)))
         return Outcome("unsupported", ", ".join(names))
     except ExportError as error:
-        return Outcome("refused", str(error).splitlines()[0][:160])
+        return Outcome("refused", reason(str(error)))
     except Exception as error:  # torch.export itself
         return Outcome("passed over", f"torch.export: {type(error).__name__}")
     return compare(run(path, call.tensors, folder), expected, folder)

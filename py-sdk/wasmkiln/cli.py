@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from wasmkiln import model_generated as fb
+from wasmkiln.compiler import CompilerMissingError, refusal
 from wasmkiln.errors import ExportError, readable
 from wasmkiln.exporter import call_of, export
 from wasmkiln.ports import Argument, arguments
@@ -38,7 +39,12 @@ class CliError(Exception):
 
 
 def read_head(path: Path) -> fb.ModelT:
-    """The head of a .kiln file as objects, without the weights; only the runtime's reader verifies it."""
+    """The head of a .kiln file as objects, without the weights; only the compiler's reader verifies it."""
+    return read_model(path)[0]
+
+
+def read_model(path: Path) -> tuple[fb.ModelT, bytes]:
+    """The head as objects, and its bytes."""
     with path.open("rb") as file:
         prefix = file.read(12)
         if len(prefix) < 12 or prefix[8:] != b"KILN":
@@ -48,7 +54,7 @@ def read_head(path: Path) -> fb.ModelT:
     if len(head) < size:
         raise CliError(f"{path} is truncated: its head is {size} bytes long, the file only {len(head)}")
     try:
-        return fb.ModelT.InitFromObj(fb.Model.GetRootAs(head, 4))
+        return fb.ModelT.InitFromObj(fb.Model.GetRootAs(head, 4)), head
     except Exception as error:  # Python's FlatBuffers read without a check
         raise CliError(f"{path} is damaged: its head cannot be read") from error
 
@@ -84,8 +90,8 @@ def shape_text(model: fb.ModelT, value: fb.ValueT) -> str:
 
 
 def inspect(path: Path) -> None:
-    """Prints ports, operators with their counts, and sizes."""
-    model = read_head(path)
+    """Prints ports, operators with their counts, sizes, and whether the compiler takes the file."""
+    model, head = read_model(path)
     console = Console()
     ports = Table(
         "port", "name", "type", title=f"{model.name.decode()}: format {model.version}, {model.producer.decode()}"
@@ -106,6 +112,14 @@ def inspect(path: Path) -> None:
     console.print(
         f"{len(model.nodes)} nodes, {len(model.segments)} weights, {model.weightsBytes / 1e6:.2f} MB of weights"
     )
+    try:
+        refused = refusal(model, head, path.stat().st_size)
+    except CompilerMissingError as missing:
+        console.print(f"not asked whether a page takes it: {missing}", markup=False)
+        return
+    if refused:
+        raise CliError(f"the compiler does not take this file: {refused}")
+    console.print("the compiler takes it")
 
 
 def find_kiln(given: str | None) -> str:

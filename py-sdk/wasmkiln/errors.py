@@ -6,8 +6,10 @@ import sysconfig
 import traceback
 from pathlib import Path
 
+import torch
 from torch import fx
 
+TORCH = str(Path(torch.__file__).parent)
 MAX_LINES = 12  # of someone else's error
 NOT_THE_USERS = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), "site-packages", "<")
 ADVICE = {  # on errors of torch.export that many meet
@@ -22,6 +24,10 @@ class ExportError(RuntimeError):
 
 class UnsupportedOperatorError(ExportError):
     """Lists every node that the runtime has no operator for, with shapes and the line of the model's code."""
+
+
+class UncheckedWarning(UserWarning):
+    """A file was written without asking the compiler whether it takes it: this installation has none."""
 
 
 def readable(error: Exception) -> str:
@@ -50,12 +56,13 @@ def user_line(node: fx.Node) -> str:
 
 
 def line_of(stack_trace: str) -> str:
-    """The innermost line of a trace."""
+    """The innermost line of a trace that is not PyTorch's; its own where there is no other."""
     lines = (line.strip() for line in stack_trace.splitlines())
     trace = [line for line in lines if line.startswith("File ") and not line.startswith('File "<')]
     if not trace:
         return ""
-    file, line, *rest = trace[-1].removeprefix("File ").split(", ")
+    theirs = [line for line in trace if TORCH not in line] or trace
+    file, line, *rest = theirs[-1].removeprefix("File ").split(", ")
     return f"{Path(file.strip(chr(34))).name}:{line.removeprefix('line ')} {' '.join(rest)}".strip()
 
 

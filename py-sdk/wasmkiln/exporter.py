@@ -11,6 +11,7 @@ import torch
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from torch import nn
 
+from wasmkiln.compiler import check
 from wasmkiln.errors import ExportError
 from wasmkiln.folding import fold_batch_norms
 from wasmkiln.graph import GraphExporter
@@ -47,7 +48,9 @@ def export(
     as the keys under which they are returned, or as the graph calls what is returned without a key.
 
     Raises UnsupportedOperatorError with every operator that the runtime does not have, ExportError for anything else
-    that has no form in the file.
+    that has no form in the file, or that the compiler refuses: what is written was read, optimized and planned by the
+    one that pages download, with the example's sizes and with each dim at the ends of its range. Where that is missing
+    an UncheckedWarning says so.
     """
     if not isinstance(model, nn.Module):
         raise ExportError(f"export takes a torch.nn.Module, not a {type(model).__name__}: call it in one's forward")
@@ -62,7 +65,7 @@ def export(
         stage("collecting")
         exporter = GraphExporter(program, type(model).__name__, leaves, input_names, output_names)
         exporter.build()
-    exporter.writer.write(Path(path))
+    exporter.writer.write(Path(path), check)
 
 
 def call_of(example_inputs: Any, kwargs: Mapping[str, Any] | None) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -274,7 +274,8 @@ class KilnWriter:
             yield raw_bytes(tensor)
             yield b"\0" * (-tensor.nbytes % ALIGN)
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, check: Callable[[fb.ModelT, bytes, int], None]) -> None:
+        """Writes the file if `check` does not raise: it gets the model, the head's bytes and how many the file has."""
         self.order_weights()
         self.lay_out()
         with progress_bar(*Progress.get_default_columns()) as progress:
@@ -287,7 +288,9 @@ class KilnWriter:
 
             self.model.blockHashes = block_hashes(weights())
             head = self.head()
+            padding = b"\0" * (-len(head) % ALIGN)
+            check(self.model, head, len(head) + len(padding) + self.model.weightsBytes)
             with path.open("wb") as file:
                 file.write(head)
-                file.write(b"\0" * (-len(head) % ALIGN))
+                file.write(padding)
                 file.writelines(weights())

@@ -1,0 +1,146 @@
+"""The compiler that pages download, run here by wasmtime: whether it takes a file is known when the file is written."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import wasmtime
+
+from wasmkiln import model_generated as fb
+from wasmkiln.errors import ExportError, UncheckedWarning
+
+PACKAGE = Path(__file__).resolve().parent
+CHECKOUT = PACKAGE.parents[1]
+SOURCES = ("format", "ir", "jit", "runtime", "support", "tuner")  # of what is built in a checkout
+NATIVE_ONLY = re.compile(r"runtime/(cli|c_api|native_)|backends/native")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What the compiler says of a file that it does not take (runtime/web_api.h)."""
+
+    code: str
+    message: str
+    where: str
+
+
+class CompilerMissingError(Exception):
+    """Says why there is none, and how to get it."""
+
+
+def find_compiler() -> Path:
+    """The one in the package, as in a wheel; in a checkout the one that was built there, unless its sources changed."""
+    packaged = PACKAGE / "compiler.wasm"
+    if packaged.exists():
+        return packaged
+    built = CHECKOUT / "build/wasm/runtime/kiln_compiler.wasm"
+    if not built.exists():
+        raise CompilerMissingError("the compiler was not built: ./dev build does it")
+    files = (file for name in SOURCES for file in (CHECKOUT / name).glob("**/*.*"))
+    newest = max(file.stat().st_mtime for file in files if not NATIVE_ONLY.search(file.as_posix()))
+    if newest > built.stat().st_mtime:
+        raise CompilerMissingError("the compiler is older than its sources: ./dev build brings it up to date")
+    return built
+
+
+class Compiler:
+    """One instance, for one file after another."""
+
+    def __init__(self, path: Path) -> None:
+        module = compiled(path, path.stat().st_mtime)
+        self.store = wasmtime.Store(module[0])
+        linker = wasmtime.Linker(module[0])
+        linker.define_wasi()
+        self.store.set_wasi(wasmtime.WasiConfig())
+        grown = wasmtime.FuncType([wasmtime.ValType.i32()], [])
+        linker.define_func("env", "emscripten_notify_memory_growth", grown, lambda _: None)
+        self.exports = linker.instantiate(self.store, module[1]).exports(self.store)
+        self.call("_initialize")
+
+    def call(self, name: str, *arguments: float) -> int:
+        return self.exports[name](self.store, *arguments)
+
+    def put(self, data: bytes) -> int:
+        """Copies bytes into its memory."""
+        at = self.call("kiln_alloc", max(len(data), 1)) & 0xFFFFFFFF
+        if at == 0:
+            raise MemoryError
+        self.exports["memory"].write(self.store, data, at)
+        return at
+
+    def open(self, head: bytes, file_bytes: int, dims: dict[str, int]) -> Refusal | None:
+        """Reads, optimizes and lowers a model with these sizes; nothing where it takes it."""
+        options = "".join(f"dim.{name}={size}\n" for name, size in dims.items()).encode()
+        places = [self.put(head), self.put(options)]
+        status = self.call("kiln_open", places[0], len(head), float(file_bytes), places[1], len(options))
+        for place in places:
+            self.call("kiln_free", place)
+        begin = self.call("kiln_result_data") & 0xFFFFFFFF
+        result = self.exports["memory"].read(self.store, begin, begin + self.call("kiln_result_size"))
+        return Refusal(**json.loads(bytes(result))) if status < 0 else None
+
+
+@functools.lru_cache(maxsize=1)
+def compiled(path: Path, _: float) -> tuple[wasmtime.Engine, wasmtime.Module]:
+    """Machine code takes a second to make; wasmtime keeps it for other processes where it can."""
+    try:
+        config = wasmtime.Config()
+        config.cache = True
+        engine = wasmtime.Engine(config)
+    except wasmtime.WasmtimeError:  # no place for files of a user's own
+        engine = wasmtime.Engine()
+    return engine, wasmtime.Module.from_file(engine, str(path))
+
+
+def sizes_to_try(model: fb.ModelT) -> Iterator[dict[str, int]]:
+    """The example's sizes of all dims that are given at load, then each at the ends of its range. A least size of 0 is
+    what PyTorch takes for a dim of which nothing is said."""
+    free = {i: symbol for i, symbol in enumerate(model.symbols or []) if symbol.code is None or len(symbol.code) == 0}
+    example = {i: max(symbol.min, 2 if symbol.max != 1 else 1) for i, symbol in free.items()}
+    for port in model.inputs:
+        example.update({dim.symbol: dim.value for dim in model.values[port].dims or [] if dim.symbol in free})
+    named = {text(free[i].name): size for i, size in example.items()}
+    yield named
+    for symbol in free.values():
+        for end in {symbol.min, symbol.max} - {0, named[text(symbol.name)]}:
+            yield named | {text(symbol.name): end}
+
+
+def text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def refusal(model: fb.ModelT, head: bytes, file_bytes: int) -> str:
+    """Why the compiler does not take a model, or nothing. Sizes that do not go together, as the file itself says, are
+    no fault of it, and how much memory there is depends on who loads it."""
+    path = find_compiler()
+    try:
+        compiler = Compiler(path)
+        for i, dims in enumerate(sizes_to_try(model)):
+            found = compiler.open(head, file_bytes, dims)
+            allowed = ("out-of-memory",) if i == 0 else ("out-of-memory", "bad-option", "bad-input")
+            if found and found.code not in allowed:
+                at = "" if not found.where or found.where in found.message else f" [{found.where}]"
+                sizes = ", ".join(f"{name} = {size}" for name, size in dims.items())
+                end = ", an end of the range that dynamic_shapes gives" if i else ""
+                return f"{found.message}{at}" + (f" (with {sizes}{end})" if sizes else "")
+    except (wasmtime.Trap, wasmtime.WasmtimeError, MemoryError) as error:
+        raise ExportError(f"the compiler failed, a bug of wasmkiln: please report it ({error})") from error
+    return ""
+
+
+def check(model: fb.ModelT, head: bytes, file_bytes: int) -> None:
+    """Raises what a page would say of this file; warns where nobody can be asked."""
+    try:
+        refused = refusal(model, head, file_bytes)
+    except CompilerMissingError as error:
+        warnings.warn(f"the file is written unchecked, a page may refuse it: {error}", UncheckedWarning, stacklevel=4)
+        return
+    if refused:
+        raise ExportError(refused)
