@@ -14,6 +14,8 @@ Lane lane_of(DType dtype) {
       return Lane::f32;
     case DType::boolean:
       return Lane::mask;
+    case DType::i64:
+      return Lane::i64;
     default:
       return Lane::i32;
   }

@@ -76,7 +76,7 @@ Result<ValueId> Legalizer::tensor_or_number(const Node& node, size_t i, const ch
   if (id != kNoValue) return id;
   const SourceAttr* attr = find_attr(node, name);
   if (!attr) return misfit(node.source + ": the argument '" + name + "' is missing");
-  if (const auto* v = std::get_if<int64_t>(&attr->value)) return b.scalar(static_cast<double>(*v), DType::i64);
+  if (const auto* v = std::get_if<int64_t>(&attr->value)) return b.integers({*v}, {});
   if (const auto* v = std::get_if<bool>(&attr->value)) return b.scalar(*v ? 1 : 0, DType::boolean);
   return b.scalar(number(node, name, 0), DType::f32);
 }
@@ -141,6 +141,14 @@ double Legalizer::number(const Node& node, std::string_view name, double fallbac
   if (const auto* v = std::get_if<bool>(&attr->value)) return *v ? 1 : 0;
   wrong(node, name, "a number");
   return fallback;
+}
+
+Number Legalizer::any_number(const Node& node, std::string_view name) {
+  const SourceAttr* attr = find_attr(node, name);
+  const auto* whole = attr ? std::get_if<int64_t>(&attr->value) : nullptr;
+  if (whole) return {static_cast<double>(*whole), *whole};
+  const double real = number(node, name, 0);
+  return {real, whole_part(real)};
 }
 
 bool Legalizer::flag(const Node& node, std::string_view name, bool fallback) {
@@ -213,7 +221,7 @@ double given_scale(Legalizer& l, const Node& node, size_t i, size_t dims) {
 }
 
 DType common_dtype(const Builder& b, const std::vector<ValueId>& operands) {
-  const auto category = [](DType t) { return t == DType::boolean ? 0 : lane_of(t) == Lane::i32 ? 1 : 2; };
+  const auto category = [](DType t) { return t == DType::boolean ? 0 : lane_of(t) == Lane::f32 ? 2 : 1; };
   // PyTorch's rule: tensors with dims decide within a category; a 0-d one counts only if its category is higher.
   int best = -1;
   DType result = DType::boolean;
@@ -224,6 +232,9 @@ DType common_dtype(const Builder& b, const std::vector<ValueId>& operands) {
       const int c = category(v.dtype);
       const bool wider =
           c == best && size_of(v.dtype) > size_of(result) && (!scalars || b.value(operands[0]).shape.empty());
+      // Of int8 and uint8 PyTorch makes int16, which no tensor has here: an expression may.
+      if (c == best && !scalars && v.dtype != result && size_of(v.dtype) == 1 && size_of(result) == 1)
+        result = DType::i32;
       if (c > best || wider) best = c, result = v.dtype;
     }
   }

@@ -24,6 +24,4 @@ Vec atan2(Emitter& e, Vec y, Vec x);  ///< 4e-7; Cephes atanf; signed zeros and 
 Vec fmod(Emitter& e, Vec a,
          Vec b);  ///< exact while |a/b| < 2^23 on targets with fused multiply-add, else within one rounding of a
 
-Vec divide_i32(Emitter& e, Vec a, Vec b);  ///< of i32 lanes, towards zero; any value for b = 0
-
 }  // namespace kiln::math
