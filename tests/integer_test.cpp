@@ -213,5 +213,74 @@ TEST(Integer, Operands) {
   }
 }
 
+/// What PyTorch makes of them: totals are int64 and wrap around, extremes stay what they are.
+template <class T>
+int64_t reduced(ReduceKind kind, const std::vector<T>& x) {
+  uint64_t total = kind == ReduceKind::prod;
+  size_t best = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const auto bits = static_cast<uint64_t>(static_cast<int64_t>(x[i]));
+    total = kind == ReduceKind::prod ? total * bits : total + bits;
+    const bool low = kind == ReduceKind::min || kind == ReduceKind::argmin;
+    if (low ? x[i] < x[best] : x[i] > x[best]) best = i;
+  }
+  if (kind == ReduceKind::sum || kind == ReduceKind::prod) return static_cast<int64_t>(total);
+  const bool index = kind == ReduceKind::argmax || kind == ReduceKind::argmin;
+  return index ? static_cast<int64_t>(best) : static_cast<int64_t>(x[best]);
+}
+
+template <class T>
+void check_reduce(const Target& target, Random& random, ReduceKind kind, DType type) {
+  ReduceSpec s;
+  s.kind = kind;
+  s.dtype = type;
+  s.out_dtype = DType::i64;
+  Sizes dims;
+  const int64_t rank = pick(random, 1, 3);
+  for (int64_t d = 0; d < rank; ++d) dims.push_back(pick(random, 1, rank == 1 ? 200 : 20));
+  const Sizes strides = random_strides(random, dims);
+  for (size_t d = 0; d < dims.size(); ++d) {
+    const bool kept = pick(random, 0, 1);
+    (kept ? s.kept : s.reduced).push_back(dims[d]);
+    (kept ? s.in_kept : s.in_reduced).push_back(strides[d]);
+  }
+  s.out_kept = random_strides(random, s.kept);
+  Guarded<T> in(extent(dims, strides));
+  Guarded<int64_t> out(extent(s.kept, s.out_kept));
+  for (int64_t i = 0; i < in.size(); ++i) {
+    const uint64_t bits = (static_cast<uint64_t>(random()) << 32) ^ static_cast<uint64_t>(random());
+    const auto any = static_cast<int64_t>(bits) >> (random() % 2 ? 0 : 62);  // large ones, and many ties
+    in[i] = type == DType::boolean ? static_cast<T>(any & 1) : static_cast<T>(any);
+  }
+  Kernel kernel(target, s);
+  kernel.allow(in.data(), in.bytes());
+  kernel.allow(out.data(), out.bytes());
+  const Status status = kernel.run({out.data(), in.data()}, static_cast<int>(pick(random, 1, 3)));
+  ASSERT_TRUE(status.ok()) << status.error().message << " " << to_string(KernelSpec(s));
+  each_index(s.kept, [&](const Sizes& kept) {
+    std::vector<T> x;
+    each_index(s.reduced, [&](const Sizes& r) { x.push_back(in[dot(kept, s.in_kept) + dot(r, s.in_reduced)]); });
+    ASSERT_EQ(out[dot(kept, s.out_kept)], reduced(kind, x)) << to_string(KernelSpec(s)) << " on " << to_string(target);
+  });
+  EXPECT_TRUE(out.intact());
+}
+
+TEST(Integer, Reductions) {
+  for (const Target& target : targets()) {
+    Random random(7);
+    for (int i = 0; i < 20; ++i) {
+      for (const ReduceKind k : {ReduceKind::sum, ReduceKind::prod}) {
+        check_reduce<uint8_t>(target, random, k, DType::u8);
+        check_reduce<int8_t>(target, random, k, DType::i8);
+        check_reduce<int32_t>(target, random, k, DType::i32);
+        check_reduce<bool>(target, random, k, DType::boolean);
+        check_reduce<int64_t>(target, random, k, DType::i64);
+      }
+      for (const ReduceKind k : {ReduceKind::max, ReduceKind::min, ReduceKind::argmax, ReduceKind::argmin})
+        check_reduce<int64_t>(target, random, k, DType::i64);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace kiln

@@ -25,9 +25,12 @@ Status plain(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   constexpr bool kTruth = kKind == ReduceKind::any || kKind == ReduceKind::all;
   constexpr bool kIndex = kKind == ReduceKind::argmax || kKind == ReduceKind::argmin;
+  constexpr bool kTotal = kKind == ReduceKind::sum || kKind == ReduceKind::prod;
   const DType from = l.b.value(x).dtype, out = l.out_dtype(node);
-  DType work = kTruth ? DType::boolean : kIndex ? from : out;
-  if (kIndex && from == DType::boolean) work = DType::i32;
+  // Totals of integers are int64, whatever comes in, and cut afterwards to what was asked for.
+  const bool whole = kTotal && lane_of(from) != Lane::f32 && lane_of(out) != Lane::f32;
+  DType work = kTruth ? DType::boolean : kIndex || whole ? from : out;
+  if (!kTotal && !kTruth && work == DType::boolean) work = DType::i32;
   KILN_ASSIGN(x, l.b.cast(x, work));
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
   KILN_ASSIGN(const ValueId y, reduce(l, x, kKind, axes, l.flag(node, "keepdim", false)));
@@ -38,12 +41,19 @@ Status plain(Legalizer& l, const Node& node) {
 /// max.dim and min.dim: values and, where they are read, indices.
 template <ReduceKind kValues, ReduceKind kIndices>
 Status with_indices(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(ValueId x, l.need(node, 0));
+  const DType from = l.b.value(x).dtype;
+  if (from == DType::boolean) {
+    KILN_ASSIGN(x, l.b.cast(x, DType::i32));
+  }
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
   const bool keep = l.flag(node, "keepdim", false);
   for (size_t i = 0; i < 2; ++i) {
     if (!l.wants(node, i)) continue;
-    KILN_ASSIGN(const ValueId y, reduce(l, x, i == 0 ? kValues : kIndices, axes, keep));
+    KILN_ASSIGN(ValueId y, reduce(l, x, i == 0 ? kValues : kIndices, axes, keep));
+    if (i == 0) {
+      KILN_ASSIGN(y, l.b.cast(y, from));
+    }
     KILN_TRY(l.set(node, y, i));
   }
   return ok();
