@@ -107,7 +107,9 @@ Result<ValueId> running_integer_sum(Legalizer& l, const Node& node, ValueId x, i
                                            {rows, l.b.integers(steps, {Dim(n), Dim(1)}, DType::i32),
                                             l.b.integers(steps, {Dim(n)}, DType::i32)},
                                            l.b.value(x).dtype));
-  return l.b.reduce(terms, ReduceAttrs{ReduceKind::sum, {static_cast<int64_t>(shape.size())}, false});
+  KILN_ASSIGN(const ValueId sums,
+              l.b.reduce(terms, ReduceAttrs{ReduceKind::sum, {static_cast<int64_t>(shape.size())}, false}));
+  return l.b.cast(sums, l.b.value(x).dtype);
 }
 
 Status cumsum(Legalizer& l, const Node& node) {
