@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -173,107 +174,89 @@ ValueId Builder::constant(DType dtype, const Shape& to, std::vector<uint8_t> dat
 
 ValueId Builder::scalar(double v, DType dtype) { return constant(dtype, {}, write_constant({v}, dtype)); }
 
-ValueId Builder::integers(const std::vector<int64_t>& values, const Shape& to) {
-  std::vector<uint8_t> data(values.size() * sizeof(int64_t));
-  memcpy(data.data(), values.data(), data.size());
-  return constant(DType::i64, to, std::move(data));
+ValueId Builder::integers(const std::vector<int64_t>& values, const Shape& to, DType dtype) {
+  std::vector<Number> numbers;
+  for (int64_t v : values) numbers.push_back({static_cast<double>(v), v});
+  return constant(dtype, to, write_numbers(numbers, dtype));
 }
 
-namespace {
-
-template <class T>
-void read_as(const Value& value, std::vector<double>& out) {
-  for (size_t i = 0; i + sizeof(T) <= value.data.size(); i += sizeof(T)) {
-    T t;
-    memcpy(&t, value.data.data() + i, sizeof t);
-    out.push_back(static_cast<double>(t));
-  }
+int64_t whole_part(double real) {
+  if (real != real) return 0;
+  if (real <= -0x1p63) return INT64_MIN;
+  return real >= 0x1p63 ? INT64_MAX : static_cast<int64_t>(real);
 }
 
-/// As emitted code stores numbers. NaN becomes 0, what a lane cannot hold is clamped, and of a lane bytes take the low
-/// bits.
-template <class T>
-void write_as(const std::vector<double>& numbers, std::vector<uint8_t>& out) {
-  for (double d : numbers) {
-    T t;
-    if constexpr (std::is_same_v<T, float>) {
-      t = static_cast<float>(d);
+std::vector<Number> read_numbers(const Value& value) {
+  std::vector<Number> out;
+  const auto size = static_cast<size_t>(size_of(value.dtype));
+  if (is_half(value.dtype)) return out;
+  for (size_t at = 0; at + size <= value.data.size(); at += size) {
+    Number n;
+    uint64_t bits = 0;
+    memcpy(&bits, value.data.data() + at, size);  // little-endian, as every target
+    if (value.dtype == DType::f32) {
+      float f;
+      memcpy(&f, &bits, 4);
+      n.real = static_cast<double>(f);
     } else {
-      using Held = std::conditional_t<sizeof(T) == 1, int32_t, T>;
-      const double low = static_cast<double>(std::numeric_limits<Held>::min()),
-                   high = static_cast<double>(std::numeric_limits<Held>::max());
-      t = static_cast<T>(d != d      ? Held{0}
-                         : d <= low  ? std::numeric_limits<Held>::min()
-                         : d >= high ? std::numeric_limits<Held>::max()
-                                     : static_cast<Held>(d));
+      if (value.dtype == DType::boolean) bits = bits != 0;
+      const int unused =
+          value.dtype == DType::u8 || value.dtype == DType::boolean ? 0 : 64 - static_cast<int>(8 * size);
+      n.whole = static_cast<int64_t>(bits << unused) >> unused;
+      n.real = static_cast<double>(n.whole);
     }
-    const auto* bytes = reinterpret_cast<const uint8_t*>(&t);
-    out.insert(out.end(), bytes, bytes + sizeof t);
+    out.push_back(n);
   }
+  return out;
 }
 
-}  // namespace
+std::vector<uint8_t> write_numbers(const std::vector<Number>& numbers, DType dtype) {
+  std::vector<uint8_t> out;
+  if (is_half(dtype)) return out;
+  for (const Number& n : numbers) {
+    const auto f = static_cast<float>(n.real);
+    const int64_t whole = dtype == DType::boolean ? n.whole != 0 : n.whole;
+    uint8_t bytes[8];
+    memcpy(bytes, &whole, 8);
+    if (dtype == DType::f32) memcpy(bytes, &f, 4);
+    out.insert(out.end(), bytes, bytes + size_of(dtype));
+  }
+  return out;
+}
+
+bool uniform_constant(const Value& value, Number& number) {
+  if (!value.is_constant() || is_half(value.dtype)) return false;
+  const auto width = static_cast<size_t>(size_of(value.dtype));
+  for (size_t at = width; at + width <= value.data.size(); at += width)
+    if (memcmp(value.data.data(), value.data.data() + at, width) != 0) return false;
+  Value first = value;
+  first.data.resize(width);
+  number = read_numbers(first)[0];
+  return true;
+}
+
+Number cut(const Number& number, DType dtype) {
+  Value v;
+  v.dtype = dtype;
+  v.data = write_numbers({number}, dtype);
+  return read_numbers(v)[0];
+}
 
 std::vector<double> read_constant(const Value& value) {
   std::vector<double> out;
-  switch (value.dtype) {
-    case DType::f32:
-      read_as<float>(value, out);
-      break;
-    case DType::i32:
-      read_as<int32_t>(value, out);
-      break;
-    case DType::i64:
-      read_as<int64_t>(value, out);
-      break;
-    case DType::i8:
-      read_as<int8_t>(value, out);
-      break;
-    case DType::u8:
-      read_as<uint8_t>(value, out);
-      break;
-    case DType::boolean:
-      for (uint8_t byte : value.data) out.push_back(byte ? 1 : 0);
-      break;
-    case DType::f16:
-    case DType::bf16:
-      break;
-  }
+  for (const Number& n : read_numbers(value)) out.push_back(n.real);
   return out;
 }
 
-std::vector<uint8_t> write_constant(const std::vector<double>& numbers, DType dtype) {
-  std::vector<uint8_t> out;
-  switch (dtype) {
-    case DType::f32:
-      write_as<float>(numbers, out);
-      break;
-    case DType::i32:
-      write_as<int32_t>(numbers, out);
-      break;
-    case DType::i64:
-      write_as<int64_t>(numbers, out);
-      break;
-    case DType::i8:
-      write_as<int8_t>(numbers, out);
-      break;
-    case DType::u8:
-      write_as<uint8_t>(numbers, out);
-      break;
-    case DType::boolean:
-      for (double d : numbers) out.push_back(d != 0 ? 1 : 0);
-      break;
-    case DType::f16:
-    case DType::bf16:
-      break;
-  }
-  return out;
+std::vector<uint8_t> write_constant(const std::vector<double>& reals, DType dtype) {
+  std::vector<Number> numbers;
+  for (double d : reals) numbers.push_back({d, dtype == DType::boolean ? d != 0 : whole_part(d)});
+  return write_numbers(numbers, dtype);
 }
 
 Term Fx::c(double value, Lane lane) {
-  constexpr double kIntMax = 2147483520;  // the largest float below 2^31
-  if (lane == Lane::i32) value = std::clamp(value, -kIntMax - 128, kIntMax);
-  return {this, expr.constant(static_cast<float>(value), lane)};
+  if (lane == Lane::f32) return {this, expr.constant(static_cast<float>(value))};
+  return whole(whole_part(value), lane);
 }
 
 Term Fx::to(Term t, Lane want) {
@@ -281,6 +264,7 @@ Term Fx::to(Term t, Lane want) {
   if (have == want) return t;
   if (want == Lane::f32) return un(PointOp::to_f32, t);
   if (want == Lane::i32) return un(PointOp::to_i32, t);
+  if (want == Lane::i64) return un(PointOp::to_i64, t);
   return un(PointOp::to_mask, t);
 }
 

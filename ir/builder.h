@@ -46,8 +46,8 @@ class Builder {
   ValueId constant(DType dtype, const Shape& shape, std::vector<uint8_t> data);
   /// A 0-d constant.
   ValueId scalar(double value, DType dtype);
-  /// An int64 constant.
-  ValueId integers(const std::vector<int64_t>& values, const Shape& shape);
+  /// Constants of integers, cut to what `dtype` holds.
+  ValueId integers(const std::vector<int64_t>& values, const Shape& shape, DType dtype = DType::i64);
 
   const Value& value(ValueId id) const { return graph.value(id); }
   const Shape& shape(ValueId id) const { return graph.value(id).shape; }
@@ -61,9 +61,23 @@ class Builder {
   std::string source_, where_;
 };
 
-/// A constant's elements as numbers (dtypes of 32 and 64 bits, int8, uint8, bool).
+/// An element of a constant. Integers and booleans are `whole`; a double may be too short for them.
+struct Number {
+  double real = 0;
+  int64_t whole = 0;
+};
+/// The whole part; NaN becomes 0 and what 64 bits do not hold is clamped.
+int64_t whole_part(double real);
+/// A constant's elements (all dtypes but those of half precision), integers both ways.
+std::vector<Number> read_numbers(const Value& value);
+/// Bytes of `numbers` in `dtype`; integers are cut to it.
+std::vector<uint8_t> write_numbers(const std::vector<Number>& numbers, DType dtype);
+/// All elements of a constant are equal: which number. (Weights are never known.)
+bool uniform_constant(const Value& value, Number& number);
+/// An integer as `dtype` has it.
+Number cut(const Number& number, DType dtype);
+/// The same as reals.
 std::vector<double> read_constant(const Value& value);
-/// Bytes of `numbers` in `dtype`, rounded or truncated as a cast does.
 std::vector<uint8_t> write_constant(const std::vector<double>& numbers, DType dtype);
 
 /// An expression under construction as ordinary arithmetic: `Fx f; auto x = f.in(0); f.expr` … Lanes must agree.
@@ -75,8 +89,9 @@ struct Term {
 class Fx {
  public:
   Term in(int operand, Lane lane = Lane::f32) { return {this, expr.input(operand, lane)}; }
-  /// A constant; integers are clamped to what 32 bits hold.
+  /// A constant, in integer lanes its whole part.
   Term c(double value, Lane lane = Lane::f32);
+  Term whole(int64_t value, Lane lane) { return {this, expr.integer(value, lane)}; }
   Term un(PointOp op, Term a) { return {this, expr.unary(op, a.at)}; }
   Term bin(PointOp op, Term a, Term b) { return {this, expr.binary(op, a.at, b.at)}; }
   Term where(Term mask, Term a, Term b) { return {this, expr.select(mask.at, a.at, b.at)}; }

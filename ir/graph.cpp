@@ -52,7 +52,8 @@ struct AttrPrinter {
   std::string operator()(const PermuteAttrs& a) const { return " axes=" + join(a.axes); }
   std::string operator()(const SliceAttrs& a) const { return " start=" + join(a.start) + " step=" + join(a.step); }
   std::string operator()(const PadAttrs& a) const {
-    return " before=" + join(a.before) + " after=" + join(a.after) + " value=" + number(static_cast<double>(a.value));
+    return " before=" + join(a.before) + " after=" + join(a.after) + " value=" + number(static_cast<double>(a.value)) +
+           (a.whole ? " whole=" + std::to_string(a.whole) : "");
   }
 };
 

@@ -128,7 +128,8 @@ struct SliceAttrs {
 struct PadAttrs {
   std::vector<int64_t> before, after;
   float value = 0;
-};  // per axis
+  int64_t whole = 0;  ///< the value of integers and booleans
+};                    // per axis
 using OpAttrs = std::variant<std::monostate, ConvAttrs, MatmulAttrs, ReduceAttrs, NormAttrs, AttentionAttrs, PoolAttrs,
                              AxisAttrs, PermuteAttrs, SliceAttrs, PadAttrs>;
 

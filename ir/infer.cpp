@@ -14,6 +14,8 @@ Lane lane_of(DType dtype) {
       return Lane::f32;
     case DType::boolean:
       return Lane::mask;
+    case DType::i64:
+      return Lane::i64;
     default:
       return Lane::i32;
   }
@@ -273,7 +275,7 @@ class Inference {
     KILN_ASSIGN(const Value* x, need(0, "input"));
     KILN_ASSIGN(const std::vector<bool> reduced, axis_set(a->axes, x->shape.size()));
     DType out = x->dtype;
-    const bool number = x->dtype == DType::f32 || x->dtype == DType::i32 || x->dtype == DType::i64;
+    const bool number = !is_half(x->dtype) && x->dtype != DType::boolean;
     switch (a->kind) {
       case ReduceKind::any:
       case ReduceKind::all:
@@ -281,6 +283,12 @@ class Inference {
         break;
       case ReduceKind::mean:
         if (x->dtype != DType::f32) return fail("mean takes float32");
+        break;
+      case ReduceKind::sum:
+      case ReduceKind::prod:
+        if (lane_of(x->dtype) != Lane::f32) out = DType::i64;
+        if (x->dtype == DType::boolean) break;
+        if (!number) return fail(std::string("cannot reduce ") + name_of(x->dtype));
         break;
       case ReduceKind::argmax:
       case ReduceKind::argmin:

@@ -97,6 +97,8 @@ int category(DType t) { return t == DType::boolean ? 0 : lane_of(t) == Lane::f32
 
 DType wider(DType a, DType b) {
   if (category(a) != category(b)) return category(a) > category(b) ? a : b;
+  // Of int8 and uint8 PyTorch makes int16, which no tensor has here: an expression may.
+  if (category(a) == 1 && a != b && size_of(a) == 1 && size_of(b) == 1) return DType::i32;
   return size_of(a) >= size_of(b) ? a : b;
 }
 
@@ -195,6 +197,14 @@ double Legalizer::number(const Node& node, std::string_view name, double fallbac
   if (const auto* v = std::get_if<bool>(&attr->value)) return *v ? 1 : 0;
   wrong(node, name, "a number");
   return fallback;
+}
+
+Number Legalizer::any_number(const Node& node, std::string_view name) {
+  const SourceAttr* attr = find_attr(node, name);
+  const auto* whole = attr ? std::get_if<int64_t>(&attr->value) : nullptr;
+  if (whole) return {static_cast<double>(*whole), *whole};
+  const double real = number(node, name, 0);
+  return {real, whole_part(real)};
 }
 
 bool Legalizer::flag(const Node& node, std::string_view name, bool fallback) {

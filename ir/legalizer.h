@@ -46,6 +46,8 @@ class Legalizer {
   bool has(const Node& node, std::string_view name) const;
   int64_t integer(const Node& node, std::string_view name, int64_t fallback);
   double number(const Node& node, std::string_view name, double fallback);
+  /// Both ways, an integer exactly, a real also truncated; 0 when absent.
+  Number any_number(const Node& node, std::string_view name);
   bool flag(const Node& node, std::string_view name, bool fallback);
   std::string text(const Node& node, std::string_view name, std::string fallback);
   /// A list; a lone integer is a list of one.

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "ir/infer.h"
 #include "ir/lower/lowering.h"
 
 namespace kiln {
@@ -192,7 +193,9 @@ View Lowering::allocate(const Sizes& dims, DType dtype, const Order& order, int 
 View Lowering::with_halo(const Sizes& dims, const Halo& halo, int phase) {
   View whole = allocate({dims[0], dims[1], dims[2] + halo.top + halo.bottom, dims[3] + halo.left + halo.right},
                         DType::f32, channels_last(), phase);
-  fill_border(whole, {0, 0, halo.top, halo.left}, dims, 0, phase);
+  Expr zero;
+  zero.constant(0);
+  fill_border(whole, {0, 0, halo.top, halo.left}, dims, zero, phase);
   View inside = whole;
   inside.offset = halo.top * whole.strides[2] + halo.left * whole.strides[3];
   inside.dims = dims;
@@ -200,9 +203,7 @@ View Lowering::with_halo(const Sizes& dims, const Halo& halo, int phase) {
   return inside;
 }
 
-void Lowering::fill_border(const View& whole, const Sizes& begin, const Sizes& inner, float value, int phase) {
-  Expr expr;
-  expr.constant(value, whole.dtype == DType::f32 ? Lane::f32 : whole.dtype == DType::boolean ? Lane::mask : Lane::i32);
+void Lowering::fill_border(const View& whole, const Sizes& begin, const Sizes& inner, const Expr& value, int phase) {
   const Sizes ones(whole.dims.size(), 1);
   Sizes start(whole.dims.size(), 0), size = whole.dims;
   for (size_t d = 0; d < whole.dims.size(); ++d) {  // before and after along d, inside along the dims done already
@@ -211,7 +212,7 @@ void Lowering::fill_border(const View& whole, const Sizes& begin, const Sizes& i
       if (count <= 0) return;
       start[d] = at;
       size[d] = count;
-      append_map(expr, sliced(whole, start, ones, size), {}, "fill border", phase);
+      append_map(value, sliced(whole, start, ones, size), {}, "fill border", phase);
     };
     strip(0, begin[d]);
     strip(begin[d] + inner[d], after);
@@ -231,8 +232,7 @@ View Lowering::copied(const View& from, const Order& order, const Halo& halo) {
   if (found != copies_.end()) return found->second;
   const int phase = step_phase(from.phase);
   const View to = halo.empty() ? allocate(from.dims, from.dtype, order, phase) : with_halo(from.dims, halo, phase);
-  const Lane lane = from.dtype == DType::f32 ? Lane::f32 : from.dtype == DType::boolean ? Lane::mask : Lane::i32;
-  append_map(identity_expr(lane), to, {from}, "copy", phase);
+  append_map(identity_expr(lane_of(from.dtype)), to, {from}, "copy", phase);
   return copies_[key] = to;
 }
 
@@ -252,6 +252,8 @@ int Lowering::append(KernelSpec spec, const std::vector<View>& operands, const s
 
 void Lowering::append_map(const Expr& expr, const View& out, const std::vector<View>& inputs, const std::string& label,
                           int phase) {
+  if (expr == identity_expr(Lane::i64))
+    return append_map(identity_expr(Lane::i32), in_words(out), {in_words(inputs[0])}, label, phase);
   Box box;
   box.strides.resize(inputs.size() + 1);
   for (size_t d = 0; d < out.dims.size(); ++d) {
@@ -320,8 +322,7 @@ void Lowering::finish_outputs() {
         std::any_of(plan.outputs.begin(), plan.outputs.end(), [&](const Port& p) { return p.at.buffer == v.buffer; });
     if (!own || repeated || v.phase != kRunPhase || !is_row_major(v)) {
       const View to = allocate(v.dims, v.dtype, row_major(v.rank()), kRunPhase);
-      const Lane lane = v.dtype == DType::f32 ? Lane::f32 : v.dtype == DType::boolean ? Lane::mask : Lane::i32;
-      append_map(identity_expr(lane), to, {v}, "output " + value.name, kRunPhase);
+      append_map(identity_expr(lane_of(v.dtype)), to, {v}, "output " + value.name, kRunPhase);
       v = to;
     }
     plan.outputs.push_back({value.name, value.dtype, v.dims, {v.buffer, v.offset * size_of(v.dtype)}});

@@ -4,15 +4,23 @@
 
 namespace kiln {
 
+namespace {
+
+/// Offsets may not be negative: with such strides count them from the last element, which lies lowest.
+Mem from_lowest(Emitter& e, Mem at, int64_t step, int lanes) {
+  if (step >= 0) return at;
+  const int64_t back = (lanes - 1) * step;
+  const Int lowest = e.integer();
+  add(e, lowest, at.base, at.offset + back);
+  return {lowest, -back};
+}
+
+}  // namespace
+
 Vec load_strided(Emitter& e, Mem at, DType type, int64_t stride, int lanes) {
   const Vec v = e.vec();
   const int64_t size = size_of(type);
-  if (stride < 0) {  // offsets may not be negative: count them from the last element, which lies lowest
-    const int64_t back = (lanes - 1) * stride * size;
-    const Int lowest = e.integer();
-    add(e, lowest, at.base, at.offset + back);
-    at = {lowest, -back};
-  }
+  at = from_lowest(e, at, stride * size, lanes);
   if (stride == 1) {
     e.load(v, at, type, lanes);
   } else if (stride == 0 && size == 4) {
@@ -53,6 +61,34 @@ void store_strided(Emitter& e, Mem at, Vec v, DType type, int64_t stride, int la
   for (int i = 0; i < lanes; ++i) {
     e.store({at.base, at.offset + i * stride * size}, turned, type, 1);
     if (i + 1 < lanes) e.rotate(turned, turned, 1);
+  }
+}
+
+integer::Wide load_strided(Emitter& e, Mem at, DType type, Lane lane, int64_t stride, int lanes) {
+  if (lane != Lane::i64) return {load_strided(e, at, type, stride, lanes)};
+  integer::Wide v{e.vec(), e.vec()};
+  const int64_t step = 8 * stride;
+  at = from_lowest(e, at, step, lanes);
+  const Mem above{at.base, at.offset + 4};
+  if (stride == 0) {
+    e.splat_load(v.low, at);
+    e.splat_load(v.high, above);
+    return v;
+  }
+  e.splat_i32(v.low, 0);
+  e.splat_i32(v.high, 0);
+  for (int i = 0; i < lanes; ++i) {
+    e.load_lane(v.low, i, {at.base, at.offset + i * step});
+    e.load_lane(v.high, i, {above.base, above.offset + i * step});
+  }
+  return v;
+}
+
+void store_strided(Emitter& e, Mem at, integer::Wide v, DType type, Lane lane, int64_t stride, int lanes) {
+  if (lane != Lane::i64) return store_strided(e, at, v.low, type, stride, lanes);
+  for (int i = 0; i < lanes; ++i) {
+    e.store_lane({at.base, at.offset + i * 8 * stride}, v.low, i);
+    e.store_lane({at.base, at.offset + i * 8 * stride + 4}, v.high, i);
   }
 }
 
@@ -122,6 +158,8 @@ DType stored_type(const Epilogue& epilogue, DType plain) {
       return DType::f32;
     case Lane::i32:
       return DType::i32;
+    case Lane::i64:
+      return DType::i64;
     default:
       return DType::boolean;
   }

@@ -31,6 +31,8 @@ int arity(PointOp op) {
     case PointOp::logical_and:
     case PointOp::logical_or:
     case PointOp::logical_xor:
+    case PointOp::shl:
+    case PointOp::shr:
       return 2;
     default:
       return 1;
@@ -44,10 +46,7 @@ bool is_polynomial(PointOp op) {
 
 const char* name_of(PointOp op) {
   constexpr const char* kNames[] = {
-      "in",   "c",       "add",   "sub",        "mul", "min",   "max",  "div",    "pow",    "atan2",  "fmod",   "neg",
-      "abs",  "sqrt",    "rsqrt", "reciprocal", "exp", "exp2",  "log",  "log2",   "log10",  "log1p",  "expm1",  "erf",
-      "tanh", "sigmoid", "sin",   "cos",        "tan", "floor", "ceil", "round",  "trunc",  "eq",     "ne",     "lt",
-      "le",   "gt",      "ge",    "and",        "or",  "xor",   "not",  "select", "to_f32", "to_i32", "to_mask"};
+      "in", "c", "add", "sub", "mul", "min", "max", "div", "pow", "atan2", "fmod", "neg", "abs", "sqrt", "rsqrt", "reciprocal", "exp", "exp2", "log", "log2", "log10", "log1p", "expm1", "erf", "tanh", "sigmoid", "sin", "cos", "tan", "floor", "ceil", "round", "trunc", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "not", "select", "to_f32", "to_i32", "to_mask", "to_i64", "shl", "shr"};
   return kNames[static_cast<int>(op)];
 }
 
@@ -83,6 +82,8 @@ Lane result_lane(PointOp op, Lane operand) {
       return Lane::f32;
     case PointOp::to_i32:
       return Lane::i32;
+    case PointOp::to_i64:
+      return Lane::i64;
     default:
       return operand;
   }
@@ -91,15 +92,71 @@ Lane result_lane(PointOp op, Lane operand) {
 }  // namespace
 
 uint16_t Expr::input(int operand, Lane lane) {
-  return append(*this, {PointOp::input, lane, static_cast<uint16_t>(operand), 0, 0, 0});
+  return append(*this, {PointOp::input, lane, static_cast<uint16_t>(operand)});
 }
-uint16_t Expr::constant(float value, Lane lane) { return append(*this, {PointOp::constant, lane, 0, 0, 0, value}); }
-uint16_t Expr::unary(PointOp op, uint16_t a) { return append(*this, {op, result_lane(op, insts[a].lane), a, 0, 0, 0}); }
+uint16_t Expr::constant(float value) { return append(*this, {PointOp::constant, Lane::f32, 0, 0, 0, value}); }
+uint16_t Expr::integer(int64_t value, Lane lane) {
+  return append(*this, {PointOp::constant, lane, 0, 0, 0, 0, lane == Lane::mask ? value != 0 : wrapped(value, lane)});
+}
+uint16_t Expr::unary(PointOp op, uint16_t a) { return append(*this, {op, result_lane(op, insts[a].lane), a}); }
 uint16_t Expr::binary(PointOp op, uint16_t a, uint16_t b) {
-  return append(*this, {op, result_lane(op, insts[a].lane), a, b, 0, 0});
+  return append(*this, {op, result_lane(op, insts[a].lane), a, b});
 }
 uint16_t Expr::select(uint16_t mask, uint16_t a, uint16_t b) {
-  return append(*this, {PointOp::select, insts[a].lane, mask, a, b, 0});
+  return append(*this, {PointOp::select, insts[a].lane, mask, a, b});
+}
+
+bool has_i64(const Expr& expr) {
+  return std::any_of(expr.insts.begin(), expr.insts.end(), [](const PointInst& i) { return i.lane == Lane::i64; });
+}
+
+int64_t wrapped(int64_t value, Lane lane) {
+  return lane == Lane::i64 ? value : static_cast<int32_t>(static_cast<uint32_t>(value));
+}
+
+int64_t apply_integer(PointOp op, Lane lane, int64_t a, int64_t b) {
+  const auto x = static_cast<uint64_t>(a), y = static_cast<uint64_t>(b);
+  const uint64_t bits = lane == Lane::i64 ? 64 : 32;
+  const auto result = [&]() -> uint64_t {
+    switch (op) {
+      case PointOp::add:
+        return x + y;
+      case PointOp::sub:
+        return x - y;
+      case PointOp::mul:
+        return x * y;
+      case PointOp::min:
+        return a < b ? x : y;
+      case PointOp::max:
+        return a > b ? x : y;
+      case PointOp::div:
+        return b == 0 ? 0 : b == -1 ? 0 - x : static_cast<uint64_t>(a / b);
+      case PointOp::fmod:
+        return b == 0 ? x : b == -1 ? 0 : static_cast<uint64_t>(a % b);
+      case PointOp::pow: {
+        if (b < 0) return a == 1 ? 1 : a == -1 ? (b & 1 ? ~uint64_t{0} : 1) : 0;
+        uint64_t power = 1, base = x;
+        for (uint64_t e = y; e; e >>= 1, base *= base)
+          if (e & 1) power *= base;
+        return power;
+      }
+      case PointOp::neg:
+        return 0 - x;
+      case PointOp::abs:
+        return a < 0 ? 0 - x : x;
+      case PointOp::logical_and:
+        return x & y;
+      case PointOp::logical_or:
+        return x | y;
+      case PointOp::logical_xor:
+        return x ^ y;
+      case PointOp::shl:
+        return y >= bits ? 0 : x << y;
+      default:  // shr
+        return static_cast<uint64_t>(a >> std::min(y, bits - 1));
+    }
+  };
+  return wrapped(static_cast<int64_t>(result()), lane);
 }
 
 Expr identity_expr(Lane lane) {
@@ -144,10 +201,12 @@ std::string to_string(const Expr& expr) {
   for (const PointInst& i : expr.insts) {
     if (!text.empty()) text += ';';
     text += name_of(i.op);
-    constexpr const char* kLane[] = {"", ".i", ".m"};
+    constexpr const char* kLane[] = {"", ".i", ".m", ".l"};
     text += kLane[static_cast<int>(i.lane)];
     if (i.op == PointOp::input) {
       text += std::to_string(i.a);
+    } else if (i.op == PointOp::constant && i.lane != Lane::f32) {
+      text += std::to_string(i.integer);
     } else if (i.op == PointOp::constant) {
       std::snprintf(buffer, sizeof buffer, "%.9g", static_cast<double>(i.value));
       text += buffer;

@@ -9,14 +9,16 @@
 
 namespace kiln {
 
-/// Lanes are 32 bits wide whatever the tensor in memory: f32, i32 (narrower and 64-bit integers are widened or
-/// truncated on load), or a mask (all ones or all zeros; a boolean in memory).
-enum class Lane : uint8_t { f32, i32, mask };
+/// What an element is in an expression: f32, i32 (narrower integers are widened on load and cut when stored), a mask
+/// (all ones or all zeros; a boolean in memory), or i64. Integers wrap around, as in PyTorch.
+enum class Lane : uint8_t { f32, i32, mask, i64 };
+inline bool is_integer(Lane lane) { return lane == Lane::i32 || lane == Lane::i64; }
 
 enum class PointOp : uint8_t {
   input,     ///< operand number `a`; `lane` says how it is read
-  constant,  ///< `value` (i32 and mask lanes: its integer value)
-  // f32 × f32 → f32, and i32 × i32 → i32 for the first six
+  constant,  ///< `value`, in integer and mask lanes `integer` (a mask: 0 or 1)
+  // f32 × f32 → f32; all but atan2 also of two integers. Those divide towards zero; divided by 0 they give 0, and leave
+  // the dividend. A negative power of an integer is 0 but for those of 1 and -1.
   add,
   sub,
   mul,
@@ -26,7 +28,7 @@ enum class PointOp : uint8_t {
   pow,
   atan2,
   fmod,  // fmod: sign of the dividend, as C
-  // f32 → f32 (neg, abs also i32)
+  // f32 → f32 (neg, abs also of integers)
   neg,
   abs,
   sqrt,
@@ -49,22 +51,27 @@ enum class PointOp : uint8_t {
   ceil,
   round,
   trunc,  // round: half to even
-  // comparisons, f32 or i32 → mask
+  // comparisons, of two numbers of one kind → mask
   eq,
   ne,
   lt,
   le,
   gt,
   ge,
-  // mask × mask → mask (and, or, xor also i32)
+  // mask × mask → mask (and, or, xor also of integers)
   logical_and,
   logical_or,
   logical_xor,
   logical_not,
   select,   ///< a (mask) ? b : c
-  to_f32,   ///< from i32, or from mask as 0/1
-  to_i32,   ///< from f32 by truncation, or from mask as 0/1
+  to_f32,   ///< from integers, rounded once, or from mask as 0/1
+  to_i32,   ///< from f32 by truncation (the nearest there is beyond the range, 0 for NaN), from i64 its low bits, from
+            ///< mask
   to_mask,  ///< x != 0
+  to_i64,   ///< as to_i32
+  // integer × integer → integer, b bits; beyond the width, or a negative b, all bits go (shr leaves the sign)
+  shl,
+  shr,
 };
 
 struct PointInst {
@@ -72,13 +79,18 @@ struct PointInst {
   Lane lane = Lane::f32;         ///< of the result
   uint16_t a = 0, b = 0, c = 0;  ///< earlier instructions (for `input`: the operand number)
   float value = 0;
+  int64_t integer = 0;
 
   bool operator==(const PointInst& o) const {
-    return op == o.op && lane == o.lane && a == o.a && b == o.b && c == o.c &&
+    return op == o.op && lane == o.lane && a == o.a && b == o.b && c == o.c && integer == o.integer &&
            std::memcmp(&value, &o.value, sizeof value) == 0;
   }
 };
 
+/// What an integer operation with two operands, or neg or abs, makes of two numbers of the lane.
+int64_t apply_integer(PointOp op, Lane lane, int64_t a, int64_t b);
+/// The number of the lane that has the same low bits.
+int64_t wrapped(int64_t value, Lane lane);
 int arity(PointOp op);
 /// Whether it is computed by a polynomial, or in rounds: with many constants and values at once.
 bool is_polynomial(PointOp op);
@@ -96,11 +108,15 @@ struct Expr {
 
   // Builders: append an instruction (sharing an equal one that stands already) and return its index.
   uint16_t input(int operand, Lane lane = Lane::f32);
-  uint16_t constant(float value, Lane lane = Lane::f32);
+  uint16_t constant(float value);
+  uint16_t integer(int64_t value, Lane lane);  ///< a constant of integers (cut to what the lane holds) or masks
   uint16_t unary(PointOp op, uint16_t a);
   uint16_t binary(PointOp op, uint16_t a, uint16_t b);
   uint16_t select(uint16_t mask, uint16_t a, uint16_t b);
 };
+
+/// Whether anything in it is an i64.
+bool has_i64(const Expr& expr);
 
 /// The expression that just reads operand 0.
 Expr identity_expr(Lane lane = Lane::f32);

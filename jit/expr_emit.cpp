@@ -7,36 +7,46 @@
 namespace kiln {
 namespace {
 
+using integer::Wide;
+
 class ExprEmitter {
  public:
-  ExprEmitter(Emitter& emitter, const Expr& expr, const std::vector<Vec>& inputs)
+  ExprEmitter(Emitter& emitter, const Expr& expr, const std::vector<Wide>& inputs)
       : e_(emitter), expr_(expr), inputs_(inputs) {}
 
-  Vec run() {
+  Wide run() {
     regs_.reserve(expr_.insts.size());
     for (const PointInst& i : expr_.insts) regs_.push_back(emit(i));
     return regs_.back();
   }
 
  private:
-  Vec emit(const PointInst& i) {
+  Wide emit(const PointInst& i) {
     switch (i.op) {
       case PointOp::input:
         return inputs_[i.a];
       case PointOp::constant:
-        if (i.value == 0 && !std::signbit(i.value) && !inputs_.empty()) return zero();
-        return i.lane == Lane::f32 ? splat(i.value) : splat_i32(constant_bits(i));
+        return constant(i);
       case PointOp::select: {
+        if (i.lane == Lane::i64) return integer::select(e_, regs_[i.a].low, regs_[i.b], regs_[i.c]);
         const Vec v = e_.vec();
-        e_.select(v, regs_[i.a], regs_[i.b], regs_[i.c]);
-        return v;
+        e_.select(v, regs_[i.a].low, regs_[i.b].low, regs_[i.c].low);
+        return {v};
       }
       default:
-        return arity(i.op) == 2 ? binary(i, regs_[i.a], regs_[i.b]) : unary(i, regs_[i.a]);
+        break;
     }
+    const bool two = arity(i.op) == 2;
+    if (lane_of(i.a) == Lane::i64) return two ? binary(i, regs_[i.a], regs_[i.b]) : unary(i, regs_[i.a]);
+    if (i.op == PointOp::to_i64) return to_i64(i);
+    return {two ? binary(i, regs_[i.a].low, regs_[i.b].low) : unary(i, regs_[i.a].low)};
   }
-  static int32_t constant_bits(const PointInst& i) {
-    return i.lane == Lane::mask ? (i.value != 0 ? -1 : 0) : static_cast<int32_t>(i.value);
+  Wide constant(const PointInst& i) {
+    if (i.lane == Lane::i64) return integer::constant(e_, i.integer);
+    const bool zeros = i.lane == Lane::f32 ? i.value == 0 && !std::signbit(i.value) : i.integer == 0;
+    if (zeros && !inputs_.empty()) return {zero()};
+    if (i.lane == Lane::f32) return {splat(i.value)};
+    return {splat_i32(static_cast<int32_t>(i.lane == Lane::mask ? -i.integer : i.integer))};
   }
   Lane lane_of(uint16_t index) const { return expr_.insts[index].lane; }
   Vec splat(float value) {
@@ -51,7 +61,7 @@ class ExprEmitter {
   }
   /// Not as a constant: Firefox gives equal constants of a function one register for all of their life. Where sums
   /// begin as zeros, a ReLU behind the loop would take a register from it.
-  Vec zero() { return op(VecBinary::xor_, inputs_[0], inputs_[0]); }
+  Vec zero() { return op(VecBinary::xor_, inputs_[0].low, inputs_[0].low); }
   Vec op(VecUnary o, Vec a) {
     const Vec v = e_.vec();
     e_.op(o, v, a);
@@ -88,24 +98,92 @@ class ExprEmitter {
       case PointOp::max:
         return f32 ? min_max(VecBinary::max, i, a, b) : op(VecBinary::i32_max, a, b);
       case PointOp::div:
-        return f32 ? op(VecBinary::div, a, b) : math::divide_i32(e_, a, b);
+        return f32 ? op(VecBinary::div, a, b) : integer::divide(e_, a, b);
       case PointOp::pow:
-        return math::pow(e_, a, b);
+        return f32 ? math::pow(e_, a, b) : integer::power(e_, a, b);
       case PointOp::atan2:
         return math::atan2(e_, a, b);
       case PointOp::fmod:
-        return math::fmod(e_, a, b);
+        return f32 ? math::fmod(e_, a, b) : integer::remainder(e_, a, b);
+      case PointOp::shl:
+      case PointOp::shr:
+        return shift(i, a, b);
       case PointOp::logical_and:
         return op(VecBinary::and_, a, b);
       case PointOp::logical_or:
         return op(VecBinary::or_, a, b);
       case PointOp::logical_xor:
         return op(VecBinary::xor_, a, b);
-      default: {
-        const auto c = static_cast<Compare>(static_cast<int>(i.op) - static_cast<int>(PointOp::eq));
-        return compare(f32 ? Lane::f32 : Lane::i32, c, a, b);
-      }
+      default:
+        return compare(f32 ? Lane::f32 : Lane::i32, compare_of(i.op), a, b);
     }
+  }
+  /// By a number that is known, mostly.
+  template <class Number>
+  Number shift(const PointInst& i, Number a, Number b) {
+    const PointInst& by = expr_.insts[i.b];
+    return by.op == PointOp::constant ? integer::shift(e_, i.op, a, by.integer) : integer::shift(e_, i.op, a, b);
+  }
+  Wide binary(const PointInst& i, Wide a, Wide b) {
+    switch (i.op) {
+      case PointOp::add:
+        return integer::add(e_, a, b);
+      case PointOp::sub:
+        return integer::subtract(e_, a, b);
+      case PointOp::mul:
+        return integer::multiply(e_, a, b);
+      case PointOp::min:
+        return integer::select(e_, integer::compare(e_, Compare::lt, a, b), a, b);
+      case PointOp::max:
+        return integer::select(e_, integer::compare(e_, Compare::lt, a, b), b, a);
+      case PointOp::div:
+        return integer::divide(e_, a, b);
+      case PointOp::fmod:
+        return integer::remainder(e_, a, b);
+      case PointOp::pow:
+        return integer::power(e_, a, b);
+      case PointOp::logical_and:
+        return integer::bits(e_, VecBinary::and_, a, b);
+      case PointOp::logical_or:
+        return integer::bits(e_, VecBinary::or_, a, b);
+      case PointOp::logical_xor:
+        return integer::bits(e_, VecBinary::xor_, a, b);
+      case PointOp::shl:
+      case PointOp::shr:
+        return shift(i, a, b);
+      default:
+        return {integer::compare(e_, compare_of(i.op), a, b)};
+    }
+  }
+  Wide unary(const PointInst& i, Wide a) {
+    switch (i.op) {
+      case PointOp::neg:
+        return integer::subtract(e_, integer::constant(e_, 0), a);
+      case PointOp::abs:
+        return integer::absolute(e_, a);
+      case PointOp::to_f32:
+        return {integer::to_f32(e_, a)};
+      case PointOp::to_i32:
+        return {a.low};
+      case PointOp::to_mask:
+        return {integer::to_mask(e_, a)};
+      default:  // to_i64
+        return a;
+    }
+  }
+  Wide to_i64(const PointInst& i) {
+    const Vec a = regs_[i.a].low;
+    switch (lane_of(i.a)) {
+      case Lane::f32:
+        return integer::from_f32(e_, a);
+      case Lane::mask:
+        return {op(VecBinary::and_, a, splat_i32(1)), splat_i32(0)};
+      default:
+        return integer::from_i32(e_, a);
+    }
+  }
+  static Compare compare_of(PointOp op) {
+    return static_cast<Compare>(static_cast<int>(op) - static_cast<int>(PointOp::eq));
   }
   /// With a constant operand (relu, clamp) the order of operands alone keeps a NaN: min(a,b) is b < a ? b :
   /// a.
@@ -181,14 +259,20 @@ class ExprEmitter {
 
   Emitter& e_;
   const Expr& expr_;
-  const std::vector<Vec>& inputs_;
-  std::vector<Vec> regs_;
+  const std::vector<Wide>& inputs_;
+  std::vector<Wide> regs_;
 };
 
 }  // namespace
 
-Vec emit_expr(Emitter& e, const Expr& expr, const std::vector<Vec>& inputs) {
+Wide emit_wide_expr(Emitter& e, const Expr& expr, const std::vector<Wide>& inputs) {
   return ExprEmitter(e, expr, inputs).run();
+}
+
+Vec emit_expr(Emitter& e, const Expr& expr, const std::vector<Vec>& inputs) {
+  std::vector<Wide> wide;
+  for (const Vec v : inputs) wide.push_back({v});
+  return emit_wide_expr(e, expr, wide).low;
 }
 
 }  // namespace kiln

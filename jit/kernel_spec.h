@@ -111,8 +111,8 @@ struct MapSpec {
 enum class ReduceKind : uint8_t { sum, mean, prod, max, min, argmax, argmin, any, all };
 
 /// out[o] = epilogue(reduce over r of in[o, r]) for the kept dims o and the reduced dims r, any strides.
-/// sum/mean/prod/max/min: f32 (or i32) to the same; argmax/argmin: to i64, the flat index over r, first of equals.
-/// Operands: out, in, epilogue operands (strides over the kept dims).
+/// Floats to f32; totals of integers and booleans to i64, extremes to their own type; argmax/argmin to i64: the index
+/// over r, first of equals. Operands: out, in, epilogue operands of f32 results (strides over the kept dims).
 struct ReduceSpec {
   ReduceKind kind = ReduceKind::sum;
   std::vector<int64_t> kept, reduced;

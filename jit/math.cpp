@@ -125,27 +125,4 @@ Vec fmod(Emitter& e, Vec a, Vec b) {
   return c.select(c.cmp(Compare::eq, b, b), c.either(rest, c.sign_of(a)), b);
 }
 
-Vec divide_i32(Emitter& e, Vec a, Vec b) {
-  const Calc c(e);
-  const Vec fb = c.op(VecUnary::i32_to_f32, b);
-  Vec q = c.ki(0), rest = a;
-  // Each round takes the quotient of what is left, right to 24 bits; after two it is off by one at most.
-  for (int round = 0; round < 2; ++round) {
-    const Vec part = c.op(VecUnary::f32_to_i32, c.div(c.op(VecUnary::i32_to_f32, rest), fb));
-    q = c.op(VecBinary::i32_add, q, part);
-    rest = c.op(VecBinary::i32_sub, a, c.op(VecBinary::i32_mul, q, b));
-  }
-  const auto icmp = [&](Compare cmp, Vec x, Vec y) {
-    const Vec v = e.vec();
-    e.compare(v, Lane::i32, cmp, x, y);
-    return v;
-  };
-  // one too far: the rest has the other sign than a; one too short: |rest| ≥ |b|. Masks are -1.
-  const Vec zero = c.ki(0), step = c.op(VecBinary::or_, c.shr(c.op(VecBinary::xor_, a, b), 31), c.ki(1));
-  const Vec far = c.op(VecBinary::and_, icmp(Compare::ne, rest, zero), c.shr(c.op(VecBinary::xor_, rest, a), 31));
-  const Vec near = icmp(Compare::ge, c.op(VecUnary::i32_abs, rest), c.op(VecUnary::i32_abs, b));
-  q = c.op(VecBinary::i32_sub, q, c.op(VecBinary::and_, far, step));
-  return c.op(VecBinary::i32_add, q, c.op(VecBinary::andnot, c.op(VecBinary::and_, near, step), far));
-}
-
 }  // namespace kiln::math

@@ -26,6 +26,4 @@ Vec tan(Emitter& e, Vec x);  ///< 4e-7, as sin
 Vec atan2(Emitter& e, Vec y, Vec x);  ///< 4e-7; Cephes atanf; signed zeros and infinities as C
 Vec fmod(Emitter& e, Vec a, Vec b);   ///< exact; sign of a
 
-Vec divide_i32(Emitter& e, Vec a, Vec b);  ///< of i32 lanes, towards zero; any value for b = 0
-
 }  // namespace kiln::math

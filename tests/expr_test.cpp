@@ -15,7 +15,7 @@ TEST(Expr, SharesEqualInstructions) {
   EXPECT_EQ(a, b);
   EXPECT_EQ(e.constant(2), e.constant(2));
   EXPECT_EQ(e.constant(NAN), e.constant(NAN));
-  EXPECT_NE(e.constant(2), e.constant(2, Lane::i32));
+  EXPECT_NE(e.constant(2), e.integer(2, Lane::i32));
   EXPECT_EQ(e.binary(PointOp::add, a, b), e.binary(PointOp::add, a, a));
   EXPECT_EQ(e.num_inputs(), 1);
 }
@@ -23,7 +23,7 @@ TEST(Expr, SharesEqualInstructions) {
 TEST(Expr, LanesFollowOperations) {
   Expr e;
   const uint16_t x = e.input(0, Lane::i32);
-  const uint16_t less = e.binary(PointOp::lt, x, e.constant(3, Lane::i32));
+  const uint16_t less = e.binary(PointOp::lt, x, e.integer(3, Lane::i32));
   EXPECT_EQ(e.insts[less].lane, Lane::mask);
   EXPECT_EQ(e.insts[e.unary(PointOp::to_f32, x)].lane, Lane::f32);
   EXPECT_EQ(e.insts[e.select(less, x, x)].lane, Lane::i32);

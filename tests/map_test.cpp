@@ -154,11 +154,11 @@ void check_cast(const Target& target, DType from, DType to, PointOp op, Lane lan
 TEST(Map, Casts) {
   for (const Target& t : targets()) {
     check_cast<float, float>(t, DType::f32, DType::f32, PointOp::input, Lane::f32, [](float x) { return x; });
-    check_cast<int64_t, float>(t, DType::i64, DType::f32, PointOp::to_f32, Lane::i32,
+    check_cast<int64_t, float>(t, DType::i64, DType::f32, PointOp::to_f32, Lane::i64,
                                [](int64_t x) { return static_cast<float>(x); });
-    check_cast<float, int64_t>(t, DType::f32, DType::i64, PointOp::to_i32, Lane::f32,
+    check_cast<float, int64_t>(t, DType::f32, DType::i64, PointOp::to_i64, Lane::f32,
                                [](float x) { return static_cast<int64_t>(x); });
-    check_cast<int32_t, int64_t>(t, DType::i32, DType::i64, PointOp::input, Lane::i32,
+    check_cast<int32_t, int64_t>(t, DType::i32, DType::i64, PointOp::to_i64, Lane::i32,
                                  [](int32_t x) { return static_cast<int64_t>(x); });
     check_cast<uint8_t, float>(t, DType::u8, DType::f32, PointOp::to_f32, Lane::i32,
                                [](uint8_t x) { return static_cast<float>(x); });
@@ -171,7 +171,7 @@ TEST(Map, Casts) {
     check_cast<float, bool>(t, DType::f32, DType::boolean, PointOp::to_mask, Lane::f32, [](float x) { return x != 0; });
     check_cast<bool, bool>(t, DType::boolean, DType::boolean, PointOp::logical_not, Lane::mask,
                            [](bool x) { return !x; });
-    check_cast<int64_t, bool>(t, DType::i64, DType::boolean, PointOp::to_mask, Lane::i32,
+    check_cast<int64_t, bool>(t, DType::i64, DType::boolean, PointOp::to_mask, Lane::i64,
                               [](int64_t x) { return x != 0; });
   }
 }

@@ -194,23 +194,5 @@ TEST(Math, WholePowersAreExact) {
   }
 }
 
-TEST(Math, IntegerDivision) {
-  for (const Target& target : testing::targets()) {
-    std::mt19937 random(5);
-    std::vector<int32_t> a{7, -7, 7, -7, 0, INT32_MAX, INT32_MAX, INT32_MIN + 1, 2000000000, 16777217},
-        b{2, 2, -2, -2, 5, 1, -1, 3, 7, 1};
-    for (int i = 0; i < 4000; ++i) {
-      a.push_back(static_cast<int32_t>(random()) >> (random() % 31));
-      b.push_back((static_cast<int32_t>(random()) >> (random() % 31)) | 1);
-    }
-    Elementwise divide(target, [&](Emitter& e, Vec x, Vec y) { return math::divide_i32(e, x, y); });
-    const std::vector<int32_t> q = divide(a, b);
-    for (size_t i = 0; i < a.size(); ++i)
-      if (a[i] != INT32_MIN && b[i] != INT32_MIN) {
-        EXPECT_EQ(q[i], a[i] / b[i]) << a[i] << " / " << b[i] << " on " << to_string(target);
-      }
-  }
-}
-
 }  // namespace
 }  // namespace kiln

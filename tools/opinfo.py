@@ -64,21 +64,23 @@ class Call(nn.Module):
         return tuple(result for result in results if isinstance(result, Tensor))
 
 
-def operators() -> dict[str, Any]:
-    """By name; variants of one operator are told apart."""
+def operators(dtype: torch.dtype = torch.float32) -> dict[str, Any]:
+    """Those that take `dtype`, by name; variants of one operator are told apart."""
     found = {}
     for op in op_db:
         name = op.name + (f" ({op.variant_test_name})" if op.variant_test_name else "")
-        if not PASSED_OVER.search(op.name) and op.supports_dtype(torch.float32, "cpu"):
+        if not PASSED_OVER.search(op.name) and op.supports_dtype(dtype, "cpu"):
             found[name] = op
     return found
 
 
-def samples(name: str, limit: int | None) -> Iterator[Call]:
-    """The operator's float32 samples, or `limit` of them, the same every time."""
-    op = operators()[name]
+def samples(name: str, limit: int | None, dtype: torch.dtype = torch.float32) -> Iterator[Call]:
+    """The operator's samples, or `limit` of them, the same every time."""
+    op = operators(dtype).get(name)
+    if op is None:
+        return
     torch.manual_seed(0)
-    chosen = list(op.sample_inputs("cpu", torch.float32, requires_grad=False))
+    chosen = list(op.sample_inputs("cpu", dtype, requires_grad=False))
     if limit is not None and len(chosen) > limit:
         chosen = random.Random(name).sample(chosen, limit)
     for sample in chosen:
@@ -155,11 +157,13 @@ def difference(wanted: np.ndarray, got: np.ndarray, tolerance: float = TOLERANCE
     return "" if off <= tolerance else f"by {off:.1e} of scale"
 
 
-def judge_all(names: list[str], limit: int | None) -> dict[str, Counter[Outcome]]:
+def judge_all(
+    names: list[str], limit: int | None, dtype: torch.dtype = torch.float32
+) -> dict[str, Counter[Outcome]]:
     results: dict[str, Counter[Outcome]] = defaultdict(Counter)
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
-            for call in samples(name, limit):
+            for call in samples(name, limit, dtype):
                 outcome = judge(call, Path(folder))
                 results[name][outcome] += 1
                 if outcome.kind == "unsupported":
@@ -179,6 +183,11 @@ samples of every operator (`torch.testing`'s OpInfo, float32), {limit} of each. 
 runtime and are compared with eager PyTorch: to {tolerance:g} of the result's scale, and exactly where numbers are
 whole. pytest runs some of them each time, and those of ONNX's node tests that PyTorch has calls for
 (`tools/onnx_nodes.py`).
+
+Integers are computed in the type that PyTorch computes them in, and wrap around as they do there; their sums and
+products are int64. Two things that PyTorch has no value for have one here. An integer divided by 0 is an error there;
+here its quotient is 0 and its remainder the dividend, and a divisor that is known to be 0 is refused. A float that an
+integer type cannot hold becomes the nearest number that it holds, and NaN becomes 0.
 """
 
 REASONS = {
@@ -209,10 +218,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="a regular expression of operator names")
     parser.add_argument("--limit", type=int, help="samples per operator (default: all)")
-    parser.add_argument("--write", action="store_true", help="write docs/operators.md")
+    parser.add_argument("--dtype", default="float32", help="of the samples (default: float32)")
+    parser.add_argument("--write", action="store_true", help="write docs/operators.md (of float32)")
     options = parser.parse_args()
-    names = [name for name in operators() if not options.only or re.search(options.only, name)]
-    results = judge_all(names, options.limit)
+    dtype = getattr(torch, options.dtype)
+    names = [name for name in operators(dtype) if not options.only or re.search(options.only, name)]
+    results = judge_all(names, options.limit, dtype)
     totals = Counter(kind.kind for counts in results.values() for kind, n in counts.items() for _ in range(n))
     print(dict(totals))
     if options.write:

@@ -72,7 +72,7 @@ class Lowering {
   View copied(const View& from, const Order& order, const Halo& halo = {});
   View with_halo(const Sizes& dims, const Halo& halo, int phase);
   /// Fills everything of `whole` outside the box that starts at `begin` with sizes `inner`.
-  void fill_border(const View& whole, const Sizes& begin, const Sizes& inner, float value, int phase);
+  void fill_border(const View& whole, const Sizes& begin, const Sizes& inner, const Expr& value, int phase);
   View constant(const Sizes& dims, DType dtype, std::vector<uint8_t> bytes);
 
   // -- steps

@@ -1,6 +1,7 @@
 // Everything that is not a contraction: pointwise, reductions, norms, pooling, gathers, and views.
 #include <algorithm>
 
+#include "ir/infer.h"
 #include "ir/lower/lowering.h"
 
 namespace kiln {
@@ -208,8 +209,7 @@ Status Lowering::lower_concat(const Node& node) {
     const View part = input(node, i);
     const View place = sliced(whole, start, Sizes(whole.dims.size(), 1), part.dims);
     if (!same_place(part, place)) {
-      const Lane lane = part.dtype == DType::f32 ? Lane::f32 : part.dtype == DType::boolean ? Lane::mask : Lane::i32;
-      append_map(identity_expr(lane), place, {part}, label_of(node), phase);
+      append_map(identity_expr(lane_of(part.dtype)), place, {part}, label_of(node), phase);
     }
     start[axis] += part.dims[axis];
   }
@@ -229,9 +229,11 @@ Status Lowering::lower_pad(const Node& node) {
   }
   x = sliced(x, crop, Sizes(dims.size(), 1), dims);
   const View out = destination(node, order_of(x), phase);
-  fill_border(out, begin, dims, a.value, phase);
-  const Lane lane = x.dtype == DType::f32 ? Lane::f32 : x.dtype == DType::boolean ? Lane::mask : Lane::i32;
-  append_map(identity_expr(lane), sliced(out, begin, Sizes(dims.size(), 1), dims), {x}, label_of(node), phase);
+  Expr value;
+  x.dtype == DType::f32 ? value.constant(a.value) : value.integer(a.whole, lane_of(x.dtype));
+  fill_border(out, begin, dims, value, phase);
+  append_map(identity_expr(lane_of(x.dtype)), sliced(out, begin, Sizes(dims.size(), 1), dims), {x}, label_of(node),
+             phase);
   return ok();
 }
 

@@ -2,6 +2,7 @@
 // that a view of them lies there.
 #include <algorithm>
 
+#include "ir/infer.h"
 #include "ir/lower/lowering.h"
 
 namespace kiln {
@@ -229,8 +230,7 @@ Status Lowering::copy_reshaped(const Node& node, const View& x) {
   views_[static_cast<size_t>(node.outputs[0])] = out;
   const auto as_x = reshaped(out, x.dims);
   if (!as_x) return Error{ErrorCode::internal, "a reshape found no order", label_of(node)};
-  const Lane lane = x.dtype == DType::f32 ? Lane::f32 : x.dtype == DType::boolean ? Lane::mask : Lane::i32;
-  append_map(identity_expr(lane), *as_x, {x}, label_of(node), phase);
+  append_map(identity_expr(lane_of(x.dtype)), *as_x, {x}, label_of(node), phase);
   return ok();
 }
 

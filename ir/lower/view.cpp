@@ -75,6 +75,15 @@ bool same_place(const View& a, const View& b) {
   return same;
 }
 
+View in_words(View view) {
+  view.dtype = DType::i32;
+  view.offset *= 2;
+  for (int64_t& stride : view.strides) stride *= 2;
+  view.dims.push_back(2);
+  view.strides.push_back(1);
+  return view;
+}
+
 View permuted(const View& view, const std::vector<int64_t>& axes) {
   View out = view;
   out.halo = {};

@@ -56,6 +56,8 @@ inline bool is_contiguous_in(const View& view, int dim) {
 View permuted(const View& view, const std::vector<int64_t>& axes);
 View sliced(const View& view, const Sizes& start, const Sizes& step, const Sizes& dims);
 View expanded(const View& view, const Sizes& dims);  ///< right-aligned broadcast
+/// 64-bit elements as two of 32 bits, side by side in a last dim.
+View in_words(View view);
 /// The same elements in another shape, where the strides allow it without a copy.
 std::optional<View> reshaped(const View& view, const Sizes& dims);
 

@@ -101,11 +101,15 @@ Result<ValueId> running_integer_sum(Legalizer& l, const Node& node, ValueId x, i
   for (int64_t i = 0; i < n; ++i) steps.push_back(i);
   Fx f;
   const Term seen = f.bin(PointOp::le, f.in(2, Lane::i32), f.in(1, Lane::i32));
-  const Term t = f.where(seen, f.in(0, Lane::i32), f.c(0, Lane::i32));
-  KILN_ASSIGN(const ValueId terms,
-              l.b.map(f.finish(t), {rows, l.b.integers(steps, {Dim(n), Dim(1)}), l.b.integers(steps, {Dim(n)})},
-                      l.b.value(x).dtype));
-  return l.b.reduce(terms, ReduceAttrs{ReduceKind::sum, {static_cast<int64_t>(shape.size())}, false});
+  const Lane lane = lane_of(l.b.value(x).dtype);
+  const Term t = f.where(seen, f.in(0, lane), f.c(0, lane));
+  KILN_ASSIGN(const ValueId terms, l.b.map(f.finish(t),
+                                           {rows, l.b.integers(steps, {Dim(n), Dim(1)}, DType::i32),
+                                            l.b.integers(steps, {Dim(n)}, DType::i32)},
+                                           l.b.value(x).dtype));
+  KILN_ASSIGN(const ValueId sums,
+              l.b.reduce(terms, ReduceAttrs{ReduceKind::sum, {static_cast<int64_t>(shape.size())}, false}));
+  return l.b.cast(sums, l.b.value(x).dtype);
 }
 
 Status cumsum(Legalizer& l, const Node& node) {

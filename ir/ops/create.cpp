@@ -1,4 +1,5 @@
 // Tensors from nothing: numbers spread over a shape, ramps, triangles.
+#include <algorithm>
 #include <cmath>
 
 #include "ir/legalizer.h"
@@ -9,16 +10,17 @@ namespace {
 /// A ramp longer than this is not made at compile time.
 constexpr int64_t kMaxRamp = 65536;
 
-Status fill(Legalizer& l, const Node& node, double value) {
+Status fill(Legalizer& l, const Node& node, const Number& value) {
   const DType dtype = l.out_dtype(node);
-  KILN_ASSIGN(const ValueId y, l.b.expand(l.b.scalar(value, dtype), l.out_shape(node)));
+  const Number typed = dtype == DType::boolean ? Number{0, value.real != 0} : value;
+  KILN_ASSIGN(const ValueId y, l.b.expand(l.b.constant(dtype, {}, write_numbers({typed}, dtype)), l.out_shape(node)));
   return l.set(node, y);
 }
 
-Status full(Legalizer& l, const Node& node) { return fill(l, node, l.number(node, "fill_value", 0)); }
-Status scalar_tensor(Legalizer& l, const Node& node) { return fill(l, node, l.number(node, "s", 0)); }
-Status zeros(Legalizer& l, const Node& node) { return fill(l, node, 0); }
-Status ones(Legalizer& l, const Node& node) { return fill(l, node, 1); }
+Status full(Legalizer& l, const Node& node) { return fill(l, node, l.any_number(node, "fill_value")); }
+Status scalar_tensor(Legalizer& l, const Node& node) { return fill(l, node, l.any_number(node, "s")); }
+Status zeros(Legalizer& l, const Node& node) { return fill(l, node, {}); }
+Status ones(Legalizer& l, const Node& node) { return fill(l, node, {1, 1}); }
 
 /// fill(self, value): value a number or a 0-d tensor.
 Status fill_like(Legalizer& l, const Node& node) {
@@ -36,16 +38,21 @@ Status arange(Legalizer& l, const Node& node) {
   if (!(count >= 0 && count <= static_cast<double>(kMaxRamp)))
     return l.unsupported(node, "a range of " + std::to_string(static_cast<int64_t>(count)) + " elements; up to " +
                                    std::to_string(kMaxRamp) + " are supported");
-  std::vector<double> values;
-  for (int64_t i = 0; i < static_cast<int64_t>(count); ++i) values.push_back(start + static_cast<double>(i) * step);
-  return l.set(node, l.b.constant(l.out_dtype(node), Shape{static_cast<int64_t>(values.size())},
-                                  write_constant(values, l.out_dtype(node))));
+  const DType dtype = l.out_dtype(node);
+  // Of integers PyTorch adds integers, of reals that go into integers it truncates each bound.
+  const auto first = static_cast<uint64_t>(l.any_number(node, "start").whole),
+             by = static_cast<uint64_t>(l.has(node, "step") ? l.any_number(node, "step").whole : 1);
+  std::vector<Number> values;
+  for (int64_t i = 0; i < static_cast<int64_t>(count); ++i)
+    values.push_back(
+        {start + static_cast<double>(i) * step, static_cast<int64_t>(first + static_cast<uint64_t>(i) * by)});
+  return l.set(node, l.b.constant(dtype, Shape{static_cast<int64_t>(values.size())}, write_numbers(values, dtype)));
 }
 
 ValueId ramp(Legalizer& l, int64_t count, const Shape& shape) {
   std::vector<int64_t> values;
   for (int64_t i = 0; i < count; ++i) values.push_back(i);
-  return l.b.integers(values, shape);
+  return l.b.integers(values, shape, DType::i32);
 }
 
 /// The part of the last two dims on one side of a diagonal, zeros elsewhere.
@@ -60,7 +67,7 @@ Status triangle(Legalizer& l, const Node& node) {
   const Lane lane = lane_of(dtype);
   Fx f;
   const Term distance = f.in(2, Lane::i32) - f.in(1, Lane::i32),
-             diagonal = f.c(static_cast<double>(l.integer(node, "diagonal", 0)), Lane::i32);
+             diagonal = f.whole(std::clamp<int64_t>(l.integer(node, "diagonal", 0), -kMaxRamp, kMaxRamp), Lane::i32);
   const Term inside = f.bin(kUpper ? PointOp::ge : PointOp::le, distance, diagonal);
   const Term t = f.where(inside, f.in(0, lane), f.c(0, lane));
   KILN_ASSIGN(const ValueId y, l.b.map(f.finish(t), {x, ramp(l, rows, {rows, 1}), ramp(l, cols, {cols})}, dtype));

@@ -1,5 +1,6 @@
 // Rows and elements chosen by index.
 #include <algorithm>
+#include <cstdint>
 
 #include "ir/legalizer.h"
 
@@ -34,19 +35,28 @@ Status index_select(Legalizer& l, const Node& node) {
 ValueId ramp(Legalizer& l, int64_t count, const Shape& shape) {
   std::vector<int64_t> values;
   for (int64_t i = 0; i < count; ++i) values.push_back(i);
-  return l.b.integers(values, shape);
+  return l.b.integers(values, shape, DType::i32);
 }
 
-/// accumulated + index · stride.
-Result<ValueId> flat_index(Legalizer& l, ValueId accumulated, ValueId index, int64_t stride) {
-  if (stride > (int64_t{1} << 24)) return Error{ErrorCode::unsupported_operator, "the indexed tensor is too large", ""};
+/// accumulated + index · stride, an index of an axis of `size` (with `from_end`, also one that counts from the end). An
+/// index that is out of range makes one that is, whatever is added later: the least there is.
+Result<ValueId> flat_index(Legalizer& l, ValueId accumulated, ValueId index, int64_t size, int64_t stride,
+                           bool from_end) {
   Fx f;
-  const Lane lane = Lane::i32;
-  const Term scaled = f.in(0, lane) * static_cast<double>(stride);
+  const Lane own = lane_of(l.b.value(index).dtype);
+  const Term zero = f.whole(0, own), end = f.whole(size, own), bad = f.whole(INT32_MIN, Lane::i32);
+  Term at = f.in(0, own);
+  if (from_end) at = f.where(f.bin(PointOp::lt, at, zero), at + end, at);
+  Term outside = f.bin(PointOp::logical_or, f.bin(PointOp::lt, at, zero), f.bin(PointOp::ge, at, end));
+  Term flat = f.to(at, Lane::i32) * f.whole(stride, Lane::i32);
   std::vector<ValueId> operands{index};
-  if (accumulated == kNoValue) return l.b.map(f.finish(scaled), operands, DType::i64);
-  operands.push_back(accumulated);
-  return l.b.map(f.finish(scaled + f.in(1, lane)), operands, DType::i64);
+  if (accumulated != kNoValue) {
+    operands.push_back(accumulated);
+    const Term before = f.in(1, Lane::i32);
+    outside = f.bin(PointOp::logical_or, outside, f.bin(PointOp::lt, before, f.whole(0, Lane::i32)));
+    flat = flat + before;
+  }
+  return l.b.map(f.finish(f.where(outside, bad, flat)), operands, DType::i32);
 }
 
 /// out[i…] = x[i…, with index[i…] on one axis]: elements of the flattened tensor. Sizes on other axes may be cut.
@@ -68,7 +78,8 @@ Status gather(Legalizer& l, const Node& node) {
     if (!chosen && si[i].value > std::min<int64_t>(sx[i].value, 65536))
       return misfit(node.source + ": the index is larger than the input");
     if (chosen || si[i].value > 1) {
-      KILN_ASSIGN(flat, flat_index(l, flat, chosen ? index : ramp(l, si[i].value, along), stride));
+      const ValueId at = chosen ? index : ramp(l, si[i].value, along);
+      KILN_ASSIGN(flat, flat_index(l, flat, at, sx[i].value, stride, false));
     }
     stride *= sx[i].value;
   }
@@ -107,12 +118,7 @@ Status index(Legalizer& l, const Node& node) {
     if (indexed.size() == 1) {
       flat = given;
     } else {
-      if (size > (int64_t{1} << 24)) return l.unsupported(node, "the indexed tensor is too large");
-      Fx f;  // count from the front before merging
-      const Term i32 = f.in(0, Lane::i32);
-      const Term front = f.where(f.bin(PointOp::lt, i32, f.c(0, Lane::i32)), i32 + static_cast<double>(size), i32);
-      KILN_ASSIGN(const ValueId positive, l.b.map(f.finish(front), {given}, DType::i64));
-      KILN_ASSIGN(flat, flat_index(l, flat, positive, merged));
+      KILN_ASSIGN(flat, flat_index(l, flat, given, size, merged, true));
     }
     if (__builtin_mul_overflow(merged, size, &merged) || merged >= (int64_t{1} << 31))
       return l.unsupported(node, "the indexed tensor is too large");

@@ -148,7 +148,9 @@ Status pad(Legalizer& l, const Node& node) {
   PadAttrs attrs;
   attrs.before.assign(rank, 0);
   attrs.after.assign(rank, 0);
-  attrs.value = static_cast<float>(l.number(node, "value", 0));
+  const Number value = l.any_number(node, "value");
+  attrs.value = static_cast<float>(value.real);
+  attrs.whole = value.whole;
   bool any = false;
   for (size_t i = 0; i < list.size() / 2; ++i) {
     const size_t dim = rank - 1 - i;

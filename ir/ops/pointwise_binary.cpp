@@ -1,5 +1,5 @@
-// Functions of several tensors with broadcasting; a number in place of a tensor is a 0-d constant. Integer division
-// goes through float32: exact for magnitudes below 2^24.
+// Functions of several tensors with broadcasting; a number in place of a tensor is a 0-d constant. Integers are
+// computed in the type that PyTorch computes them in, and wrap around.
 #include <algorithm>
 
 #include "ir/legalizer.h"
@@ -39,11 +39,24 @@ const Formula kFormulas[] = {
     {"aten.bitwise_and", Kind::bits, PointOp::logical_and},
     {"aten.bitwise_or", Kind::bits, PointOp::logical_or},
     {"aten.bitwise_xor", Kind::bits, PointOp::logical_xor},
+    {"aten.bitwise_left_shift", Kind::bits, PointOp::shl},
+    {"aten.bitwise_right_shift", Kind::bits, PointOp::shr},
+    {"aten.__lshift__", Kind::bits, PointOp::shl},
+    {"aten.__rshift__", Kind::bits, PointOp::shr},
 };
 
 /// Operand i of a map, read as its dtype and taken to `lane`.
 Term read(Legalizer& l, Fx& f, const std::vector<ValueId>& operands, int i, Lane lane) {
   return f.to(f.in(i, lane_of(l.b.value(operands[static_cast<size_t>(i)]).dtype)), lane);
+}
+/// The same, taken to `dtype`: a number that a narrow type does not hold is cut, as PyTorch does first of all.
+Term read_as(Legalizer& l, Fx& f, const std::vector<ValueId>& operands, int i, DType dtype) {
+  const Term t = read(l, f, operands, i, lane_of(dtype));
+  const DType own = l.b.value(operands[static_cast<size_t>(i)]).dtype;
+  if (own == dtype || size_of(dtype) != 1 || !is_integer(lane_of(own))) return t;
+  if (dtype == DType::u8) return f.bin(PointOp::logical_and, t, f.whole(255, Lane::i32));
+  const Term bits = f.whole(24, Lane::i32);
+  return dtype == DType::i8 ? f.bin(PointOp::shr, f.bin(PointOp::shl, t, bits), bits) : t;
 }
 
 Status emit(Legalizer& l, const Node& node, const Fx& f, Term t, std::vector<ValueId> operands, DType out) {
@@ -85,8 +98,12 @@ Status binary(Legalizer& l, const Node& node) {
   }
   if (formula->kind == Kind::number && lane == Lane::mask)
     op = op == PointOp::max ? PointOp::logical_or : PointOp::logical_and;
+  if (lane == Lane::mask && (op == PointOp::shl || op == PointOp::shr))
+    return l.unsupported(node, "booleans cannot be shifted");
   Fx f;
-  const Term a = read(l, f, operands, 0, lane), b = read(l, f, operands, 1, lane);
+  const bool whole = is_integer(lane) && common != DType::boolean;
+  const Term a = whole ? read_as(l, f, operands, 0, common) : read(l, f, operands, 0, lane),
+             b = whole ? read_as(l, f, operands, 1, common) : read(l, f, operands, 1, lane);
   return emit(l, node, f, f.bin(op, a, b), operands, out);
 }
 
@@ -98,12 +115,12 @@ Status add(Legalizer& l, const Node& node) {
   const Lane lane = lane_of(out);
   Fx f;
   Term a = read(l, f, operands, kReversed ? 1 : 0, lane), b = read(l, f, operands, kReversed ? 0 : 1, lane);
-  const double alpha = l.number(node, "alpha", 1);
+  const Number alpha = l.has(node, "alpha") ? l.any_number(node, "alpha") : Number{1, 1};
   if (lane == Lane::mask) {
-    if (kMinus || alpha != 1) return l.unsupported(node, "booleans cannot be subtracted or scaled");
+    if (kMinus || alpha.real != 1) return l.unsupported(node, "booleans cannot be subtracted or scaled");
     return emit(l, node, f, f.bin(PointOp::logical_or, a, b), operands, out);
   }
-  if (alpha != 1) b = b * alpha;
+  if (alpha.real != 1) b = lane == Lane::f32 ? b * alpha.real : b * f.whole(alpha.whole, lane);
   return emit(l, node, f, kMinus ? a - b : a + b, operands, out);
 }
 
@@ -121,6 +138,36 @@ Term floor_quotient(Fx& f, Term a, Term b, Term remainder, Term across) {
   return f.where(f.bin(PointOp::eq, b, zero), quotient, q);
 }
 
+/// Quotients and remainders of integers. PyTorch raises an error where a divisor is 0: so does what is known to be; of
+/// a divisor that only the run knows, the quotient is 0 and the remainder the dividend.
+Status divide_integers(Legalizer& l, const Node& node, const std::vector<ValueId>& operands, DType common,
+                       Rounding mode) {
+  Fx f;
+  const Term a = read_as(l, f, operands, 0, common), b = read_as(l, f, operands, 1, common);
+  const Lane lane = lane_of(common);
+  Number divisor;
+  const bool known = uniform_constant(l.b.value(operands[1]), divisor);
+  if (known) divisor = cut(divisor, common);
+  if (known && divisor.whole == 0) return l.unsupported(node, "an integer is divided by 0");
+  const bool down = mode == Rounding::floor || mode == Rounding::floor_remainder;
+  if (down && divisor.whole > 0 &&
+      (divisor.whole & (divisor.whole - 1)) == 0)  // of two: a shift rounds down, and leaves the lowest bits
+    return emit(l, node, f,
+                mode == Rounding::floor
+                    ? f.bin(PointOp::shr, a, f.whole(__builtin_ctzll(static_cast<uint64_t>(divisor.whole)), lane))
+                    : f.bin(PointOp::logical_and, a, f.whole(divisor.whole - 1, lane)),
+                operands, common);
+  if (mode == Rounding::trunc) return emit(l, node, f, a / b, operands, common);
+  if (mode == Rounding::trunc_remainder) return emit(l, node, f, f.bin(PointOp::fmod, a, b), operands, common);
+  // Towards zero, and one down where that left a rest of another sign than the divisor.
+  const Term zero = f.whole(0, lane), quotient = a / b, rest = a - quotient * b;
+  Term step = f.bin(PointOp::logical_and, f.bin(PointOp::ne, rest, zero),
+                    f.bin(PointOp::logical_xor, f.bin(PointOp::lt, rest, zero), f.bin(PointOp::lt, b, zero)));
+  if (mode == Rounding::floor_remainder) return emit(l, node, f, f.where(step, rest + b, rest), operands, common);
+  if (!known) step = f.bin(PointOp::logical_and, step, f.bin(PointOp::ne, b, zero));
+  return emit(l, node, f, quotient - f.to(step, lane), operands, common);
+}
+
 /// Quotients and remainders with a rounding mode.
 Status divide(Legalizer& l, const Node& node, Rounding mode) {
   KILN_ASSIGN(std::vector<ValueId> operands, two(l, node));
@@ -129,6 +176,7 @@ Status divide(Legalizer& l, const Node& node, Rounding mode) {
     KILN_ASSIGN(common, l.promote(operands));
   }
   if (common == DType::boolean) return l.unsupported(node, "booleans cannot be divided");
+  if (is_integer(lane_of(common)) && mode != Rounding::none) return divide_integers(l, node, operands, common, mode);
   Fx f;
   const Term a = read(l, f, operands, 0, Lane::f32), b = read(l, f, operands, 1, Lane::f32);
   if (mode == Rounding::none || mode == Rounding::trunc) {
@@ -166,8 +214,11 @@ Status power(Legalizer& l, const Node& node) {
   std::vector<ValueId> operands{base, exponent};
   KILN_ASSIGN(const DType out, l.promote(operands));
   Fx f;
+  if (is_integer(lane_of(out)))
+    return emit(l, node, f, f.bin(PointOp::pow, read_as(l, f, operands, 0, out), read_as(l, f, operands, 1, out)),
+                operands, out);
   const Term y = read(l, f, operands, 1, Lane::f32);
-  const bool of_two = base_is_number && l.number(node, "self", 0) == 2;
+  const bool of_two = scalar_base && l.number(node, "self", 0) == 2;
   const Term t = of_two ? f.un(PointOp::exp2, y) : f.bin(PointOp::pow, read(l, f, operands, 0, Lane::f32), y);
   return emit(l, node, f, t, operands, out);
 }
@@ -247,8 +298,8 @@ Status clamp_tensors(Legalizer& l, const Node& node) {
   if (lane == Lane::mask) return l.unsupported(node, "booleans are not supported here");
   Fx f;
   Term t = read(l, f, operands, 0, lane);
-  if (low != kNoValue) t = f.bin(PointOp::max, t, read(l, f, operands, 1, lane));
-  if (high != kNoValue) t = f.bin(PointOp::min, t, read(l, f, operands, static_cast<int>(operands.size()) - 1, lane));
+  if (low != kNoValue) t = f.bin(PointOp::max, t, read_as(l, f, operands, 1, out));
+  if (high != kNoValue) t = f.bin(PointOp::min, t, read_as(l, f, operands, static_cast<int>(operands.size()) - 1, out));
   return emit(l, node, f, t, operands, out);
 }
 
@@ -257,6 +308,10 @@ Status clamp_tensors(Legalizer& l, const Node& node) {
 std::vector<OpRow> pointwise_binary_ops() {
   using R = Rounding;
   return {
+      {"aten.__lshift__.Scalar", binary},
+      {"aten.__lshift__.Tensor", binary},
+      {"aten.__rshift__.Scalar", binary},
+      {"aten.__rshift__.Tensor", binary},
       {"aten.add.Scalar", add<false, false>},
       {"aten.add.Tensor", add<false, false>},
       {"aten.addcdiv.default", add_product<PointOp::div>},
@@ -264,6 +319,10 @@ std::vector<OpRow> pointwise_binary_ops() {
       {"aten.atan2.default", binary},
       {"aten.bitwise_and.Scalar", binary},
       {"aten.bitwise_and.Tensor", binary},
+      {"aten.bitwise_left_shift.Tensor", binary},
+      {"aten.bitwise_left_shift.Tensor_Scalar", binary},
+      {"aten.bitwise_right_shift.Tensor", binary},
+      {"aten.bitwise_right_shift.Tensor_Scalar", binary},
       {"aten.bitwise_or.Scalar", binary},
       {"aten.bitwise_or.Tensor", binary},
       {"aten.bitwise_xor.Scalar", binary},

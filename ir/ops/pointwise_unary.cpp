@@ -1,5 +1,4 @@
-// Functions of one tensor: each is a formula over its elements. Integers are 32 bits wide in expressions: values of
-// 64-bit tensors must fit.
+// Functions of one tensor: each is a formula over its elements.
 #include <cmath>
 #include <limits>
 
@@ -33,6 +32,18 @@ Term clamp(Fx& f, Term x, double low, double high) {
   const Lane lane = f.lane(x);
   if (low != -kInf) x = f.bin(PointOp::max, x, f.c(low, lane));
   if (high != kInf) x = f.bin(PointOp::min, x, f.c(high, lane));
+  return x;
+}
+
+/// The same with bounds of the node, where it has them: of integers exactly.
+Term clamp(Fx& f, Term x, const Params& p, const char* low, const char* high) {
+  for (const char* bound : {low, high}) {
+    if (!bound || !p.l.has(p.node, bound)) continue;
+    const Number n = p.l.any_number(p.node, bound);
+    if (std::isinf(n.real)) continue;
+    const Lane lane = f.lane(x);
+    x = f.bin(bound == low ? PointOp::max : PointOp::min, x, lane == Lane::f32 ? f.c(n.real) : f.whole(n.whole, lane));
+  }
   return x;
 }
 
@@ -89,8 +100,19 @@ Term sinh(Fx& f, Term x, const Params&) {
   return f.where(small, x, f.where(f.bin(PointOp::lt, x, f.c(0)), f.un(PointOp::neg, y), y));
 }
 
+/// By squaring: exact, and wraps around as PyTorch's does.
+Term integer_power(Fx& f, Term x, int64_t e) {
+  Term result = f.whole(1, f.lane(x));
+  for (bool first = true; e; e >>= 1) {
+    if (e & 1) result = first ? x : result * x, first = false;
+    if (e > 1) x = x * x;
+  }
+  return result;
+}
+
 Term power(Fx& f, Term x, const Params& p) {
   const double e = p("exponent", 1);
+  if (is_integer(f.lane(x))) return integer_power(f, x, p.l.any_number(p.node, "exponent").whole);
   if (e == 0) return f.c(1);
   if (e == 1) return x;
   if (e == 2) return x * x;
@@ -117,12 +139,11 @@ const Formula kFormulas[] = {
     {"aten.ceil.default", Kind::real, plain<PointOp::ceil>},
     {"aten.celu.default", Kind::real,
      [](Fx& f, Term x, const Params& p) { return elu(f, x, p("alpha", 1), 1, 1 / p("alpha", 1)); }},
-    {"aten.clamp.default", Kind::same,
-     [](Fx& f, Term x, const Params& p) { return clamp(f, x, p("min", -kInf), p("max", kInf)); }},
+    {"aten.clamp.default", Kind::same, [](Fx& f, Term x, const Params& p) { return clamp(f, x, p, "min", "max"); }},
     {"aten.clamp_max.default", Kind::same,
-     [](Fx& f, Term x, const Params& p) { return clamp(f, x, -kInf, p("max", kInf)); }},
+     [](Fx& f, Term x, const Params& p) { return clamp(f, x, p, nullptr, "max"); }},
     {"aten.clamp_min.default", Kind::same,
-     [](Fx& f, Term x, const Params& p) { return clamp(f, x, p("min", -kInf), kInf); }},
+     [](Fx& f, Term x, const Params& p) { return clamp(f, x, p, "min", nullptr); }},
     {"aten.cos.default", Kind::real, plain<PointOp::cos>},
     {"aten.cosh.default", Kind::real, cosh},
     {"aten.elu.default", Kind::real,
@@ -199,7 +220,7 @@ Status unary(Legalizer& l, const Node& node) {
   // Rounding an integer changes nothing; everything else that is real gives float32.
   const bool rounds = node.source == "aten.ceil.default" || node.source == "aten.floor.default" ||
                       node.source == "aten.round.default" || node.source == "aten.trunc.default";
-  if (rounds && own == Lane::i32) return l.set(node, x);
+  if (rounds && is_integer(own)) return l.set(node, x);
   if (node.source == "aten.round.default" && l.integer(node, "decimals", 0) != 0)
     return l.unsupported(node, "rounding to decimals is not supported");
   Fx f;
@@ -207,11 +228,13 @@ Status unary(Legalizer& l, const Node& node) {
   DType out = from;
   const bool is_not = node.source == "aten.logical_not.default";
   // A float bound turns an integer tensor into float32, as PyTorch's promotion does; the file's dtype says so.
-  const bool promoted = formula->kind == Kind::same && own == Lane::i32 && lane_of(l.out_dtype(node)) == Lane::f32;
-  if ((formula->kind == Kind::real || promoted || (formula->kind == Kind::test && !is_not)) && own != Lane::f32)
+  const bool promoted = formula->kind == Kind::same && is_integer(own) && lane_of(l.out_dtype(node)) == Lane::f32;
+  const bool whole_power = node.source == "aten.pow.Tensor_Scalar" && is_integer(own) && l.out_dtype(node) == from;
+  if (whole_power && l.number(node, "exponent", 1) < 0)
+    return l.unsupported(node, "integers have no negative integer powers");
+  if ((formula->kind == Kind::real || promoted || (formula->kind == Kind::test && !is_not)) && own != Lane::f32 &&
+      !whole_power)
     t = f.to(t, Lane::f32), out = DType::f32;
-  if (node.source == "aten.pow.Tensor_Scalar" && own != Lane::f32 && lane_of(l.out_dtype(node)) == Lane::i32)
-    out = l.out_dtype(node);  // small powers are exact in float32
   if (formula->kind == Kind::same && own == Lane::mask) return l.unsupported(node, "booleans are not supported here");
   t = formula->make(f, t, {l, node});
   if (formula->kind == Kind::test) out = DType::boolean;
@@ -227,8 +250,8 @@ Status bitwise_not(Legalizer& l, const Node& node) {
   Term t = f.in(0, lane_of(dtype));
   if (dtype == DType::boolean)
     t = f.un(PointOp::logical_not, t);
-  else if (lane_of(dtype) == Lane::i32)
-    t = f.c(-1, Lane::i32) - t;
+  else if (is_integer(lane_of(dtype)))
+    t = f.whole(-1, lane_of(dtype)) - t;
   else
     return l.unsupported(node, "floating point is not supported here");
   KILN_ASSIGN(const ValueId y, l.b.map(f.finish(t), {x}, dtype));

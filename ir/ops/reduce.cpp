@@ -39,9 +39,10 @@ Status plain(Legalizer& l, const Node& node) {
   constexpr bool kTruth = kKind == ReduceKind::any || kKind == ReduceKind::all;
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
   const bool keep = l.flag(node, "keepdim", false);
-  const DType out = l.out_dtype(node);
-  const DType lane = size_of(out) > 1 ? out : DType::i32;  // sums that wrap in fewer bits are the same
-  KILN_ASSIGN(x, l.b.cast(x, kTruth ? DType::boolean : lane));
+  const DType from = l.b.value(x).dtype, out = l.out_dtype(node);
+  // Totals of integers are int64, whatever comes in, and cut afterwards to what was asked for.
+  const bool whole = kKind != ReduceKind::mean && lane_of(from) != Lane::f32 && lane_of(out) != Lane::f32;
+  KILN_ASSIGN(x, l.b.cast(x, kTruth ? DType::boolean : whole ? from : out));
   KILN_ASSIGN(const ValueId y, reduce(l, x, kKind, axes, keep));
   KILN_ASSIGN(const ValueId typed, l.b.cast(y, out));
   return l.set(node, typed);

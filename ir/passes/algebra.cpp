@@ -7,13 +7,27 @@ namespace kiln {
 namespace {
 
 bool is_constant(const Expr& e, uint16_t i, double value) {
-  return e.insts[i].op == PointOp::constant && static_cast<double>(e.insts[i].value) == value;
+  const PointInst& inst = e.insts[i];
+  if (inst.op != PointOp::constant) return false;
+  return inst.lane == Lane::f32 ? static_cast<double>(inst.value) == value
+                                : inst.integer == static_cast<int64_t>(value);
+}
+
+bool is_cast(PointOp op) {
+  return op == PointOp::to_f32 || op == PointOp::to_i32 || op == PointOp::to_i64 || op == PointOp::to_mask;
+}
+Lane lane_after(PointOp cast) {
+  return cast == PointOp::to_f32   ? Lane::f32
+         : cast == PointOp::to_i32 ? Lane::i32
+         : cast == PointOp::to_i64 ? Lane::i64
+                                   : Lane::mask;
 }
 
 uint16_t emit(Expr& e, const PointInst& inst) {
   switch (arity(inst.op)) {
     case 0:
-      return inst.op == PointOp::input ? e.input(inst.a, inst.lane) : e.constant(inst.value, inst.lane);
+      if (inst.op == PointOp::input) return e.input(inst.a, inst.lane);
+      return inst.lane == Lane::f32 ? e.constant(inst.value) : e.integer(inst.integer, inst.lane);
     case 1:
       return e.unary(inst.op, inst.a);
     case 2:
@@ -54,13 +68,16 @@ int same_as(const Expr& e, const PointInst& inst) {
     case PointOp::neg:
     case PointOp::logical_not:
       return op_of(inst.a) == inst.op ? e.insts[inst.a].a : -1;
-    case PointOp::to_mask: {
-      if (e.insts[inst.a].lane == Lane::mask) return inst.a;
-      // a mask made a number and a mask again
-      const PointOp before = op_of(inst.a);
-      if ((before == PointOp::to_f32 || before == PointOp::to_i32) && e.insts[e.insts[inst.a].a].lane == Lane::mask)
-        return e.insts[inst.a].a;
-      return -1;
+    case PointOp::to_mask:
+    case PointOp::to_f32:
+    case PointOp::to_i32:
+    case PointOp::to_i64: {
+      const PointInst& before = e.insts[inst.a];
+      const Lane to = lane_after(inst.op);
+      if (before.lane == to) return inst.a;
+      // there and back again: a mask as a number, an i32 as an i64
+      const bool back = is_cast(before.op) && e.insts[before.a].lane == to;
+      return back && (to == Lane::mask || (to == Lane::i32 && before.op == PointOp::to_i64)) ? before.a : -1;
     }
     case PointOp::select:
       if (inst.b == inst.c || (op_of(inst.a) == PointOp::constant && !is_constant(e, inst.a, 0))) return inst.b;
@@ -130,6 +147,7 @@ std::optional<double> constant_of(const Expr& expr) {
   if (expr.empty()) return std::nullopt;
   std::vector<double> at;
   for (const PointInst& inst : expr.insts) {
+    if (inst.lane != Lane::f32) return std::nullopt;
     switch (inst.op) {
       case PointOp::constant:
         at.push_back(static_cast<double>(inst.value));

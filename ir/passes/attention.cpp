@@ -30,7 +30,7 @@ std::optional<Affine> masked_select(const Expr& e, int slot) {
     Expr mask = e;
     mask.insts.pop_back();
     const uint16_t zero = mask.constant(0), huge = fill;
-    mask.insts.push_back({PointOp::select, Lane::f32, top.a, first ? huge : zero, first ? zero : huge, 0});
+    mask.insts.push_back({PointOp::select, Lane::f32, top.a, first ? huge : zero, first ? zero : huge});
     mask = simplify(mask);
     for (const PointInst& inst : mask.insts)
       if (inst.op == PointOp::input && inst.a == slot) return std::nullopt;

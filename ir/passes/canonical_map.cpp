@@ -1,7 +1,6 @@
 // Maps read each operand once, in the smallest form that broadcasts, and compute no repetitions; numbers are inside the
 // expression; a map that changes nothing is none.
 #include <algorithm>
-#include <cmath>
 
 #include "ir/passes/canonical.h"
 
@@ -16,8 +15,6 @@ bool smaller_result(const Rewrite& r, const std::vector<ValueId>& operands, cons
   const auto shape = broadcast(r.graph, shapes);
   return shape.ok() && *shape != out;
 }
-
-bool fits_lane(double number, Lane lane) { return lane != Lane::i32 || std::fabs(number) <= 16777216; }
 
 }  // namespace
 
@@ -45,9 +42,8 @@ Result<bool> canonical_map(Rewrite& r, const Node& node) {
       if (inst.op == PointOp::input && inst.a == slot) read = true, lane = inst.lane;
     const auto first = std::find(operands.begin(), operands.end(), operands[i]);
     const bool twice = first - operands.begin() < slot;
-    double number = 0;
-    const bool constant =
-        read && !twice && uniform_constant(r.graph.value(operands[i]), number) && fits_lane(number, lane);
+    Number number;
+    const bool constant = read && !twice && uniform_constant(r.graph.value(operands[i]), number);
     std::vector<ValueId> fewer;
     for (size_t j = 0; j < operands.size(); ++j)
       if (j != i) fewer.push_back(operands[j]);
@@ -60,7 +56,7 @@ Result<bool> canonical_map(Rewrite& r, const Node& node) {
     if (twice) moved[i] = static_cast<int>(first - operands.begin());
     if (constant) {
       Expr inner;
-      inner.constant(static_cast<float>(number), lane);
+      lane == Lane::f32 ? inner.constant(static_cast<float>(number.real)) : inner.integer(number.whole, lane);
       expr = simplify(compose(expr, slot, inner, moved, {}));
     } else {
       expr = renumber(expr, moved);

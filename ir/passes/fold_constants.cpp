@@ -2,6 +2,7 @@
 // not touched: what depends on them is computed at load.
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "ir/passes/passes.h"
 #include "ir/passes/rewrite.h"
@@ -16,8 +17,8 @@ using Index = std::vector<int64_t>;
 
 struct Operand {
   const Value* value;
-  std::vector<double> data;
-  double at(const Index& index) const {  ///< index into a shape that this broadcasts to
+  std::vector<Number> data;
+  Number at(const Index& index) const {  ///< index into a shape that this broadcasts to
     int64_t flat = 0;
     const Shape& s = value->shape;
     for (size_t i = 0; i < s.size(); ++i)
@@ -95,93 +96,74 @@ double apply_float(PointOp op, float a, float b) {
   }
 }
 
-/// 32-bit two's complement, as the lanes of emitted code.
-double apply_int(PointOp op, double x, double y) {
-  const auto a = static_cast<int64_t>(x), b = static_cast<int64_t>(y);
-  int64_t r = 0;
+Number whole(int64_t v) { return {static_cast<double>(v), v}; }
+Number real(float v) { return {static_cast<double>(v), 0}; }
+
+bool holds(PointOp op, bool less, bool equal) {
   switch (op) {
-    case PointOp::add:
-      r = a + b;
-      break;
-    case PointOp::sub:
-      r = a - b;
-      break;
-    case PointOp::mul:
-      r = a * b;
-      break;
-    case PointOp::min:
-      r = std::min(a, b);
-      break;
-    case PointOp::max:
-      r = std::max(a, b);
-      break;
-    case PointOp::neg:
-      r = -a;
-      break;
-    case PointOp::abs:
-      r = a < 0 ? -a : a;
-      break;
-    case PointOp::logical_and:
-      r = a & b;
-      break;
-    case PointOp::logical_or:
-      r = a | b;
-      break;
-    case PointOp::logical_xor:
-      r = a ^ b;
-      break;
+    case PointOp::eq:
+      return equal;
+    case PointOp::ne:
+      return !equal;
+    case PointOp::lt:
+      return less;
+    case PointOp::le:
+      return less || equal;
+    case PointOp::gt:
+      return !less && !equal;
     default:
-      break;
+      return !less;
   }
-  return static_cast<double>(static_cast<int32_t>(static_cast<uint32_t>(r)));
 }
 
-double apply(const PointInst& inst, Lane from, double a, double b, double c) {
+/// What emitted code computes: masks are 0 and 1.
+Number apply(const PointInst& inst, Lane from, Number a, Number b, Number c) {
+  const auto x = static_cast<float>(a.real), y = static_cast<float>(b.real);
+  const bool is_real = from == Lane::f32;
   switch (inst.op) {
     case PointOp::eq:
-      return a == b;
     case PointOp::ne:
-      return a != b;
     case PointOp::lt:
-      return a < b;
     case PointOp::le:
-      return a <= b;
     case PointOp::gt:
-      return a > b;
     case PointOp::ge:
-      return a >= b;
+      if (is_real && (x != x || y != y)) return whole(inst.op == PointOp::ne);
+      return whole(is_real ? holds(inst.op, x < y, x == y) : holds(inst.op, a.whole < b.whole, a.whole == b.whole));
     case PointOp::select:
-      return a != 0 ? b : c;
+      return a.whole ? b : c;
     case PointOp::to_f32:
-      return static_cast<double>(static_cast<float>(a));
+      return is_real ? a : real(static_cast<float>(a.whole));
     case PointOp::to_i32:
-      return a != a ? 0 : std::trunc(std::clamp(a, -2147483648.0, 2147483647.0));
+      if (!is_real) return whole(wrapped(a.whole, Lane::i32));
+      return whole(std::clamp<int64_t>(whole_part(a.real), INT32_MIN, INT32_MAX));
+    case PointOp::to_i64:
+      return whole(is_real ? whole_part(a.real) : a.whole);
     case PointOp::to_mask:
-      return a != 0;
+      return whole(is_real ? x != 0 : a.whole != 0);
     case PointOp::logical_not:
-      return a == 0;
+      return whole(a.whole == 0);
     default:
-      break;
+      if (is_real) return real(apply_float(inst.op, x, y));
+      return whole(apply_integer(inst.op, from, a.whole, b.whole));  // of masks too: and, or, xor agree
   }
-  if (from == Lane::f32) return apply_float(inst.op, static_cast<float>(a), static_cast<float>(b));
-  return apply_int(inst.op, a, b);  // masks are 0 and 1: and, or, xor agree
 }
 
-double evaluate(const Expr& expr, const std::vector<double>& operands) {
-  std::vector<double> at;
+Number evaluate(const Expr& expr, const std::vector<Number>& operands) {
+  std::vector<Number> at;
   for (const PointInst& inst : expr.insts) {
     const int n = arity(inst.op);
     if (inst.op == PointOp::input)
       at.push_back(operands[inst.a]);
     else if (inst.op == PointOp::constant)
-      at.push_back(static_cast<double>(inst.value));
+      at.push_back(inst.lane == Lane::f32 ? real(inst.value) : whole(inst.integer));
     else
-      at.push_back(apply(inst, expr.insts[inst.a].lane, at[inst.a], n > 1 ? at[inst.b] : 0, n > 2 ? at[inst.c] : 0));
+      at.push_back(apply(inst, expr.insts[inst.a].lane, at[inst.a], n > 1 ? at[inst.b] : Number{},
+                         n > 2 ? at[inst.c] : Number{}));
   }
   return at.back();
 }
 
-double reduced(const ReduceAttrs& a, const Operand& x, const Index& out) {
+Number reduced(const ReduceAttrs& a, const Operand& x, const Index& out) {
   Index sizes, base;
   size_t next = 0;
   for (size_t d = 0; d < x.value->shape.size(); ++d) {
@@ -192,41 +174,47 @@ double reduced(const ReduceAttrs& a, const Operand& x, const Index& out) {
   }
   int64_t n = 1;
   for (int64_t s : sizes) n *= s;
-  double sum = 0, product = 1, best = 0, best_at = 0;
-  int64_t truths = 0;
+  const bool is_real = x.value->dtype == DType::f32;
+  double sum = 0, product = 1;
+  int64_t truths = 0, best_at = 0;
+  uint64_t whole_sum = 0, whole_product = 1;
+  Number best;
   for (int64_t r = 0; r < n; ++r) {
     Index at = base;
     int64_t rest = r;
     for (size_t d = at.size(); d-- > 0;) at[d] += rest % sizes[d], rest /= sizes[d];
-    const double v = x.at(at);
+    const Number v = x.at(at);
+    const bool less = is_real ? v.real < best.real : v.whole < best.whole,
+               more = is_real ? v.real > best.real : v.whole > best.whole;
     const bool low = a.kind == ReduceKind::min || a.kind == ReduceKind::argmin;
-    if (r == 0 || (low ? v < best : v > best)) best = v, best_at = static_cast<double>(r);
-    sum += v, product *= v, truths += v != 0;
+    if (r == 0 || (low ? less : more)) best = v, best_at = r;
+    sum += v.real, product *= v.real, truths += v.real != 0;
+    whole_sum += static_cast<uint64_t>(v.whole), whole_product *= static_cast<uint64_t>(v.whole);
   }
   switch (a.kind) {
     case ReduceKind::sum:
-      return sum;
+      return {sum, static_cast<int64_t>(whole_sum)};
     case ReduceKind::mean:
-      return sum / static_cast<double>(n);
+      return {sum / static_cast<double>(n), 0};
     case ReduceKind::prod:
-      return product;
+      return {product, static_cast<int64_t>(whole_product)};
     case ReduceKind::argmax:
     case ReduceKind::argmin:
-      return best_at;
+      return whole(best_at);
     case ReduceKind::any:
-      return truths > 0;
+      return whole(truths > 0);
     case ReduceKind::all:
-      return truths == n;
+      return whole(truths == n);
     default:
       return best;
   }
 }
 
-double element(const Node& node, const std::vector<Operand>& in, const Index& i) {
+Number element(const Node& node, const std::vector<Operand>& in, const Index& i) {
   Index at = i;
   switch (node.op) {
     case Op::map: {
-      std::vector<double> operands;
+      std::vector<Number> operands;
       for (const Operand& x : in) operands.push_back(x.at(i));
       return evaluate(node.expr, operands);
     }
@@ -242,7 +230,7 @@ double element(const Node& node, const std::vector<Operand>& in, const Index& i)
       const auto& a = std::get<PadAttrs>(node.attrs);
       for (size_t d = 0; d < i.size(); ++d) {
         at[d] -= a.before[d];
-        if (at[d] < 0 || at[d] >= in[0].value->shape[d].value) return static_cast<double>(a.value);
+        if (at[d] < 0 || at[d] >= in[0].value->shape[d].value) return {static_cast<double>(a.value), a.whole};
       }
       return in[0].at(at);
     }
@@ -252,14 +240,14 @@ double element(const Node& node, const std::vector<Operand>& in, const Index& i)
         if (at[axis] < x.value->shape[axis].value) return x.at(at);
         at[axis] -= x.value->shape[axis].value;
       }
-      return 0;
+      return {};
     }
     case Op::gather: {
       const auto axis = std::get<AxisAttrs>(node.attrs).axis;
       const auto index_rank = static_cast<int64_t>(in[1].value->shape.size());
       const int64_t rows = in[0].value->shape[static_cast<size_t>(axis)].value;
       const Index index(i.begin() + axis, i.begin() + axis + index_rank);
-      int64_t row = static_cast<int64_t>(in[1].at(index));
+      int64_t row = in[1].at(index).whole;
       if (row < 0) row += rows;
       at.erase(at.begin() + axis, at.begin() + axis + index_rank);
       at.insert(at.begin() + axis, std::clamp<int64_t>(row, 0, rows - 1));
@@ -275,9 +263,9 @@ double element(const Node& node, const std::vector<Operand>& in, const Index& i)
 /// Indices must be in range to be folded: the emitted gather reports what is not.
 bool in_range(const Node& node, const std::vector<Operand>& in) {
   if (node.op != Op::gather) return true;
-  const double rows =
-      static_cast<double>(in[0].value->shape[static_cast<size_t>(std::get<AxisAttrs>(node.attrs).axis)].value);
-  return std::all_of(in[1].data.begin(), in[1].data.end(), [&](double v) { return v >= -rows && v < rows; });
+  const int64_t rows = in[0].value->shape[static_cast<size_t>(std::get<AxisAttrs>(node.attrs).axis)].value;
+  return std::all_of(in[1].data.begin(), in[1].data.end(),
+                     [&](const Number& v) { return v.whole >= -rows && v.whole < rows; });
 }
 
 bool foldable(Op op) {
@@ -310,15 +298,11 @@ std::vector<uint8_t> fold(const Graph& graph, const Node& node) {
   }
   if (node.op == Op::reshape) return in[0].value->data;
   for (Operand& x : in) {
-    x.data = read_constant(*x.value);
+    x.data = read_numbers(*x.value);
     if (static_cast<int64_t>(x.data.size()) != element_count(x.value->shape)) return {};
-    // Numbers outside the 32-bit lanes are left to the emitted code, which says what it does with them.
-    if (lane_of(x.value->dtype) == Lane::i32)
-      for (double v : x.data)
-        if (std::fabs(v) > 2147483647.0) return {};
   }
   if (!in_range(node, in)) return {};
-  std::vector<double> result;
+  std::vector<Number> result;
   Index index(out.shape.size(), 0);
   for (int64_t n = 0; n < count; ++n) {
     result.push_back(element(node, in, index));
@@ -327,7 +311,7 @@ std::vector<uint8_t> fold(const Graph& graph, const Node& node) {
       index[d] = 0;
     }
   }
-  return write_constant(result, out.dtype);
+  return write_numbers(result, out.dtype);
 }
 
 }  // namespace

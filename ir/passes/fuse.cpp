@@ -85,6 +85,7 @@ bool may_absorb(Rewrite& r, ValueId x, const Node& map) {
     if (from != DType::f32 || kind == ReduceKind::argmax || kind == ReduceKind::argmin) return false;
   }
   if (std::count(map.inputs.begin(), map.inputs.end(), x) > 1) return false;
+  if (has_i64(map.expr)) return false;  // pairs of lanes are for maps alone
   if (!r.from_weights(x)) return true;
   return std::all_of(map.inputs.begin(), map.inputs.end(), [&](ValueId id) { return r.from_weights(id); });
 }

@@ -127,15 +127,4 @@ Result<Graph> rewrite_by(const std::vector<Rule>& rules, Graph graph) {
   return graph;
 }
 
-bool uniform_constant(const Value& value, double& number) {
-  if (!value.is_constant() || value.dtype == DType::f16 || value.dtype == DType::bf16) return false;
-  const auto width = static_cast<size_t>(size_of(value.dtype));
-  for (size_t at = width; at + width <= value.data.size(); at += width)
-    if (memcmp(value.data.data(), value.data.data() + at, width) != 0) return false;
-  Value first = value;
-  first.data.resize(width);
-  number = read_constant(first)[0];
-  return true;
-}
-
 }  // namespace kiln

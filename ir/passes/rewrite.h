@@ -68,7 +68,4 @@ using Rule = Result<bool> (*)(Rewrite&, const Node&);
 /// Walks again and again, the first rule that applies to a node first, until none applies anywhere; what is dead goes.
 Result<Graph> rewrite_by(const std::vector<Rule>& rules, Graph graph);
 
-/// All elements of a constant are equal: which number. (Weights are never known.)
-bool uniform_constant(const Value& value, double& number);
-
 }  // namespace kiln

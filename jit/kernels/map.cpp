@@ -131,6 +131,9 @@ class MapEmitter {
       : e_(emitter), s_(spec), name_(std::move(name)), box_(spec) {
     types_.push_back(s_.out.dtype);
     for (const StridedOperand& o : s_.inputs) types_.push_back(o.dtype);
+    lanes_.assign(types_.size(), s_.expr.lane());
+    for (const PointInst& i : s_.expr.insts)
+      if (i.op == PointOp::input) lanes_[1u + i.a] = i.lane;
   }
 
   Func emit() {
@@ -186,18 +189,18 @@ class MapEmitter {
       steps.push_back(box_.strides[p].back() * size_of(types_[p]));
     }
     const size_t size = s_.expr.insts.size();
-    const int unroll = size <= 6 ? 4 : size <= 24 ? 2 : 1;
+    const int unroll = has_i64(s_.expr) ? 1 : size <= 6 ? 4 : size <= 24 ? 2 : 1;
     nest(e_, dims, pointers, outer, 0, [&] {
-      std::vector<Vec> inputs(types_.size() - 1);
+      std::vector<integer::Wide> inputs(types_.size() - 1);
       for (size_t p = 1; p < types_.size(); ++p)  // the same along the run
-        if (steps[p] == 0) inputs[p - 1] = load_strided(e_, {pointers[p], 0}, types_[p], 0, e_.width());
+        if (steps[p] == 0) inputs[p - 1] = load_strided(e_, {pointers[p], 0}, types_[p], lanes_[p], 0, e_.width());
       for_vectors(e_, run, unroll, pointers, steps, [&](int64_t element, int lanes) {
         for (size_t p = 1; p < types_.size(); ++p)
           if (steps[p])
-            inputs[p - 1] =
-                load_strided(e_, {pointers[p], element * steps[p]}, types_[p], box_.strides[p].back(), lanes);
-        const Vec v = emit_expr(e_, s_.expr, inputs);
-        store_strided(e_, {pointers[0], element * steps[0]}, v, types_[0], box_.strides[0].back(), lanes);
+            inputs[p - 1] = load_strided(e_, {pointers[p], element * steps[p]}, types_[p], lanes_[p],
+                                         box_.strides[p].back(), lanes);
+        const integer::Wide v = emit_wide_expr(e_, s_.expr, inputs);
+        store_strided(e_, {pointers[0], element * steps[0]}, v, types_[0], lanes_[0], box_.strides[0].back(), lanes);
       });
     });
     e_.end_function();
@@ -209,6 +212,7 @@ class MapEmitter {
   std::string name_;
   Box box_;
   std::vector<DType> types_;
+  std::vector<Lane> lanes_;
 };
 
 int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target&) {

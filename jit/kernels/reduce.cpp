@@ -6,6 +6,7 @@
 #include "jit/epilogue.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
+#include "jit/kernels/reduce_wide.h"
 
 namespace kiln {
 namespace {
@@ -43,6 +44,7 @@ struct Shape {
       return;
     }
     const size_t d = contiguous(s.reduced, s.in_reduced);
+    if (is_arg(s.kind) && is_wide(s)) return;
     // indices of a row are counted up in lanes: the row must be all that is reduced
     if (d != SIZE_MAX && is_arg(s.kind) && (s.reduced[d] != product(s.reduced) || s.reduced[d] < target.width)) return;
     row_dim = d;
@@ -119,7 +121,9 @@ class ReduceEmitter {
   /// unit(scratch, out, in, fused…): `run` neighbours in the lane dim, or one result.
   Func emit_unit(int64_t run) {
     const Func f = e_.begin_function(name_ + "_unit" + std::to_string(run), static_cast<int>(1 + types_.size()));
-    if (shape_.counts_lanes(s_)) {
+    if (is_wide(s_)) {
+      emit_wide_unit(e_, s_, shape_.lane_dim, shape_.row_dim, run);
+    } else if (shape_.counts_lanes(s_)) {
       store(best_of_row(), 0, 1);
     } else if (shape_.row_dim != SIZE_MAX) {
       store(fold_row(), 0, 1);

@@ -6,14 +6,14 @@
 namespace kiln::testing {
 namespace {
 
-/// Integers wrap to 32 bits between instructions, as the lanes of emitted code do; narrow dtypes are cut when stored.
-double wrap32(double x) {
-  if (std::isnan(x)) return 0;
-  return static_cast<double>(
-      static_cast<int32_t>(static_cast<uint32_t>(static_cast<int64_t>(std::clamp(x, -9e18, 9e18)))));
-}
+/// Whole numbers are exact here below 2^53.
+int64_t whole(double x) { return std::isnan(x) ? 0 : static_cast<int64_t>(std::clamp(x, -9e18, 9e18)); }
 
 double apply(const PointInst& inst, Lane from, double a, double b, double c) {
+  const bool is_sum = inst.op >= PointOp::add && inst.op <= PointOp::abs && inst.op != PointOp::atan2;
+  const bool is_logic = inst.op >= PointOp::logical_and && inst.op <= PointOp::logical_xor;
+  if (is_integer(from) && (is_sum || is_logic || inst.op == PointOp::shl || inst.op == PointOp::shr))
+    return static_cast<double>(apply_integer(inst.op, from, whole(a), whole(b)));
   switch (inst.op) {
     case PointOp::add:
       return a + b;
@@ -90,14 +90,11 @@ double apply(const PointInst& inst, Lane from, double a, double b, double c) {
     case PointOp::ge:
       return a >= b;
     case PointOp::logical_and:
-      return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) & static_cast<int32_t>(b))
-                               : a != 0 && b != 0;
+      return a != 0 && b != 0;
     case PointOp::logical_or:
-      return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) | static_cast<int32_t>(b))
-                               : a != 0 || b != 0;
+      return a != 0 || b != 0;
     case PointOp::logical_xor:
-      return from == Lane::i32 ? static_cast<double>(static_cast<int32_t>(a) ^ static_cast<int32_t>(b))
-                               : (a != 0) != (b != 0);
+      return (a != 0) != (b != 0);
     case PointOp::logical_not:
       return a == 0;
     case PointOp::select:
@@ -105,7 +102,10 @@ double apply(const PointInst& inst, Lane from, double a, double b, double c) {
     case PointOp::to_f32:
       return a;
     case PointOp::to_i32:
-      return std::trunc(a);
+      return from == Lane::f32 ? std::trunc(std::isnan(a) ? 0 : std::clamp(a, -0x1p31, 0x1p31 - 1))
+                               : static_cast<double>(wrapped(whole(a), Lane::i32));
+    case PointOp::to_i64:
+      return static_cast<double>(whole(a));
     case PointOp::to_mask:
       return a != 0;
     default:
@@ -122,11 +122,11 @@ double evaluate(const Expr& expr, const std::vector<double>& operands) {
     if (inst.op == PointOp::input)
       v = operands[inst.a];
     else if (inst.op == PointOp::constant)
-      v = static_cast<double>(inst.value);
+      v = inst.lane == Lane::f32 ? static_cast<double>(inst.value) : static_cast<double>(inst.integer);
     else
       v = apply(inst, expr.insts[inst.a].lane, at[inst.a], arity(inst.op) > 1 ? at[inst.b] : 0,
                 arity(inst.op) > 2 ? at[inst.c] : 0);
-    at.push_back(inst.lane == Lane::i32 ? wrap32(v) : v);
+    at.push_back(v);
   }
   return at.back();
 }
