@@ -45,7 +45,7 @@ struct AttrPrinter {
     return std::string(a.kind == WindowKind::max ? " max" : " average") + " kernel=" + join(a.kernel) +
            " stride=" + join(a.stride) + " pad=" + join(a.pad_begin) + join(a.pad_end) +
            " dilation=" + join(a.dilation) + (a.count_include_pad ? " count_include_pad" : "") +
-           (a.divisor ? " divisor=" + std::to_string(a.divisor) : "");
+           (a.divisor ? " divisor=" + std::to_string(a.divisor) : "") + (a.even[0] ? " even=" + join(a.even) : "");
   }
   std::string operator()(const AxisAttrs& a) const { return " axis=" + std::to_string(a.axis); }
   std::string operator()(const PermuteAttrs& a) const { return " axes=" + join(a.axes); }

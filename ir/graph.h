@@ -108,6 +108,7 @@ struct PoolAttrs {
   std::array<int64_t, 2> kernel{1, 1}, stride{1, 1}, pad_begin{0, 0}, pad_end{0, 0}, dilation{1, 1};
   bool count_include_pad = true;
   int64_t divisor = 0;
+  std::array<int64_t, 2> even{0, 0};  ///< so many windows cover the input as evenly as can be, the largest is `kernel`
 };
 struct AxisAttrs {
   int64_t axis = 0;

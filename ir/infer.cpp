@@ -190,6 +190,14 @@ class Inference {
     if (a->divisor < 0) return fail("the divisor must not be negative");
     Shape out{x->shape[0], x->shape[1]};
     for (size_t i = 0; i < 2; ++i) {
+      if (a->even[i]) {
+        KILN_ASSIGN(const int64_t size, constant(x->shape[2 + i], "size of what windows cover"));
+        // Windows begin at products of sizes and numbers of outputs, in 32 bits.
+        if (size < 1 || a->even[i] < 1 || size > kMaxAttr / a->even[i] || a->kernel[i] < 1 || a->kernel[i] > size)
+          return fail("windows that do not fit the input");
+        out.push_back(Dim(a->even[i]));
+        continue;
+      }
       KILN_ASSIGN(const Dim d,
                   window(x->shape[2 + i], a->kernel[i], a->stride[i], a->pad_begin[i], a->pad_end[i], a->dilation[i]));
       if (std::max(a->pad_begin[i], a->pad_end[i]) >= (a->kernel[i] - 1) * a->dilation[i] + 1)

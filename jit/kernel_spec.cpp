@@ -126,7 +126,7 @@ std::string text(const WindowSpec& s) {
       .field("st", Sizes{s.stride_h, s.stride_w})
       .field("di", Sizes{s.dilation_h, s.dilation_w})
       .field("p", Sizes{s.pad_top, s.pad_left})
-      .field("div", Sizes{s.divide_by_all, s.divisor})
+      .field("div", Sizes{s.divide_by_all, s.divisor, s.even})
       .field("si", Sizes{s.in_batch, s.in_row, s.in_col})
       .field("so", Sizes{s.out_batch, s.out_row, s.out_col})
       .epilogue(s.epilogue)

@@ -145,6 +145,7 @@ struct WindowSpec {
   int64_t stride_h = 1, stride_w = 1, dilation_h = 1, dilation_w = 1, pad_top = 0, pad_left = 0;
   bool divide_by_all = false;  ///< average: count the padding too (count_include_pad)
   int64_t divisor = 0;         ///< average: fixed divisor when not 0
+  bool even = false;  ///< windows of up to kh × kw that cover the input as evenly as can be (they may overlap)
   int64_t in_batch = 0, in_row = 0, in_col = 0, out_batch = 0, out_row = 0, out_col = 0;
   Epilogue epilogue;
 };

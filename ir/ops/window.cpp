@@ -77,7 +77,15 @@ Status pool(Legalizer& l, const Node& node) {
   return finish(l, node, y, lifted);
 }
 
-/// The whole input is a plain reduction, windows of equal size are a pool, others can be averaged.
+/// The most elements from ⌊o · in / out⌋ to before ⌈(o + 1) · in / out⌉.
+int64_t largest_share(int64_t in, int64_t out) {
+  int64_t most = 0;
+  for (int64_t o = 0; o < out && most <= in / out + 1; ++o)
+    most = std::max(most, ceil_div((o + 1) * in, out) - o * in / out);
+  return most;
+}
+
+/// The whole input is a plain reduction; windows may be of one size or of several.
 template <WindowKind kKind>
 Status adaptive(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const Lifted lifted, lift(l, node));
@@ -95,15 +103,14 @@ Status adaptive(Legalizer& l, const Node& node) {
   bool equal = true;
   for (size_t i = 0; i < 2; ++i) {
     const int64_t in = l.b.shape(x)[2 + i].value;
-    if (size[i] < 1) return misfit(node.source + ": an output size must be positive");
+    if (size[i] < 1 || in < 1 || size[i] > kMaxElements / in)
+      return misfit(node.source + ": sizes must be positive, and not absurd");
     equal = equal && in % size[i] == 0;
     a.kernel[i] = a.stride[i] = in / size[i];
   }
   if (!equal) {
-    if (kKind == WindowKind::max)
-      return l.unsupported(node, "an output size that does not divide the input is not supported");
-    KILN_ASSIGN(const ValueId y, average_unequal(l, node, x, size));
-    return finish(l, node, y, lifted);
+    a.even = size;
+    for (size_t i = 0; i < 2; ++i) a.kernel[i] = largest_share(l.b.shape(x)[2 + i].value, size[i]);
   }
   KILN_ASSIGN(const ValueId y, l.b.pool(x, a));
   return finish(l, node, y, lifted);
