@@ -70,6 +70,8 @@ enum class Op : uint8_t {
   attention,   ///< q [...,L,E], k [...,S,E], v [...,S,Ev], mask? (added, or boolean) — AttentionAttrs
   pool,        ///< x [N,C,H,W] — PoolAttrs
   gather,      ///< table, index — GatherAttrs (axis)
+  scan,        ///< x: running sums — AxisAttrs
+  taps,        ///< x: weighted sums of named elements of an axis — TapsAttrs
   reshape,     ///< x, to the output's shape
   permute,     ///< x — axes
   expand,      ///< x, to the output's shape
@@ -112,7 +114,12 @@ struct PoolAttrs {
 };
 struct AxisAttrs {
   int64_t axis = 0;
-};  // gather, concat
+};  // gather, concat, scan
+struct TapsAttrs {
+  int64_t axis = 0, taps = 1;
+  std::vector<int32_t> index = {};  ///< [taps][outputs]
+  std::vector<float> weights = {};  ///< of each; empty: one tap, as it is
+};
 struct PermuteAttrs {
   std::vector<int64_t> axes;
 };  // out dim i = in dim axes[i]
@@ -124,7 +131,7 @@ struct PadAttrs {
   float value = 0;
 };  // per axis
 using OpAttrs = std::variant<std::monostate, ConvAttrs, MatmulAttrs, ReduceAttrs, NormAttrs, AttentionAttrs, PoolAttrs,
-                             AxisAttrs, PermuteAttrs, SliceAttrs, PadAttrs>;
+                             AxisAttrs, PermuteAttrs, SliceAttrs, PadAttrs, TapsAttrs>;
 
 /// An attribute as a front end gave it.
 struct SourceAttr {

@@ -161,6 +161,25 @@ struct GatherSpec {
   bool rounded = false;
 };
 
+/// out[o, i] = the sum of in[o, j] for all j ≤ i, on any axis beside dims o, any strides; f32, i32 or i64 (low 32
+/// bits). Operands: out, in.
+struct ScanSpec {
+  std::vector<int64_t> dims, in, out;  ///< sizes and strides of the dims beside the axis
+  int64_t count = 1, in_step = 0, out_step = 0;
+  DType dtype = DType::f32;
+};
+
+/// out[o, i] = epilogue(sum over t of weight[t, i] · in[o, index[t, i]]) on any axis beside dims o, any strides.
+/// Without weights there is one tap. `count` outputs; index (i32) and weight (f32) are contiguous; indices are not
+/// checked. Operands: out, in, index, [weight], epilogue operands (strides over dims o, axis).
+struct TapsSpec {
+  std::vector<int64_t> dims, in, out;  ///< sizes and strides of the dims beside the axis
+  int64_t count = 1, taps = 1, in_step = 0, out_step = 0;
+  bool weighted = false;
+  DType dtype = DType::f32;  ///< with weights or an epilogue f32
+  Epilogue epilogue;
+};
+
 /// C[b0,b1,x,n] = sum over j of softmax over j (scores[b0,b1,x,j]) · V[b0,b1,j,n]. `scores` is the contraction of
 /// queries and keys that stays in scratch (oh = kh = kw = 1; its C has no place; the epilogue is scale and masks; a
 /// row that masks leave nothing of is zeros),
@@ -191,7 +210,7 @@ struct InvertedResidualSpec {
 };
 
 using KernelSpec = std::variant<ContractionSpec, PackSpec, DepthwiseSpec, MapSpec, ReduceSpec, NormSpec, WindowSpec,
-                                GatherSpec, AttentionSpec, InvertedResidualSpec>;
+                                GatherSpec, AttentionSpec, InvertedResidualSpec, ScanSpec, TapsSpec>;
 
 /// "contraction", "pack", …
 const char* family_name(const KernelSpec& spec);

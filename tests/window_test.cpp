@@ -32,7 +32,7 @@ void check_random(const Target& target, Random& random, WindowKind kind) {
   s.ow = (s.iw + 2 * s.pad_left - span_w) / s.stride_w + 1;
   if ((s.even = pick(random, 0, 3) == 0)) {
     s.oh = pick(random, 1, 14), s.ow = pick(random, 1, 14);
-    s.kh = s.kw = 12;  // no window is larger
+    s.kh = s.kw = 12, s.dilation_h = s.dilation_w = 1;  // no window is larger
   }
   s.divide_by_all = pick(random, 0, 1) && !s.even;
   s.divisor = pick(random, 0, 3) == 0 && !s.even ? 5 : 0;

@@ -192,7 +192,8 @@ double reduced(const ReduceAttrs& a, const Operand& x, const Index& out) {
     for (size_t d = at.size(); d-- > 0;) at[d] += rest % sizes[d], rest /= sizes[d];
     const double v = x.at(at);
     const bool low = a.kind == ReduceKind::min || a.kind == ReduceKind::argmin;
-    if (r == 0 || (low ? v < best : v > best)) best = v, best_at = static_cast<double>(r);
+    const bool beats = best == best && (v != v || (low ? v < best : v > best));  // the first NaN beats everything
+    if (r == 0 || beats) best = v, best_at = static_cast<double>(r);
     sum += v, product *= v, truths += v != 0;
   }
   switch (a.kind) {
