@@ -1,4 +1,5 @@
 // What goes along one axis: running sums and resizing. Results are stored as their inputs are.
+#include <algorithm>
 #include <cstring>
 
 #include "ir/lower/lowering.h"
@@ -19,6 +20,14 @@ Box beside(size_t axis, const std::vector<View>& operands) {
   box.sort();
   box.merge();
   return box;
+}
+
+/// Whether nothing but resizing stands between a value and a result of the model, which is row-major.
+bool ends_in_output(const Graph& graph, ValueId id) {
+  if (std::find(graph.outputs.begin(), graph.outputs.end(), id) != graph.outputs.end()) return true;
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
+    return node.op == Op::taps && node.inputs[0] == id && ends_in_output(graph, node.outputs[0]);
+  });
 }
 
 template <class T>
@@ -47,7 +56,10 @@ Status Lowering::lower_taps(const Node& node) {
   const TapsAttrs& a = *std::get_if<TapsAttrs>(&node.attrs);
   const auto axis = static_cast<size_t>(a.axis);
   const int phase = phase_of(node);
-  const View x = input(node, 0);
+  View x = input(node, 0);
+  const bool grows = product(x.dims) < product(out_dims(node));
+  if (grows && ends_in_output(graph, node.outputs[0]) && !is_row_major(x))
+    x = copied(x, row_major(x.rank()));  // rather than the larger result
   const Fusion f = fusion(node);
   const View out = destination(node, order_of(x), phase);
   std::vector<View> along{out, x};
