@@ -116,6 +116,8 @@ Result<ValueId> Builder::pool(ValueId x, const PoolAttrs& attrs) { return simple
 Result<ValueId> Builder::gather(ValueId table, ValueId index, int64_t axis) {
   return simple(Op::gather, {table, index}, AxisAttrs{axis});
 }
+Result<ValueId> Builder::scan(ValueId x, int64_t axis) { return simple(Op::scan, {x}, AxisAttrs{axis}); }
+Result<ValueId> Builder::taps(ValueId x, TapsAttrs attrs) { return simple(Op::taps, {x}, std::move(attrs)); }
 
 Result<ValueId> Builder::concat(std::vector<ValueId> parts, int64_t axis) {
   if (parts.size() == 1) return parts[0];

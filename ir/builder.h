@@ -31,6 +31,8 @@ class Builder {
   Result<ValueId> attention(ValueId q, ValueId k, ValueId v, ValueId mask, const AttentionAttrs& attrs);
   Result<ValueId> pool(ValueId x, const PoolAttrs& attrs);
   Result<ValueId> gather(ValueId table, ValueId index, int64_t axis);
+  Result<ValueId> scan(ValueId x, int64_t axis);
+  Result<ValueId> taps(ValueId x, TapsAttrs attrs);
   Result<ValueId> concat(std::vector<ValueId> parts, int64_t axis);
   Result<ValueId> pad(ValueId x, const PadAttrs& attrs);
   // These return x itself when they would change nothing.

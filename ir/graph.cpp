@@ -46,9 +46,12 @@ struct AttrPrinter {
     return std::string(a.kind == WindowKind::max ? " max" : " average") + " kernel=" + join(a.kernel) +
            " stride=" + join(a.stride) + " pad=" + join(a.pad_begin) + join(a.pad_end) +
            " dilation=" + join(a.dilation) + (a.count_include_pad ? " count_include_pad" : "") +
-           (a.divisor ? " divisor=" + std::to_string(a.divisor) : "");
+           (a.divisor ? " divisor=" + std::to_string(a.divisor) : "") + (a.even[0] ? " even=" + join(a.even) : "");
   }
   std::string operator()(const AxisAttrs& a) const { return " axis=" + std::to_string(a.axis); }
+  std::string operator()(const TapsAttrs& a) const {
+    return " axis=" + std::to_string(a.axis) + " taps=" + std::to_string(a.taps);
+  }
   std::string operator()(const PermuteAttrs& a) const { return " axes=" + join(a.axes); }
   std::string operator()(const SliceAttrs& a) const { return " start=" + join(a.start) + " step=" + join(a.step); }
   std::string operator()(const PadAttrs& a) const {
@@ -69,9 +72,9 @@ std::string describe(const Graph& graph, ValueId id) {
 }  // namespace
 
 const char* name_of(Op op) {
-  static const char* const kNames[] = {"source",     "conv",      "matmul", "map",    "reduce",  "softmax",
-                                       "layer_norm", "attention", "pool",   "gather", "reshape", "permute",
-                                       "expand",     "slice",     "concat", "pad"};
+  static const char* const kNames[] = {"source",     "conv",      "matmul", "map",    "reduce", "softmax",
+                                       "layer_norm", "attention", "pool",   "gather", "scan",   "taps",
+                                       "reshape",    "permute",   "expand", "slice",  "concat", "pad"};
   return kNames[static_cast<int>(op)];
 }
 

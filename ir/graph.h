@@ -77,6 +77,8 @@ enum class Op : uint8_t {
   attention,   ///< q [...,L,E], k [...,S,E], v [...,S,Ev], mask? (added, or boolean) — AttentionAttrs
   pool,        ///< x [N,C,H,W] — PoolAttrs
   gather,      ///< table, index — GatherAttrs (axis)
+  scan,        ///< x: running sums — AxisAttrs
+  taps,        ///< x: weighted sums of named elements of an axis — TapsAttrs
   reshape,     ///< x, to the output's shape
   permute,     ///< x — axes
   expand,      ///< x, to the output's shape
@@ -115,10 +117,16 @@ struct PoolAttrs {
   std::array<int64_t, 2> kernel{1, 1}, stride{1, 1}, pad_begin{0, 0}, pad_end{0, 0}, dilation{1, 1};
   bool count_include_pad = true;
   int64_t divisor = 0;
+  std::array<int64_t, 2> even{0, 0};  ///< so many windows cover the input as evenly as can be, the largest is `kernel`
 };
 struct AxisAttrs {
   int64_t axis = 0;
-};  // gather, concat
+};  // gather, concat, scan
+struct TapsAttrs {
+  int64_t axis = 0, taps = 1;
+  std::vector<int32_t> index = {};  ///< [taps][outputs]
+  std::vector<float> weights = {};  ///< of each; empty: one tap, as it is
+};
 struct PermuteAttrs {
   std::vector<int64_t> axes;
 };  // out dim i = in dim axes[i]
@@ -131,7 +139,7 @@ struct PadAttrs {
   int64_t whole = 0;  ///< the value of integers and booleans
 };                    // per axis
 using OpAttrs = std::variant<std::monostate, ConvAttrs, MatmulAttrs, ReduceAttrs, NormAttrs, AttentionAttrs, PoolAttrs,
-                             AxisAttrs, PermuteAttrs, SliceAttrs, PadAttrs>;
+                             AxisAttrs, PermuteAttrs, SliceAttrs, PadAttrs, TapsAttrs>;
 
 /// An attribute as a front end gave it.
 struct SourceAttr {

@@ -57,6 +57,10 @@ class Inference {
         return pool();
       case Op::gather:
         return gather();
+      case Op::scan:
+        return scan();
+      case Op::taps:
+        return taps();
       case Op::reshape:
         return reshape();
       case Op::permute:
@@ -197,6 +201,14 @@ class Inference {
     if (a->divisor < 0) return fail("the divisor must not be negative");
     Shape out{x->shape[0], x->shape[1]};
     for (size_t i = 0; i < 2; ++i) {
+      if (a->even[i]) {
+        KILN_ASSIGN(const int64_t size, constant(x->shape[2 + i], "size of what windows cover"));
+        // Windows begin at products of sizes and numbers of outputs, in 32 bits.
+        if (size < 1 || a->even[i] < 1 || size > kMaxAttr / a->even[i] || a->kernel[i] < 1 || a->kernel[i] > size)
+          return fail("windows that do not fit the input");
+        out.push_back(Dim(a->even[i]));
+        continue;
+      }
       KILN_ASSIGN(const Dim d,
                   window(x->shape[2 + i], a->kernel[i], a->stride[i], a->pad_begin[i], a->pad_end[i], a->dilation[i]));
       if (std::max(a->pad_begin[i], a->pad_end[i]) >= (a->kernel[i] - 1) * a->dilation[i] + 1)
@@ -370,6 +382,35 @@ class Inference {
     out.insert(out.end(), index->shape.begin(), index->shape.end());
     out.insert(out.end(), table->shape.begin() + a->axis + 1, table->shape.end());
     return done(table->dtype, std::move(out));
+  }
+
+  Result<TensorType> scan() const {
+    KILN_ASSIGN(const AxisAttrs* a, attrs<AxisAttrs>());
+    KILN_ASSIGN(const Value* x, need(0, "input"));
+    if (x->dtype != DType::f32 && x->dtype != DType::i32 && x->dtype != DType::i64)
+      return fail(std::string("no running sums of ") + name_of(x->dtype));
+    KILN_TRY(axis_set({a->axis}, x->shape.size()));
+    return done(x->dtype, x->shape);
+  }
+
+  Result<TensorType> taps() const {
+    KILN_ASSIGN(const TapsAttrs* a, attrs<TapsAttrs>());
+    KILN_ASSIGN(const Value* x, need(0, "input"));
+    if (x->dtype == DType::i64) return fail("64-bit integers cannot be resized: make them float32 or int32 before");
+    KILN_TRY(axis_set({a->axis}, x->shape.size()));
+    const bool weighted = !a->weights.empty();
+    if (x->dtype != DType::f32 && (weighted || size_of(x->dtype) > 4))
+      return fail(std::string("cannot resize ") + name_of(x->dtype));
+    Shape out = x->shape;
+    Dim& dim = out[static_cast<size_t>(a->axis)];
+    KILN_ASSIGN(const int64_t size, constant(dim, "size of what is resized"));
+    const auto n = static_cast<int64_t>(a->index.size());
+    if (a->taps < 1 || n < 1 || n % a->taps || (weighted ? a->weights.size() != a->index.size() : a->taps != 1))
+      return fail("a table of another size");
+    for (int64_t i : a->index)
+      if (i < 0 || i >= size) return fail("a tap outside its input");
+    dim = Dim(n / a->taps);
+    return done(x->dtype, std::move(out));
   }
 
   Result<TensorType> reshape() const {

@@ -86,12 +86,8 @@ double given_scale(Legalizer& l, const Node& node, size_t i, size_t dims);
 /// The row of an operator, or null.
 const OpRow* find_op(std::string_view name);
 
-/// Means of size[0] × size[1] windows that cover [N, C, H, W] as evenly as can be (they may overlap).
-Result<ValueId> average_unequal(Legalizer& l, const Node& node, ValueId x, const std::array<int64_t, 2>& size);
-
 // Families (ir/ops/<family>.cpp); ir/ops/table.cpp puts them together.
 std::vector<OpRow> attention_ops();
-std::vector<OpRow> axis_product_ops();
 std::vector<OpRow> cast_ops();
 std::vector<OpRow> contraction_ops();
 std::vector<OpRow> create_ops();
@@ -102,6 +98,8 @@ std::vector<OpRow> norm_ops();
 std::vector<OpRow> pointwise_binary_ops();
 std::vector<OpRow> pointwise_unary_ops();
 std::vector<OpRow> reduce_ops();
+std::vector<OpRow> resize_ops();
+std::vector<OpRow> scan_ops();
 std::vector<OpRow> window_ops();
 
 }  // namespace kiln

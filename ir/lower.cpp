@@ -87,6 +87,10 @@ Status Lowering::lower_node(const Node& node) {
       return lower_pool(node);
     case Op::gather:
       return lower_gather(node);
+    case Op::scan:
+      return lower_scan(node);
+    case Op::taps:
+      return lower_taps(node);
     case Op::concat:
       return late_joins_.count(node.outputs[0]) ? ok() : lower_concat(node);
     case Op::pad:

@@ -46,7 +46,11 @@ bool is_polynomial(PointOp op) {
 
 const char* name_of(PointOp op) {
   constexpr const char* kNames[] = {
-      "in", "c", "add", "sub", "mul", "min", "max", "div", "pow", "atan2", "fmod", "neg", "abs", "sqrt", "rsqrt", "reciprocal", "exp", "exp2", "log", "log2", "log10", "log1p", "expm1", "erf", "tanh", "sigmoid", "sin", "cos", "tan", "floor", "ceil", "round", "trunc", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "not", "select", "to_f32", "to_i32", "to_mask", "to_i64", "shl", "shr"};
+      "in",    "c",     "add",   "sub",    "mul",    "min",        "max",     "div",    "pow", "atan2",
+      "fmod",  "neg",   "abs",   "sqrt",   "rsqrt",  "reciprocal", "exp",     "exp2",   "log", "log2",
+      "log10", "log1p", "expm1", "erf",    "tanh",   "sigmoid",    "sin",     "cos",    "tan", "floor",
+      "ceil",  "round", "trunc", "eq",     "ne",     "lt",         "le",      "gt",     "ge",  "and",
+      "or",    "xor",   "not",   "select", "to_f32", "to_i32",     "to_mask", "to_i64", "shl", "shr"};
   return kNames[static_cast<int>(op)];
 }
 

@@ -126,7 +126,7 @@ std::string text(const WindowSpec& s) {
       .field("st", Sizes{s.stride_h, s.stride_w})
       .field("di", Sizes{s.dilation_h, s.dilation_w})
       .field("p", Sizes{s.pad_top, s.pad_left})
-      .field("div", Sizes{s.divide_by_all, s.divisor})
+      .field("div", Sizes{s.divide_by_all, s.divisor, s.even})
       .field("si", Sizes{s.in_batch, s.in_row, s.in_col})
       .field("so", Sizes{s.out_batch, s.out_row, s.out_col})
       .epilogue(s.epilogue)
@@ -156,6 +156,26 @@ std::string text(const InvertedResidualSpec& s) {
       .raw("depthwise", text(s.depthwise))
       .raw("project", text(s.project))
       .field("p", Sizes{s.pad_top, s.pad_left, s.row})
+      .take();
+}
+
+std::string text(const ScanSpec& s) {
+  return Text("scan")
+      .field("d", s.dims)
+      .field("si", s.in)
+      .field("so", s.out)
+      .field("n", Sizes{s.count, s.in_step, s.out_step})
+      .type("t", s.dtype)
+      .take();
+}
+std::string text(const TapsSpec& s) {
+  return Text("taps")
+      .field("d", s.dims)
+      .field("si", s.in)
+      .field("so", s.out)
+      .field("n", Sizes{s.count, s.taps, s.in_step, s.out_step, s.weighted})
+      .type("t", s.dtype)
+      .epilogue(s.epilogue)
       .take();
 }
 
@@ -212,6 +232,14 @@ Work work(const InvertedResidualSpec& s) {
   const double unseen = static_cast<double>(s.depthwise.batch * s.depthwise.c) * pixels;
   return {expand.flops + depthwise.flops + project.flops, expand.bytes + project.bytes - 4 * unseen};
 }
+Work work(const ScanSpec& s) {
+  const double n = static_cast<double>(product(s.dims) * s.count);
+  return {n, n * 2 * static_cast<double>(size_of(s.dtype))};
+}
+Work work(const TapsSpec& s) {
+  const double n = static_cast<double>(product(s.dims) * s.count);
+  return {s.weighted ? 2 * n * static_cast<double>(s.taps) : 0, n * 2 * static_cast<double>(size_of(s.dtype))};
+}
 
 }  // namespace
 
@@ -241,6 +269,8 @@ int num_operands(const KernelSpec& spec) {
       return 5 + s.expand.epilogue.operands.size() + s.depthwise.epilogue.operands.size() +
              s.project.epilogue.operands.size();
     }
+    size_t operator()(const ScanSpec&) { return 2; }
+    size_t operator()(const TapsSpec& s) { return 3u + s.weighted + s.epilogue.operands.size(); }
   };
   return static_cast<int>(std::visit(Count{}, spec));
 }

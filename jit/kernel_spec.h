@@ -145,6 +145,7 @@ struct WindowSpec {
   int64_t stride_h = 1, stride_w = 1, dilation_h = 1, dilation_w = 1, pad_top = 0, pad_left = 0;
   bool divide_by_all = false;  ///< average: count the padding too (count_include_pad)
   int64_t divisor = 0;         ///< average: fixed divisor when not 0
+  bool even = false;  ///< windows of up to kh × kw that cover the input as evenly as can be (they may overlap)
   int64_t in_batch = 0, in_row = 0, in_col = 0, out_batch = 0, out_row = 0, out_col = 0;
   Epilogue epilogue;
 };
@@ -158,6 +159,25 @@ struct GatherSpec {
   int64_t index_stride = 1;
   DType dtype = DType::f32, index_dtype = DType::i64;
   bool rounded = false;
+};
+
+/// out[o, i] = the sum of in[o, j] for all j ≤ i, on any axis beside dims o, any strides; f32, i32 or i64.
+/// Operands: out, in.
+struct ScanSpec {
+  std::vector<int64_t> dims, in, out;  ///< sizes and strides of the dims beside the axis
+  int64_t count = 1, in_step = 0, out_step = 0;
+  DType dtype = DType::f32;
+};
+
+/// out[o, i] = epilogue(sum over t of weight[t, i] · in[o, index[t, i]]) on any axis beside dims o, any strides.
+/// Without weights there is one tap. `count` outputs; index (i32) and weight (f32) are contiguous; indices are not
+/// checked. Operands: out, in, index, [weight], epilogue operands (strides over dims o, axis).
+struct TapsSpec {
+  std::vector<int64_t> dims, in, out;  ///< sizes and strides of the dims beside the axis
+  int64_t count = 1, taps = 1, in_step = 0, out_step = 0;
+  bool weighted = false;
+  DType dtype = DType::f32;  ///< with weights or an epilogue f32
+  Epilogue epilogue;
 };
 
 /// C[b0,b1,x,n] = sum over j of softmax over j (scores[b0,b1,x,j]) · V[b0,b1,j,n]. `scores` is the contraction of
@@ -190,7 +210,7 @@ struct InvertedResidualSpec {
 };
 
 using KernelSpec = std::variant<ContractionSpec, PackSpec, DepthwiseSpec, MapSpec, ReduceSpec, NormSpec, WindowSpec,
-                                GatherSpec, AttentionSpec, InvertedResidualSpec>;
+                                GatherSpec, AttentionSpec, InvertedResidualSpec, ScanSpec, TapsSpec>;
 
 /// "contraction", "pack", …
 const char* family_name(const KernelSpec& spec);

@@ -183,6 +183,31 @@ TEST(Contraction, ARowTimesAMatrixAsItLies) {
   }
 }
 
+/// Products of a million elements, as a whole recording has: in tiles, against a row as it lies, in taps of an image.
+TEST(Contraction, LongSumsAreSumsOfParts) {
+  for (const Target& target : real_targets()) {
+    for (const Sizes& taps : {Sizes{1, 1, 1000003}, Sizes{101, 101, 103}, Sizes{0, 1, 1000003}}) {
+      const bool as_it_lies = taps[0] == 0;
+      ContractionSpec s;
+      s.kh = std::max<int64_t>(1, taps[0]), s.kw = taps[1], s.k = taps[2], s.n = 5;
+      s.ow = as_it_lies ? 1 : 3;
+      s.a_row = s.a_tap_row = s.kw * s.k, s.a_tap_col = s.k;
+      s.c_col = s.c_row = s.n;
+      const int64_t depth = s.kh * s.kw * s.k;
+      if (as_it_lies) s.b_row = depth;
+      Schedule schedule;
+      schedule.mr = 3, schedule.nv = 2, schedule.unroll = 4;
+      std::vector<float> a(static_cast<size_t>(depth), 0.1f), b(static_cast<size_t>(packed_size(depth, s.n)), 1),
+          c(static_cast<size_t>(s.ow * s.n));
+      Kernel kernel(target, s, schedule);
+      ASSERT_TRUE(kernel.run({c.data(), a.data(), b.data()}).ok());
+      for (const float v : c)  // one after the other: 0.5 to 3 percent beside it
+        EXPECT_NEAR(v, 0.1f * static_cast<float>(depth), 2e-5 * static_cast<double>(depth) * 0.1)
+            << to_string(KernelSpec(s)) << " on " << to_string(target);
+    }
+  }
+}
+
 TEST(Contraction, ShapesThatShareTilesDoNotDisturbOneAnother) {
   for (const Target& target : targets()) {
     Random random(13);

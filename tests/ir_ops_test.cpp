@@ -365,6 +365,15 @@ TEST(WindowOps, UnequalWindowsAndOneImage) {
   EXPECT_EQ(r.outputs[3].data[5], std::max({d[8], d[9], d[13], d[14]}));
 }
 
+TEST(WindowOps, GreatestOfUnequalWindows) {
+  SourceGraph most;
+  most.output(most.op("aten.adaptive_max_pool2d.default", {most.input({1, 1, 5, 5})}, {1, 1, 2, 2},
+                      {{"output_size", Ints{2, 2}}}));
+  const Evaluation m = run(most);
+  const auto& f = m.bindings.inputs[0].data;
+  EXPECT_EQ(m.outputs[0].data[1], std::max({f[2], f[3], f[4], f[7], f[8], f[9], f[12], f[13], f[14]}));
+}
+
 /// What PyTorch answers where there is nothing: sums, products, means and so on, parts without elements.
 TEST(EmptyOps, IdentitiesAndPartsThatAreLeftOut) {
   SourceGraph s;
@@ -444,6 +453,43 @@ TEST(AxisOps, RunningSumsOfIntegersAreExact) {
   }
   double sum = 0;
   for (size_t n = 0; n < 7; ++n) EXPECT_EQ(r.outputs[1].data[n], sum += bd[n]);
+}
+
+/// The pixels that `op` names of a row of `in`, which holds 0, 1, 2, …; factors may be given.
+std::vector<double> resized(const char* op, int64_t in, int64_t out, std::vector<double> factors) {
+  SourceGraph s;
+  const auto dims = static_cast<size_t>(op[std::string_view(op).find("d.vec") - 1] - '0');
+  Ints from(2 + dims, 1), to = from;
+  from.back() = in, to.back() = out;
+  std::vector<SourceAttr> attrs;
+  if (!factors.empty()) {
+    factors.insert(factors.begin(), dims - 1, 1.0);
+    attrs.push_back({"scale_factors", factors});
+  }
+  s.output(s.op(op, {s.input(from)}, to, std::move(attrs)));
+  const Evaluation r = run(s);
+  std::vector<double> places;  // inputs are random and all different
+  for (double v : r.outputs.at(0).data) {
+    const auto& x = r.bindings.inputs[0].data;
+    places.push_back(static_cast<double>(std::find(x.begin(), x.end(), v) - x.begin()));
+  }
+  return places;
+}
+
+/// As PyTorch answers, with its odd case: an image of which 2.2 times as many pixels are asked for is doubled where its
+/// size doubles.
+TEST(ResizeOps, NearestPixels) {
+  using Places = std::vector<double>;
+  EXPECT_EQ(resized("aten.upsample_nearest2d.vec", 4, 6, {1.5}), (Places{0, 0, 1, 2, 2, 3}));
+  EXPECT_EQ(resized("aten.upsample_nearest2d.vec", 5, 11, {2.2}), (Places{0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4}));
+  EXPECT_EQ(resized("aten.upsample_nearest2d.vec", 2, 4, {2.2}), (Places{0, 0, 1, 1}));
+  EXPECT_EQ(resized("aten.upsample_nearest1d.vec", 2, 4, {2.2}), (Places{0, 0, 0, 1}));
+  EXPECT_EQ(resized("aten.upsample_nearest2d.vec", 4, 4, {1.2}), (Places{0, 1, 2, 3}));
+  EXPECT_EQ(resized("aten.upsample_nearest1d.vec", 4, 4, {1.2}), (Places{0, 0, 1, 2}));
+  EXPECT_EQ(resized("aten._upsample_nearest_exact2d.vec", 4, 4, {1.2}), (Places{0, 1, 2, 2}));
+  EXPECT_EQ(resized("aten._upsample_nearest_exact2d.vec", 2, 4, {2.2}), (Places{0, 0, 1, 1}));
+  EXPECT_EQ(resized("aten.upsample_nearest3d.vec", 7, 3, {}), (Places{0, 2, 4}));
+  EXPECT_EQ(resized("aten._upsample_nearest_exact1d.vec", 7, 3, {}), (Places{1, 3, 5}));
 }
 
 }  // namespace

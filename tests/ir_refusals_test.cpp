@@ -42,15 +42,6 @@ TEST(Unsupported, HalfPrecisionIsRefusedWhereverItStands) {
   EXPECT_NE(error_of(through).find("half precision"), std::string::npos) << error_of(through);
 }
 
-TEST(Unsupported, PixelsAreRepeatedByWholeFactorsAlone) {
-  for (const double factor : {2.0, 2.2}) {  // both make 4 rows of 2
-    SourceGraph s;
-    s.output(s.op("aten.upsample_nearest2d.vec", {s.input({1, 1, 2, 2})}, {1, 1, 4, 4},
-                  {{"scale_factors", std::vector<double>{factor, factor}}}));
-    EXPECT_EQ(error_of(s).find("only whole scale factors") != std::string::npos, factor > 2) << error_of(s);
-  }
-}
-
 TEST(Unsupported, AReadOutputThatIsNotComputedIsNamed) {
   SourceGraph s;
   const auto out = s.ops("aten.max_pool2d_with_indices.default", {s.input({1, 1, 4, 4})}, {{1, 1, 2, 2}, {1, 1, 2, 2}},

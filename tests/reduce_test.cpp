@@ -144,6 +144,71 @@ TEST(Reduce, RandomShapes) {
   }
 }
 
+Sizes compact(const Sizes& dims) {
+  Sizes strides(dims.size(), 1);
+  for (size_t d = dims.size() - 1; d-- > 0;) strides[d] = strides[d + 1] * dims[d + 1];
+  return strides;
+}
+struct LongSum {
+  Sizes kept, in_kept, reduced, in_reduced;
+};
+
+void check_long(const Target& target, ReduceKind kind, const LongSum& sum, float start, float step) {
+  ReduceSpec s;
+  s.kind = kind;
+  s.kept = sum.kept, s.in_kept = sum.in_kept, s.reduced = sum.reduced, s.in_reduced = sum.in_reduced;
+  s.out_kept = compact(s.kept);
+  Sizes dims = s.kept, strides = s.in_kept;
+  dims.insert(dims.end(), s.reduced.begin(), s.reduced.end());
+  strides.insert(strides.end(), s.in_reduced.begin(), s.in_reduced.end());
+  std::vector<float> in(static_cast<size_t>(extent(dims, strides)));
+  for (size_t i = 0; i < in.size(); ++i) in[i] = start + step * static_cast<float>(i % 1000);
+  std::vector<float> out(static_cast<size_t>(extent(s.kept, s.out_kept)));
+  Kernel kernel(target, s);
+  ASSERT_TRUE(kernel.run({out.data(), in.data()}).ok());
+  each_index(s.kept, [&](const Sizes& kept) {
+    double want = 0, count = 0;
+    each_index(s.reduced, [&](const Sizes& r) {
+      want += static_cast<double>(in[static_cast<size_t>(dot(kept, s.in_kept) + dot(r, s.in_reduced))]), ++count;
+    });
+    if (kind == ReduceKind::mean) want /= count;
+    // On each of up to five levels sums of 64 terms, whose roundings mostly cancel; one after the other would be off by
+    // 1e-3 to 0.3.
+    const auto got = static_cast<double>(out[static_cast<size_t>(dot(kept, s.out_kept))]);
+    EXPECT_NEAR(got, want, 2e-6 * want) << to_string(KernelSpec(s)) << " on " << to_string(target);
+  });
+}
+
+/// Of as many terms as images and recordings have; on interpreters of fewer.
+TEST(Reduce, SumsOfManyTermsAreAsGoodAsPairwise) {
+  for (const Target& target : targets()) {
+    const std::vector<Target> real = real_targets();
+    const bool fast = std::any_of(real.begin(), real.end(), [&](const Target& t) { return t.isa == target.isa; });
+    const int64_t many = fast ? 5000000 : 70001, rows = fast ? 1080 : 33, columns = fast ? 1920 : 211;
+    for (const ReduceKind kind : {ReduceKind::sum, ReduceKind::mean}) {
+      check_long(target, kind, {{1}, {0}, {many}, {1}}, 0.1f, 0);                             // lanes along the sum
+      check_long(target, kind, {{3}, {1}, {rows, columns}, {3 * columns, 3}}, 0.1f, 0);       // a mean of pixels
+      check_long(target, kind, {{2}, {1}, {many / 10}, {2}}, 1000, 0.001f);                   // of rows
+      check_long(target, kind, {{2}, {3}, {many / 10, 3}, {6, 1}}, 0.1f, 0.001f);             // of short runs
+      check_long(target, kind, {{2}, {2 * rows * columns}, {rows * columns}, {2}}, 0.3f, 0);  // one by one
+    }
+  }
+}
+
+TEST(Reduce, AMeanOfEqualNumbersIsThatNumber) {
+  for (const Target& target : targets()) {
+    for (const int64_t n : {3, 41, 49, 196}) {
+      ReduceSpec s;
+      s.kind = ReduceKind::mean;
+      s.kept = {1}, s.in_kept = s.out_kept = {0};
+      s.reduced = {n}, s.in_reduced = {1};
+      std::vector<float> in(static_cast<size_t>(n), 1), out(1);
+      ASSERT_TRUE(Kernel(target, s).run({out.data(), in.data()}).ok());
+      EXPECT_EQ(out[0], 1) << n << " on " << to_string(target);
+    }
+  }
+}
+
 TEST(Reduce, ChannelsSplitOverUnits) {
   ReduceSpec s;
   s.kind = ReduceKind::mean;

@@ -30,8 +30,12 @@ void check_random(const Target& target, Random& random, WindowKind kind) {
   if (s.ih + 2 * s.pad_top < span_h || s.iw + 2 * s.pad_left < span_w) return;
   s.oh = (s.ih + 2 * s.pad_top - span_h) / s.stride_h + 1;
   s.ow = (s.iw + 2 * s.pad_left - span_w) / s.stride_w + 1;
-  s.divide_by_all = pick(random, 0, 1);
-  s.divisor = pick(random, 0, 3) == 0 ? 5 : 0;
+  if ((s.even = pick(random, 0, 3) == 0)) {
+    s.oh = pick(random, 1, 14), s.ow = pick(random, 1, 14);
+    s.kh = s.kw = 12, s.dilation_h = s.dilation_w = 1;  // no window is larger
+  }
+  s.divide_by_all = pick(random, 0, 1) && !s.even;
+  s.divisor = pick(random, 0, 3) == 0 && !s.even ? 5 : 0;
   const int64_t in_gap = pick(random, 0, 3), out_gap = pick(random, 0, 3);
   s.in_col = s.c + in_gap;
   s.in_row = s.in_col * s.iw + in_gap;
@@ -60,11 +64,13 @@ void check_random(const Target& target, Random& random, WindowKind kind) {
   each_index({s.batch, s.oh, s.ow, s.c}, [&](const Sizes& o) {
     double max = -INFINITY, sum = 0;
     int64_t count = 0;
+    const int64_t top = o[1] * s.ih / s.oh, left = o[2] * s.iw / s.ow, bottom = ceil_div((o[1] + 1) * s.ih, s.oh),
+                  right = ceil_div((o[2] + 1) * s.iw, s.ow);
     for (int64_t i = 0; i < s.kh; ++i) {
       for (int64_t j = 0; j < s.kw; ++j) {
-        const int64_t y = o[1] * s.stride_h - s.pad_top + i * s.dilation_h,
-                      x = o[2] * s.stride_w - s.pad_left + j * s.dilation_w;
-        if (y < 0 || y >= s.ih || x < 0 || x >= s.iw) continue;
+        const int64_t y = s.even ? top + i : o[1] * s.stride_h - s.pad_top + i * s.dilation_h,
+                      x = s.even ? left + j : o[2] * s.stride_w - s.pad_left + j * s.dilation_w;
+        if (s.even ? y >= bottom || x >= right : y < 0 || y >= s.ih || x < 0 || x >= s.iw) continue;
         const auto v = static_cast<double>(in[o[0] * s.in_batch + y * s.in_row + x * s.in_col + o[3]]);
         max = std::isnan(v) || std::isnan(max) ? NAN : std::max(max, v);
         sum += v;
@@ -94,6 +100,21 @@ TEST(Window, RandomShapes) {
   for (const Target& target : targets()) {
     Random random(41);
     for (int i = 0; i < 60; ++i) check_random(target, random, static_cast<WindowKind>(i % 2));
+  }
+}
+
+TEST(Window, AveragesOfLargeWindows) {
+  for (const Target& target : real_targets()) {
+    for (const Sizes& size : {Sizes{2000, 1500}, Sizes{1, 3000000}, Sizes{3000000, 1}}) {
+      WindowSpec s;
+      s.kind = WindowKind::average;
+      s.ih = s.kh = size[0], s.iw = s.kw = size[1];
+      s.in_col = s.out_col = s.out_row = s.out_batch = 1;
+      s.in_row = s.iw, s.in_batch = s.iw * s.ih;
+      std::vector<float> in(static_cast<size_t>(s.in_batch), 0.1f), out(1);
+      ASSERT_TRUE(Kernel(target, s).run({out.data(), in.data()}).ok());
+      EXPECT_NEAR(out[0], 0.1f, 2e-7) << to_string(target);  // one after the other: 0.09 to 0.11
+    }
   }
 }
 

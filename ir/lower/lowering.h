@@ -97,6 +97,8 @@ class Lowering {
   Status lower_norm(const Node& node);
   Status lower_pool(const Node& node);
   Status lower_gather(const Node& node);
+  Status lower_scan(const Node& node);
+  Status lower_taps(const Node& node);
   Status lower_view(const Node& node);
   Status lower_concat(const Node& node);
   Status lower_pad(const Node& node);

@@ -140,6 +140,7 @@ Status Lowering::lower_pool(const Node& node) {
   s.dilation_h = a.dilation[0], s.dilation_w = a.dilation[1], s.pad_top = a.pad_begin[0], s.pad_left = a.pad_begin[1];
   s.divide_by_all = a.count_include_pad && (a.pad_begin[0] | a.pad_begin[1] | a.pad_end[0] | a.pad_end[1]);
   s.divisor = a.divisor;
+  s.even = a.even[0] != 0;
   s.in_batch = x.strides[0], s.in_row = x.strides[2], s.in_col = x.strides[3];
   s.out_batch = out.strides[0], s.out_row = out.strides[2], s.out_col = out.strides[3];
   s.epilogue = make_epilogue(f, [](const View& v) {

@@ -145,28 +145,6 @@ Status repeat(Legalizer& l, const Node& node) {
   return l.set(node, x);
 }
 
-/// Every pixel k × k times. Only whole factors: [N,C,H,W] → [N,C,H,1,W,1] → [N,C,H,k,W,k] → [N,C,H·k,W·k].
-Status upsample_nearest(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  const Shape from = l.b.shape(x), to = l.out_shape(node);
-  if (from.size() < 3 || to.size() != from.size() || from.size() > 4)
-    return misfit(node.source + ": expected 3 or 4 dims");
-  Shape lifted{from[0], from[1]}, wide = lifted;
-  for (size_t i = 2; i < from.size(); ++i) {
-    const double given =
-        given_scale(l, node, i - 2, from.size() - 2);  // 2.2 may make 4 of 2, and other pixels than 2 do
-    if (from[i].value < 1 || to[i].value % from[i].value ||
-        (given > 0 && given * static_cast<double>(from[i].value) != static_cast<double>(to[i].value)))
-      return l.unsupported(node, "only whole scale factors are supported");
-    lifted.insert(lifted.end(), {from[i], Dim(1)});
-    wide.insert(wide.end(), {from[i], Dim(to[i].value / from[i].value)});
-  }
-  KILN_ASSIGN(const ValueId a, l.b.reshape(x, lifted));
-  KILN_ASSIGN(const ValueId b, l.b.expand(a, wide));
-  KILN_ASSIGN(const ValueId y, l.b.reshape(b, to));
-  return l.set(node, y);
-}
-
 /// [N, C·r², H, W] → [N, C, H·r, W·r], or back.
 template <bool kUnshuffle>
 Status pixel_shuffle(Legalizer& l, const Node& node) {
@@ -208,9 +186,6 @@ std::vector<OpRow> layout_ops() {
       {"aten.transpose.int", transpose},
       {"aten.unflatten.int", to_stated_shape},
       {"aten.unsqueeze.default", unsqueeze},
-      {"aten.upsample_nearest1d.vec", upsample_nearest},
-      {"aten.upsample_nearest2d.default", upsample_nearest},
-      {"aten.upsample_nearest2d.vec", upsample_nearest},
       {"aten.view.default", view},
       {"aten.view_as.default", to_stated_shape},
       {"aten.view_copy.default", view},

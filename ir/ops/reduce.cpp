@@ -139,7 +139,7 @@ Status vector_norm(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// max + log(sum(exp(x − max))).
+/// max + log(sum(exp(x − max))); an infinite max is no distance to measure from.
 Status logsumexp(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
@@ -147,7 +147,11 @@ Status logsumexp(Legalizer& l, const Node& node) {
     KILN_ASSIGN(const ValueId y, l.b.expand(l.b.scalar(-INFINITY, DType::f32), l.out_shape(node)));
     return l.set(node, y);
   }
-  KILN_ASSIGN(const ValueId top, reduce(l, x, ReduceKind::max, axes, true));
+  KILN_ASSIGN(ValueId top, reduce(l, x, ReduceKind::max, axes, true));
+  Fx finite;
+  const Term infinite = finite.bin(PointOp::eq, finite.un(PointOp::abs, finite.in(0)), finite.c(INFINITY));
+  const Term or_zero = finite.where(infinite, finite.c(0), finite.in(0));
+  KILN_ASSIGN(top, l.b.map(finite.finish(or_zero), {top}, DType::f32));
   Fx below, back;
   KILN_ASSIGN(const ValueId e,
               l.b.map(below.finish(below.un(PointOp::exp, below.in(0) - below.in(1))), {x, top}, DType::f32));

@@ -22,8 +22,9 @@ const std::vector<OpRow>& op_table() {
         {"pointwise", pointwise_unary_ops},
         {"pointwise", pointwise_binary_ops},
         {"reduce", reduce_ops},
+        {"resize", resize_ops},
+        {"scan", scan_ops},
         {"window", window_ops},
-        {"axis_product", axis_product_ops},
     };
     std::vector<OpRow> rows;
     for (const auto& family : families) {

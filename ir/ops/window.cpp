@@ -75,23 +75,6 @@ Result<ValueId> average_within(Legalizer& l, const Node& node, ValueId x, PoolAt
   return l.b.map(f.finish(f.in(0) / (f.in(1) * f.in(2))), {sums, lengths[0], lengths[1]}, DType::f32);
 }
 
-/// The greatest of windows that cover an axis as evenly as can be: elements by index, a shorter window's last one
-/// twice.
-Result<ValueId> greatest_unequal(Legalizer& l, const Node& node, ValueId x, int64_t axis, int64_t out) {
-  const int64_t in = l.b.shape(x)[static_cast<size_t>(axis)].value;
-  if (in == out) return x;
-  if (std::max(in, out) > kMaxAxis) return l.unsupported(node, "at most 65536 rows and columns are supported");
-  const auto begin = [&](int64_t o) { return o * in / out; };
-  const auto length = [&](int64_t o) { return ceil_div((o + 1) * in, out) - begin(o); };
-  int64_t most = 0;
-  for (int64_t o = 0; o < out; ++o) most = std::max(most, length(o));
-  std::vector<int64_t> index;
-  for (int64_t o = 0; o < out; ++o)
-    for (int64_t i = 0; i < most; ++i) index.push_back(begin(o) + std::min(i, length(o) - 1));
-  KILN_ASSIGN(const ValueId windows, l.b.gather(x, l.b.integers(index, {out, most}), axis));
-  return l.b.reduce(windows, ReduceAttrs{ReduceKind::max, {axis + 1}, false});
-}
-
 template <WindowKind kKind>
 Status pool(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const Lifted lifted, lift(l, node));
@@ -121,7 +104,15 @@ Status pool(Legalizer& l, const Node& node) {
   return finish(l, node, y, lifted);
 }
 
-/// The whole input is a plain reduction, windows of equal size are a pool, others can be averaged.
+/// The most elements from ⌊o · in / out⌋ to before ⌈(o + 1) · in / out⌉.
+int64_t largest_share(int64_t in, int64_t out) {
+  int64_t most = 0;
+  for (int64_t o = 0; o < out && most <= in / out + 1; ++o)
+    most = std::max(most, ceil_div((o + 1) * in, out) - o * in / out);
+  return most;
+}
+
+/// The whole input is a plain reduction; windows may be of one size or of several.
 template <WindowKind kKind>
 Status adaptive(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const Lifted lifted, lift(l, node));
@@ -144,18 +135,13 @@ Status adaptive(Legalizer& l, const Node& node) {
       const Shape none{l.b.shape(x)[0], l.b.shape(x)[1], size[0], size[1]};
       return finish(l, node, l.b.graph.add_value("", DType::f32, none), lifted);
     }
+    if (in < 1 || size[i] > kMaxElements / in) return misfit(node.source + ": sizes must be positive, and not absurd");
     equal = equal && in % size[i] == 0;
     a.kernel[i] = a.stride[i] = in / size[i];
   }
   if (!equal) {
-    ValueId y = x;
-    if (kKind == WindowKind::average) {
-      KILN_ASSIGN(y, average_unequal(l, node, x, size));
-    } else {
-      KILN_ASSIGN(y, greatest_unequal(l, node, y, 2, size[0]));
-      KILN_ASSIGN(y, greatest_unequal(l, node, y, 3, size[1]));
-    }
-    return finish(l, node, y, lifted);
+    a.even = size;
+    for (size_t i = 0; i < 2; ++i) a.kernel[i] = largest_share(l.b.shape(x)[2 + i].value, size[i]);
   }
   KILN_ASSIGN(const ValueId y, l.b.pool(x, a));
   return finish(l, node, y, lifted);

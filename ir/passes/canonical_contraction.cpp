@@ -51,7 +51,7 @@ Result<bool> conv(Rewrite& r, const Node& node) {
 Result<bool> pool(Rewrite& r, const Node& node) {
   const Node* p = r.producer(node.inputs[0], Op::pad);
   PoolAttrs attrs = std::get<PoolAttrs>(node.attrs);
-  if (!p) return false;
+  if (!p || attrs.even[0]) return false;
   // An average takes zeros only if it counts them; a maximum takes −inf.
   const bool average = attrs.kind == WindowKind::average;
   const bool unpadded = attrs.pad_begin == std::array<int64_t, 2>{0, 0} && attrs.pad_end == attrs.pad_begin;

@@ -187,7 +187,8 @@ Number reduced(const ReduceAttrs& a, const Operand& x, const Index& out) {
     const bool less = is_real ? v.real < best.real : v.whole < best.whole,
                more = is_real ? v.real > best.real : v.whole > best.whole;
     const bool low = a.kind == ReduceKind::min || a.kind == ReduceKind::argmin;
-    if (r == 0 || (low ? less : more)) best = v, best_at = r;
+    const bool beats = best.real == best.real && (v.real != v.real || (low ? less : more));  // the first NaN does
+    if (r == 0 || beats) best = v, best_at = r;
     sum += v.real, product *= v.real, truths += v.real != 0;
     whole_sum += static_cast<uint64_t>(v.whole), whole_product *= static_cast<uint64_t>(v.whole);
   }

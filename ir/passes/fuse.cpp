@@ -54,7 +54,7 @@ Result<bool> merge_maps(Rewrite& r, const Node& node) {
 
 bool takes_epilogue(Op op) {
   return op == Op::conv || op == Op::matmul || op == Op::reduce || op == Op::softmax || op == Op::layer_norm ||
-         op == Op::pool;
+         op == Op::pool || op == Op::taps;
 }
 
 /// A copy of `p` with `outer` applied to its result: operand `slot` of outer is the result, the others are values.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "jit/epilogue.h"
+#include "jit/kernels/cascade.h"
 #include "jit/kernels/loops.h"
 #include "jit/kernels/rounded.h"
 
@@ -14,6 +15,8 @@ constexpr int64_t kF = 4;  // bytes of a float
 /// quickest, else of several, for all of which x is loaded once.
 constexpr int64_t kChains = 8, kLongRow = 256, kShortRows = 4;
 int64_t rows_at_once(int64_t k) { return k >= kLongRow ? 1 : kShortRows; }
+/// Terms that a chain takes at once: those of tens of thousands, as of layers, are as good as sums of few.
+constexpr int64_t kChainRun = 512;
 /// Rows of a unit of a product.
 constexpr int64_t kUnit = 64;
 
@@ -24,14 +27,17 @@ void emit_sums(Emitter& e, int64_t k, int64_t row, Int x, Int rows, Int sums, in
   std::vector<Vec> partial(static_cast<size_t>(count) * chains);
   for (Vec& v : partial) e.splat(v = e.vec(), 0);
   const Vec a = e.vec(), b = e.vec();
-  for_vectors(e, k, static_cast<int>(unroll), {x, rows}, {kF, kF}, [&](int64_t at, int lanes) {
+  const auto multiply = [&](int64_t at, int lanes) {
     e.load(a, {x, at * kF}, DType::f32, lanes);
     for (int64_t i = 0; i < count; ++i) {
       const Vec sum = partial[static_cast<size_t>(i) * chains + static_cast<size_t>(at / e.width())];
       e.load(b, {rows, (i * row + at) * kF}, DType::f32, lanes);
       e.madd(sum, a, b, sum);
     }
-  });
+  };
+  const int64_t chunk = unroll * e.width(), rounds = k / chunk;
+  for_vectors(e, rounds, k % chunk, static_cast<int>(unroll), {x, rows}, {kF, kF}, multiply,
+              [&](FunctionRef<void()> round) { Cascade(e, partial, kChainRun).loop(rounds, 1, round); });
   for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
     const Vec sum = partial[i * chains];
     for (size_t c = 1; c < chains; ++c) e.op(VecBinary::add, sum, sum, partial[i * chains + c]);

@@ -6,6 +6,6 @@
 namespace kiln {
 
 extern const Family kContractionFamily, kPackFamily, kDepthwiseFamily, kMapFamily, kReduceFamily, kNormFamily,
-    kWindowFamily, kGatherFamily, kAttentionFamily, kInvertedResidualFamily;
+    kWindowFamily, kGatherFamily, kAttentionFamily, kInvertedResidualFamily, kScanFamily, kTapsFamily;
 
 }  // namespace kiln

@@ -46,31 +46,39 @@ inline Int behind_header(Emitter& e) {
 }
 
 /// A nest of loops that moves pointers: after the nest every pointer is where it was. `strides[p][d]` in bytes.
+/// `repeat` does what it is given dims[depth] times.
 inline void nest(Emitter& e, const std::vector<int64_t>& dims, const std::vector<Int>& pointers,
-                 const std::vector<std::vector<int64_t>>& strides, size_t depth, FunctionRef<void()> body) {
+                 const std::vector<std::vector<int64_t>>& strides, size_t depth, FunctionRef<void()> body,
+                 FunctionRef<void(size_t depth, FunctionRef<void()> round)> repeat) {
   if (depth == dims.size()) return body();
   const auto move = [&](int64_t times) {
     for (size_t p = 0; p < pointers.size(); ++p)
       if (strides[p][depth]) add(e, pointers[p], pointers[p], strides[p][depth] * times);
   };
-  if (dims[depth] == 1) return nest(e, dims, pointers, strides, depth + 1, body);
-  const Int i = e.integer();
-  e.for_range(i, 0, dims[depth], 1, [&] {
-    nest(e, dims, pointers, strides, depth + 1, body);
+  if (dims[depth] == 1) return nest(e, dims, pointers, strides, depth + 1, body, repeat);
+  repeat(depth, [&] {
+    nest(e, dims, pointers, strides, depth + 1, body, repeat);
     move(1);
   });
   move(-dims[depth]);
 }
+inline void nest(Emitter& e, const std::vector<int64_t>& dims, const std::vector<Int>& pointers,
+                 const std::vector<std::vector<int64_t>>& strides, size_t depth, FunctionRef<void()> body) {
+  nest(e, dims, pointers, strides, depth, body, [&](size_t d, FunctionRef<void()> round) {
+    const Int i = e.integer();
+    e.for_range(i, 0, dims[d], 1, round);
+  });
+}
 
 /// Vectors of a run: `rounds` times `unroll` whole vectors, then `rest` elements (fewer than a round's):
 /// body(first element, lanes). `bases` move along by `steps` bytes an element and are where they were in the end;
-/// offsets given to the body are elements relative to the moved bases.
+/// offsets given to the body are elements relative to the moved bases. `repeat` does what it is given `rounds` times.
 inline void for_vectors(Emitter& e, Arg rounds, int64_t rest, int unroll, const std::vector<Int>& bases,
-                        const std::vector<int64_t>& steps, FunctionRef<void(int64_t element, int lanes)> body) {
+                        const std::vector<int64_t>& steps, FunctionRef<void(int64_t element, int lanes)> body,
+                        FunctionRef<void(FunctionRef<void()> round)> repeat) {
   const int w = e.width();
   const int64_t chunk = int64_t{w} * unroll;
-  const Int i = e.integer();
-  e.for_range(i, 0, rounds, 1, [&] {
+  repeat([&] {
     for (int u = 0; u < unroll; ++u) body(int64_t{u} * w, w);
     for (size_t b = 0; b < bases.size(); ++b)
       if (steps[b]) add(e, bases[b], bases[b], steps[b] * chunk);
@@ -82,9 +90,17 @@ inline void for_vectors(Emitter& e, Arg rounds, int64_t rest, int unroll, const 
       add(e, bases[b], bases[b], -rounds.imm * chunk * steps[b]);
       continue;
     }
-    e.op(IntOp::mul, i, rounds, -chunk * steps[b]);
-    add(e, bases[b], bases[b], i);
+    const Int back = e.integer();
+    e.op(IntOp::mul, back, rounds, -chunk * steps[b]);
+    add(e, bases[b], bases[b], back);
   }
+}
+inline void for_vectors(Emitter& e, Arg rounds, int64_t rest, int unroll, const std::vector<Int>& bases,
+                        const std::vector<int64_t>& steps, FunctionRef<void(int64_t element, int lanes)> body) {
+  for_vectors(e, rounds, rest, unroll, bases, steps, body, [&](FunctionRef<void()> round) {
+    const Int i = e.integer();
+    e.for_range(i, 0, rounds, 1, round);
+  });
 }
 /// The same for a run of `count` elements.
 inline void for_vectors(Emitter& e, int64_t count, int unroll, const std::vector<Int>& bases,

@@ -5,6 +5,7 @@
 #include <cfloat>
 
 #include "jit/epilogue.h"
+#include "jit/kernels/cascade.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
 #include "jit/math.h"
@@ -105,7 +106,7 @@ class NormEmitter {
     const Int in = e_.integer();
     e_.set(in, e_.param(1));
     size_t next = 0;
-    for_vectors(e_, s_.cols, accumulators, {in}, {kF}, [&](int64_t at, int lanes) {
+    const auto take = [&](int64_t at, int lanes) {
       if (lanes == e_.width()) {
         e_.load(x, {in, at * kF});
         return accumulate(acc[next++ % acc.size()], x);
@@ -114,11 +115,20 @@ class NormEmitter {
         e_.splat_load(x, {in, (at + i) * kF});
         accumulate(tail, x);
       }
-    });
+    };
+    for_row(accumulators, {in}, {kF}, combine == VecBinary::add ? acc : std::vector<Vec>{}, take);
     for (size_t i = 1; i < acc.size(); ++i) e_.op(combine, acc[0], acc[0], acc[i]);
     horizontal(e_, combine, acc[0], x);
     e_.op(combine, acc[0], acc[0], tail);
     return acc[0];
+  }
+
+  /// The row's vectors, `unroll` in a round, which add to `sums`.
+  void for_row(int unroll, const std::vector<Int>& bases, const std::vector<int64_t>& steps,
+               const std::vector<Vec>& sums, FunctionRef<void(int64_t at, int lanes)> body) {
+    const int64_t chunk = int64_t{unroll} * e_.width(), rounds = s_.cols / chunk;
+    for_vectors(e_, rounds, s_.cols % chunk, unroll, bases, steps, body,
+                [&](FunctionRef<void()> round) { Cascade(e_, sums).loop(rounds, 1, round); });
   }
 
   /// Writes the row: value(x) of what stands at `base`, then scale, shift and epilogue.
@@ -165,12 +175,12 @@ class NormEmitter {
   }
   /// The same, and the exponentials themselves in the output.
   Vec exp_sum_stored(Vec max) {
-    const Vec acc[2] = {splat(0), splat(0)};
+    const std::vector<Vec> acc{splat(0), splat(0)};
     const Int in = e_.integer(), out = e_.integer();
     e_.set(in, e_.param(1));
     e_.set(out, e_.param(0));
-    int next = 0;
-    for_vectors(e_, s_.cols, 2, {in, out}, {kF, kF}, [&](int64_t at, int lanes) {
+    size_t next = 0;
+    for_row(2, {in, out}, {kF, kF}, acc, [&](int64_t at, int lanes) {
       const Vec x = e_.vec();
       e_.load(x, {in, at * kF}, DType::f32, lanes);
       const Vec y = exp_below(x, max);
@@ -216,7 +226,7 @@ class NormEmitter {
     return op(VecBinary::div, splat(1), deviation);
   }
   void layer_norm() {
-    const Vec mean = op(VecBinary::mul, sum(), splat(1.0f / static_cast<float>(s_.cols)));
+    const Vec mean = op(VecBinary::div, sum(), splat(static_cast<float>(s_.cols)));
     const Vec scale = inverse_deviation(square_sum(mean));
     write(e_.param(1), [&](Vec x) { return op(VecBinary::mul, op(VecBinary::sub, x, mean), scale); });
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "jit/epilogue.h"
+#include "jit/kernels/cascade.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
 #include "jit/kernels/reduce_wide.h"
@@ -144,9 +145,9 @@ class ReduceEmitter {
 
   void store(Vec value, int64_t element, int lanes) {
     if (s_.kind == ReduceKind::mean) {
-      const Vec scale = e_.vec();
-      e_.splat(scale, static_cast<float>(1.0 / static_cast<double>(product(s_.reduced))));
-      e_.op(VecBinary::mul, value, value, scale);
+      const Vec count = e_.vec();
+      e_.splat(count, static_cast<float>(product(s_.reduced)));
+      e_.op(VecBinary::div, value, value, count);
     }
     if (!s_.epilogue.empty()) {
       std::vector<Vec> inputs{value};
@@ -185,7 +186,7 @@ class ReduceEmitter {
       else
         start(acc[i]);
     }
-    nest(e_, s_.reduced, {in}, {reduced_bytes()}, 0, [&] {
+    cascade(acc).nest(s_.reduced, {in}, {reduced_bytes()}, 1, [&] {
       for (size_t i = 0; i < acc.size(); ++i) {
         load(x, i);
         combine(acc[i], x);
@@ -227,16 +228,23 @@ class ReduceEmitter {
     const Vec tail = e_.vec(), x = e_.vec();
     for (int i = 0; i < kAccumulators; ++i) start_row(acc.emplace_back(e_.vec()), in);
     start_row(tail, in);
-    nest(e_, outer, {in}, {reduced_bytes(shape_.row_dim)}, 0, [&] {
+    const Cascade row = cascade(acc);
+    std::vector<Vec> all = acc;
+    all.push_back(tail);
+    const int64_t run = s_.reduced[shape_.row_dim], rounds = run / (kAccumulators * w);
+    const int64_t terms = std::max<int64_t>(row.terms_after(rounds, 1) + 1, run % w);
+    cascade(all).nest(outer, {in}, {reduced_bytes(shape_.row_dim)}, terms, [&] {
       size_t next = 0;
-      for_vectors(e_, s_.reduced[shape_.row_dim], kAccumulators, {in}, {size}, [&](int64_t element, int lanes) {
+      const auto take = [&](int64_t element, int lanes) {
         if (lanes == w) {
           e_.load(x, {in, element * size}, s_.dtype, w);
           combine(acc[next++ % acc.size()], x);
         } else {  // single elements, in every lane: folded after the lanes are
           for (int i = 0; i < lanes; ++i) combine(tail, load_strided(e_, {in, (element + i) * size}, s_.dtype, 0, w));
         }
-      });
+      };
+      for_vectors(e_, rounds, run % (kAccumulators * w), kAccumulators, {in}, {size}, take,
+                  [&](FunctionRef<void()> round) { row.loop(rounds, 1, round); });
     });
     for (size_t i = 1; i < acc.size(); ++i) combine(acc[0], acc[i]);
     for (int distance = w / 2; distance >= 1; distance /= 2) {
@@ -307,6 +315,11 @@ class ReduceEmitter {
     e_.select(into.index, mask, from.index, into.index);
   }
 
+  /// Only sums of floats have something to lose.
+  Cascade cascade(const std::vector<Vec>& sums) const {
+    const bool loses = lane_ == Lane::f32 && (s_.kind == ReduceKind::sum || s_.kind == ReduceKind::mean);
+    return {e_, loses ? sums : std::vector<Vec>{}};
+  }
   bool starts_at_element() const { return s_.kind == ReduceKind::max || s_.kind == ReduceKind::min; }
   void start_row(Vec acc, Int in) {
     if (starts_at_element())

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "jit/epilogue.h"
+#include "jit/kernels/cascade.h"
 
 namespace kiln {
 namespace {
@@ -15,6 +16,11 @@ bool is_long(const Expr& expr) {
   const auto many = [](const PointInst& i) { return is_polynomial(i.op); };
   return expr.insts.size() > 10 || std::any_of(expr.insts.begin(), expr.insts.end(), many);
 }
+
+/// A sum of so many products is one sum; of more it is one of sums of a part of them. No layer of a network has more,
+/// and the sums of sums take registers.
+constexpr int64_t kLongSum = 32768, kPart = 4096;
+bool is_long_sum(const ContractionSpec& s) { return s.kh * s.kw * s.k > kLongSum; }
 
 bool taps_adjoin(const ContractionSpec& s) { return s.kw == 1 || s.a_tap_col == s.k; }  // a row of taps is one run
 int64_t run_depth(const ContractionSpec& s) { return taps_adjoin(s) ? s.kw * s.k : s.k; }
@@ -84,6 +90,8 @@ class TileEmitter {
                       std::to_string(unroll_) + "+" + std::to_string(rest_) + (dense_ ? "" : " taps") +
                       (s_.kh > 1 ? " lines" : "") + (shape_.ahead_step ? " ahead" : "") +
                       (shape_.int16 ? " int16" : "") + (wraps_ ? " wraps" : "");
+    if (is_long_sum(s_))
+      key += " of " + std::to_string(s_.kh) + "x" + std::to_string(s_.kw) + "x" + std::to_string(s_.k);
     for (int64_t i = 1; wraps_ > 1 && i < t_.rows; ++i) key += std::to_string(lines(i) - lines(i - 1));
     return key + code_text(s_.epilogue);
   }
@@ -140,9 +148,10 @@ class TileEmitter {
       }
     };
     const Int touched = e_.integer();
+    const Cascade sums(e_, is_long_sum(s_) && !shape_.int16 ? acc : std::vector<Vec>{}, kPart / unroll_);
+    const int64_t rounds = run_depth(s_) / unroll_, of_run = sums.terms_after(rounds, 1) + (rest_ ? 1 : 0);
     const auto run = [&] {  // consecutive k; leaves a and b behind them
-      const Int i = e_.integer();
-      e_.for_range(i, 0, arg(rounds_), 1, [&] {
+      sums.loop(arg(rounds_), rounds, 1, [&] {
         for (int64_t u = 0; u < unroll_; ++u) step(u);
         if (shape_.ahead_step) {
           const Int ahead = e_.param(static_cast<int>(3 + fused_));
@@ -156,12 +165,11 @@ class TileEmitter {
       if (rest_) move_a(rest_ * kF);
       if (rest_) add(e_, b, b, rest_ * panel_bytes);
     };
-    const Int y = e_.integer(), x = e_.integer();
-    e_.for_range(y, 0, arg(kh_), 1, [&] {
+    sums.loop(arg(kh_), s_.kh, dense_ ? of_run : sums.terms_after(s_.kw, of_run), [&] {
       if (dense_) {
         run();
       } else {
-        e_.for_range(x, 0, arg(kw_), 1, [&] {
+        sums.loop(arg(kw_), s_.kw, of_run, [&] {
           run();
           move_a(arg(next_tap_));
         });

@@ -1,5 +1,6 @@
 // Pooling, channels last: windows are clipped to the image at run time, vectors run over channels.
 #include "jit/epilogue.h"
+#include "jit/kernels/cascade.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
 
@@ -31,7 +32,7 @@ class WindowEmitter {
     const Int y0 = e_.integer(), ny = e_.integer(), x0 = e_.integer(), nx = e_.integer(), taps = e_.integer();
     for_units(e_, [&](Int unit) {
       split(e_, unit, s_.oh, y, b);
-      clip(y, s_.stride_h, s_.pad_top, s_.dilation_h, s_.kh, s_.ih, y0, ny);
+      s_.even ? share(y, s_.oh, s_.ih, y0, ny) : clip(y, s_.stride_h, s_.pad_top, s_.dilation_h, s_.kh, s_.ih, y0, ny);
       std::vector<Int> p;
       const auto place = [&](int param, int64_t batch, int64_t row, Int row_index, int64_t bytes) {
         p.push_back(e_.integer());
@@ -48,7 +49,8 @@ class WindowEmitter {
       }
       const Int at = e_.integer();
       e_.for_range(x, 0, s_.ow, 1, [&] {
-        clip(x, s_.stride_w, s_.pad_left, s_.dilation_w, s_.kw, s_.iw, x0, nx);
+        s_.even ? share(x, s_.ow, s_.iw, x0, nx)
+                : clip(x, s_.stride_w, s_.pad_left, s_.dilation_w, s_.kw, s_.iw, x0, nx);
         e_.op(IntOp::mul, at, x0, s_.in_col * kF);
         add(e_, at, at, p[1]);
         std::vector<Arg> args{p[0], at, ny, nx};
@@ -93,24 +95,30 @@ class WindowEmitter {
     e_.op(IntOp::max, first, first, 0);
   }
 
+  /// From ⌊out · extent / outs⌋ to before ⌈(out + 1) · extent / outs⌉.
+  void share(Int out, int64_t outs, int64_t extent, Int first, Int count) {
+    e_.op(IntOp::mul, first, out, extent);
+    add(e_, count, first, extent + outs - 1);
+    e_.op(IntOp::div, count, count, outs);
+    e_.op(IntOp::div, first, first, outs);
+    e_.op(IntOp::sub, count, count, first);
+  }
+
   /// pixel(out, in, ny, nx, fused…): one output pixel, all channels. `inside`: the window has all of its
   /// taps.
   Func emit_pixel(bool inside) {
     const Func f = e_.begin_function(name_ + (inside ? "_inside" : "_clipped"), static_cast<int>(4 + fused_));
     const Int in = e_.param(1), ny = e_.param(2), nx = e_.param(3);
-    const Vec factor = e_.vec();
+    const Vec divisor = e_.vec();
     if (s_.kind == WindowKind::average) {
-      const int64_t fixed = s_.divisor ? s_.divisor : s_.divide_by_all ? s_.kh * s_.kw : 0;
+      const int64_t fixed = s_.divisor ? s_.divisor : s_.divide_by_all || inside ? s_.kh * s_.kw : 0;
       if (fixed) {
-        e_.splat(factor, 1.0f / static_cast<float>(fixed));
+        e_.splat(divisor, static_cast<float>(fixed));
       } else {
         const Int n = e_.integer();
-        const Vec one = e_.vec();
         e_.op(IntOp::mul, n, ny, nx);
-        e_.splat_int(factor, n);
-        e_.op(VecUnary::i32_to_f32, factor, factor);
-        e_.splat(one, 1);
-        e_.op(VecBinary::div, factor, one, factor);
+        e_.splat_int(divisor, n);
+        e_.op(VecUnary::i32_to_f32, divisor, divisor);
       }
     }
     std::vector<Int> p{e_.param(0), in};
@@ -122,7 +130,7 @@ class WindowEmitter {
     }
     for_vectors(e_, s_.c, inside ? 2 : 1, p, steps, [&](int64_t c, int lanes) {
       Vec v = inside ? fold_inside(in, c, lanes) : fold_clipped(in, c, lanes, ny, nx);
-      if (s_.kind == WindowKind::average) e_.op(VecBinary::mul, v, v, factor);
+      if (s_.kind == WindowKind::average) e_.op(VecBinary::div, v, v, divisor);
       v = apply_epilogue(e_, s_.epilogue, v, lanes, [&](int k) {
         const auto i = static_cast<size_t>(k) + 2;
         return Mem{p[i], c * steps[i]};
@@ -147,13 +155,14 @@ class WindowEmitter {
   }
   Vec fold_clipped(Int in, int64_t c, int lanes, Int ny, Int nx) {
     const Vec acc = e_.vec(), x = e_.vec(), nan = e_.vec(), unordered = e_.vec();
-    const Int row = e_.integer(), at = e_.integer(), i = e_.integer(), j = e_.integer();
+    const Int row = e_.integer(), at = e_.integer();
     e_.splat(acc, s_.kind == WindowKind::max ? -__builtin_inff() : 0.0f);
     if (s_.kind == WindowKind::max) e_.splat_i32(nan, 0);
     e_.set(row, in);
-    e_.for_range(i, 0, ny, 1, [&] {
+    const Cascade sums(e_, s_.kind == WindowKind::average ? std::vector<Vec>{acc} : std::vector<Vec>{});
+    sums.loop(ny, s_.kh, sums.terms_after(s_.kw, 1), [&] {
       e_.set(at, row);
-      e_.for_range(j, 0, nx, 1, [&] {
+      sums.loop(nx, s_.kw, 1, [&] {
         e_.load(x, {at, c * kF}, DType::f32, lanes);
         combine(acc, x, nan, unordered, false);
         add(e_, at, at, s_.dilation_w * s_.in_col * kF);

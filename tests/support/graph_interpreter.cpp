@@ -113,6 +113,12 @@ class Interpreter {
       case Op::gather:
         fill([&](const Index& i) { return gather(i); });
         break;
+      case Op::scan:
+        fill([&](const Index& i) { return scan(i); });
+        break;
+      case Op::taps:
+        fill([&](const Index& i) { return taps(i); });
+        break;
       case Op::reshape:
         out_.data = in(0).data;
         break;
@@ -326,13 +332,19 @@ class Interpreter {
     int64_t inside = 0;
     for (int64_t kh = 0; kh < a.kernel[0]; ++kh)
       for (int64_t kw = 0; kw < a.kernel[1]; ++kw) {
-        const int64_t y = i[2] * a.stride[0] - a.pad_begin[0] + kh * a.dilation[0],
-                      xx = i[3] * a.stride[1] - a.pad_begin[1] + kw * a.dilation[1];
+        int64_t y = i[2] * a.stride[0] - a.pad_begin[0] + kh * a.dilation[0],
+                xx = i[3] * a.stride[1] - a.pad_begin[1] + kw * a.dilation[1];
+        if (a.even[0]) {
+          y = i[2] * x.shape[2] / a.even[0] + kh, xx = i[3] * x.shape[3] / a.even[1] + kw;
+          if (y >= ceil_div((i[2] + 1) * x.shape[2], a.even[0]) || xx >= ceil_div((i[3] + 1) * x.shape[3], a.even[1]))
+            continue;
+        }
         if (y < 0 || y >= x.shape[2] || xx < 0 || xx >= x.shape[3]) continue;
         const double v = element(x, {i[0], i[1], y, xx});
         top = std::max(top, v), sum += v, ++inside;
       }
     if (a.kind == WindowKind::max) return top;
+    if (a.even[0]) return sum / static_cast<double>(inside);
     const int64_t all = a.kernel[0] * a.kernel[1];
     return sum / static_cast<double>(a.divisor ? a.divisor : a.count_include_pad ? all : inside);
   }
@@ -349,6 +361,26 @@ class Interpreter {
     full.push_back(row < 0 || row >= rows ? 0 : row);
     full.insert(full.end(), i.begin() + static_cast<std::ptrdiff_t>(axis + index_rank), i.end());
     return element(in(0), full);
+  }
+
+  double scan(const Index& i) const {
+    const auto axis = static_cast<size_t>(attrs<AxisAttrs>().axis);
+    double sum = 0;
+    Index at = i;
+    for (at[axis] = 0; at[axis] <= i[axis]; ++at[axis]) sum += element(in(0), at);
+    return sum;
+  }
+
+  double taps(const Index& i) const {
+    const auto& a = attrs<TapsAttrs>();
+    const auto axis = static_cast<size_t>(a.axis), outs = a.index.size() / static_cast<size_t>(a.taps);
+    double sum = 0;
+    Index at = i;
+    for (size_t t = static_cast<size_t>(i[axis]); t < a.index.size(); t += outs) {
+      at[axis] = a.index[t];
+      sum += element(in(0), at) * (a.weights.empty() ? 1 : static_cast<double>(a.weights[t]));
+    }
+    return sum;
   }
 
   double permute(const Index& i) const {

@@ -62,11 +62,21 @@ class Grower {
   }
   int64_t dim(ValueId id, size_t i) { return graph_.value(id).shape[i].value; }
 
+  void resize(ValueId x, int64_t axis) {
+    TapsAttrs a;
+    a.axis = axis, a.taps = pick(1, 3);
+    for (int64_t i = a.taps * pick(1, 9); i-- > 0;) {
+      a.index.push_back(static_cast<int32_t>(pick(0, dim(x, static_cast<size_t>(axis)) - 1)));
+      if (a.taps > 1) a.weights.push_back(static_cast<float>(pick(-4, 4)) / 8);
+    }
+    keep(build_.taps(x, std::move(a)));
+  }
+
   void step() {
     const ValueId x = any();
     const auto rank = static_cast<int64_t>(graph_.value(x).shape.size());
     const int64_t axis = rank > 0 ? pick(0, rank - 1) : 0;
-    switch (pick(0, 14)) {
+    switch (pick(0, 16)) {
       case 0:
       case 1:
         return conv(x);
@@ -75,6 +85,9 @@ class Grower {
         a.kind = pick(0, 1) ? WindowKind::max : WindowKind::average;
         for (size_t i = 0; i < 2; ++i)
           a.kernel[i] = pick(1, 3), a.stride[i] = pick(1, 2), a.pad_begin[i] = a.pad_end[i] = a.kernel[i] / 2;
+        if (rank == 4 && pick(0, 2) == 0)
+          for (size_t i = 0; i < 2; ++i)
+            a.even[i] = pick(1, 5), a.pad_begin[i] = a.pad_end[i] = 0, a.kernel[i] = dim(x, 2 + i);
         return keep(build_.pool(x, a));
       }
       case 3:
@@ -127,6 +140,10 @@ class Grower {
         return matmul(x, rank);
       case 13:
         return rank > 0 ? repeat(x, static_cast<size_t>(axis)) : void();
+      case 14:
+        return rank > 0 ? keep(build_.scan(x, axis)) : void();
+      case 15:
+        return rank > 0 ? resize(x, axis) : void();
       default: {  // all dims from `axis` on in one
         Shape shape(graph_.value(x).shape.begin(), graph_.value(x).shape.begin() + axis);
         shape.emplace_back(element_count(Shape(graph_.value(x).shape.begin() + axis, graph_.value(x).shape.end())));

@@ -1,0 +1,86 @@
+// What goes along one axis: running sums and resizing. Results are stored as their inputs are.
+#include <algorithm>
+#include <cstring>
+
+#include "ir/lower/lowering.h"
+
+namespace kiln {
+namespace {
+
+/// The dims beside `axis`, as few as can be.
+Box beside(size_t axis, const std::vector<View>& operands) {
+  Box box;
+  for (size_t d = 0; d < operands[0].dims.size(); ++d) {
+    if (d == axis) continue;
+    Sizes strides;
+    for (const View& v : operands) strides.push_back(v.strides[d]);
+    box.add_loop(operands[0].dims[d], strides);
+  }
+  if (box.dims.empty()) box.add_loop(1, Sizes(operands.size(), 0));
+  box.sort();
+  box.merge();
+  return box;
+}
+
+/// Whether nothing but resizing stands between a value and a result of the model, which is row-major.
+bool ends_in_output(const Graph& graph, ValueId id) {
+  if (std::find(graph.outputs.begin(), graph.outputs.end(), id) != graph.outputs.end()) return true;
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
+    return node.op == Op::taps && node.inputs[0] == id && ends_in_output(graph, node.outputs[0]);
+  });
+}
+
+template <class T>
+std::vector<uint8_t> bytes_of(const std::vector<T>& values) {
+  std::vector<uint8_t> bytes(values.size() * sizeof(T));
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  return bytes;
+}
+
+}  // namespace
+
+Status Lowering::lower_scan(const Node& node) {
+  const auto axis = static_cast<size_t>(std::get_if<AxisAttrs>(&node.attrs)->axis);
+  const int phase = phase_of(node);
+  const View x = input(node, 0), out = destination(node, order_of(x), phase);
+  ScanSpec s;
+  const Box box = beside(axis, {out, x});
+  s.dims = box.dims, s.out = box.strides[0], s.in = box.strides[1];
+  s.count = x.dims[axis], s.out_step = out.strides[axis], s.in_step = x.strides[axis];
+  s.dtype = x.dtype;
+  append(s, {out, x}, label_of(node), phase);
+  return ok();
+}
+
+Status Lowering::lower_taps(const Node& node) {
+  const TapsAttrs& a = *std::get_if<TapsAttrs>(&node.attrs);
+  const auto axis = static_cast<size_t>(a.axis);
+  const int phase = phase_of(node);
+  View x = input(node, 0);
+  const bool grows = product(x.dims) < product(out_dims(node));
+  if (grows && ends_in_output(graph, node.outputs[0]) && !is_row_major(x))
+    x = copied(x, row_major(x.rank()));  // rather than the larger result
+  const Fusion f = fusion(node);
+  const View out = destination(node, order_of(x), phase);
+  std::vector<View> along{out, x};
+  along.insert(along.end(), f.operands.begin(), f.operands.end());
+  const Box box = beside(axis, along);
+  TapsSpec s;
+  s.dims = box.dims, s.out = box.strides[0], s.in = box.strides[1];
+  s.count = out.dims[axis], s.taps = a.taps, s.out_step = out.strides[axis], s.in_step = x.strides[axis];
+  s.weighted = !a.weights.empty();
+  s.dtype = x.dtype;
+  size_t operand = 2;
+  s.epilogue = make_epilogue(f, [&](const View& v) {
+    Sizes strides = box.strides[operand++];
+    strides.push_back(v.strides[axis]);
+    return strides;
+  });
+  std::vector<View> operands{out, x, constant({a.taps, s.count}, DType::i32, bytes_of(a.index))};
+  if (s.weighted) operands.push_back(constant({a.taps, s.count}, DType::f32, bytes_of(a.weights)));
+  operands.insert(operands.end(), f.operands.begin(), f.operands.end());
+  append(s, operands, label_of(node), phase);
+  return ok();
+}
+
+}  // namespace kiln
