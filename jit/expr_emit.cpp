@@ -189,7 +189,7 @@ class ExprEmitter {
   /// a.
   Vec min_max(VecBinary o, const PointInst& i, Vec a, Vec b) {
     for (uint16_t operand : {i.a, i.b})
-      if (std::isnan(expr_.insts[operand].value)) return regs_[operand];
+      if (std::isnan(expr_.insts[operand].value)) return regs_[operand].low;
     if (expr_.insts[i.b].op == PointOp::constant) return op(o, a, b);
     if (expr_.insts[i.a].op == PointOp::constant) return op(o, b, a);
     return nan_aware(o, a, b);
