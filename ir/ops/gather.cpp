@@ -38,15 +38,13 @@ ValueId ramp(Legalizer& l, int64_t count, const Shape& shape) {
   return l.b.integers(values, shape, DType::i32);
 }
 
-/// accumulated + index · stride, an index of an axis of `size` (with `from_end`, also one that counts from the end). An
-/// index that is out of range makes one that is, whatever is added later: the least there is.
-Result<ValueId> flat_index(Legalizer& l, ValueId accumulated, ValueId index, int64_t size, int64_t stride,
-                           bool from_end) {
+/// accumulated + index · stride, an index of an axis of `size`, which may count from the end. One that is out of range
+/// makes a result that is, whatever is added later: the least there is.
+Result<ValueId> flat_index(Legalizer& l, ValueId accumulated, ValueId index, int64_t size, int64_t stride) {
   Fx f;
   const Lane own = lane_of(l.b.value(index).dtype);
   const Term zero = f.whole(0, own), end = f.whole(size, own), bad = f.whole(INT32_MIN, Lane::i32);
-  Term at = f.in(0, own);
-  if (from_end) at = f.where(f.bin(PointOp::lt, at, zero), at + end, at);
+  const Term given = f.in(0, own), at = f.where(f.bin(PointOp::lt, given, zero), given + end, given);
   Term outside = f.bin(PointOp::logical_or, f.bin(PointOp::lt, at, zero), f.bin(PointOp::ge, at, end));
   Term flat = f.to(at, Lane::i32) * f.whole(stride, Lane::i32);
   std::vector<ValueId> operands{index};
@@ -69,9 +67,11 @@ Status gather(Legalizer& l, const Node& node) {
   if (sx.size() != si.size()) return misfit(node.source + ": input and index must have the same number of dims");
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
   if (element_count(sx) >= (int64_t{1} << 31)) return l.unsupported(node, "the indexed tensor is too large");
-  ValueId flat = kNoValue;
+  const auto one_row = [&](const Shape& s) { return element_count(s) == s[static_cast<size_t>(axis)].value; };
+  const bool plain = one_row(sx) && one_row(si);
+  ValueId flat = plain ? index : kNoValue;
   int64_t stride = 1;
-  for (size_t i = sx.size(); i-- > 0;) {
+  for (size_t i = sx.size(); i-- > 0 && !plain;) {
     Shape along(sx.size(), Dim(1));
     along[i] = si[i];
     const bool chosen = static_cast<int64_t>(i) == axis;
@@ -79,7 +79,7 @@ Status gather(Legalizer& l, const Node& node) {
       return misfit(node.source + ": the index is larger than the input");
     if (chosen || si[i].value > 1) {
       const ValueId at = chosen ? index : ramp(l, si[i].value, along);
-      KILN_ASSIGN(flat, flat_index(l, flat, at, sx[i].value, stride, false));
+      KILN_ASSIGN(flat, flat_index(l, flat, at, sx[i].value, stride));
     }
     stride *= sx[i].value;
   }
@@ -118,7 +118,7 @@ Status index(Legalizer& l, const Node& node) {
     if (indexed.size() == 1) {
       flat = given;
     } else {
-      KILN_ASSIGN(flat, flat_index(l, flat, given, size, merged, true));
+      KILN_ASSIGN(flat, flat_index(l, flat, given, size, merged));
     }
     if (__builtin_mul_overflow(merged, size, &merged) || merged >= (int64_t{1} << 31))
       return l.unsupported(node, "the indexed tensor is too large");
