@@ -179,18 +179,22 @@ Status divide(Legalizer& l, const Node& node, Rounding mode) {
   if (is_integer(lane_of(common)) && mode != Rounding::none) return divide_integers(l, node, operands, common, mode);
   Fx f;
   const Term a = read(l, f, operands, 0, Lane::f32), b = read(l, f, operands, 1, Lane::f32);
-  if (mode == Rounding::none || mode == Rounding::trunc) {
-    const Term q = a / b;
-    if (mode == Rounding::trunc) return emit(l, node, f, f.un(PointOp::trunc, q), operands, common);
-    return emit(l, node, f, q, operands, lane_of(common) == Lane::f32 ? common : DType::f32);
+  DType out = common;
+  Term y = a / b;
+  if (mode == Rounding::none) {
+    if (lane_of(common) != Lane::f32) out = DType::f32;
+  } else if (mode == Rounding::trunc) {
+    y = f.un(PointOp::trunc, y);
+  } else {
+    y = f.bin(PointOp::fmod, a, b);
+    const Term zero = f.c(0);
+    // a rest of the other sign than the divisor's, an infinite one's too
+    const Term across = f.bin(PointOp::logical_and, f.bin(PointOp::ne, y, zero),
+                              f.bin(PointOp::logical_xor, f.bin(PointOp::lt, y, zero), f.bin(PointOp::lt, b, zero)));
+    if (mode == Rounding::floor_remainder) y = f.where(across, y + b, y);
+    if (mode == Rounding::floor) y = floor_quotient(f, a, b, y, across);
   }
-  const Term rest = f.bin(PointOp::fmod, a, b), zero = f.c(0);
-  if (mode == Rounding::trunc_remainder) return emit(l, node, f, rest, operands, common);
-  // a rest of the other sign than the divisor's, an infinite one's too
-  const Term across = f.bin(PointOp::logical_and, f.bin(PointOp::ne, rest, zero),
-                            f.bin(PointOp::logical_xor, f.bin(PointOp::lt, rest, zero), f.bin(PointOp::lt, b, zero)));
-  if (mode == Rounding::floor_remainder) return emit(l, node, f, f.where(across, rest + b, rest), operands, common);
-  return emit(l, node, f, floor_quotient(f, a, b, rest, across), operands, common);
+  return emit(l, node, f, y, operands, out);
 }
 
 template <Rounding kMode>
