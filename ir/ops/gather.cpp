@@ -64,6 +64,10 @@ Status gather(Legalizer& l, const Node& node) {
   KILN_ASSIGN(x, at_least_1d(l, x));
   KILN_ASSIGN(index, at_least_1d(l, index));
   const Shape sx = l.b.shape(x), si = l.b.shape(index);
+  if (is_empty(si)) {  // of any rank
+    KILN_ASSIGN(const ValueId none, l.b.expand(l.b.scalar(0, l.b.value(x).dtype), si));
+    return l.set(node, none);
+  }
   if (sx.size() != si.size()) return misfit(node.source + ": input and index must have the same number of dims");
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
   if (element_count(sx) >= (int64_t{1} << 31)) return l.unsupported(node, "the indexed tensor is too large");

@@ -115,6 +115,7 @@ def of_nothing(none: Tensor, some: Tensor) -> list[Tensor]:
         F.conv2d(images, some.view(1, 1, 2, 3)[:, :, :1, :2]), F.adaptive_avg_pool2d(images, 1),
         F.interpolate(images, scale_factor=2), F.layer_norm(none, (3,)), F.group_norm(none, 3),
         *some.split([0, 3], 1), *none.chunk(2), torch.arange(0.0), some.gather(1, some[:0].long()),
+        some[0].gather(0, none[None].long()),
         torch.where(none > 0, none, 1.0), none.long().max(1).values, none.sum() + some,
     ]  # fmt: skip
 
