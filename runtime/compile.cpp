@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "jit/backends/wasm.h"
 #include "jit/kernels/contraction.h"
 #include "runtime/file_placement.h"
 
@@ -224,7 +225,7 @@ Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>
   out.memory = options.file_at ? lay_out_over_file(planned, out.choices, std::move(buffers), scratch, options)
                                : lay_out(planned.plan, std::move(buffers), scratch, options);
   const int64_t limit =
-      options.target.isa == Isa::wasm && !options.target.memory64 ? (int64_t{1} << 32) - (1 << 20) : int64_t{1} << 46;
+      options.target.isa == Isa::wasm ? wasm_memory_limit(options.target.memory64) - (1 << 20) : int64_t{1} << 46;
   if (out.memory.total_bytes > limit)
     return Error{
         ErrorCode::out_of_memory,

@@ -10,6 +10,7 @@ namespace {
 
 using Ref = BinaryenExpressionRef;
 constexpr const char* kMemory = "0";
+constexpr int64_t kPage = 1 << 16;
 
 /// A register is a local: an expression node may stand in one place only, a local may be read anywhere.
 class WasmEmitter final : public ModuleEmitter {
@@ -21,7 +22,8 @@ class WasmEmitter final : public ModuleEmitter {
     if (target.threads) features |= BinaryenFeatureAtomics();
     if (target.memory64) features |= BinaryenFeatureMemory64();
     BinaryenModuleSetFeatures(module_, features);
-    const uint32_t maximum = target.threads ? 65536u : ~0u;
+    // A shared memory has a maximum, and fits where that is no larger than the module's.
+    const auto maximum = target.threads ? static_cast<uint32_t>(wasm_memory_limit(target.memory64) / kPage) : ~0u;
     BinaryenSetMemory(module_, 1, maximum, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, 0, target.threads,
                       target.memory64, kMemory);
     BinaryenAddMemoryImport(module_, kMemory, "env", "memory", target.threads);
@@ -73,6 +75,7 @@ class WasmEmitter final : public ModuleEmitter {
     assign(dst.id, binary(int_op(operation), value(a), value(b)));
   }
   void load_int(Int dst, Mem src, DType type) override {
+    src = near(src);
     const auto bytes = static_cast<uint32_t>(size_of(type));
     const bool is_signed = type == DType::i8 || type == DType::i32 || type == DType::i64;
     if (wide() || bytes < 8)
@@ -81,6 +84,7 @@ class WasmEmitter final : public ModuleEmitter {
       assign(dst.id, BinaryenLoad(module_, 4, true, offset(src), 0, address_, get(src.base.id), kMemory));
   }
   void store_int(Mem dst, Int src, DType type) override {
+    dst = near(dst);
     const auto bytes = static_cast<uint32_t>(size_of(type));
     Ref v = get(src.id);
     BinaryenType t = address_;
@@ -131,8 +135,9 @@ class WasmEmitter final : public ModuleEmitter {
     if (wide()) v = BinaryenUnary(module_, BinaryenWrapInt64(), v);
     assign(dst.id, BinaryenUnary(module_, BinaryenSplatVecI32x4(), v));
   }
-  void splat_load(Vec dst, Mem src) override { assign(dst.id, simd_load(BinaryenLoad32SplatVec128(), src)); }
+  void splat_load(Vec dst, Mem src) override { assign(dst.id, simd_load(BinaryenLoad32SplatVec128(), near(src))); }
   void load(Vec dst, Mem src, DType type, int lanes) override {
+    src = near(src);
     if (size_of(type) == 4) return load_words(dst, src, lanes);
     if (size_of(type) == 8) {
       assign(dst.id, constant_vec(0));
@@ -142,6 +147,7 @@ class WasmEmitter final : public ModuleEmitter {
     load_bytes(dst, src, type, lanes);
   }
   void store(Mem dst, Vec src, DType type, int lanes) override {
+    dst = near(dst);
     if (size_of(type) == 4 && lanes == 4) {
       emit(BinaryenStore(module_, 16, offset(dst), 0, get(dst.base.id), get_vec(src), BinaryenTypeVec128(), kMemory));
     } else if (size_of(type) == 4) {
@@ -152,10 +158,13 @@ class WasmEmitter final : public ModuleEmitter {
     }
   }
   void load_lane(Vec dst, int lane, Mem src) override {
+    src = near(src);
     assign(dst.id, BinaryenSIMDLoadStoreLane(module_, BinaryenLoad32LaneVec128(), offset(src), 1,
                                              static_cast<uint8_t>(lane), get(src.base.id), get_vec(dst), kMemory));
   }
-  void store_lane(Mem dst, Vec src, int lane) override { lane_access(BinaryenStore32LaneVec128(), dst, lane, src); }
+  void store_lane(Mem dst, Vec src, int lane) override {
+    lane_access(BinaryenStore32LaneVec128(), near(dst), lane, src);
+  }
 
   void op(VecUnary operation, Vec dst, Vec a) override {
     assign(dst.id, BinaryenUnary(module_, unary_op(operation), get_vec(a)));
@@ -271,6 +280,13 @@ class WasmEmitter final : public ModuleEmitter {
     return BinaryenBlock(module_, nullptr, body.data(), static_cast<BinaryenIndex>(body.size()), BinaryenTypeAuto());
   }
   static uint32_t offset(Mem m) { return static_cast<uint32_t>(m.offset); }
+  /// The same place with an offset that an instruction can hold, and a few more lanes behind it.
+  Mem near(Mem m) {
+    if (!wide() || m.offset < INT32_MAX) return m;
+    const Int base = integer();
+    op(IntOp::add, base, m.base, m.offset);
+    return {base, 0};
+  }
   Ref address_of(Mem m) {
     return m.offset == 0 ? get(m.base.id) : binary(int_op(IntOp::add), get(m.base.id), value(Arg(m.offset)));
   }

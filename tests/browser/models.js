@@ -94,6 +94,28 @@ async function readsWeightsAgain(context) {
   return `${ids.length} models`;
 }
 
+/** A model of 6.4 GB (far_memory.py), of which a few pages are touched: 64-bit addresses, on all threads and on one. */
+async function reachesFar({ sdk, base }) {
+  const at = (path) => new URL(`fakes/${path}`, base).href;
+  const { near, far, x, outputs } = await (await fetch(at('far.json'))).json();
+  const n = 400e6;
+  let error = 0;
+  for (const threads of [2, 1]) {
+    const model = await sdk.loadModel(at('far.kiln'), { wisdomStore: false, threads, dims: { n } });
+    const { memory64, sharedMemory } = model.info();
+    if (!memory64 || !sharedMemory) throw new Error(`memory64 ${memory64}, sharedMemory ${sharedMemory}`);
+    const rows = model.inputTensor('rows');
+    near.forEach((values, row) => rows.data.set(values, row * n));
+    far.forEach((values, row) => rows.data.set(values, (row + 1) * n - values.length));
+    const answers = await model.run({ rows, x: new sdk.Tensor('float32', x, [x.length]) });
+    for (const [name, expected] of Object.entries(outputs)) error = Math.max(error, compare(name, answers[name].data, expected));
+    model.dispose();
+  }
+  const outcome = await sdk.loadModel(at('far.kiln'), { wisdomStore: false, dims: { n: 2 ** 30 } }).then(() => null, (error) => error);
+  if (outcome?.code !== 'out-of-memory') throw new Error(`16 GB: ${outcome?.code} ${outcome?.message}`);
+  return `error ${error.toExponential(1)} of scale`;
+}
+
 /** Every held-out digit: the class that PyTorch gives, so the same accuracy. */
 async function heldOut({ sdk, base }) {
   const at = (path) => new URL(`models/digits/${path}`, base).href;
@@ -314,6 +336,7 @@ export function modelCases(context) {
   for (const id of ['mobilenetv2', 'minilm', 'whisper-decoder'].filter((id) => context.models.includes(id))) cases[`${id} runs while its weights arrive`] = () => runsWhileLoading(context, id);
   // Their layers are large enough for every algorithm that a precision allows.
   for (const id of ['yolov8n', 'minilm'].filter((id) => context.precisions && context.models.includes(id))) cases[`${id} is as precise as was asked for`] = () => precisions(context, id);
+  if (context.generated && context.expects.sharedMemory) cases['a model of more than 4 GB agrees with PyTorch'] = () => reachesFar(context);
   if (!context.models.includes('digits')) return cases;
   cases['digits is as precise as was asked for'] = () => precisions(context, 'digits');
   cases['digits classifies every held-out digit as PyTorch does'] = () => heldOut(context);
