@@ -120,6 +120,8 @@ class Reader {
       Segment out;
       out.offset = static_cast<int64_t>(s->offset());
       out.size = static_cast<int64_t>(s->size());
+      if (s->rows() <= limit) out.rows = static_cast<int64_t>(s->rows());
+      out.row_spread = s->row_spread(), out.column_spread = s->column_spread();
       if (out.offset % kSegmentAlign) return bad("segment is not aligned", where);
       if (out.offset < end) return bad("segments overlap or are out of order", where);
       end = out.offset + out.size;

@@ -57,6 +57,8 @@ struct Value {
 /// Where a weight lies in the file, from the start of the weights.
 struct Segment {
   int64_t offset = 0, size = 0;
+  int64_t rows = 0;                         ///< of the matrix whose spreads are known
+  float row_spread = 0, column_spread = 0;  ///< as format/model.fbs defines them
 };
 
 enum class Op : uint8_t {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "ir/builder.h"
 #include "ir/passes/passes.h"
@@ -72,6 +73,7 @@ struct Sketch {
     graph.value(id).segment = static_cast<int>(graph.segments.size());
     Segment s;
     s.offset = graph.weights_bytes, s.size = element_count(shape) * 4;
+    s.rows = shape[0].value, s.row_spread = s.column_spread = 1;
     graph.weights_bytes += round_up(s.size, 64);
     graph.segments.push_back(s);
     return id;
@@ -436,6 +438,75 @@ TEST(Lower, OnlyLinearLayersOfFastMayBeIntegers) {
   };
   EXPECT_EQ(allowed(Precision::fast), (std::vector<bool>{true, true, false, false, false}));
   EXPECT_EQ(allowed(Precision::balanced), std::vector<bool>(5, false));
+}
+
+/// What integers would cost shows in the weights alone: the file says how far apart they are, or nothing is rounded.
+TEST(Lower, WeightsThatAreFarApartStayFloats) {
+  const auto integers = [](bool one_row, bool turned, Precision precision, const Segment& told) {
+    Sketch s;
+    const ValueId w = s.weight({512, 520});
+    Segment& segment = s.graph.segments[0];
+    segment.rows = told.rows, segment.row_spread = told.row_spread, segment.column_spread = told.column_spread;
+    s.graph.outputs = {*s.build.matmul(s.input({one_row ? 1 : 8, turned ? 520 : 512}), w, turned)};
+    const auto plan = lower(s.graph, precision);
+    EXPECT_TRUE(plan.ok());
+    const auto& spec = *std::get_if<ContractionSpec>(&plan->steps[0].spec);
+    return one_row ? spec.rounded : spec.int16;
+  };
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
+  for (const bool one_row : {true, false})
+    for (const bool turned : {true, false}) {
+      const auto told = [&](float spread, float other = kInf) {
+        return turned ? Segment{0, 0, 512, other, spread} : Segment{0, 0, 512, spread, other};
+      };
+      const bool either = turned || !one_row;  // a single row needs rows that lie there as they are read
+      for (const float little : {1.F, 3.F}) {
+        EXPECT_EQ(integers(one_row, turned, Precision::balanced, told(little)), one_row && either);
+        EXPECT_EQ(integers(one_row, turned, Precision::fast, told(little)), either);
+      }
+      EXPECT_FALSE(integers(one_row, turned, Precision::balanced, told(3.1F, 1)));
+      EXPECT_EQ(integers(one_row, turned, Precision::fast, told(30)), either);
+      for (const float much : {30.1F, 1e30F, kInf, kNan, 0.F, -1.F})
+        for (const Precision precision : {Precision::balanced, Precision::fast})
+          EXPECT_FALSE(integers(one_row, turned, precision, told(much, 1)));
+      EXPECT_FALSE(integers(one_row, turned, Precision::exact, told(1)));
+      EXPECT_FALSE(integers(one_row, turned, Precision::fast, {0, 0, 256, 1, 1})) << "it says so of another matrix";
+    }
+}
+
+/// With 'exact' a result is made of what its sum has and nothing else, so what is not finite stays where it belongs.
+TEST(Lower, ExactKeepsNaNAndInfinityWhereTheyBelong) {
+  for (const int64_t stride : {1, 2})
+    for (const double value : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+      Sketch s;
+      ConvAttrs a = padded(1);
+      a.stride = {stride, stride};
+      const ValueId x = s.input({1, 16, 13, 14});
+      s.graph.outputs = {*s.build.conv(x, s.weight({8, 16, 3, 3}), kNoValue, a)};
+      Bindings bindings = random_bindings(s.graph, 3);
+      const auto plan = lower(s.graph, Precision::exact);
+      ASSERT_TRUE(plan.ok());
+      constexpr int64_t kRow = 6, kColumn = 8;
+      bindings.inputs[0].data[(5 * 13 + kRow) * 14 + kColumn] = value;
+      const auto expected = interpret(s.graph, bindings);
+      ASSERT_TRUE(expected.ok());
+      Schedule wanted;
+      wanted.algorithm = Algorithm::winograd4, wanted.mr = 4, wanted.nv = 1, wanted.unroll = 1;
+      for (const Algorithm algorithm : {Algorithm::winograd2, Algorithm::winograd4}) {
+        wanted.algorithm = algorithm;
+        Random random(1);
+        Model model(*plan, reference_target(4), random, false, wanted);
+        const auto got = model.run(bindings);
+        ASSERT_TRUE(got.ok()) << got.error().message;
+        int others = 0;
+        for (size_t i = 0; i < got->front().data.size(); ++i) {
+          const double g = got->front().data[i], e = expected->front().data[i];
+          others += !std::isfinite(g);
+          std::isfinite(e) ? EXPECT_NEAR(g, e, 1e-4) : EXPECT_TRUE(g == e || (std::isnan(g) && std::isnan(e))) << e;
+        }
+        EXPECT_EQ(others, 8 * (stride == 1 ? 9 : 1));
+      }
+    }
 }
 
 /// A single row's weights are rounded, and whoever else reads their rows reads them rounded; not if they are read in

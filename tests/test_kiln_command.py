@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import wasmkiln
+from torch import nn
 
 ROOT = Path(__file__).resolve().parent.parent
 KILN = ROOT / "build/native/kiln"
@@ -62,6 +65,47 @@ def test_linear_layers_and_attention_in_integers(kiln, tmp_path: Path, model: st
             np.fromfile(path, np.float32) for path in (tmp_path / f"{port['name']}.bin", folder / port["file"])
         )
         np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCES["fast"] * np.abs(want).max())
+
+
+def test_exact_keeps_what_is_not_finite(kiln, tmp_path: Path) -> None:
+    """An infinity and a NaN reach the sums that they are part of, and no others."""
+    torch.manual_seed(0)
+    layers = {"same": nn.Conv2d(64, 48, 3, padding=1), "half": nn.Conv2d(64, 48, 3, stride=2, padding=1)}
+    for name, layer in layers.items():
+        wasmkiln.export(layer.eval(), (torch.randn(1, 64, 21, 23),), tmp_path / f"{name}.kiln")
+    for value in (np.nan, np.inf, -np.inf):
+        image = torch.randn(1, 64, 21, 23)
+        image[0, 5, 9, 14] = value
+        image.numpy().tofile(tmp_path / "image.bin")
+        for name, layer in layers.items():
+            model, port = tmp_path / f"{name}.kiln", f"input={tmp_path / 'image.bin'}"
+            kiln("run", model, "--precision", "exact", "--input", port, "--output-dir", tmp_path)
+            want = layer(image).detach().numpy().flatten()
+            assert 0 < np.count_nonzero(~np.isfinite(want)) <= 9 * 48
+            scale = np.abs(want[np.isfinite(want)]).max()
+            got = np.fromfile(next(tmp_path.glob("out*.bin")), np.float32)
+            np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), TOLERANCES.items())
+@pytest.mark.parametrize("rows", [1, 64])
+def test_integers_keep_the_small_among_the_large(
+    kiln, tmp_path: Path, precision: str, tolerance: float, rows: int
+) -> None:
+    """Weights of one input a thousand times the others, where the input is zero: they must not cost the others' digits."""
+    torch.manual_seed(0)
+    layer, x = nn.Linear(512, 512).eval(), torch.randn(rows, 512)
+    x[:, 100] = 0
+    x.numpy().tofile(tmp_path / "x.bin")
+    for outlier in (1, 100, 1000):
+        with torch.no_grad():
+            layer.weight[:, 100] = outlier
+            want = layer(x).numpy().flatten()
+        wasmkiln.export(layer, (x,), tmp_path / "m.kiln")
+        options = ("--precision", precision, "--input", f"input={tmp_path / 'x.bin'}", "--output-dir", tmp_path)
+        kiln("run", tmp_path / "m.kiln", *options)
+        got = np.fromfile(next(tmp_path.glob("out*.bin")), np.float32)
+        np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * np.abs(want).max())
 
 
 def test_bench_and_profile_as_json(kiln) -> None:

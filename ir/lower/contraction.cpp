@@ -120,7 +120,7 @@ void Lowering::append_windows(Windows p, const std::string& label) {
   s.c_row = c.strides[3], s.c_col = c.strides[4];
   const bool three_by_three = s.kh == 3 && s.kw == 3 && stride_in_taps(s);
   if (three_by_three && groups == 1 && step_phase(w.phase) != kRunPhase)
-    s.winograd = precision == Precision::exact ? 2 : 4;
+    s.winograd = precision == Precision::exact ? 0 : 4;
   s.epilogue = make_epilogue(p.fusion, [](const View& v) {
     return Sizes{v.strides[0], v.strides[1], v.strides[3], v.strides[4], v.strides[2]};
   });
@@ -159,7 +159,7 @@ View Lowering::factor(ContractionSpec& s, const PackSpec& pack, const View& b, i
   const bool one_row = product({s.batch[0], s.batch[1], s.oh, s.ow, s.kh, s.kw}) == 1;
   if (!one_row || pack.src_k != 1 || pack.src_n < pack.k) {
     const bool plain = product({s.batch[0], s.batch[1], s.kh, s.kw}) == 1;
-    s.int16 = s.int16 && plain && step_phase(b.phase) != kRunPhase;
+    s.int16 = s.int16 && plain && may_be_integers({b.buffer, b.offset * size_of(DType::f32)}, pack);
     s.strassen = plain && precision != Precision::exact && step_phase(b.phase) != kRunPhase;
     return packed(pack, b, elements, s, label);
   }

@@ -15,6 +15,8 @@ constexpr int64_t kShortestRow = 64;
 constexpr int64_t kPartBytes = 4 << 20;
 /// So that each part is aligned in the file.
 constexpr int64_t kPartRows = 16;
+/// How far apart elements may be that share a scale (docs/precision.md says what it costs).
+constexpr float kMostSpread = 3, kMostSpreadOfFast = 30;
 
 /// The rows that a step reads as `operand`, if it could read them rounded.
 std::optional<PackSpec> rows_read(const PlanStep& step, size_t operand) {
@@ -37,6 +39,22 @@ void read_rounded(KernelSpec& spec) {
 
 }  // namespace
 
+/// An element is off by a share of the largest that has its scale, which shows where that meets a zero. So what is
+/// multiplied with the same input must not be much smaller, all of it, than the largest there is. What a file does not
+/// say of its weights nobody knows.
+bool Lowering::may_be_integers(const Operand& source, const PackSpec& b) const {
+  const auto held = std::find_if(segment_buffer_.begin(), segment_buffer_.end(),
+                                 [&](const auto& each) { return each.second == source.buffer; });
+  if (held == segment_buffer_.end() || precision == Precision::exact) return false;
+  const Segment& segment = graph.segments[static_cast<size_t>(held->first)];
+  const bool whole =
+      source.offset == 0 && b.batch[0] * b.batch[1] * b.taps == 1 && b.k * b.n * size_of(DType::f32) == segment.size;
+  const bool as_rows = b.src_k == 1 && b.src_n == b.k && segment.rows == b.n;
+  const bool as_columns = b.src_n == 1 && b.src_k == b.n && segment.rows == b.k;
+  const float spread = !whole ? 0 : as_rows ? segment.column_spread : as_columns ? segment.row_spread : 0;
+  return spread > 0 && spread <= (precision == Precision::fast ? kMostSpreadOfFast : kMostSpread);
+}
+
 void Lowering::round_weights() {
   struct Use {
     size_t step, operand;
@@ -57,7 +75,7 @@ void Lowering::round_weights() {
   for (const auto& [buffer, all] : uses) {
     const auto rows_of = [&](const Use& use) { return rows_read(pending_[use.step].step, use.operand); };
     const std::optional<PackSpec> rows = rows_of(all[0]);
-    const Operand source = pending_[all[0].step].step.operands[all[0].operand];
+    const Operand& source = pending_[all[0].step].step.operands[all[0].operand];
     bool multiplied = false;
     const auto fits = [&](const Use& use) {
       const std::optional<PackSpec> own = rows_of(use);
@@ -65,7 +83,7 @@ void Lowering::round_weights() {
       return own && to_string(KernelSpec(*own)) == to_string(KernelSpec(*rows)) &&
              pending_[use.step].step.operands[use.operand].offset == source.offset;
     };
-    if (!std::all_of(all.begin(), all.end(), fits) || !multiplied) continue;
+    if (!std::all_of(all.begin(), all.end(), fits) || !multiplied || !may_be_integers(source, *rows)) continue;
     const int64_t own = rows->k * rows->n * size_of(DType::f32);
     if (rows->k < kShortestRow || own < kLeastBytes) continue;
     bytes += own;

@@ -50,6 +50,27 @@ def test_conv_block(tmp_path: Path) -> None:
     assert torch.equal(stored, module[0].weight.detach().flatten())
 
 
+def test_how_far_apart_weights_are(tmp_path: Path) -> None:
+    """As format/model.fbs defines it; nothing where an element is not finite."""
+
+    def segment_of(weight: list[list[float]]) -> fb.SegmentT:
+        layer = nn.Linear(len(weight[0]), len(weight), bias=False)
+        layer.weight = nn.Parameter(torch.tensor(weight))
+        export(layer.eval(), (torch.randn(1, len(weight[0])),), tmp_path / "m.kiln")
+        (segment,) = read(tmp_path / "m.kiln")[0].segments
+        return segment
+
+    wide = [[1.0, -2.0] * 40, [0.5, 8.0] * 40, [0.0, 0.25] * 40]
+    wide[0][3] = -16.0
+    told = segment_of([row + [0.0] for row in wide] + [[0.0] * 81])  # what is zero loses nothing
+    assert (told.rows, told.rowSpread) == (4, 64.0)
+    assert told.columnSpread == pytest.approx((16 * (0.5**2 + 8**2) / 2) ** 0.5)  # 32 elements of the second row, over 1
+    for number in (float("nan"), float("inf")):
+        wide[1][0] = number
+        told = segment_of(wide)
+        assert (told.rows, told.rowSpread, told.columnSpread) == (0, 0.0, 0.0)
+
+
 def normalised(norm: nn.Module) -> nn.Module:
     """With statistics that show where they go."""
     norm.running_mean.normal_()

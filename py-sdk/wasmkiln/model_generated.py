@@ -228,7 +228,11 @@ class SymbolT(object):
         return symbol
 
 
-# A contiguous run of bytes that holds one tensor, row-major. `offset` counts from the start of the weights.
+# A contiguous run of bytes that holds one tensor, row-major. `offset` counts from the start of the weights. What rounding it
+# costs can be told from how far apart its elements are, seen as a matrix of `rows` rows. `column_spread` is the largest over a
+# small one: over what all but a tenth of the columns (those of zeros aside) reach with their largest magnitude, is the largest
+# magnitude of all or, where that is more, the norm of some 32 elements from a multiple of 32 on in a row, divided by the root of
+# two. `row_spread` is the same of the transposed matrix. 0: nothing is known, and nothing is rounded.
 class Segment(object):
     __slots__ = ['_tab']
 
@@ -265,9 +269,33 @@ class Segment(object):
             return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
         return 0
 
-def SegmentStart(builder): builder.StartObject(2)
+    # Segment
+    def Rows(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
+        return 0
+
+    # Segment
+    def RowSpread(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Float32Flags, o + self._tab.Pos)
+        return 0.0
+
+    # Segment
+    def ColumnSpread(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(12))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Float32Flags, o + self._tab.Pos)
+        return 0.0
+
+def SegmentStart(builder): builder.StartObject(5)
 def SegmentAddOffset(builder, offset): builder.PrependUint64Slot(0, offset, 0)
 def SegmentAddSize(builder, size): builder.PrependUint64Slot(1, size, 0)
+def SegmentAddRows(builder, rows): builder.PrependUint64Slot(2, rows, 0)
+def SegmentAddRowSpread(builder, rowSpread): builder.PrependFloat32Slot(3, rowSpread, 0.0)
+def SegmentAddColumnSpread(builder, columnSpread): builder.PrependFloat32Slot(4, columnSpread, 0.0)
 def SegmentEnd(builder): return builder.EndObject()
 
 
@@ -277,6 +305,9 @@ class SegmentT(object):
     def __init__(self):
         self.offset = 0  # type: int
         self.size = 0  # type: int
+        self.rows = 0  # type: int
+        self.rowSpread = 0.0  # type: float
+        self.columnSpread = 0.0  # type: float
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -296,12 +327,18 @@ class SegmentT(object):
             return
         self.offset = segment.Offset()
         self.size = segment.Size()
+        self.rows = segment.Rows()
+        self.rowSpread = segment.RowSpread()
+        self.columnSpread = segment.ColumnSpread()
 
     # SegmentT
     def Pack(self, builder):
         SegmentStart(builder)
         SegmentAddOffset(builder, self.offset)
         SegmentAddSize(builder, self.size)
+        SegmentAddRows(builder, self.rows)
+        SegmentAddRowSpread(builder, self.rowSpread)
+        SegmentAddColumnSpread(builder, self.columnSpread)
         segment = SegmentEnd(builder)
         return segment
 

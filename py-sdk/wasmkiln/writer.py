@@ -23,6 +23,7 @@ FORMAT_VERSION = 3
 HEAD_HASH_SLOT = 4 + 2 * 13  # in the table's offsets: the fourteenth field of Model
 ALIGN = 64
 HASH_BLOCK = 1 << 20
+ROUNDED_TOGETHER = 32  # elements whose products are summed as integers (jit/kernels/int16.h)
 INLINE_BYTES = 256  # constants up to this size stand in the head, where the compiler can fold them
 
 DTYPES = {
@@ -60,6 +61,26 @@ def block_hashes(pieces: Iterable[bytes]) -> list[int]:
                 hashes.append(state.intdigest())
                 state, filled = xxhash.xxh64(), 0
     return [*hashes, state.intdigest()] if filled else hashes
+
+
+def describe_spread(segment: fb.SegmentT, tensor: Tensor) -> None:
+    """What rounding a weight costs, as format/model.fbs defines it; nothing of what is no matrix of finite numbers."""
+    if tensor.dtype != torch.float32 or tensor.dim() < 2 or tensor.numel() == 0:
+        return
+    matrix = tensor.detach().reshape(tensor.shape[0], -1)
+    if not matrix.isfinite().all():
+        return
+
+    def spread(matrix: Tensor) -> float:
+        of_columns = torch.maximum(matrix.amax(0), -matrix.amin(0))
+        reached = of_columns[of_columns > 0].sort().values
+        if len(reached) == 0:
+            return 1.0
+        norms = (part.double().norm(dim=1).max() for part in matrix.split(ROUNDED_TOGETHER, dim=1))
+        largest = max(reached[-1].double(), max(norms) / 2**0.5)
+        return min(float(largest / reached[len(reached) // 10]), torch.finfo(torch.float32).max)
+
+    segment.rows, segment.rowSpread, segment.columnSpread = tensor.shape[0], spread(matrix.T), spread(matrix)
 
 
 class KilnWriter:
@@ -106,6 +127,7 @@ class KilnWriter:
         if key not in self.stored:
             segment = fb.SegmentT()
             segment.size = tensor.nbytes
+            describe_spread(segment, tensor)
             self.model.segments.append(segment)
             self.weights.append(tensor)
             self.stored[key] = len(self.weights) - 1

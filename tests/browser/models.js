@@ -12,9 +12,10 @@ function compare(name, got, expected, tolerance = kTolerance) {
   if (got.length !== expected.length) throw new Error(`${name} has ${got.length} elements, not ${expected.length}`);
   let scale = 0, worst = 0;
   for (let i = 0; i < expected.length; i++) {
-    const difference = Math.abs(got[i] - expected[i]);
+    const same = got[i] === expected[i] || (Number.isNaN(got[i]) && Number.isNaN(expected[i]));
+    const difference = same ? 0 : Math.abs(got[i] - expected[i]);
     if (!(difference <= worst)) worst = difference; // NaN too
-    scale = Math.max(scale, Math.abs(expected[i]));
+    if (Number.isFinite(expected[i])) scale = Math.max(scale, Math.abs(expected[i]));
   }
   if (!(worst <= tolerance * scale)) throw new Error(`${name} is off by ${worst}, its scale is ${scale}`);
   return worst / scale;
@@ -52,6 +53,15 @@ async function precisions(context, id) {
   for (const [precision, tolerance] of Object.entries(kPrecisions))
     for (const sharedMemory of [true, false])
       for (const relaxedSimd of [true, false]) notes.push(`${precision} ${/error \S+/.exec(await agrees(context, id, { precision, preferences: { sharedMemory, relaxedSimd } }, tolerance))[0]}`);
+  return notes.join(', ');
+}
+
+/** Where rounding and reordering would show (extremes.py): each precision keeps what it promises. */
+async function keepsExtremes(context) {
+  const found = await (await fetch(new URL('fakes/extremes.json', context.base))).json();
+  const notes = [];
+  for (const [precision, ids] of Object.entries(found))
+    for (const id of ids) notes.push(`${id} ${/error \S+/.exec(await agrees({ ...context, folder: 'fakes' }, id, { precision, cache: false }, kPrecisions[precision]))[0]}`);
   return notes.join(', ');
 }
 
@@ -336,6 +346,7 @@ export function modelCases(context) {
   for (const id of ['mobilenetv2', 'minilm', 'whisper-decoder'].filter((id) => context.models.includes(id))) cases[`${id} runs while its weights arrive`] = () => runsWhileLoading(context, id);
   // Their layers are large enough for every algorithm that a precision allows.
   for (const id of ['yolov8n', 'minilm'].filter((id) => context.precisions && context.models.includes(id))) cases[`${id} is as precise as was asked for`] = () => precisions(context, id);
+  if (context.generated) cases['each precision keeps what it promises of extremes'] = () => keepsExtremes(context);
   if (context.generated && context.expects.sharedMemory) cases['a model of more than 4 GB agrees with PyTorch'] = () => reachesFar(context);
   if (!context.models.includes('digits')) return cases;
   cases['digits is as precise as was asked for'] = () => precisions(context, 'digits');
