@@ -159,8 +159,9 @@ View Lowering::factor(ContractionSpec& s, const PackSpec& pack, const View& b, i
   const bool one_row = product({s.batch[0], s.batch[1], s.oh, s.ow, s.kh, s.kw}) == 1;
   if (!one_row || pack.src_k != 1 || pack.src_n < pack.k) {
     const bool plain = product({s.batch[0], s.batch[1], s.kh, s.kw}) == 1;
-    s.int16 = s.int16 && plain && may_be_integers({b.buffer, b.offset * size_of(DType::f32)}, pack);
-    s.strassen = plain && precision != Precision::exact && step_phase(b.phase) != kRunPhase;
+    const Operand source{b.buffer, b.offset * size_of(DType::f32)};
+    s.int16 = s.int16 && plain && may_be_integers(source, pack);
+    s.strassen = plain && may_be_summed(source, pack);
     return packed(pack, b, elements, s, label);
   }
   s.int16 = false;

@@ -139,8 +139,12 @@ class Lowering {
   void plan_placements();
   Status lower_node(const Node& node);
   void finish_outputs();
-  /// Whether integers keep what B is within the precision that was asked for, whatever it is multiplied with.
+  /// How far apart the elements of B are (format/model.fbs); 0: nobody knows.
+  float spread_of(const Operand& source, const PackSpec& b) const;
+  /// Whether B as integers, or as sums of its quadrants, keeps the precision that was asked for, whatever it is
+  /// multiplied with.
   bool may_be_integers(const Operand& source, const PackSpec& b) const;
+  bool may_be_summed(const Operand& source, const PackSpec& b) const;
   void round_weights();
   void round_rows(const PackSpec& rows, const Operand& source, int to, int phase, const std::string& label);
   void number_phases();

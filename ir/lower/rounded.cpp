@@ -15,8 +15,8 @@ constexpr int64_t kShortestRow = 64;
 constexpr int64_t kPartBytes = 4 << 20;
 /// So that each part is aligned in the file.
 constexpr int64_t kPartRows = 16;
-/// How far apart elements may be that share a scale (docs/precision.md says what it costs).
-constexpr float kMostSpread = 3, kMostSpreadOfFast = 30;
+/// How far apart elements may be that share a scale or a sum (docs/precision.md says what it costs).
+constexpr float kMostSpread = 3, kMostSpreadOfFast = 30, kMostSpreadOfSums = 100;
 
 /// The rows that a step reads as `operand`, if it could read them rounded.
 std::optional<PackSpec> rows_read(const PlanStep& step, size_t operand) {
@@ -39,20 +39,29 @@ void read_rounded(KernelSpec& spec) {
 
 }  // namespace
 
-/// An element is off by a share of the largest that has its scale, which shows where that meets a zero. So what is
-/// multiplied with the same input must not be much smaller, all of it, than the largest there is. What a file does not
-/// say of its weights nobody knows.
-bool Lowering::may_be_integers(const Operand& source, const PackSpec& b) const {
+float Lowering::spread_of(const Operand& source, const PackSpec& b) const {
   const auto held = std::find_if(segment_buffer_.begin(), segment_buffer_.end(),
                                  [&](const auto& each) { return each.second == source.buffer; });
-  if (held == segment_buffer_.end() || precision == Precision::exact) return false;
+  if (held == segment_buffer_.end()) return 0;
   const Segment& segment = graph.segments[static_cast<size_t>(held->first)];
   const bool whole =
       source.offset == 0 && b.batch[0] * b.batch[1] * b.taps == 1 && b.k * b.n * size_of(DType::f32) == segment.size;
   const bool as_rows = b.src_k == 1 && b.src_n == b.k && segment.rows == b.n;
   const bool as_columns = b.src_n == 1 && b.src_k == b.n && segment.rows == b.k;
-  const float spread = !whole ? 0 : as_rows ? segment.column_spread : as_columns ? segment.row_spread : 0;
-  return spread > 0 && spread <= (precision == Precision::fast ? kMostSpreadOfFast : kMostSpread);
+  return !whole ? 0 : as_rows ? segment.column_spread : as_columns ? segment.row_spread : 0;
+}
+
+/// An element is off by a share of the largest that has its scale, or shares its sum, which shows where that meets a
+/// zero. So what is multiplied with the same input must not be much smaller, all of it, than the largest there is. What
+/// a file does not say of its weights nobody knows.
+bool Lowering::may_be_integers(const Operand& source, const PackSpec& b) const {
+  const float spread = spread_of(source, b);
+  return precision != Precision::exact && spread > 0 &&
+         spread <= (precision == Precision::fast ? kMostSpreadOfFast : kMostSpread);
+}
+bool Lowering::may_be_summed(const Operand& source, const PackSpec& b) const {
+  const float spread = spread_of(source, b);
+  return precision != Precision::exact && spread > 0 && spread <= kMostSpreadOfSums;
 }
 
 void Lowering::round_weights() {
