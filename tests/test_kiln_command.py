@@ -72,7 +72,7 @@ def test_exact_keeps_what_is_not_finite(kiln, tmp_path: Path) -> None:
     torch.manual_seed(0)
     layers = {"same": nn.Conv2d(64, 48, 3, padding=1), "half": nn.Conv2d(64, 48, 3, stride=2, padding=1)}
     for name, layer in layers.items():
-        wasmkiln.export(layer.eval(), (torch.randn(1, 64, 21, 23),), tmp_path / f"{name}.kiln")
+        wasmkiln.export(layer.eval(), (torch.randn(1, 64, 21, 23),), tmp_path / f"{name}.kiln", output_names=["out"])
     for value in (np.nan, np.inf, -np.inf):
         image = torch.randn(1, 64, 21, 23)
         image[0, 5, 9, 14] = value
@@ -83,7 +83,7 @@ def test_exact_keeps_what_is_not_finite(kiln, tmp_path: Path) -> None:
             want = layer(image).detach().numpy().flatten()
             assert 0 < np.count_nonzero(~np.isfinite(want)) <= 9 * 48
             scale = np.abs(want[np.isfinite(want)]).max()
-            got = np.fromfile(next(tmp_path.glob("out*.bin")), np.float32)
+            got = np.fromfile(tmp_path / "out.bin", np.float32)
             np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * scale)
 
 
@@ -92,7 +92,7 @@ def test_exact_keeps_what_is_not_finite(kiln, tmp_path: Path) -> None:
 def test_integers_keep_the_small_among_the_large(
     kiln, tmp_path: Path, precision: str, tolerance: float, rows: int
 ) -> None:
-    """Weights of one input a thousand times the others, where the input is zero: they must not cost the others' digits."""
+    """Weights of an input that is zero are a thousand times the others: they must not cost the others' digits."""
     torch.manual_seed(0)
     layer, x = nn.Linear(512, 512).eval(), torch.randn(rows, 512)
     x[:, 100] = 0
@@ -101,10 +101,10 @@ def test_integers_keep_the_small_among_the_large(
         with torch.no_grad():
             layer.weight[:, 100] = outlier
             want = layer(x).numpy().flatten()
-        wasmkiln.export(layer, (x,), tmp_path / "m.kiln")
+        wasmkiln.export(layer, (x,), tmp_path / "m.kiln", output_names=["out"])
         options = ("--precision", precision, "--input", f"input={tmp_path / 'x.bin'}", "--output-dir", tmp_path)
         kiln("run", tmp_path / "m.kiln", *options)
-        got = np.fromfile(next(tmp_path.glob("out*.bin")), np.float32)
+        got = np.fromfile(tmp_path / "out.bin", np.float32)
         np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * np.abs(want).max())
 
 

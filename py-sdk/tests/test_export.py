@@ -64,7 +64,7 @@ def test_how_far_apart_weights_are(tmp_path: Path) -> None:
     wide[0][3] = -16.0
     told = segment_of([row + [0.0] for row in wide] + [[0.0] * 81])  # what is zero loses nothing
     assert (told.rows, told.rowSpread) == (4, 64.0)
-    assert told.columnSpread == pytest.approx((16 * (0.5**2 + 8**2) / 2) ** 0.5)  # 32 elements of the second row, over 1
+    assert told.columnSpread == pytest.approx((16 * (0.5**2 + 8**2) / 2) ** 0.5)  # of row 2
     for number in (float("nan"), float("inf")):
         wide[1][0] = number
         told = segment_of(wide)

@@ -1,5 +1,6 @@
-"""Writes models, and what PyTorch answers, where rounding and reordering would show: `extremes.py DIR` → DIR/extremes-<name>/
-(zoo/artifacts.py), DIR/extremes.json: their names by the precision that keeps them.
+"""Writes models, and what PyTorch answers, where rounding and reordering would show.
+
+`extremes.py DIR` → DIR/extremes-<name>/ (zoo/artifacts.py), DIR/extremes.json: names by the precision that keeps them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
 from zoo.artifacts import write_io, write_kiln
 from zoo.common import ZooModel
 
@@ -31,10 +33,10 @@ class Images(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.same, self.half = nn.Conv2d(64, 64, 3, padding=1), nn.Conv2d(64, 64, 3, stride=2, padding=1)
+        self.same, self.strided = nn.Conv2d(64, 64, 3, padding=1), nn.Conv2d(64, 64, 3, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.same(x), self.half(x)
+        return self.same(x), self.strided(x)
 
 
 def outlier(layer: nn.Linear, column: int, value: float) -> nn.Linear:
