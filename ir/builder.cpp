@@ -37,10 +37,10 @@ Result<ValueId> Builder::of_nothing(const Node& node, const TensorType& type) {
   if (const auto* pad = std::get_if<PadAttrs>(&node.attrs)) all = static_cast<double>(pad->value);
   if (const auto* reduction = std::get_if<ReduceAttrs>(&node.attrs)) all = identity_of(reduction->kind);
   if (node.op == Op::concat) {
-    Node rest = node;
-    const auto gone = [&](ValueId id) { return is_empty(shape(id)); };
-    rest.inputs.erase(std::remove_if(rest.inputs.begin(), rest.inputs.end(), gone), rest.inputs.end());
-    return rest.inputs.size() == 1 ? Result<ValueId>(rest.inputs[0]) : append(std::move(rest), type);
+    std::vector<ValueId> rest;
+    for (ValueId id : node.inputs)
+      if (!is_empty(shape(id))) rest.push_back(id);
+    return concat(std::move(rest), std::get_if<AxisAttrs>(&node.attrs)->axis);
   }
   if (!all)
     return Error{ErrorCode::unsupported_operator,

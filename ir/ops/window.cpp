@@ -130,11 +130,7 @@ Status adaptive(Legalizer& l, const Node& node) {
   bool equal = true;
   for (size_t i = 0; i < 2; ++i) {
     const int64_t in = l.b.shape(x)[2 + i].value;
-    if (size[i] < 0) return misfit(node.source + ": an output size must not be negative");
-    if (size[i] == 0) {
-      const Shape none{l.b.shape(x)[0], l.b.shape(x)[1], size[0], size[1]};
-      return finish(l, node, l.b.graph.add_value("", DType::f32, none), lifted);
-    }
+    if (size[i] < 1) return l.unsupported(node, "an output size must be positive");
     if (in < 1 || size[i] > kMaxElements / in) return misfit(node.source + ": sizes must be positive, and not absurd");
     equal = equal && in % size[i] == 0;
     a.kernel[i] = a.stride[i] = in / size[i];
