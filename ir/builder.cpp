@@ -34,7 +34,10 @@ Result<ValueId> Builder::of_nothing(const Node& node, const TensorType& type) {
   std::optional<double> all;
   const bool no_keys = node.op == Op::attention && !is_empty(shape(node.inputs[0])) && is_empty(shape(node.inputs[1]));
   if (node.op == Op::matmul || no_keys) all = 0;  // sums of no products
-  if (const auto* pad = std::get_if<PadAttrs>(&node.attrs)) all = static_cast<double>(pad->value);
+  if (const auto* pad = std::get_if<PadAttrs>(&node.attrs)) {
+    const Number value{static_cast<double>(pad->value), pad->whole};
+    return expand(constant(type.dtype, {}, write_numbers({value}, type.dtype)), type.shape);
+  }
   if (const auto* reduction = std::get_if<ReduceAttrs>(&node.attrs)) all = identity_of(reduction->kind);
   if (node.op == Op::concat) {
     std::vector<ValueId> rest;
@@ -235,13 +238,6 @@ bool uniform_constant(const Value& value, Number& number) {
   first.data.resize(width);
   number = read_numbers(first)[0];
   return true;
-}
-
-Number cut(const Number& number, DType dtype) {
-  Value v;
-  v.dtype = dtype;
-  v.data = write_numbers({number}, dtype);
-  return read_numbers(v)[0];
 }
 
 std::vector<double> read_constant(const Value& value) {

@@ -76,8 +76,6 @@ std::vector<Number> read_numbers(const Value& value);
 std::vector<uint8_t> write_numbers(const std::vector<Number>& numbers, DType dtype);
 /// All elements of a constant are equal: which number. (Weights are never known.)
 bool uniform_constant(const Value& value, Number& number);
-/// An integer as `dtype` has it.
-Number cut(const Number& number, DType dtype);
 /// The same as reals.
 std::vector<double> read_constant(const Value& value);
 std::vector<uint8_t> write_constant(const std::vector<double>& numbers, DType dtype);

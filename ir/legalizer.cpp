@@ -124,7 +124,7 @@ Result<DType> Legalizer::promote(std::vector<ValueId>& operands) {
   const DType common = common_dtype(operands);
   for (ValueId& id : operands) {
     const DType own = b.value(id).dtype;
-    if (category(common) != 1 || category(own) != 1 || size_of(own) <= size_of(common)) continue;
+    if (category(common) != 1 || category(own) != 1 || own == common || size_of(own) < size_of(common)) continue;
     const bool number = std::find(numbers_.begin(), numbers_.end(), id) != numbers_.end();
     if (!number) {
       KILN_ASSIGN(id, b.cast(id, common));

@@ -49,15 +49,6 @@ const Formula kFormulas[] = {
 Term read(Legalizer& l, Fx& f, const std::vector<ValueId>& operands, int i, Lane lane) {
   return f.to(f.in(i, lane_of(l.b.value(operands[static_cast<size_t>(i)]).dtype)), lane);
 }
-/// The same, taken to `dtype`: a number that a narrow type does not hold is cut, as PyTorch does first of all.
-Term read_as(Legalizer& l, Fx& f, const std::vector<ValueId>& operands, int i, DType dtype) {
-  const Term t = read(l, f, operands, i, lane_of(dtype));
-  const DType own = l.b.value(operands[static_cast<size_t>(i)]).dtype;
-  if (own == dtype || size_of(dtype) != 1 || !is_integer(lane_of(own))) return t;
-  if (dtype == DType::u8) return f.bin(PointOp::logical_and, t, f.whole(255, Lane::i32));
-  const Term bits = f.whole(24, Lane::i32);
-  return dtype == DType::i8 ? f.bin(PointOp::shr, f.bin(PointOp::shl, t, bits), bits) : t;
-}
 
 Status emit(Legalizer& l, const Node& node, const Fx& f, Term t, std::vector<ValueId> operands, DType out) {
   Fx g = f;
@@ -101,9 +92,7 @@ Status binary(Legalizer& l, const Node& node) {
   if (lane == Lane::mask && (op == PointOp::shl || op == PointOp::shr))
     return l.unsupported(node, "booleans cannot be shifted");
   Fx f;
-  const bool whole = is_integer(lane) && common != DType::boolean;
-  const Term a = whole ? read_as(l, f, operands, 0, common) : read(l, f, operands, 0, lane),
-             b = whole ? read_as(l, f, operands, 1, common) : read(l, f, operands, 1, lane);
+  const Term a = read(l, f, operands, 0, lane), b = read(l, f, operands, 1, lane);
   return emit(l, node, f, f.bin(op, a, b), operands, out);
 }
 
@@ -143,11 +132,10 @@ Term floor_quotient(Fx& f, Term a, Term b, Term remainder, Term across) {
 Status divide_integers(Legalizer& l, const Node& node, const std::vector<ValueId>& operands, DType common,
                        Rounding mode) {
   Fx f;
-  const Term a = read_as(l, f, operands, 0, common), b = read_as(l, f, operands, 1, common);
   const Lane lane = lane_of(common);
+  const Term a = read(l, f, operands, 0, lane), b = read(l, f, operands, 1, lane);
   Number divisor;
   const bool known = uniform_constant(l.b.value(operands[1]), divisor);
-  if (known) divisor = cut(divisor, common);
   if (known && divisor.whole == 0) return l.unsupported(node, "an integer is divided by 0");
   const bool down = mode == Rounding::floor || mode == Rounding::floor_remainder;
   if (down && divisor.whole > 0 &&
@@ -218,9 +206,9 @@ Status power(Legalizer& l, const Node& node) {
   std::vector<ValueId> operands{base, exponent};
   KILN_ASSIGN(const DType out, l.promote(operands));
   Fx f;
-  if (is_integer(lane_of(out)))
-    return emit(l, node, f, f.bin(PointOp::pow, read_as(l, f, operands, 0, out), read_as(l, f, operands, 1, out)),
-                operands, out);
+  if (const Lane lane = lane_of(out); is_integer(lane))
+    return emit(l, node, f, f.bin(PointOp::pow, read(l, f, operands, 0, lane), read(l, f, operands, 1, lane)), operands,
+                out);
   const Term y = read(l, f, operands, 1, Lane::f32);
   const bool of_two = scalar_base && l.number(node, "self", 0) == 2;
   const Term t = of_two ? f.un(PointOp::exp2, y) : f.bin(PointOp::pow, read(l, f, operands, 0, Lane::f32), y);
@@ -257,13 +245,21 @@ Status masked_fill(Legalizer& l, const Node& node) {
 /// self + value · a · b, or value · a / b.
 template <PointOp kOp>
 Status add_product(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
-  KILN_ASSIGN(const ValueId a, l.need_f32(node, 1));
-  KILN_ASSIGN(const ValueId b, l.need_f32(node, 2));
+  std::vector<ValueId> operands;
+  for (size_t i = 0; i < 3; ++i) {
+    KILN_ASSIGN(const ValueId id, l.need(node, i));
+    operands.push_back(id);
+  }
+  KILN_ASSIGN(const DType out, l.promote(operands));
+  const Lane lane = lane_of(out);
+  if (lane == Lane::mask || (lane != Lane::f32 && kOp == PointOp::div))
+    return l.unsupported(node, std::string(name_of(out)) + " is not supported here");
   Fx f;
-  const double value = l.number(node, "value", 1);
-  const Term first = value == 1 ? f.in(1) : f.in(1) * value;
-  return emit(l, node, f, f.in(0) + f.bin(kOp, first, f.in(2)), {x, a, b}, DType::f32);
+  const Number value = l.has(node, "value") ? l.any_number(node, "value") : Number{1, 1};
+  Term first = read(l, f, operands, 1, lane);
+  if (value.real != 1) first = first * (lane == Lane::f32 ? f.c(value.real) : f.whole(value.whole, lane));
+  const Term product = f.bin(kOp, first, read(l, f, operands, 2, lane));
+  return emit(l, node, f, read(l, f, operands, 0, lane) + product, operands, out);
 }
 
 Status lerp(Legalizer& l, const Node& node) {
@@ -302,8 +298,8 @@ Status clamp_tensors(Legalizer& l, const Node& node) {
   if (lane == Lane::mask) return l.unsupported(node, "booleans are not supported here");
   Fx f;
   Term t = read(l, f, operands, 0, lane);
-  if (low != kNoValue) t = f.bin(PointOp::max, t, read_as(l, f, operands, 1, out));
-  if (high != kNoValue) t = f.bin(PointOp::min, t, read_as(l, f, operands, static_cast<int>(operands.size()) - 1, out));
+  if (low != kNoValue) t = f.bin(PointOp::max, t, read(l, f, operands, 1, lane));
+  if (high != kNoValue) t = f.bin(PointOp::min, t, read(l, f, operands, static_cast<int>(operands.size()) - 1, lane));
   return emit(l, node, f, t, operands, out);
 }
 
