@@ -45,7 +45,7 @@ Status Legalizer::legalize(const Node& node) {
   for (const auto* operands : {&node.inputs, &node.outputs})
     for (ValueId id : *operands)
       if (id != kNoValue && is_half(source.value(id).dtype))
-        return unsupported(node, std::string(name_of(source.value(id).dtype)) + " is not supported");
+        return unsupported(node, std::string(name_of(source.value(id).dtype)) + " is not supported: export the model in float32 (model.float())");
   b.set_origin(node);
   Status status = row->legalize(*this, node);
   if (status.ok() && error_) status = *error_;
