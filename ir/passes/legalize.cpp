@@ -48,11 +48,14 @@ Result<Graph> legalize(const Graph& graph) {
   Graph out;
   Legalizer l(graph, out);
   std::string unsupported, where;
+  bool all_fit = true;
   for (const Node& node : graph.nodes) {
     if (node.op != Op::source) return misfit("legalize takes source nodes");
     Status status = l.legalize(node);
     if (status.ok()) continue;
-    if (status.error().code != ErrorCode::unsupported_operator) return status.error();
+    const ErrorCode code = status.error().code;
+    if (code != ErrorCode::unsupported_operator && code != ErrorCode::bad_file) return status.error();
+    all_fit = all_fit && code == ErrorCode::unsupported_operator;
     unsupported += describe(graph, node, find_op(node.source) ? status.error().message : "");
     if (where.empty()) where = node.where;
     // Go on as if the outputs were there, to find what else is not supported.
@@ -60,8 +63,8 @@ Result<Graph> legalize(const Graph& graph) {
       if (l.wants(node, i)) KILN_TRY(l.set(node, out.add_value("", l.out_dtype(node, i), l.out_shape(node, i)), i));
   }
   if (!unsupported.empty())
-    return Error{ErrorCode::unsupported_operator, "the model uses operators that are not supported:" + unsupported,
-                 where};
+    return Error{all_fit ? ErrorCode::unsupported_operator : ErrorCode::bad_file,
+                 "the model uses operators that are not supported:" + unsupported, where};
   for (ValueId id : graph.outputs) {
     if (is_half(graph.value(id).dtype))  // an input or a weight: nodes have said so already
       return Error{ErrorCode::unsupported_operator, "the output '" + graph.value(id).name + "' is of half precision",

@@ -116,6 +116,31 @@ def test_errors_of_sources_are_sentences(
         load_source(f"broken_source:{source}")
 
 
+NESTED = """
+import torch
+class Nested(torch.nn.Module):
+    def forward(self, x, state, flag, more=None):
+        x -= x.mean()
+        y = x + state["h"] * 2 + state["c"][1]
+        return {"y": y if flag else -y, "n": x.shape[0], "none": more, "big": (x > 0).long() + 2**30}
+def make():
+    torch.manual_seed(1)
+    x, h, c = torch.randn(2, 5), torch.randn(5), torch.randn(2, 1)
+    return Nested(), (x, {"h": h, "c": [h, c]}, True, None)
+"""
+
+
+def test_nested_arguments_and_results_are_verified(tmp_path: Path) -> None:
+    (tmp_path / "nested.py").write_text(NESTED)
+    done = call(tmp_path, "export", "nested:make", "m.kiln")
+    assert done.returncode == 0, done.stderr
+    shown = call(tmp_path, "inspect", "m.kiln").stdout
+    assert all(name in shown for name in ("state.h", "state.c.0", "state.c.1", "big"))
+    assert "takes" in shown  # the compiler takes it, or nobody was asked whether it does
+    done = call(tmp_path, "verify", "m.kiln", "nested:make")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 DYNAMIC = """
 import torch
 def make():

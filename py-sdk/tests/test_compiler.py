@@ -72,7 +72,14 @@ def test_what_the_compiler_refuses_is_not_written(
     assert not (tmp_path / "m").exists()
 
 
-def sizes_of(dims: Any, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, int]]:
+def sizes_of(
+    dims: Any,
+    built: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: nn.Module | None = None,
+    args: tuple[Any, ...] = (torch.ones(4, 5),),
+) -> list[dict[str, int]]:
     """Which sizes export tries."""
     tried = []
     original = compiler.Compiler.open
@@ -82,7 +89,8 @@ def sizes_of(dims: Any, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         return original(self, head, file_bytes, sizes)
 
     monkeypatch.setattr(compiler.Compiler, "open", spied)
-    export(nn.ReLU(), (torch.ones(4, 5),), tmp_path / "m.kiln", dims)
+    export(module or nn.ReLU(), args, tmp_path / "m.kiln", dims)
+    monkeypatch.undo()
     return tried
 
 
@@ -94,6 +102,16 @@ def test_sizes_are_the_examples_and_the_ends(built: Path, tmp_path: Path, monkey
     assert sorted(size["rows"] for size in tried) == [2, 4, 8]
     tried = sizes_of(({0: Dim("rows")},), built, tmp_path, monkeypatch)
     assert tried == [{"rows": 4}]
+    tried = sizes_of(({0: 2 * Dim("half", max=8)},), built, tmp_path, monkeypatch)
+    assert tried[0] == {"half": 2}
+
+
+def test_sizes_of_numbers_are_the_examples(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ones(nn.Module):
+        def forward(self, x: Tensor, n: int) -> Tensor:
+            return x.new_ones(n)
+
+    assert sizes_of((None, Dim.DYNAMIC), built, tmp_path, monkeypatch, Ones(), (torch.ones(1), 7))[0] == {"n": 7}
 
 
 def test_a_refusal_at_an_end_names_the_size(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

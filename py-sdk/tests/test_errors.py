@@ -83,6 +83,22 @@ def test_what_has_no_form_is_refused(module: nn.Module, args: tuple[Any, ...], w
     assert not (tmp_path / "m").exists()
 
 
+class Layered(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool3d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(x)
+
+
+def test_lines_are_the_models_not_pytorchs(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedOperatorError, match=LINE):
+        export(Layered(), (torch.ones(1, 1, 4, 4, 4),), tmp_path / "m")
+    with pytest.raises(UnsupportedOperatorError, match=r"at pooling.py:\d+ in forward"):  # there is no other
+        export(nn.MaxPool3d(2), (torch.ones(1, 1, 4, 4, 4),), tmp_path / "m")
+
+
 def test_missing_operators_are_another_kind(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedOperatorError):
         export(Cond(), (X,), tmp_path / "m")

@@ -14,6 +14,7 @@ import wasmtime
 
 from wasmkiln import model_generated as fb
 from wasmkiln.errors import ExportError, UncheckedWarning
+from wasmkiln.sizes import solved
 
 PACKAGE = Path(__file__).resolve().parent
 CHECKOUT = PACKAGE.parents[1]
@@ -101,15 +102,23 @@ def compiled(path: Path, _: float) -> tuple[wasmtime.Engine, wasmtime.Module]:
 def sizes_to_try(model: fb.ModelT) -> Iterator[dict[str, int]]:
     """The example's sizes of all dims that are given at load, then each at the ends of its range. A least size of 0 is
     what PyTorch takes for a dim of which nothing is said."""
-    free = {i: symbol for i, symbol in enumerate(model.symbols or []) if symbol.code is None or len(symbol.code) == 0}
-    example = {i: max(symbol.min, 2 if symbol.max != 1 else 1) for i, symbol in free.items()}
-    for port in model.inputs:
-        example.update({dim.symbol: dim.value for dim in model.values[port].dims or [] if dim.symbol in free})
-    named = {text(free[i].name): size for i, size in example.items()}
+    codes = [[] if symbol.code is None else symbol.code for symbol in model.symbols or []]
+    free = {text(symbol.name): symbol for symbol, code in zip(model.symbols or [], codes, strict=True) if not len(code)}
+    known = {text(model.symbols[i].name): size for i, size in solved(codes, examples(model)).items()}
+    named = {name: known.get(name, max(symbol.min, 1)) for name, symbol in free.items()}
     yield named
-    for symbol in free.values():
-        for end in {symbol.min, symbol.max} - {0, named[text(symbol.name)]}:
-            yield named | {text(symbol.name): end}
+    for name, symbol in free.items():
+        for end in {symbol.min, symbol.max} - {0, named[name]}:
+            yield named | {name: end}
+
+
+def examples(model: fb.ModelT) -> list[tuple[int, int]]:
+    """Symbols with the sizes that they had in the example, as dims and arguments note them."""
+    dims = [(dim.symbol, dim.value) for value in model.values for dim in value.dims or []]
+    for attr in (attr for node in model.nodes for attr in node.attrs or []):
+        if attr.symbols is not None:
+            dims += zip(attr.symbols, [attr.i] if attr.kind == fb.AttrKind.integer else attr.ints, strict=False)
+    return [(int(symbol), int(size)) for symbol, size in dims if symbol >= 0]
 
 
 def text(name: str | bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,15 +108,19 @@ def guards_of(program: ExportedProgram) -> list[Guard]:
     return list(found.values())
 
 
-def refuse_data_checks(program: ExportedProgram) -> None:
-    """Raises where the model checks what it computes; its checks of sizes are guards."""
+def data_checks(program: ExportedProgram) -> list[str]:
+    """Where the model checks what it computes; its checks of sizes are guards."""
     kinds = (aten._assert_scalar.default, aten._assert_async.msg, aten._assert_async.default)
-    for node in program.graph.nodes:
-        if node.op == "call_function" and node.target in kinds:
-            raise ExportError(
-                f"the model checks its data, {place_of(node)}, which a .kiln file cannot: take the check out of "
-                "forward, and check what you give to the model"
-            )
+    return [place_of(node) for node in program.graph.nodes if node.op == "call_function" and node.target in kinds]
+
+
+def refuse_data_checks(places: Sequence[str]) -> None:
+    """Sizes that depend on data bring checks of PyTorch's own with them: those are to be refused before."""
+    if places:
+        raise ExportError(
+            f"the model checks its data, {places[0]}, which a .kiln file cannot: take the check out of forward, and "
+            "check what you give to the model"
+        )
 
 
 class Text(PythonPrinter):
