@@ -14,7 +14,7 @@ from torch import nn
 from wasmkiln.errors import ExportError
 from wasmkiln.folding import fold_batch_norms
 from wasmkiln.graph import GraphExporter
-from wasmkiln.guards import refuse_data_checks, user_lines
+from wasmkiln.guards import user_lines
 from wasmkiln.ports import arguments
 from wasmkiln.tracing import drop_dead_nodes, join_nothing_empty, keep_results_only, trace
 from wasmkiln.writer import progress_bar
@@ -55,7 +55,6 @@ def export(
     leaves = arguments(model, positional, keywords, dynamic_shapes)
     with torch.no_grad(), user_lines(), stages() as stage:
         program = trace(model, positional, keywords, dynamic_shapes, stage)
-        refuse_data_checks(program)
         keep_results_only(program, model.training)
         join_nothing_empty(program)
         fold_batch_norms(program)
