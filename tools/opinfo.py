@@ -157,9 +157,7 @@ def difference(wanted: np.ndarray, got: np.ndarray, tolerance: float = TOLERANCE
     return "" if off <= tolerance else f"by {off:.1e} of scale"
 
 
-def judge_all(
-    names: list[str], limit: int | None, dtype: torch.dtype = torch.float32
-) -> dict[str, Counter[Outcome]]:
+def judge_all(names: list[str], limit: int | None, dtype: torch.dtype = torch.float32) -> dict[str, Counter[Outcome]]:
     results: dict[str, Counter[Outcome]] = defaultdict(Counter)
     with tempfile.TemporaryDirectory() as folder:
         for name in names:

@@ -19,7 +19,9 @@ from wasmkiln import export
 INT32, INT64, UINT8, INT8 = torch.int32, torch.int64, torch.uint8, torch.int8
 EDGES = [0, 1, 2, 3, 7, 100, 2**24 - 1, 2**24 + 1, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**40 + 3, 2**53 + 1, 2**62 + 5]
 WIDE = torch.tensor([sign * x for x in EDGES for sign in (1, -1)] + [2**63 - 1, -(2**63)])
-DIVISORS = torch.tensor([1, -1, 2, -3, 7, 86400, -(2**24) - 1, 2**31, -(2**33), 2**53 + 1, 2**63 - 1]).repeat(3)[: len(WIDE)]
+DIVISORS = torch.tensor([1, -1, 2, -3, 7, 86400, -(2**24) - 1, 2**31, -(2**33), 2**53 + 1, 2**63 - 1]).repeat(3)[
+    : len(WIDE)
+]
 NARROW = torch.tensor([0, 1, -1, 7, -7, 2**24 + 1, -(2**24) - 3, 2**31 - 1, -(2**31), 1767225599], dtype=INT32)
 NARROW_DIVISORS = torch.tensor([1, -1, 2, 3, -3, 7, -(2**24) - 1, 60, -(2**31), 86400], dtype=INT32)
 BYTES = torch.arange(0, 256, 5, dtype=UINT8)
@@ -62,11 +64,38 @@ def test_what_was_reported(tmp_path: Path) -> None:
 def test_arithmetic_of_int64(tmp_path: Path) -> None:
     def f(a: Tensor, b: Tensor) -> tuple[Tensor, ...]:
         return (
-            *(a + b, a - b, a * b, a // b, a % b, torch.fmod(a, b), torch.div(a, b, rounding_mode="trunc"), -a, a.abs()),
-            *(a // 7, a % 7, a // -60, a % -60, a // 64, a % 64, a // (2**40), a % (2**33 + 1), 5 - a, a * 3_000_000_007),
+            *(
+                a + b,
+                a - b,
+                a * b,
+                a // b,
+                a % b,
+                torch.fmod(a, b),
+                torch.div(a, b, rounding_mode="trunc"),
+                -a,
+                a.abs(),
+            ),
+            *(
+                a // 7,
+                a % 7,
+                a // -60,
+                a % -60,
+                a // 64,
+                a % 64,
+                a // (2**40),
+                a % (2**33 + 1),
+                5 - a,
+                a * 3_000_000_007,
+            ),
             *(a & b, a | b, a ^ b, ~a, a << 3, a >> 3, a << 40, a >> 40, a << (b & 63), a >> (b & 63), a.sign()),
             *(a == b, a != b, a < b, a <= b, a > b, a >= b, a > 2**33, a == 2**40 + 3, a != -1, a < 3_000_000_000),
-            *(torch.minimum(a, b), torch.maximum(a, b), a.clamp(-(2**40), 2**33), a.clamp_min(5), torch.where(a > b, a, b)),
+            *(
+                torch.minimum(a, b),
+                torch.maximum(a, b),
+                a.clamp(-(2**40), 2**33),
+                a.clamp_min(5),
+                torch.where(a > b, a, b),
+            ),
             *(a**2, a**3, a**5, a ** (b & 15), 3 ** (b & 127), a.square(), a.relu(), a.masked_fill(a > b, 2**62 + 1)),
             *(a.float(), a.bool(), a.to(INT32), a.to(UINT8), a.to(INT8), a / b, a.float() * 2, a + 0.5, a == 0.5),
             *(torch.add(a, b, alpha=2**33), torch.clamp(a, b, b + 2**50), a.logical_not(), (a > b).long() - a),
@@ -79,8 +108,31 @@ def test_arithmetic_of_narrower_types(tmp_path: Path) -> None:
     def f(a: Tensor, b: Tensor, u: Tensor, s: Tensor) -> tuple[Tensor, ...]:
         return (
             *(a + b, a * b, a // b, a % b, torch.fmod(a, b), a // 60, a % 60, a // 8, a % 8, a**3, a >> 3, a << 30),
-            *(a < 3_000_000_000, a + 3_000_000_000, a.long() * b, a.float(), a & 255, torch.maximum(a, b), a ** (b & 7)),
-            *((u + u) // 2, u + 300, u - 1, u * u, -u, u // 7, u % 7, u // -1, u < 300, u**3, u >> 1, u << 1, ~u, u / 2),
+            *(
+                a < 3_000_000_000,
+                a + 3_000_000_000,
+                a.long() * b,
+                a.float(),
+                a & 255,
+                torch.maximum(a, b),
+                a ** (b & 7),
+            ),
+            *(
+                (u + u) // 2,
+                u + 300,
+                u - 1,
+                u * u,
+                -u,
+                u // 7,
+                u % 7,
+                u // -1,
+                u < 300,
+                u**3,
+                u >> 1,
+                u << 1,
+                ~u,
+                u / 2,
+            ),
             *(s + s, s * s, s // 2, s % 3, -s, s.abs(), s >> 1, s << 1, u < s, s.long() + u, (u + u).float(), s**2),
             *(u.to(INT8), s.to(UINT8), u.to(INT32) - 300, u.long() * 2**40, u.bool(), torch.where(u > 9, u, -1)),
         )
@@ -100,9 +152,26 @@ def test_reductions(tmp_path: Path) -> None:
         both = torch.stack([w, w.flip(0)])
         return (
             *(w.sum(), w.prod(), w.max(), w.min(), w.argmax(), w.argmin(), both.sum(0), both.sum(1), both.amax(0)),
-            *(both.max(1).values, both.max(1).indices, both.min(0).values, both.argmin(0), (w > 5).sum(), w.bool().any()),
+            *(
+                both.max(1).values,
+                both.max(1).indices,
+                both.min(0).values,
+                both.argmin(0),
+                (w > 5).sum(),
+                w.bool().any(),
+            ),
             *(a.sum(), a.prod(), a.max(), a.sum(dtype=INT32), u.sum(), u.sum((1, 2)), u.sum(0), u.prod(2), u.amax(0)),
-            *(i.sum(), i.sum(1), i.sum((0, 1)), i.max(), u.min(), u.sum(dtype=torch.float32), m.sum(), m.sum(0), m.max()),
+            *(
+                i.sum(),
+                i.sum(1),
+                i.sum((0, 1)),
+                i.max(),
+                u.min(),
+                u.sum(dtype=torch.float32),
+                m.sum(),
+                m.sum(0),
+                m.max(),
+            ),
             *(m.any(), m.all(1), m.prod(0), m.amax(1), u.argmax(), m.min(1).values, m.min(1).indices, a.min(0).values),
         )
 
@@ -115,9 +184,29 @@ def test_moves(tmp_path: Path) -> None:
 
     def f(x: Tensor) -> tuple[Tensor, ...]:
         return (
-            *(x.clone(), x.transpose(0, 2), x[:, 1:, ::2], x.flip(2), x.permute(1, 2, 0).reshape(4, 6), x.repeat(2, 1, 1)),
-            *(torch.cat([x, x[:1]]), torch.stack([x, x]), x.roll(1, 2), x[:, :1].expand(2, 3, 4), x[1], x.tril(), x.unbind(1)[2]),
-            *(torch.full((3,), 2**62 + 1) + x[0, 0, :3], torch.arange(2**40, 2**40 + 4) - x, torch.zeros_like(x), x.view(-1)),
+            *(
+                x.clone(),
+                x.transpose(0, 2),
+                x[:, 1:, ::2],
+                x.flip(2),
+                x.permute(1, 2, 0).reshape(4, 6),
+                x.repeat(2, 1, 1),
+            ),
+            *(
+                torch.cat([x, x[:1]]),
+                torch.stack([x, x]),
+                x.roll(1, 2),
+                x[:, :1].expand(2, 3, 4),
+                x[1],
+                x.tril(),
+                x.unbind(1)[2],
+            ),
+            *(
+                torch.full((3,), 2**62 + 1) + x[0, 0, :3],
+                torch.arange(2**40, 2**40 + 4) - x,
+                torch.zeros_like(x),
+                x.view(-1),
+            ),
             nn.functional.pad(x, (1, 2), value=2**40 + 1),
         )
 

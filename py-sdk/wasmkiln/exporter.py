@@ -15,7 +15,7 @@ from wasmkiln.compiler import check
 from wasmkiln.errors import ExportError
 from wasmkiln.folding import fold_batch_norms
 from wasmkiln.graph import GraphExporter
-from wasmkiln.guards import data_checks, refuse_data_checks, user_lines
+from wasmkiln.guards import user_lines
 from wasmkiln.ports import arguments
 from wasmkiln.tracing import drop_dead_nodes, keep_results_only, trace
 from wasmkiln.writer import progress_bar
@@ -58,14 +58,12 @@ def export(
     leaves = arguments(model, positional, keywords, dynamic_shapes)
     with torch.no_grad(), user_lines(), stages() as stage:
         program = trace(model, positional, keywords, dynamic_shapes, stage)
-        checks = data_checks(program)
         keep_results_only(program, model.training)
         fold_batch_norms(program)
         drop_dead_nodes(program)
         stage("collecting")
         exporter = GraphExporter(program, type(model).__name__, leaves, input_names, output_names)
         exporter.build()
-        refuse_data_checks(checks)
     exporter.writer.write(Path(path), check)
 
 

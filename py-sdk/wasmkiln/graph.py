@@ -16,7 +16,7 @@ from torch.export.graph_signature import InputKind
 
 from wasmkiln import model_generated as fb
 from wasmkiln.errors import ExportError, UnsupportedOperatorError, place_of, user_line
-from wasmkiln.guards import guards_of, text_of
+from wasmkiln.guards import guards_of, refuse_data_checks, text_of
 from wasmkiln.ports import Argument, named, results_of
 from wasmkiln.sizes import UnknownSizeError, dim_names, expression_of
 from wasmkiln.tracing import stored, stored_tensor
@@ -170,6 +170,7 @@ class GraphExporter:
             if node.users:
                 self.ids[node] = self.add_weight(name)
         check_supported(self.program)
+        refuse_data_checks(self.program)
         for node in compute_nodes(self.program):
             with errors_at(node):
                 self.reserve(node)

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import sympy
 import torch
 from sympy.printing.precedence import PRECEDENCE
-from torch import Tensor
+from torch import Tensor, fx
 from torch._guards import SLoc
 from torch.export import ExportedProgram
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
@@ -24,6 +24,8 @@ from torch.utils._sympy.printers import PythonPrinter
 from wasmkiln.errors import ExportError, line_of, place_of
 
 aten = torch.ops.aten
+
+DATA_CHECKS = (aten._assert_scalar.default, aten._assert_async.msg, aten._assert_async.default)
 
 TORCH = str(Path(torch.__file__).parent)
 OWN = str(Path(__file__).parent)
@@ -108,18 +110,16 @@ def guards_of(program: ExportedProgram) -> list[Guard]:
     return list(found.values())
 
 
-def data_checks(program: ExportedProgram) -> list[str]:
-    """Where the model checks what it computes; its checks of sizes are guards."""
-    kinds = (aten._assert_scalar.default, aten._assert_async.msg, aten._assert_async.default)
-    return [place_of(node) for node in program.graph.nodes if node.op == "call_function" and node.target in kinds]
+def checks_data(node: fx.Node) -> bool:
+    """Whether a node is the program's own check of what it computes; its checks of sizes are guards."""
+    return node.op == "call_function" and node.target in DATA_CHECKS
 
 
-def refuse_data_checks(places: Sequence[str]) -> None:
-    """Sizes that depend on data bring checks of PyTorch's own with them: those are to be refused before."""
-    if places:
+def refuse_data_checks(program: ExportedProgram) -> None:
+    for node in filter(checks_data, program.graph.nodes):
         raise ExportError(
-            f"the model checks its data, {places[0]}, which a .kiln file cannot: take the check out of forward, and "
-            "check what you give to the model"
+            f"the model checks its data, {place_of(node)}, which a .kiln file cannot: take the check out of forward, "
+            "and check what you give to the model"
         )
 
 

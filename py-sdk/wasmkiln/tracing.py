@@ -12,6 +12,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 from wasmkiln.errors import ExportError, place_of, readable
+from wasmkiln.guards import checks_data
 
 aten = torch.ops.aten
 
@@ -120,7 +121,7 @@ def stored_tensor(program: ExportedProgram, name: str) -> Tensor:
 
 
 def drop_dead_nodes(program: ExportedProgram) -> None:
-    """Removes whatever nobody reads: it needs no support at run time."""
+    """Removes whatever nobody reads: it needs no support at run time. Checks of data stay, to be refused."""
     for node in reversed(list(program.graph.nodes)):
-        if node.op == "call_function" and not node.users:
+        if node.op == "call_function" and not node.users and not checks_data(node):
             program.graph.erase_node(node)
