@@ -68,7 +68,7 @@ def models() -> dict[str, tuple[str, nn.Module, Tensor]]:
         row = with_zeros(torch.randn(2, 512), 100)
         found[f"row-{precision}"] = precision, Linears(outlier(nn.Linear(512, 512), 100, 1000), 1), row
     wide = with_zeros(torch.randn(128, 768), 100)
-    found["wide-balanced"] = "balanced", Linears(outlier(nn.Linear(768, 3072), 100, 1000), 128), wide
+    found["wide-balanced"] = "balanced", Linears(outlier(nn.Linear(768, 3072), 100, 10000), 128), wide
     several = with_zeros(torch.randn(128, 512), 100)
     found["outlier-fast"] = "fast", Linears(outlier(nn.Linear(512, 512), 100, 1000), 64), several
     return found
