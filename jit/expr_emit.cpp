@@ -100,14 +100,15 @@ class ExprEmitter {
       case PointOp::div:
         return f32 ? op(VecBinary::div, a, b) : integer::divide(e_, a, b);
       case PointOp::pow:
-        return f32 ? math::pow(e_, a, b) : integer::power(e_, a, b);
+        return f32 ? math::pow(e_, a, b) : widened(i, a, b);
       case PointOp::atan2:
         return math::atan2(e_, a, b);
       case PointOp::fmod:
-        return f32 ? math::fmod(e_, a, b) : integer::remainder(e_, a, b);
+        if (f32) return math::fmod(e_, a, b);
+        return op(VecBinary::i32_sub, a, op(VecBinary::i32_mul, integer::divide(e_, a, b), b));
       case PointOp::shl:
       case PointOp::shr:
-        return shift(i, a, b);
+        return widened(i, a, b);
       case PointOp::logical_and:
         return op(VecBinary::and_, a, b);
       case PointOp::logical_or:
@@ -118,11 +119,9 @@ class ExprEmitter {
         return compare(f32 ? Lane::f32 : Lane::i32, compare_of(i.op), a, b);
     }
   }
-  /// By a number that is known, mostly.
-  template <class Number>
-  Number shift(const PointInst& i, Number a, Number b) {
-    const PointInst& by = expr_.insts[i.b];
-    return by.op == PointOp::constant ? integer::shift(e_, i.op, a, by.integer) : integer::shift(e_, i.op, a, b);
+  /// Of i32, what needs no code of its own: the low half of what 64 bits give.
+  Vec widened(const PointInst& i, Vec a, Vec b) {
+    return binary(i, integer::from_i32(e_, a), integer::from_i32(e_, b)).low;
   }
   Wide binary(const PointInst& i, Wide a, Wide b) {
     switch (i.op) {
@@ -139,7 +138,7 @@ class ExprEmitter {
       case PointOp::div:
         return integer::divide(e_, a, b);
       case PointOp::fmod:
-        return integer::remainder(e_, a, b);
+        return integer::subtract(e_, a, integer::multiply(e_, integer::divide(e_, a, b), b));
       case PointOp::pow:
         return integer::power(e_, a, b);
       case PointOp::logical_and:
@@ -149,8 +148,11 @@ class ExprEmitter {
       case PointOp::logical_xor:
         return integer::bits(e_, VecBinary::xor_, a, b);
       case PointOp::shl:
-      case PointOp::shr:
-        return shift(i, a, b);
+      case PointOp::shr: {
+        const PointInst& by = expr_.insts[i.b];  // a number that is known, mostly
+        if (by.op == PointOp::constant) return integer::shift(e_, i.op, a, by.integer);
+        return integer::shift(e_, i.op, a, b);
+      }
       default:
         return {integer::compare(e_, compare_of(i.op), a, b)};
     }

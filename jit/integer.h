@@ -1,6 +1,6 @@
 // Integer arithmetic on vector registers beyond what the emitter has: 64-bit integers as pairs of 32-bit lanes, and
-// quotients, remainders, powers and shifts by any number of both widths. All of it is exact and wraps around; what an
-// operation means is said in jit/expr.h and computed for single numbers by apply_integer.
+// division of both widths. All of it is exact and wraps around; what an operation means is said in jit/expr.h and
+// computed for single numbers by apply_integer.
 #pragma once
 
 #include "jit/emitter.h"
@@ -12,14 +12,8 @@ struct Wide {
   Vec low, high = {};
 };
 
-// -- 32 bits
-Vec divide(Emitter& e, Vec a, Vec b);
-Vec remainder(Emitter& e, Vec a, Vec b);
-Vec power(Emitter& e, Vec a, Vec b);
-Vec shift(Emitter& e, PointOp op, Vec a, Vec by);
-Vec shift(Emitter& e, PointOp op, Vec a, int64_t by);
+Vec divide(Emitter& e, Vec a, Vec b);  ///< of i32 lanes
 
-// -- 64 bits
 Wide constant(Emitter& e, int64_t value);
 Wide from_i32(Emitter& e, Vec x);
 Wide from_f32(Emitter& e, Vec x);  ///< truncated; the nearest there is beyond the range, 0 for NaN
@@ -29,7 +23,6 @@ Wide add(Emitter& e, Wide a, Wide b);
 Wide subtract(Emitter& e, Wide a, Wide b);
 Wide multiply(Emitter& e, Wide a, Wide b);
 Wide divide(Emitter& e, Wide a, Wide b);
-Wide remainder(Emitter& e, Wide a, Wide b);
 Wide power(Emitter& e, Wide a, Wide b);
 Wide absolute(Emitter& e, Wide a);
 Wide bits(Emitter& e, VecBinary op, Wide a, Wide b);  ///< and, or, xor

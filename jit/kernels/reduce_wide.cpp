@@ -9,18 +9,21 @@ namespace kiln {
 namespace {
 
 using integer::Wide;
+using Sizes = std::vector<int64_t>;
 
 class WideReduce {
  public:
   WideReduce(Emitter& emitter, const ReduceSpec& spec) : e_(emitter), s_(spec), size_(size_of(spec.dtype)) {}
 
-  /// One result of each lane, of elements that are neighbours in memory from `in` on.
-  Wide fold(Int in, int lanes) {
+  /// A result in each of `lanes`, whose elements lie `stride` apart from `in` on (0: one for all of them).
+  Wide fold(Int in, const Sizes& dims, const Sizes& strides, int64_t stride, int lanes) {
     const bool counts = s_.kind == ReduceKind::argmax || s_.kind == ReduceKind::argmin;
-    const Wide best = start(in, lanes);
+    const Wide best = start(in, stride, lanes);
     const Vec index = splat(0), best_index = splat(0), one = splat(1);
-    nest(e_, s_.reduced, {in}, {bytes(SIZE_MAX)}, 0, [&] {
-      const Wide x = load({in, 0}, 1, lanes);
+    Sizes bytes;
+    for (const int64_t st : strides) bytes.push_back(st * size_);
+    nest(e_, dims, {in}, {bytes}, 0, [&] {
+      const Wide x = load({in, 0}, stride, lanes);
       if (!counts) return combine(best, x);
       const Vec better = beats(x, best);
       set(best, integer::select(e_, better, x, best));
@@ -30,39 +33,29 @@ class WideReduce {
     return counts ? integer::from_i32(e_, best_index) : best;
   }
 
-  /// One result in every lane; the lanes share rows along `row_dim`.
-  Wide fold_row(Int in, size_t row_dim) {
+  /// One result, in every lane: they share rows along `row`, in vectors and what is left of one.
+  Wide fold_row(Int in, size_t row) {
     const int w = e_.width();
-    const int64_t run = s_.reduced[row_dim], rounds = run / w;
-    std::vector<int64_t> outer = s_.reduced;
-    outer.erase(outer.begin() + static_cast<long>(row_dim));
-    const Wide sum = start(in, 0), rest = start(in, 0);
-    nest(e_, outer, {in}, {bytes(row_dim)}, 0, [&] {
-      const Int i = e_.integer();
-      e_.for_range(i, 0, rounds, 1, [&] {
-        combine(sum, load({in, 0}, 1, w));
-        add(e_, in, in, w * size_);
-      });
-      for (int64_t at = 0; at < run % w; ++at) combine(rest, load({in, at * size_}, 0, w));
-      add(e_, in, in, -rounds * w * size_);
-    });
+    Sizes dims = s_.reduced, strides = s_.in_reduced;
+    const int64_t run = dims[row], left = run % w;
+    dims[row] = run / w;
+    strides[row] = w;
+    const Wide sum = fold(in, dims, strides, 1, w);
     for (int distance = w / 2; distance >= 1; distance /= 2) {
       const Wide turned{e_.vec(), e_.vec()};
       e_.rotate(turned.low, sum.low, distance);
       e_.rotate(turned.high, sum.high, distance);
       combine(sum, turned);
     }
-    combine(sum, rest);
+    if (left == 0) return sum;
+    dims[row] = left;
+    strides[row] = 1;
+    add(e_, in, in, (run - left) * size_);
+    combine(sum, fold(in, dims, strides, 0, w));
     return sum;
   }
 
  private:
-  std::vector<int64_t> bytes(size_t without) const {
-    std::vector<int64_t> out;
-    for (size_t d = 0; d < s_.reduced.size(); ++d)
-      if (d != without) out.push_back(s_.in_reduced[d] * size_);
-    return out;
-  }
   Vec splat(int32_t v) {
     const Vec r = e_.vec();
     e_.splat_i32(r, v);
@@ -78,13 +71,11 @@ class WideReduce {
     if (s_.dtype == DType::boolean) e_.op(VecBinary::and_, v, v, splat(1));
     return integer::from_i32(e_, v);
   }
-  /// What a fold begins with; `lanes`: 0 for one element in all of them.
-  Wide start(Int in, int lanes) {
+  /// What a fold begins with.
+  Wide start(Int in, int64_t stride, int lanes) {
+    const bool total = s_.kind == ReduceKind::sum || s_.kind == ReduceKind::prod;
     const Wide v{e_.vec(), e_.vec()};
-    if (s_.kind == ReduceKind::sum || s_.kind == ReduceKind::prod)
-      set(v, integer::constant(e_, s_.kind == ReduceKind::prod));
-    else
-      set(v, load({in, 0}, lanes ? 1 : 0, lanes ? lanes : e_.width()));
+    set(v, total ? integer::constant(e_, s_.kind == ReduceKind::prod) : load({in, 0}, stride, lanes));
     return v;
   }
   Vec beats(Wide x, Wide best) {
@@ -112,7 +103,7 @@ class WideReduce {
 void emit_wide_unit(Emitter& e, const ReduceSpec& s, size_t lane_dim, size_t row_dim, int64_t run) {
   const Int out = e.param(1), in = e.integer();
   WideReduce reduce(e, s);
-  if (lane_dim == SIZE_MAX && row_dim != SIZE_MAX) {
+  if (lane_dim == SIZE_MAX && row_dim != SIZE_MAX && s.reduced[row_dim] >= e.width()) {
     e.set(in, e.param(2));
     return store_strided(e, {out, 0}, reduce.fold_row(in, row_dim), DType::i64, Lane::i64, 1, 1);
   }
@@ -120,7 +111,8 @@ void emit_wide_unit(Emitter& e, const ReduceSpec& s, size_t lane_dim, size_t row
   for (int64_t at = 0; at < run; at += e.width()) {
     const auto lanes = static_cast<int>(std::min<int64_t>(e.width(), run - at));
     add(e, in, e.param(2), at * size_of(s.dtype));
-    store_strided(e, {out, at * stride * 8}, reduce.fold(in, lanes), DType::i64, Lane::i64, stride, lanes);
+    const Wide v = reduce.fold(in, s.reduced, s.in_reduced, 1, lanes);
+    store_strided(e, {out, at * stride * 8}, v, DType::i64, Lane::i64, stride, lanes);
   }
 }
 
