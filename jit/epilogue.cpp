@@ -84,7 +84,7 @@ integer::Wide load_strided(Emitter& e, Mem at, DType type, Lane lane, int64_t st
   return v;
 }
 
-void store_strided(Emitter& e, Mem at, integer::Wide v, DType type, Lane lane, int64_t stride, int lanes) {
+void store_strided(Emitter& e, Mem at, const integer::Wide& v, DType type, Lane lane, int64_t stride, int lanes) {
   if (lane != Lane::i64) return store_strided(e, at, v.low, type, stride, lanes);
   for (int i = 0; i < lanes; ++i) {
     e.store_lane({at.base, at.offset + i * 8 * stride}, v.low, i);

@@ -16,7 +16,7 @@ void store_strided(Emitter& e, Mem at, Vec v, DType type, int64_t stride, int la
 
 /// The same of elements as an expression has them: i64 lanes are pairs, all else is in `low`.
 integer::Wide load_strided(Emitter& e, Mem at, DType type, Lane lane, int64_t stride, int lanes);
-void store_strided(Emitter& e, Mem at, integer::Wide v, DType type, Lane lane, int64_t stride, int lanes);
+void store_strided(Emitter& e, Mem at, const integer::Wide& v, DType type, Lane lane, int64_t stride, int lanes);
 
 /// The value to store for `acc`: `operand(i)` says where element 0 of fused operand i lies for this vector; its
 /// innermost stride is that of the spec.

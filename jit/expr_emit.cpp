@@ -123,7 +123,7 @@ class ExprEmitter {
   Vec widened(const PointInst& i, Vec a, Vec b) {
     return binary(i, integer::from_i32(e_, a), integer::from_i32(e_, b)).low;
   }
-  Wide binary(const PointInst& i, Wide a, Wide b) {
+  Wide binary(const PointInst& i, const Wide& a, const Wide& b) {
     switch (i.op) {
       case PointOp::add:
         return integer::add(e_, a, b);
@@ -157,7 +157,7 @@ class ExprEmitter {
         return {integer::compare(e_, compare_of(i.op), a, b)};
     }
   }
-  Wide unary(const PointInst& i, Wide a) {
+  Wide unary(const PointInst& i, const Wide& a) {
     switch (i.op) {
       case PointOp::neg:
         return integer::subtract(e_, integer::constant(e_, 0), a);

@@ -25,15 +25,15 @@ class Integers : public math::Calc {
     return icmp(Compare::lt, differ(a, top), differ(b, top));
   }
   /// a < b, where `high` says so of the upper halves.
-  Vec below(Wide a, Wide b, Vec high) const {
+  Vec below(const Wide& a, const Wide& b, Vec high) const {
     return either(high, both(icmp(Compare::eq, a.high, b.high), below(a.low, b.low)));
   }
-  Wide with(VecBinary o, Wide a, Vec b) const { return {op(o, a.low, b), op(o, a.high, b)}; }
+  Wide with(VecBinary o, const Wide& a, Vec b) const { return {op(o, a.low, b), op(o, a.high, b)}; }
   /// x, negated where the mask is set.
-  Wide negated(Vec mask, Wide x) const { return subtract(e, with(VecBinary::xor_, x, mask), {mask, mask}); }
+  Wide negated(Vec mask, const Wide& x) const { return subtract(e, with(VecBinary::xor_, x, mask), {mask, mask}); }
   /// An unsigned number as a float, give or take 2^-22 of it.
   Vec about(Vec x) const { return add(op(VecUnary::i32_to_f32, x), both(sign(x), k(kTwo32))); }
-  Vec about(Wide x) const { return add(mul(about(x.high), k(kTwo32)), about(x.low)); }
+  Vec about(const Wide& x) const { return add(mul(about(x.high), k(kTwo32)), about(x.low)); }
   /// The whole part of a float in [0, 2^63).
   Wide whole(Vec x) const {
     const Vec y = op(VecUnary::trunc, x);
@@ -43,18 +43,18 @@ class Integers : public math::Calc {
     const Vec rest = op(VecUnary::f32_to_i32, sub(lower, both(large, half)));
     return {either(rest, sign_of(large)), op(VecUnary::f32_to_i32, upper)};
   }
-  void set(Wide to, Wide from) const {
+  void set(const Wide& to, const Wide& from) const {
     e.set(to.low, from.low);
     e.set(to.high, from.high);
   }
-  Wide copy(Wide x) const {
+  Wide copy(const Wide& x) const {
     const Wide to{e.vec(), e.vec()};
     set(to, x);
     return to;
   }
   /// Unsigned. A quotient of floats is right to 18 bits and, made a little less, never too large: each round takes as
   /// much off the rest, the quotient of which is below 2 after four.
-  Wide divide_unsigned(Wide a, Wide b) const {
+  Wide divide_unsigned(const Wide& a, const Wide& b) const {
     const Vec divisor = about(b);
     const Wide quotient = constant(e, 0), rest = copy(a);
     const Int round = e.integer();
@@ -106,7 +106,7 @@ Wide from_f32(Emitter& e, Vec x) {
   return subtract(e, c.with(VecBinary::xor_, y, negative), {one, one});
 }
 
-Vec to_f32(Emitter& e, Wide x) {
+Vec to_f32(Emitter& e, const Wide& x) {
   const Integers c(e);
   const Vec sign = c.sign(x.high);
   Wide m = c.negated(sign, x);
@@ -123,23 +123,23 @@ Vec to_f32(Emitter& e, Wide x) {
   return c.either(c.mul(value, c.shl(exponent, 23)), c.sign_of(sign));
 }
 
-Vec to_mask(Emitter& e, Wide x) {
+Vec to_mask(Emitter& e, const Wide& x) {
   const Integers c(e);
   return c.inverse(c.is_zero(c.either(x.low, x.high)));
 }
 
-Wide add(Emitter& e, Wide a, Wide b) {
+Wide add(Emitter& e, const Wide& a, const Wide& b) {
   const Integers c(e);
   const Vec low = c.iadd(a.low, b.low);
   return {low, c.isub(c.iadd(a.high, b.high), c.below(low, a.low))};
 }
 
-Wide subtract(Emitter& e, Wide a, Wide b) {
+Wide subtract(Emitter& e, const Wide& a, const Wide& b) {
   const Integers c(e);
   return {c.isub(a.low, b.low), c.iadd(c.isub(a.high, b.high), c.below(a.low, b.low))};
 }
 
-Wide multiply(Emitter& e, Wide a, Wide b) {
+Wide multiply(Emitter& e, const Wide& a, const Wide& b) {
   const Integers c(e);
   const Vec half = c.ki(0xffff);
   const auto upper = [&](Vec x) { return c.logical_shr(x, 16); };
@@ -150,13 +150,13 @@ Wide multiply(Emitter& e, Wide a, Wide b) {
   return {c.imul(a.low, b.low), c.iadd(carried, c.iadd(c.imul(a.low, b.high), c.imul(a.high, b.low)))};
 }
 
-Wide divide(Emitter& e, Wide a, Wide b) {
+Wide divide(Emitter& e, const Wide& a, const Wide& b) {
   const Integers c(e);
   const Wide q = c.divide_unsigned(absolute(e, a), absolute(e, b));
   return c.with(VecBinary::and_, c.negated(c.sign(c.differ(a.high, b.high)), q), to_mask(e, b));
 }
 
-Wide power(Emitter& e, Wide a, Wide b) {
+Wide power(Emitter& e, const Wide& a, const Wide& b) {
   const Integers c(e);
   const Wide result = constant(e, 1), base = c.copy(a), rest = c.copy(b);
   const Int more = e.integer();
@@ -175,17 +175,17 @@ Wide power(Emitter& e, Wide a, Wide b) {
   return c.with(VecBinary::andnot, result, c.without(c.sign(b.high), unit));
 }
 
-Wide absolute(Emitter& e, Wide a) {
+Wide absolute(Emitter& e, const Wide& a) {
   const Integers c(e);
   return c.negated(c.sign(a.high), a);
 }
 
-Wide bits(Emitter& e, VecBinary op, Wide a, Wide b) {
+Wide bits(Emitter& e, VecBinary op, const Wide& a, const Wide& b) {
   const Integers c(e);
   return {c.op(op, a.low, b.low), c.op(op, a.high, b.high)};
 }
 
-Wide shift(Emitter& e, PointOp op, Wide a, int64_t by) {
+Wide shift(Emitter& e, PointOp op, const Wide& a, int64_t by) {
   const Integers c(e);
   const bool left = op == PointOp::shl, beyond = by < 0 || by > 63;
   if (left && beyond) return constant(e, 0);
@@ -197,16 +197,17 @@ Wide shift(Emitter& e, PointOp op, Wide a, int64_t by) {
   return {c.either(c.logical_shr(a.low, bits), c.shl(a.high, 32 - bits)), c.shr(a.high, bits)};
 }
 
-Wide shift(Emitter& e, PointOp op, Wide a, Wide by) {
+Wide shift(Emitter& e, PointOp op, const Wide& given, const Wide& by) {
   const Integers c(e);
-  const Wide all = shift(e, op, a, 64);
+  const Wide all = shift(e, op, given, 64);
+  Wide a = given;
   const Vec beyond = c.inverse(c.is_zero(c.either(c.both(by.low, c.ki(~63)), by.high)));
   for (int bit = 0; bit < 6; ++bit)
     a = select(e, c.sign(c.shl(by.low, 31 - bit)), shift(e, op, a, int64_t{1} << bit), a);
   return select(e, beyond, all, a);
 }
 
-Vec compare(Emitter& e, Compare cmp, Wide a, Wide b) {
+Vec compare(Emitter& e, Compare cmp, const Wide& a, const Wide& b) {
   const Integers c(e);
   switch (cmp) {
     case Compare::eq:
@@ -223,7 +224,7 @@ Vec compare(Emitter& e, Compare cmp, Wide a, Wide b) {
   }
 }
 
-Wide select(Emitter& e, Vec mask, Wide a, Wide b) {
+Wide select(Emitter& e, Vec mask, const Wide& a, const Wide& b) {
   const Integers c(e);
   return {c.select(mask, a.low, b.low), c.select(mask, a.high, b.high)};
 }

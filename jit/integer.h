@@ -16,19 +16,19 @@ Vec divide(Emitter& e, Vec a, Vec b);  ///< of i32 lanes
 
 Wide constant(Emitter& e, int64_t value);
 Wide from_i32(Emitter& e, Vec x);
-Wide from_f32(Emitter& e, Vec x);  ///< truncated; the nearest there is beyond the range, 0 for NaN
-Vec to_f32(Emitter& e, Wide x);    ///< rounded once
-Vec to_mask(Emitter& e, Wide x);
-Wide add(Emitter& e, Wide a, Wide b);
-Wide subtract(Emitter& e, Wide a, Wide b);
-Wide multiply(Emitter& e, Wide a, Wide b);
-Wide divide(Emitter& e, Wide a, Wide b);
-Wide power(Emitter& e, Wide a, Wide b);
-Wide absolute(Emitter& e, Wide a);
-Wide bits(Emitter& e, VecBinary op, Wide a, Wide b);  ///< and, or, xor
-Wide shift(Emitter& e, PointOp op, Wide a, Wide by);
-Wide shift(Emitter& e, PointOp op, Wide a, int64_t by);
-Vec compare(Emitter& e, Compare cmp, Wide a, Wide b);
-Wide select(Emitter& e, Vec mask, Wide a, Wide b);
+Wide from_f32(Emitter& e, Vec x);       ///< truncated; the nearest there is beyond the range, 0 for NaN
+Vec to_f32(Emitter& e, const Wide& x);  ///< rounded once
+Vec to_mask(Emitter& e, const Wide& x);
+Wide add(Emitter& e, const Wide& a, const Wide& b);
+Wide subtract(Emitter& e, const Wide& a, const Wide& b);
+Wide multiply(Emitter& e, const Wide& a, const Wide& b);
+Wide divide(Emitter& e, const Wide& a, const Wide& b);
+Wide power(Emitter& e, const Wide& a, const Wide& b);
+Wide absolute(Emitter& e, const Wide& a);
+Wide bits(Emitter& e, VecBinary op, const Wide& a, const Wide& b);  ///< and, or, xor
+Wide shift(Emitter& e, PointOp op, const Wide& a, const Wide& by);
+Wide shift(Emitter& e, PointOp op, const Wide& a, int64_t by);
+Vec compare(Emitter& e, Compare cmp, const Wide& a, const Wide& b);
+Wide select(Emitter& e, Vec mask, const Wide& a, const Wide& b);
 
 }  // namespace kiln::integer

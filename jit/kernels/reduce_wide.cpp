@@ -61,7 +61,7 @@ class WideReduce {
     e_.splat_i32(r, v);
     return r;
   }
-  void set(Wide to, Wide from) {
+  void set(const Wide& to, const Wide& from) {
     e_.set(to.low, from.low);
     e_.set(to.high, from.high);
   }
@@ -78,11 +78,11 @@ class WideReduce {
     set(v, total ? integer::constant(e_, s_.kind == ReduceKind::prod) : load({in, 0}, stride, lanes));
     return v;
   }
-  Vec beats(Wide x, Wide best) {
+  Vec beats(const Wide& x, const Wide& best) {
     const bool greatest = s_.kind == ReduceKind::max || s_.kind == ReduceKind::argmax;
     return integer::compare(e_, greatest ? Compare::gt : Compare::lt, x, best);
   }
-  void combine(Wide into, Wide x) {
+  void combine(const Wide& into, const Wide& x) {
     switch (s_.kind) {
       case ReduceKind::sum:
         return set(into, integer::add(e_, into, x));
