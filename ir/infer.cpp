@@ -388,7 +388,7 @@ class Inference {
     KILN_ASSIGN(const AxisAttrs* a, attrs<AxisAttrs>());
     KILN_ASSIGN(const Value* x, need(0, "input"));
     if (x->dtype != DType::f32 && x->dtype != DType::i32 && x->dtype != DType::i64)
-      return fail(std::string("no running sums of ") + name_of(x->dtype));
+      return fail(std::string("cannot add up ") + name_of(x->dtype));
     KILN_TRY(axis_set({a->axis}, x->shape.size()));
     return done(x->dtype, x->shape);
   }
@@ -398,17 +398,15 @@ class Inference {
     KILN_ASSIGN(const Value* x, need(0, "input"));
     if (x->dtype == DType::i64) return fail("64-bit integers cannot be resized: make them float32 or int32 before");
     KILN_TRY(axis_set({a->axis}, x->shape.size()));
-    const bool weighted = !a->weights.empty();
-    if (x->dtype != DType::f32 && (weighted || size_of(x->dtype) > 4))
-      return fail(std::string("cannot resize ") + name_of(x->dtype));
     Shape out = x->shape;
     Dim& dim = out[static_cast<size_t>(a->axis)];
-    KILN_ASSIGN(const int64_t size, constant(dim, "size of what is resized"));
+    const bool weighted = !a->weights.empty();
     const auto n = static_cast<int64_t>(a->index.size());
-    if (a->taps < 1 || n < 1 || n % a->taps || (weighted ? a->weights.size() != a->index.size() : a->taps != 1))
-      return fail("a table of another size");
-    for (int64_t i : a->index)
-      if (i < 0 || i >= size) return fail("a tap outside its input");
+    bool fits = dim.is_constant() && a->taps > 0 && n > 0 && n % a->taps == 0 &&
+                (weighted ? a->weights.size() == a->index.size() : a->taps == 1) &&
+                (x->dtype == DType::f32 || (!weighted && size_of(x->dtype) <= 4));
+    for (int64_t i : a->index) fits = fits && i >= 0 && i < dim.value;
+    if (!fits) return fail("a table that does not fit the input");
     dim = Dim(n / a->taps);
     return done(x->dtype, std::move(out));
   }

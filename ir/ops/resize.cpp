@@ -90,46 +90,52 @@ Result<ValueId> resize_axis(Legalizer& l, ValueId x, int64_t dim, const Axis& ax
 }
 
 /// [N, C, …] with its other dims resized one by one, those first that leave the least to do.
-template <Places kPlaces, size_t kTaps>
-Status resize(Legalizer& l, const Node& node) {
+Status resize(Legalizer& l, const Node& node, Places places, size_t taps) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
-  if (kTaps > 1) {
+  if (taps > 1) {
     KILN_ASSIGN(x, l.need_f32(node, 0));
   }
   const Shape from = l.b.shape(x), to = l.out_shape(node);
   if (from.size() < 3 || from.size() > 5 || to.size() != from.size())
     return misfit(node.source + ": expected 3 to 5 dims");
-  std::vector<std::pair<double, size_t>> order;
+  std::vector<size_t> left;
   for (size_t i = 2; i < from.size(); ++i) {
     if (from[i].value < 1 || to[i].value < 1 || from[i].value > kMaxAxis || to[i].value > kMaxAxis)
       return l.unsupported(node, "sizes of 1 to 65536 are supported");
-    order.emplace_back(static_cast<double>(to[i].value) / static_cast<double>(from[i].value), i);
+    left.push_back(i);
   }
-  std::sort(order.begin(), order.end());
   const bool align = l.flag(node, "align_corners", false);
-  for (const auto& [ratio, i] : order) {
+  while (!left.empty()) {
+    size_t next = 0;
+    for (size_t k = 1; k < left.size(); ++k)
+      if (to[left[k]].value * from[left[next]].value < to[left[next]].value * from[left[k]].value) next = k;
+    const size_t i = left[next];
+    left.erase(left.begin() + static_cast<std::ptrdiff_t>(next));
     const Axis axis{from[i].value, to[i].value, align, given_scale(l, node, i - 2, from.size() - 2), from.size() == 4};
-    const bool by_size = kPlaces == linear || (kPlaces == nearest && axis.in_plane);  // whatever factor was given
+    const bool by_size = places == linear || (places == nearest && axis.in_plane);  // whatever factor was given
     if (axis.in == axis.out && (by_size || axis.given <= 0 || axis.given == 1)) continue;
-    KILN_ASSIGN(x, resize_axis(l, x, static_cast<int64_t>(i), axis, kPlaces, kTaps));
+    KILN_ASSIGN(x, resize_axis(l, x, static_cast<int64_t>(i), axis, places, taps));
   }
   return l.set(node, x);
 }
+Status resize_nearest_exact(Legalizer& l, const Node& node) { return resize(l, node, nearest_exact, 1); }
+Status resize_linear(Legalizer& l, const Node& node) { return resize(l, node, linear, 2); }
+Status resize_cubic(Legalizer& l, const Node& node) { return resize(l, node, cubic, 4); }
 
 /// By whole factors every element comes several times over, which is a view: [N,C,H,W] → [N,C,H,1,W,1] →
 /// [N,C,H,k,W,k].
 Status resize_nearest(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   const Shape from = l.b.shape(x), to = l.out_shape(node);
-  if (from.size() != 3 && from.size() != 4) return resize<nearest, 1>(l, node);
+  if (from.size() != 3 && from.size() != 4) return resize(l, node, nearest, 1);
   if (to.size() != from.size()) return misfit(node.source + ": expected 3 or 4 dims");
   Shape lifted{from[0], from[1]}, wide = lifted;
   for (size_t i = 2; i < from.size(); ++i) {
     const int64_t in = from[i].value, out = to[i].value;
-    if (in < 1 || out % in) return resize<nearest, 1>(l, node);
+    if (in < 1 || out % in) return resize(l, node, nearest, 1);
     const double given = given_scale(l, node, i - 2, from.size() - 2);
     const bool exact = given <= 0 || given * static_cast<double>(in) == static_cast<double>(out);
-    if (!exact && !(from.size() == 4 && out / in <= 2)) return resize<nearest, 1>(l, node);  // 3.2 makes 6 of 2
+    if (!exact && !(from.size() == 4 && out / in <= 2)) return resize(l, node, nearest, 1);  // 3.2 makes 6 of 2
     lifted.insert(lifted.end(), {from[i], Dim(1)});
     wide.insert(wide.end(), {from[i], Dim(to[i].value / from[i].value)});
   }
@@ -143,18 +149,18 @@ Status resize_nearest(Legalizer& l, const Node& node) {
 
 std::vector<OpRow> resize_ops() {
   return {
-      {"aten._upsample_nearest_exact1d.vec", resize<nearest_exact, 1>},
-      {"aten._upsample_nearest_exact2d.vec", resize<nearest_exact, 1>},
-      {"aten._upsample_nearest_exact3d.vec", resize<nearest_exact, 1>},
-      {"aten.upsample_bicubic2d.vec", resize<cubic, 4>},
-      {"aten.upsample_bilinear2d.default", resize<linear, 2>},
-      {"aten.upsample_bilinear2d.vec", resize<linear, 2>},
-      {"aten.upsample_linear1d.vec", resize<linear, 2>},
+      {"aten._upsample_nearest_exact1d.vec", resize_nearest_exact},
+      {"aten._upsample_nearest_exact2d.vec", resize_nearest_exact},
+      {"aten._upsample_nearest_exact3d.vec", resize_nearest_exact},
+      {"aten.upsample_bicubic2d.vec", resize_cubic},
+      {"aten.upsample_bilinear2d.default", resize_linear},
+      {"aten.upsample_bilinear2d.vec", resize_linear},
+      {"aten.upsample_linear1d.vec", resize_linear},
       {"aten.upsample_nearest1d.vec", resize_nearest},
       {"aten.upsample_nearest2d.default", resize_nearest},
       {"aten.upsample_nearest2d.vec", resize_nearest},
       {"aten.upsample_nearest3d.vec", resize_nearest},
-      {"aten.upsample_trilinear3d.vec", resize<linear, 2>},
+      {"aten.upsample_trilinear3d.vec", resize_linear},
   };
 }
 

@@ -50,12 +50,8 @@ void Cascade::level(const std::vector<int64_t>& chunks, size_t level, Arg rounds
   e_.do_while(
       [&] {
         for (const Vec sum : sums_) e_.splat(sum, 0);
-        if (rounds.is_imm() && rounds.imm % chunk == 0) {
-          this->level(chunks, level + 1, chunk, round);
-        } else {
-          e_.op(IntOp::min, part, left, chunk);
-          this->level(chunks, level + 1, part, round);
-        }
+        e_.op(IntOp::min, part, left, chunk);
+        this->level(chunks, level + 1, part, round);
         for (size_t i = 0; i < sums_.size(); ++i) e_.op(VecBinary::add, totals[i], totals[i], sums_[i]);
         add(e_, left, left, -chunk);
       },

@@ -109,6 +109,23 @@ inline void for_vectors(Emitter& e, int64_t count, int unroll, const std::vector
   for_vectors(e, count / chunk, count % chunk, unroll, bases, steps, body);
 }
 
+/// Moves pointers from the first unit of a box to unit number `unit`; dims outermost first, `strides[p][d]` in bytes.
+inline void move_to_unit(Emitter& e, Int unit, const std::vector<int64_t>& dims, const std::vector<Int>& pointers,
+                         const std::vector<std::vector<int64_t>>& strides) {
+  const Int rest = e.integer(), index = e.integer(), by = e.integer();
+  e.set(rest, unit);
+  for (size_t d = dims.size(); d-- > 0;) {
+    if (dims[d] == 1) continue;
+    e.op(IntOp::rem, index, rest, dims[d]);
+    e.op(IntOp::div, rest, rest, dims[d]);
+    for (size_t p = 0; p < pointers.size(); ++p) {
+      if (!strides[p][d]) continue;
+      e.op(IntOp::mul, by, index, strides[p][d]);
+      add(e, pointers[p], pointers[p], by);
+    }
+  }
+}
+
 /// low = v mod n, high = v div n (low and high are other registers than v).
 inline void split(Emitter& e, Int v, Arg n, Int low, Int high) {
   e.op(IntOp::rem, low, v, n);

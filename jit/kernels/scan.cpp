@@ -50,32 +50,23 @@ class ScanEmitter {
   Func emit() {
     const Func whole = emit_unit(lanes_.block);
     const Func last = lanes_.rest ? emit_unit(lanes_.rest) : whole;
+    std::vector<int64_t> dims = s_.dims, out_bytes, in_bytes;  // blocks are innermost
+    for (size_t d = 0; d < dims.size(); ++d) {
+      if (d == lanes_.dim) dims[d] = 1;
+      out_bytes.push_back(s_.out[d] * size_);
+      in_bytes.push_back(s_.in[d] * size_);
+    }
+    dims.push_back(lanes_.blocks);
+    out_bytes.push_back(lanes_.block * lane_stride(s_.out) * size_);
+    in_bytes.push_back(lanes_.block * lane_stride(s_.in) * size_);
     const Func f = e_.begin_function(name_, 5);
-    const Int out = e_.integer(), in = e_.integer(), rest = e_.integer(), index = e_.integer(), block = e_.integer(),
-              t = e_.integer();
+    const Int out = e_.integer(), in = e_.integer(), block = e_.integer();
     for_units(e_, [&](Int unit) {
       e_.set(out, e_.param(3));
       e_.set(in, e_.param(4));
-      e_.set(rest, unit);
-      const auto move = [&](Int by, size_t d, int64_t elements) {
-        e_.op(IntOp::mul, t, by, s_.out[d] * elements * size_);
-        add(e_, out, out, t);
-        e_.op(IntOp::mul, t, by, s_.in[d] * elements * size_);
-        add(e_, in, in, t);
-      };
-      e_.set(block, 0);
-      if (lanes_.blocks > 1) {
-        e_.op(IntOp::rem, block, rest, lanes_.blocks);
-        e_.op(IntOp::div, rest, rest, lanes_.blocks);
-        move(block, lanes_.dim, lanes_.block);
-      }
-      for (size_t d = s_.dims.size(); d-- > 0;) {
-        if (d == lanes_.dim || s_.dims[d] == 1) continue;
-        e_.op(IntOp::rem, index, rest, s_.dims[d]);
-        e_.op(IntOp::div, rest, rest, s_.dims[d]);
-        move(index, d, 1);
-      }
+      move_to_unit(e_, unit, dims, {out, in}, {out_bytes, in_bytes});
       if (!lanes_.rest) return e_.call(whole, {out, in});
+      e_.op(IntOp::rem, block, unit, lanes_.blocks);
       e_.if_(
           block, Compare::lt, lanes_.blocks - 1,
           [&] {

@@ -51,50 +51,35 @@ class TapsEmitter {
     const int64_t all = rows_ == SIZE_MAX ? 1 : s_.dims[rows_], block = std::min(all, kRows), rest = all % block;
     const Func whole = across_ == SIZE_MAX ? emit_along(block) : emit_across();
     const Func last = rest ? emit_along(rest) : whole;
-    const auto operands = static_cast<size_t>(first_fused_) + s_.epilogue.operands.size();
-    const Func f = e_.begin_function(name_, static_cast<int>(3 + operands));
+    // What a unit is one of, innermost: outputs of the axis, or blocks of sequences.
+    std::vector<int64_t> dims = s_.dims;
+    if (across_ != SIZE_MAX) dims[across_] = 1;
+    if (rows_ != SIZE_MAX) dims[rows_] = 1;
+    dims.push_back(across_ != SIZE_MAX ? s_.count : ceil_div(all, block));
     std::vector<Int> p;
-    for (size_t i = 0; i < operands; ++i) p.push_back(e_.integer());
-    const Int left = e_.integer(), index = e_.integer(), t = e_.integer(), at = e_.integer();
+    std::vector<std::vector<int64_t>> bytes;
+    const auto operand = [&](const std::vector<int64_t>& others, int64_t step, int64_t size) {
+      p.push_back(e_.integer());
+      bytes.push_back(others);
+      bytes.back().resize(s_.dims.size());
+      bytes.back().push_back(across_ != SIZE_MAX ? step : rows_ != SIZE_MAX ? others[rows_] * block : 0);
+      for (int64_t& b : bytes.back()) b *= size;
+    };
+    const std::vector<int64_t> none(s_.dims.size(), 0);
+    const auto operands = static_cast<size_t>(first_fused_) + fused().size();
+    const Func f = e_.begin_function(name_, static_cast<int>(3 + operands));
+    operand(s_.out, s_.out_step, size_of(out_type_));
+    operand(s_.in, 0, size_);
+    operand(none, 1, 4);
+    if (s_.weighted) operand(none, 1, 4);
+    for (const FusedOperand& o : fused()) operand(o.strides, o.strides.back(), size_of(o.dtype));
+    const Int at = e_.integer();
     for_units(e_, [&](Int unit) {
       for (size_t i = 0; i < operands; ++i) e_.set(p[i], e_.param(static_cast<int>(3 + i)));
-      e_.set(left, unit);
-      const auto move = [&](size_t operand, int64_t bytes) {
-        if (!bytes) return;
-        e_.op(IntOp::mul, t, index, bytes);
-        add(e_, p[operand], p[operand], t);
-      };
-      const auto next = [&](int64_t size) { split(e_, left, size, index, t), e_.set(left, t); };
-      const auto move_fused = [&](size_t d, int64_t elements) {
-        for (size_t i = 0; i < s_.epilogue.operands.size(); ++i) {
-          const FusedOperand& o = s_.epilogue.operands[i];
-          move(static_cast<size_t>(first_fused_) + i, o.strides[d] * elements * size_of(o.dtype));
-        }
-      };
-      const auto move_all = [&](size_t d, int64_t elements) {
-        move(0, s_.out[d] * elements * size_of(out_type_));
-        move(1, s_.in[d] * elements * size_);
-        move_fused(d, elements);
-      };
-      e_.set(at, 0);
-      if (across_ != SIZE_MAX) {
-        next(s_.count);
-        move(0, s_.out_step * size_of(out_type_));
-        move(2, 4);
-        if (s_.weighted) move(3, 4);
-        move_fused(s_.dims.size(), 1);
-      } else if (rows_ != SIZE_MAX && ceil_div(all, block) > 1) {
-        next(ceil_div(all, block));
-        e_.set(at, index);
-        move_all(rows_, block);
-      }
-      for (size_t d = s_.dims.size(); d-- > 0;) {
-        if (d == across_ || d == rows_ || s_.dims[d] == 1) continue;
-        next(s_.dims[d]);
-        move_all(d, 1);
-      }
+      move_to_unit(e_, unit, dims, p, bytes);
       const std::vector<Arg> args(p.begin(), p.end());
       if (!rest) return e_.call(whole, args);
+      e_.op(IntOp::rem, at, unit, dims.back());
       e_.if_(
           at, Compare::lt, all / block, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
     });
