@@ -1,11 +1,7 @@
 // The one worker file: the first message says which role it plays.
 import type * as WorkerThreads from 'node:worker_threads';
-import type { RoleMessage } from './shared/messages.js';
+import type { Port } from './shared/channel.js';
 import { isNode, nodeModule } from './shared/node.js';
-import { startRole } from './roles.js';
+import { takeSeat } from './roles.js';
 
-if (isNode) {
-  nodeModule<typeof WorkerThreads>('worker_threads').parentPort?.once('message', (message: RoleMessage) => startRole(message, 'always'));
-} else {
-  globalThis.addEventListener('message', (event: MessageEvent<RoleMessage>) => startRole(event.data, 'always'), { once: true });
-}
+takeSeat((isNode ? nodeModule<typeof WorkerThreads>('worker_threads').parentPort : globalThis) as Port, 'always');

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { installed, open } from './engines.js';
+import { installed, kBrowsers, open } from './engines.js';
 import { serve } from './server.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -48,10 +48,10 @@ let report = () => undefined;
 const server = await serve({ app: work }, (path, body) => report(JSON.parse(body)));
 after(() => server.close());
 
-async function answerOf(build, kind) {
+async function answerOf(engine, folder, kind) {
   const late = new Promise((resolve) => setTimeout(() => resolve({ error: 'no answer after two minutes' }), 120_000).unref());
   const answer = new Promise((resolve) => (report = resolve));
-  const browser = open('chromium', `${server.origin}/${kind}/app/${encodeURIComponent(build)}/index.html`);
+  const browser = open(engine, `${server.origin}/${kind}/app/${encodeURIComponent(folder)}/index.html`);
   try {
     return await Promise.race([answer, late]);
   } finally {
@@ -59,22 +59,29 @@ async function answerOf(build, kind) {
   }
 }
 
-const skip = !installed('chromium') ? 'Chromium is not installed' : !existsSync(digits) && 'the model is not exported';
+/** What the engine itself lacks, and what each kind of page does. */
+const kLacks = { chromium: [], firefox: [], webkit: ['relaxedSimd', 'sharedMemory'] };
+const kKinds = { isolated: [], plain: ['sharedMemory'], 'no-workers': ['sharedMemory', 'workers'] };
+const wanted = (process.env.KILN_ENGINES ?? Object.keys(kBrowsers).join()).split(',');
+const engines = Object.keys(kBrowsers).filter((engine) => wanted.includes(engine));
+
+const skip = !existsSync(digits) && 'the model is not exported';
 for (const [name, make] of Object.entries(kBuilds)) {
   test(name, { skip }, async (t) => {
     const out = join(work, name);
     mkdirSync(out, { recursive: true });
     await make(out);
     cpSync(digits, out, { recursive: true });
-    for (const [kind, missing] of Object.entries({ isolated: [], plain: ['sharedMemory'], 'no-workers': ['sharedMemory', 'workers'] })) {
-      await t.test(kind, async () => {
-        const answer = await answerOf(name, kind);
-        assert.equal(answer.error, undefined);
-        assert.ok(answer.difference < 1e-4, `differs by ${answer.difference}`); // logits of about 10; sums in another order
-        assert.deepEqual(answer.missing.sort(), missing);
-        assert.ok(kind === 'isolated' || answer.threads === 1);
-        assert.equal(answer.fetched, 1, 'the compiler is fetched once');
-      });
-    }
+    for (const engine of engines)
+      for (const [kind, missing] of Object.entries(kKinds)) {
+        await t.test(`${engine}, ${kind}`, { skip: !installed(engine) && 'not installed' }, async () => {
+          const answer = await answerOf(engine, name, kind);
+          assert.equal(answer.error, undefined);
+          assert.ok(answer.difference < 1e-4, `differs by ${answer.difference}`); // logits of about 10; sums in another order
+          assert.deepEqual(answer.missing.sort(), [...new Set([...kLacks[engine], ...missing])].sort());
+          assert.ok((kind === 'isolated' && engine !== 'webkit') || answer.threads === 1);
+          assert.equal(answer.fetched, 1, 'the compiler is fetched once');
+        });
+      }
   });
 }

@@ -238,7 +238,7 @@ export async function runCases(given) {
   const context = { ...given, reach: (what) => (reached = what) };
   const cases = { ...Object.fromEntries(Object.entries(kCases).map(([name, run]) => [name, () => run({ ...context, ...tools(context) })])), ...modelCases(context) };
   for (const [name, run] of Object.entries(cases)) {
-    if (context.only && !name.includes(context.only)) continue;
+    if ([context.only || [], context.cases ?? []].some((wanted) => wanted.length && ![wanted].flat().some((part) => name.includes(part)))) continue;
     let timer;
     reached = 'nothing';
     const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`still not done after 5 minutes; the last that was reached: ${reached}`)), 300_000)));

@@ -15,6 +15,7 @@ const sdk = join(root, 'js-sdk/dist');
 const fakes = join(root, 'build/browser-tests');
 const models = process.env.KILN_MODELS ?? join(root, 'build/deps/models');
 const only = process.env.KILN_ONLY ?? '';
+const pages = process.env.KILN_PAGES ?? '';
 const engines = (process.env.KILN_ENGINES ?? 'node,chromium,firefox,webkit').split(',');
 
 if (!existsSync(join(sdk, 'index.js'))) throw new Error('build js-sdk first: npm run build in js-sdk');
@@ -45,13 +46,13 @@ const server = await serve({ page: here, sdk, fakes, models }, (path, body) => {
   return null;
 });
 
-async function inBrowser(engine, { kind, expects, sdkOrigin = server.origin, models: ids = [], ...wants }) {
+async function inBrowser(engine, { kind, page = 'page', expects, sdkOrigin = server.origin, models: ids = [], ...wants }) {
   const id = `${engine}-${kind}-${reports.size}`;
   const report = {};
   const finished = new Promise((resolve) => (report.done = resolve));
   reports.set(id, report);
   const parameters = new URLSearchParams({ id, engine, only, sdk: `${sdkOrigin}/${kind}/sdk/index.js`, expects: JSON.stringify(expects), models: JSON.stringify(ids), wants: JSON.stringify(wants) });
-  report.browser = open(engine, `${server.origin}/${kind}/page/page.html?${parameters}`);
+  report.browser = open(engine, `${server.origin}/${kind}/page/${page}.html?${parameters}`);
   const late = new Promise((resolve) => setTimeout(() => resolve([{ name: 'the page', error: 'no report after 15 minutes' }]), 900_000).unref());
   try {
     return await Promise.race([finished, late]);
@@ -83,23 +84,35 @@ async function each(t, results) {
   }
 }
 
+/** Where workers start in another way than from a script of the page's origin. */
+const elsewhere = server.origin.replace('localhost', '127.0.0.1');
+const started = { models: real.filter((id) => id === 'digits'), cases: ['says what the environment', 'again and again', 'bytes and blobs', 'stops a run', 'ends cleanly', 'digits agrees'] };
+
+/** Of every engine: what its workers can do alone, and what they can do in an isolated page. */
+const pagesOf = (alone, isolated) => [
+  { name: 'no worker.js', kind: 'unserved', expects: { ...alone, workers: false }, without: 'network', cases: ['blocks no page'] },
+  { name: 'SDK from another origin, isolated', kind: 'isolated', sdkOrigin: elsewhere, expects: isolated, ...started, cases: [...started.cases, 'a second visit'] },
+  { name: 'SDK from another origin', kind: 'plain', sdkOrigin: elsewhere, expects: alone, ...started },
+  { name: 'a sandboxed frame, isolated', kind: 'isolated', page: 'frame', expects: alone, ...started },
+  { name: 'a sandboxed frame', kind: 'plain', page: 'frame', expects: alone, ...started },
+];
+const kAlone = { sharedMemory: false, relaxedSimd: true, workers: true };
+const kIsolated = { ...kAlone, sharedMemory: true };
+const kWebKit = { ...kAlone, relaxedSimd: false };
+
 const kPages = {
   chromium: [
-    { name: 'isolated', kind: 'isolated', expects: { sharedMemory: true, relaxedSimd: true, workers: true }, models: real, generated, precisions: true },
-    { name: 'not isolated', kind: 'plain', expects: { sharedMemory: false, relaxedSimd: true, workers: true }, models: real.slice(0, 2), generated },
-    { name: 'workers forbidden', kind: 'no-workers', expects: { sharedMemory: false, relaxedSimd: true, workers: false }, without: 'unsupported-environment' },
-    { name: 'no worker.js', kind: 'unserved', expects: { sharedMemory: false, relaxedSimd: true, workers: false }, without: 'network', only: 'blocks no page' },
-    { name: 'SDK from another origin', kind: 'isolated', sdkOrigin: server.origin.replace('localhost', '127.0.0.1'), expects: { sharedMemory: true, relaxedSimd: true, workers: true } },
+    { name: 'isolated', kind: 'isolated', expects: kIsolated, models: real, generated, precisions: true },
+    { name: 'not isolated', kind: 'plain', expects: kAlone, models: real.slice(0, 2), generated },
+    { name: 'workers forbidden', kind: 'no-workers', expects: { ...kAlone, workers: false }, without: 'unsupported-environment' },
+    ...pagesOf(kAlone, kIsolated),
   ],
   firefox: [
-    { name: 'isolated', kind: 'isolated', expects: { sharedMemory: true, relaxedSimd: true, workers: true }, models: real, generated },
-    { name: 'not isolated', kind: 'plain', expects: { sharedMemory: false, relaxedSimd: true, workers: true } },
-    { name: 'no worker.js', kind: 'unserved', expects: { sharedMemory: false, relaxedSimd: true, workers: false }, without: 'network', only: 'blocks no page' },
+    { name: 'isolated', kind: 'isolated', expects: kIsolated, models: real, generated },
+    { name: 'not isolated', kind: 'plain', expects: kAlone },
+    ...pagesOf(kAlone, kIsolated),
   ],
-  webkit: [
-    { name: 'no worker.js', kind: 'unserved', expects: { sharedMemory: false, relaxedSimd: false, workers: false }, without: 'network', only: 'blocks no page' },
-    { name: 'as it is', kind: 'isolated', expects: { sharedMemory: false, relaxedSimd: false, workers: true }, models: real, generated },
-  ],
+  webkit: [{ name: 'as it is', kind: 'isolated', expects: kWebKit, models: real, generated }, ...pagesOf(kWebKit, kWebKit)],
 };
 
 test('engines', { concurrency: 1 }, async (t) => {
@@ -110,7 +123,7 @@ test('engines', { concurrency: 1 }, async (t) => {
       await t.test(engine, { skip: 'not installed' }, () => undefined);
       continue;
     }
-    for (const page of kPages[engine]) await t.test(`${engine}: ${page.name}`, async (t) => each(t, await inBrowser(engine, page)));
+    for (const page of kPages[engine].filter(({ name }) => name.includes(pages))) await t.test(`${engine}: ${page.name}`, async (t) => each(t, await inBrowser(engine, page)));
   }
   server.close();
   rmSync(process.env.XDG_CACHE_HOME, { recursive: true });

@@ -1,8 +1,8 @@
 // Serves the SDK, the cases and the models to the engines under test, and takes their reports.
 //   /isolated/…  with COOP/COEP: shared memory         /plain/…  without         /no-workers/…  a CSP that forbids workers
 //   /stall       a file that stops half-way             /html     an index page where a model should be      /mute     no answer at all
-//   /slow/…      any file, piece by piece            /breaks/…  any file, each connection to which breaks after a while; ranges go on
-//   /unserved/…  a page whose server has no time for worker.js
+//   /slow/…      any file in pieces; ?ms=… apart            /breaks/…  any file, each connection to which breaks after a while; ranges go on
+//   /unserved/…  a page whose server has no time for worker.js                /returns/…  a page that a browser may keep for who comes back
 import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
@@ -14,6 +14,7 @@ export const kPageHeaders = {
   isolated: kIsolation,
   plain: {},
   unserved: {},
+  returns: {},
   'no-workers': { 'Content-Security-Policy': "worker-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'" },
 };
 
@@ -54,12 +55,12 @@ function sendBroken(request, response, path, headers) {
 }
 
 const kPieces = 40, kPieceMs = 10;
-async function sendSlowly(response, path, headers) {
+async function sendSlowly(response, path, headers, ms) {
   const bytes = readFileSync(path);
   response.writeHead(200, { ...headers, 'Content-Length': bytes.length });
   for (let i = 0; i < kPieces; i++) {
     response.write(bytes.subarray((i / kPieces) * bytes.length, ((i + 1) / kPieces) * bytes.length));
-    await new Promise((resolve) => setTimeout(resolve, kPieceMs));
+    await new Promise((resolve) => setTimeout(resolve, ms));
   }
   response.end();
 }
@@ -73,9 +74,9 @@ async function bodyOf(request) {
 /** `roots`: first path part after the page kind → folder. `onPost(path, body)` answers what a page posts. */
 export async function serve(roots, onPost, { inMemory } = {}) {
   const server = createServer(async (request, response) => {
-    const { pathname } = new URL(request.url, 'http://host');
+    const { pathname, searchParams } = new URL(request.url, 'http://host');
     const [, kind, root, ...rest] = pathname.split('/').map(decodeURIComponent);
-    const headers = { ...kPageHeaders[kind], 'Cross-Origin-Resource-Policy': 'cross-origin', 'Access-Control-Allow-Origin': '*', 'Cache-Control': 'no-store' };
+    const headers = { ...kPageHeaders[kind], 'Cross-Origin-Resource-Policy': 'cross-origin', 'Access-Control-Allow-Origin': '*', 'Cache-Control': kind === 'returns' ? 'no-cache' : 'no-store', 'Service-Worker-Allowed': '/' };
     if (request.method === 'POST') {
       const answer = (await onPost(pathname, await bodyOf(request))) ?? null;
       response.writeHead(200, { ...headers, 'Content-Type': 'application/json' }).end(JSON.stringify(answer));
@@ -87,7 +88,7 @@ export async function serve(roots, onPost, { inMemory } = {}) {
     } else if (root === 'html') {
       response.writeHead(200, { ...headers, 'Content-Type': 'text/html' }).end('<!doctype html><title>Welcome</title>');
     } else if (root === 'slow' && roots[rest[0]]) {
-      await sendSlowly(response, join(roots[rest[0]], normalize(`/${rest.slice(1).join('/')}`)), headers);
+      await sendSlowly(response, join(roots[rest[0]], normalize(`/${rest.slice(1).join('/')}`)), headers, searchParams.get('ms') ?? kPieceMs);
     } else if (root === 'breaks' && roots[rest[0]]) {
       sendBroken(request, response, join(roots[rest[0]], normalize(`/${rest.slice(1).join('/')}`)), headers);
     } else if (kind === 'unserved' && rest.at(-1)?.startsWith('worker')) {

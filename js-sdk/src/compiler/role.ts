@@ -1,11 +1,11 @@
 // The compiler worker: one model, then it is thrown away.
-import { Channel, Transferred, type Hold } from '../shared/channel.js';
+import { Channel, Transferred, type Hold, type Port } from '../shared/channel.js';
 import { asKilnError, describe, fromPlain, KilnError } from '../shared/errors.js';
 import { kLimit32 } from '../shared/memory.js';
 import type { CompileRequest, CompilerCalls, CompilerCode, CompilerMessage, CompileSettings, LaidOut, ProgressEvent, WisdomTexts } from '../shared/messages.js';
 import { helpRestore } from '../host/restore.js';
 import { runAhead } from '../host/run_ahead.js';
-import { moduleOf } from '../shared/module.js';
+import { codeFor } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
 import { Compiler } from './instance.js';
 import { tune } from './tune.js';
@@ -62,19 +62,19 @@ function giveWisdom(compiler: Compiler, wisdom: WisdomTexts, notes: string[]): b
 }
 
 /** The code comes when it is needed, perhaps never. */
-function codeFrom(port: MessagePort, hold: Hold): Promise<CompilerCode> {
+function codeFrom(page: Port, hold: Hold): Promise<CompilerCode> {
   return new Promise((resolve, reject) => {
-    port.onmessage = ({ data }: MessageEvent<CompilerMessage>) => {
+    page.onmessage = ({ data }: MessageEvent<CompilerMessage>) => {
+      page.onmessage = null;
       if ('code' in data) reject(fromPlain(data));
       else resolve(data);
-      port.close();
     };
-    if (hold !== 'always') (port as { unref?: () => void }).unref?.();
+    if (hold !== 'always') page.unref?.();
   });
 }
 
-export function startCompiler(port: MessagePort, codePort: MessagePort, hold: Hold): void {
-  const created = codeFrom(codePort, hold).then((code) => Compiler.create(code));
+export function startCompiler(port: MessagePort, page: Port, hold: Hold): void {
+  const created = codeFrom(page, hold).then((code) => Compiler.create(code));
   let last: Promise<unknown> = created;
   last.catch(() => undefined); // reported to whoever asks first
   let timeline = new Timeline(0);
@@ -106,13 +106,13 @@ export function startCompiler(port: MessagePort, codePort: MessagePort, hold: Ho
     const notes: string[] = [];
     const storedDropped = giveWisdom(compiler, known, notes);
     if (settings.budgetMs > 0) await timeline.during('tune', () => tune(compiler, settings, progress));
-    const loadCode = await timeline.during('layout', () => moduleOf(compiler.layOut(settings.memory64 ? 0 : fileAt, overFile ? Infinity : landed)));
+    const loadCode = await timeline.during('layout', async () => codeFor(compiler.layOut(settings.memory64 ? 0 : fileAt, overFile ? Infinity : landed)));
     const { manifest, wisdom } = await timeline.during('describe', () => ({ manifest: compiler.manifest(), wisdom: compiler.wisdomExport() }));
     return { manifest, loadCode, wisdom, memory64: settings.memory64, storedDropped, notes };
   };
   const emit = async (compiler: Compiler): Promise<Emitted> => {
     const module = await timeline.during('emit', () => compiler.emit());
-    const code = await timeline.during('compile', () => moduleOf(module));
+    const code = await timeline.during('compile', async () => codeFor(module));
     return new Transferred({ module, code, phases: timeline.phases }, [module.buffer]);
   };
   const channel: Channel<object, CompilerCalls> = new Channel<object, CompilerCalls>(

@@ -178,7 +178,7 @@ async function fromNetwork(
   peers.main.emit('measured', manifest.kernels.filter(({ origin }) => origin === 'measured').length);
   const fits = early && manifest.memory.file === fileAt && kBase + manifest.memory.total <= early.buffer.byteLength;
   const memory = fits ? early : await memoryFor(manifest, laid.memory64, request);
-  const loader = await timeline.during('prepare', () => new Loader(loadCode, manifest, memory, laid.memory64));
+  const loader = await timeline.during('prepare', async () => new Loader(await moduleOf(loadCode), manifest, memory, laid.memory64));
   loader.begin();
   verifier?.expect(manifest);
   const landed = reading.then(() => {
@@ -192,7 +192,7 @@ async function fromNetwork(
   landing.pass(writer);
   const { code, ...emitted } = await Promise.race([emitting, landed.then(() => emitting)]); // or it throws what `landed` does
   await arrivals.arenaIsFree();
-  const session = new Session(code, manifest, request.compile.threads, memory, laid.memory64);
+  const session = new Session(await moduleOf(code), manifest, request.compile.threads, memory, laid.memory64);
   return { session, compiled: { ...laid, ...emitted }, arrivals, initMs: () => loader.initMs };
 }
 

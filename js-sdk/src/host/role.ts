@@ -1,12 +1,12 @@
 // The host worker: thread 0 of a model.
-import { Channel, Transferred, type Hold } from '../shared/channel.js';
+import { Channel, Transferred, type Hold, type Port } from '../shared/channel.js';
 import { describe, KilnError } from '../shared/errors.js';
 import { createMailbox, MailboxServer } from '../shared/mailbox.js';
 import type { CompilerCalls, CompilerEvents, ComputeCalls, HostCalls, MainCalls, MainEvents } from '../shared/messages.js';
 import { load, type Loaded } from './load.js';
 import type { Session } from './session.js';
 
-export function startHost(mainPort: MessagePort, compilerPort: MessagePort, computePorts: MessagePort[], hold: Hold): void {
+export function startHost(page: Port, compilerPort: MessagePort, computePorts: MessagePort[], hold: Hold): void {
   let mailbox: MailboxServer | null = null;
   let failure: unknown = new KilnError('internal', 'nothing has failed');
   let model: Loaded | null = null;
@@ -16,7 +16,7 @@ export function startHost(mainPort: MessagePort, compilerPort: MessagePort, comp
     return model;
   };
   const main: Channel<MainCalls, HostCalls, MainEvents> = new Channel<MainCalls, HostCalls, MainEvents>(
-    mainPort,
+    page,
     {
       load: async (request) => {
         model = await load(request, { main, compiler, compute });

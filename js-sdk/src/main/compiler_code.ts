@@ -1,10 +1,12 @@
 import type * as Fs from 'node:fs/promises';
-import { asKilnError } from '../shared/errors.js';
+import { asKilnError, KilnError } from '../shared/errors.js';
 import type { CompilerCode, CompilerSource } from '../shared/messages.js';
+import { isSandboxed } from '../shared/module.js';
 import { isNode, nodeModule } from '../shared/node.js';
 import { fetchOwn } from './own_files.js';
 
 async function codeOf(source: CompilerSource, stallTimeoutMs: number): Promise<CompilerCode> {
+  if (source instanceof WebAssembly.Module && isSandboxed()) throw new KilnError('bad-option', 'a sandboxed frame cannot pass modules to its workers: give the address of compiler.wasm, or its bytes', { where: 'compiler' });
   if (typeof source !== 'string') return source;
   if (isNode && source.startsWith('file:')) return nodeModule<typeof Fs>('fs/promises').readFile(new URL(source));
   return (await fetchOwn(source, stallTimeoutMs)).arrayBuffer();

@@ -1,17 +1,22 @@
 import type * as Url from 'node:url';
+import { Transferred } from '../shared/channel.js';
 import { KilnError } from '../shared/errors.js';
 import type { SourceMessage } from '../shared/messages.js';
+import { isSandboxed } from '../shared/module.js';
 import { isNode, nodeModule } from '../shared/node.js';
 import type { ModelSource } from '../options.js';
 import { shown } from './checks.js';
 
+type Pulled = Transferred<Uint8Array<ArrayBuffer>> | null;
+
 /** A source that can be posted, and what to answer when its chunks are asked for. */
 export interface PostableSource {
   message: SourceMessage;
-  pull: () => Uint8Array<ArrayBuffer> | null;
+  pull: () => Pulled | Promise<Pulled>;
 }
 
 const kChunk = 1 << 20;
+const kBlobName = 'the given blob';
 const kRequestFields = ['method', 'credentials', 'mode', 'cache', 'redirect', 'referrer', 'referrerPolicy', 'integrity'] as const;
 
 const nothing = (): null => null;
@@ -27,9 +32,22 @@ function fromBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): Postabl
     pull: () => {
       const chunk = bytes.slice(position, position + kChunk);
       position += chunk.length;
-      return chunk.length > 0 ? chunk : null;
+      return chunk.length > 0 ? new Transferred(chunk, [chunk.buffer]) : null;
     },
   };
+}
+
+/** A worker reads it, unless that is foreign to the page and may not. */
+function fromBlob(blob: Blob): PostableSource {
+  if (!isSandboxed()) return { message: { kind: 'blob', blob }, pull: nothing };
+  let position = 0;
+  const pull = async (): Promise<Pulled> => {
+    const buffer = await blob.slice(position, (position += kChunk)).arrayBuffer().catch((thrown: unknown) => {
+      throw new KilnError('network', `${kBlobName} cannot be read any further: the file that it stands for may have changed or gone`, { where: kBlobName, cause: thrown });
+    });
+    return buffer.byteLength > 0 ? new Transferred(new Uint8Array(buffer), [buffer]) : null;
+  };
+  return { message: { kind: 'pull', name: kBlobName, size: blob.size }, pull };
 }
 
 function fromRequest(request: Request): PostableSource {
@@ -75,7 +93,7 @@ export function postable(source: ModelSource): PostableSource {
     URL: () => fromAddress((source as URL).href),
     ArrayBuffer: () => fromBytes(viewOf(source as ArrayBuffer)),
     SharedArrayBuffer: () => fromBytes(viewOf(source as SharedArrayBuffer)),
-    Blob: () => ({ message: { kind: 'blob', blob: source as Blob }, pull: nothing }),
+    Blob: () => fromBlob(source as Blob),
     Request: () => fromRequest(source as Request),
   };
   const kind = Object.prototype.toString.call(source).slice('[object '.length, -1).replace('File', 'Blob');

@@ -1,17 +1,21 @@
 // The workers of one model, or the same roles in this thread where there are no workers.
 import type * as WorkerThreads from 'node:worker_threads';
-import { Channel, type Handlers } from '../shared/channel.js';
+import { Channel, type Handlers, type Port } from '../shared/channel.js';
 import { describe, KilnError, toPlain } from '../shared/errors.js';
 import type { CompilerCode, CompilerMessage, HostCalls, HostEvents, LoadRequest, LoadResult, MainCalls, RoleMessage } from '../shared/messages.js';
+import { isSandboxed } from '../shared/module.js';
 import { isNode, nodeModule } from '../shared/node.js';
 
 /** So long threads have to leave the model's memory, in which they sleep: a browser ends one that sleeps only after seconds. */
 const kLeaveMs = 100;
+/** By then a worker has read its script. */
+const kReleaseMs = 60_000;
 /** So long the host has to keep a model for the next visit that is disposed of. */
 const kLastMs = 3000;
 
+/** Where a role is taken up. Its `port` is the worker itself: an engine may carry messages between ports through another process (Firefox does), and copy what is transferred. */
 interface Seat {
-  start(message: RoleMessage, transfer: Transferable[]): void;
+  readonly port: Port;
   terminate(): void;
 }
 
@@ -27,35 +31,43 @@ const crashed = (cause: unknown): KilnError => new KilnError('internal', `a work
 function nodeSeat(crash: Crash): Seat {
   const { Worker } = nodeModule<typeof WorkerThreads>('worker_threads');
   const worker = new Worker(workerUrl());
+  const port: Port = {
+    onmessage: null,
+    postMessage: (message, transfer) => worker.postMessage(message, transfer as WorkerThreads.Transferable[]),
+    ref: () => worker.ref(),
+    unref: () => worker.unref(),
+  };
+  worker.on('message', (data: unknown) => port.onmessage?.({ data } as MessageEvent));
   worker.on('error', (error) => crash(crashed(error)));
   worker.unref();
-  return {
-    start: (message, transfer) => worker.postMessage(message, transfer as WorkerThreads.Transferable[]),
-    terminate: () => void worker.terminate(),
-  };
+  return { port, terminate: () => void worker.terminate() };
 }
 
-/** A module worker; of a script on another origin only through a small one of our own. */
-function browserWorker(): Worker {
-  try {
-    return new Worker(workerUrl(), { type: 'module', name: 'wasmkiln' });
-  } catch {
-    const script = `import ${JSON.stringify(workerUrl().href)};`;
-    const url = URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
-    const worker = new Worker(url, { type: 'module', name: 'wasmkiln' });
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
-    return worker;
-  }
+/** Schemes whose origins the URL standard does not know (of extensions, of apps) are compared by host. */
+const isOwn = ({ origin, protocol, host }: URL): boolean => (origin === 'null' ? protocol === location.protocol && host === location.host : origin === globalThis.origin);
+
+/**
+ * The address of a module worker. A script of another origin is started only through a small one of our own: a blob: has the page's origin
+ * and its storage. A sandboxed frame, to which even its own server is another origin, has neither, and engines differ on its blob:s.
+ */
+function addressOf(script: URL): { address: string | URL; release: () => void } {
+  if (isOwn(script)) return { address: script, release: () => undefined };
+  const starter = `import ${JSON.stringify(script.href)};`;
+  if (isSandboxed()) return { address: `data:text/javascript,${encodeURIComponent(starter)}`, release: () => undefined };
+  const address = URL.createObjectURL(new Blob([starter], { type: 'text/javascript' }));
+  return { address, release: () => URL.revokeObjectURL(address) };
 }
 
-function browserSeat(crash: Crash): Seat {
-  const worker = browserWorker();
+function browserSeat(name: string, crash: Crash): Seat {
+  const { address, release } = addressOf(workerUrl());
+  const worker = new Worker(address, { type: 'module', name: `wasmkiln ${name}` });
+  setTimeout(release, kReleaseMs);
   worker.onerror = (event) => {
     event.preventDefault();
     crash(crashed(event.message || 'it could not be started'));
   };
   return {
-    start: (message, transfer) => worker.postMessage(message, transfer),
+    port: worker,
     terminate: () => {
       worker.onerror = null;
       worker.terminate();
@@ -64,11 +76,13 @@ function browserSeat(crash: Crash): Seat {
 }
 
 async function localSeat(): Promise<Seat> {
-  const { startRole } = await import('../roles.js').catch((thrown: unknown) => {
+  const { takeSeat } = await import('../roles.js').catch((thrown: unknown) => {
     if (typeof Worker === 'undefined') throw new KilnError('unsupported-environment', `this context can neither start workers nor import scripts (${describe(thrown)}): load the model in a page or one of its workers`, { cause: thrown });
     throw new KilnError('network', `roles.js cannot be loaded (${describe(thrown)}): serve the files of wasmkiln's dist together`, { cause: thrown });
   });
-  return { start: (message) => startRole(message, 'never'), terminate: () => undefined };
+  const { port1, port2 } = new MessageChannel();
+  takeSeat(port2, 'never');
+  return { port: port1, terminate: () => port1.close() };
 }
 
 export interface TeamOptions {
@@ -107,26 +121,26 @@ export class Team {
     greeting.catch(() => undefined);
     options.compiler.catch(() => undefined); // the compiler's worker tells whoever asks it
     const crash: Crash = (error) => (greeted ? options.onCrash(error) : refuse(error));
-    const seat = async (): Promise<Seat> => (options.workers ? (isNode ? nodeSeat(crash) : browserSeat(crash)) : localSeat());
+    const seat = async (name: string): Promise<Seat> => (!options.workers ? localSeat() : isNode ? nodeSeat(crash) : browserSeat(name, crash));
 
-    const [main, compiler, code] = [new MessageChannel(), new MessageChannel(), new MessageChannel()];
+    const compiler = new MessageChannel();
     const compute = Array.from({ length: options.threads - 1 }, () => new MessageChannel());
     const seats: Seat[] = []; // the compiler's first: until the host has the head of a file, its module is to be there
-    const ports = [main, compiler, code, ...compute].flatMap(({ port1, port2 }) => [port1, port2]);
+    const ports = [compiler, ...compute].flatMap(({ port1, port2 }) => [port1, port2]);
     try {
-      for (let i = 0; i < 2 + compute.length; i++) seats.push(await seat());
+      for (const name of ['compiler', 'host', ...compute.map((_, i) => `compute-${i + 1}`)]) seats.push(await seat(name));
       const [compilerSeat, hostSeat, ...computeSeats] = seats as [Seat, Seat, ...Seat[]];
-      const host = new Channel<HostCalls, MainCalls, HostEvents>(main.port1, options.answers, 'pending', (name, data) => {
+      const assign = ({ port }: Seat, message: RoleMessage, transfer: MessagePort[]): void => port.postMessage(message, transfer);
+      const hostPorts = compute.map(({ port1 }) => port1);
+      assign(compilerSeat, { role: 'compiler', host: compiler.port2 }, [compiler.port2]);
+      assign(hostSeat, { role: 'host', compiler: compiler.port1, compute: hostPorts }, [compiler.port1, ...hostPorts]);
+      computeSeats.forEach((each, i) => assign(each, { role: 'compute', host: (compute[i] as MessageChannel).port2 }, [(compute[i] as MessageChannel).port2]));
+      const host = new Channel<HostCalls, MainCalls, HostEvents>(hostSeat.port, options.answers, 'pending', (name, data) => {
         if (name === 'ready') greet();
         else options.onEvent(name, data);
       });
-      const hostPorts = compute.map(({ port1 }) => port1);
-      const giveCompiler = (given: CompilerMessage): void => code.port1.postMessage(given, given instanceof ArrayBuffer ? [given] : []);
+      const giveCompiler = (given: CompilerMessage): void => compilerSeat.port.postMessage(given, given instanceof ArrayBuffer ? [given] : []);
       void Promise.all([options.compiler, greeting]).then(([given]) => giveCompiler(given), (thrown: unknown) => giveCompiler(toPlain(thrown)));
-      compilerSeat.start({ role: 'compiler', host: compiler.port2, compiler: code.port2 }, [compiler.port2, code.port2]);
-      hostSeat.start({ role: 'host', main: main.port2, compiler: compiler.port1, compute: hostPorts }, [main.port2, compiler.port1, ...hostPorts]);
-      computeSeats.forEach((each, i) => each.start({ role: 'compute', host: (compute[i] as MessageChannel).port2 }, [(compute[i] as MessageChannel).port2]));
-      holdOpen(main.port1);
       const loading = host.call('load', options.request());
       loading.catch(() => undefined); // that the host cannot be started is said by the greeting
       await greeting;
@@ -160,9 +174,4 @@ export class Team {
     };
     (setTimeout(end, kLeaveMs) as { unref?: () => void }).unref?.();
   }
-}
-
-/** Until the first answer nothing else may keep a Node process alive. */
-function holdOpen(port: MessagePort): void {
-  (port as { ref?: () => void }).ref?.();
 }

@@ -1,4 +1,4 @@
-// Calls and events over a MessagePort, the same in a page, a worker and Node.
+// Calls and events over a MessagePort or a worker, the same in a page, a worker and Node.
 import { fromPlain, KilnError, toPlain, type PlainError } from './errors.js';
 
 type Callables<T> = Record<keyof T, (arg: never) => unknown>;
@@ -26,9 +26,14 @@ type Message =
 /** When an open port keeps a Node process or worker alive; browsers have no such notion. */
 export type Hold = 'always' | 'pending' | 'never';
 
-interface NodePort {
-  ref?: () => void;
-  unref?: () => void;
+/** A MessagePort, a worker, or what a worker knows of itself: close() ends the worker then. */
+export interface Port {
+  onmessage: ((event: MessageEvent) => void) | null;
+  postMessage(message: unknown, transfer: Transferable[]): void;
+  close?(): void;
+  /** Node's. */
+  ref?(): void;
+  unref?(): void;
 }
 
 interface Waiting {
@@ -44,15 +49,13 @@ export class Channel<Remote extends Callables<Remote>, Local extends Callables<L
   private closed_: KilnError | null = null;
 
   constructor(
-    private readonly port_: MessagePort,
+    private readonly port_: Port,
     private readonly handlers_: Handlers<Local>,
     private readonly hold_: Hold,
     private readonly on_event_: <K extends keyof Events & string>(name: K, data: Events[K]) => void = () => undefined,
   ) {
-    port_.onmessage = (event: MessageEvent<Message>) => {
-      this.receive(event.data);
-    };
-    if (hold_ !== 'always') (port_ as NodePort).unref?.();
+    port_.onmessage = ({ data }: MessageEvent<Message>) => this.receive(data);
+    if (hold_ !== 'always') port_.unref?.();
   }
 
   call<K extends keyof Remote & string>(name: K, arg: Arg<Remote[K]>, transfer: Transferable[] = []): Promise<Answer<Remote[K]>> {
@@ -74,7 +77,7 @@ export class Channel<Remote extends Callables<Remote>, Local extends Callables<L
     if (this.closed_) return;
     this.closed_ = error;
     this.port_.onmessage = null;
-    this.port_.close();
+    this.port_.close?.();
     for (const waiting of this.waiting_.values()) waiting.reject(error);
     this.waiting_.clear();
   }
@@ -90,11 +93,11 @@ export class Channel<Remote extends Callables<Remote>, Local extends Callables<L
   }
 
   private retain(): void {
-    if (this.hold_ === 'pending' && this.holders_++ === 0) (this.port_ as NodePort).ref?.();
+    if (this.hold_ === 'pending' && this.holders_++ === 0) this.port_.ref?.();
   }
 
   private release(): void {
-    if (this.hold_ === 'pending' && --this.holders_ === 0) (this.port_ as NodePort).unref?.();
+    if (this.hold_ === 'pending' && --this.holders_ === 0) this.port_.unref?.();
   }
 
   private post(message: Message, transfer: Transferable[]): void {

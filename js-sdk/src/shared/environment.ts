@@ -1,5 +1,6 @@
 // What this engine can do, found by validating tiny modules; and who it is, for wisdom.
 import type * as Os from 'node:os';
+import { isSandboxed } from './module.js';
 import { isNode, nodeModule } from './node.js';
 
 const kSimd = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
@@ -35,6 +36,7 @@ function validates(bytes: number[]): boolean {
 function whyNotShared(): string {
   if (typeof SharedArrayBuffer === 'undefined' && globalThis.crossOriginIsolated) return 'this engine has no SharedArrayBuffer';
   if (!isNode && !globalThis.crossOriginIsolated) return 'the page is not cross-origin isolated (serve it with COOP: same-origin and COEP: require-corp)';
+  if (isSandboxed()) return 'the page is a sandboxed frame, with whose workers no memory can be shared';
   return validates(kSharedMemory) ? '' : 'this engine has no shared WebAssembly memory'; // a memory to try it would hold some 10 GB of addresses
 }
 

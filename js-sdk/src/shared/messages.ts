@@ -2,6 +2,7 @@
 import type { MailboxHandle } from './mailbox.js';
 import type { KernelInfo, MemoryLayout, PortInfo, StepInfo } from './manifest.js';
 import type { PlainError } from './errors.js';
+import type { Code } from './module.js';
 import type { Phase } from './timeline.js';
 
 /** Where the model's bytes come from, in a form that can be posted. `pull`: chunks are asked from the main thread. */
@@ -166,7 +167,7 @@ export interface EarlyWeights {
 /** Where everything lies, and what packs the weights: they can be put in place. */
 export interface LaidOut {
   manifest: string;
-  loadCode: WebAssembly.Module;
+  loadCode: Code;
   wisdom: string;
   memory64: boolean;
   storedDropped: boolean;
@@ -214,7 +215,7 @@ export interface CompilerCalls {
   /** Of what is planned; may be called before that is done. */
   layOut(request: EarlyWeights & { wisdom: WisdomTexts }): LaidOut;
   /** Of what was laid out; may be called before that is done. */
-  emit(arg: null): Pick<CompileResult, 'module' | 'phases'> & { code: WebAssembly.Module };
+  emit(arg: null): Pick<CompileResult, 'module' | 'phases'> & { code: Code };
 }
 
 export interface CompilerEvents {
@@ -233,11 +234,11 @@ export type CompilerSource = string | Uint8Array<ArrayBuffer> | WebAssembly.Modu
 /** What the compiler's module is made of: bytes of ours, bytes that a page has given and keeps, or the module. */
 export type CompilerCode = ArrayBuffer | Uint8Array<ArrayBuffer> | WebAssembly.Module;
 
-/** What the compiler's port brings, once it is needed: its code, or why there is none. */
+/** What the compiler's worker is sent, once it is needed: its code, or why there is none. */
 export type CompilerMessage = CompilerCode | PlainError;
 
-/** The first message to a worker. */
+/** The first message to a worker. The page's calls to the host, and the compiler's code, come the same way. */
 export type RoleMessage =
-  | { role: 'host'; main: MessagePort; compiler: MessagePort; compute: MessagePort[] }
-  | { role: 'compiler'; host: MessagePort; compiler: MessagePort }
+  | { role: 'host'; compiler: MessagePort; compute: MessagePort[] }
+  | { role: 'compiler'; host: MessagePort }
   | { role: 'compute'; host: MessagePort };

@@ -1,10 +1,23 @@
 import { asKilnError } from './errors.js';
 
+/**
+ * A module, or what it is made of where the thread to which it goes may not take one: the workers of a sandboxed frame have no origin, so
+ * that each is foreign to the others.
+ */
+export type Code = WebAssembly.Module | Uint8Array<ArrayBuffer>;
+
+/** Whether this is a sandboxed frame, or one of its workers. */
+export const isSandboxed = (): boolean => globalThis.origin === 'null';
+
 /** Compiles what the compiler has emitted. */
-export async function moduleOf(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
+export async function moduleOf(code: Code): Promise<WebAssembly.Module> {
+  if (code instanceof WebAssembly.Module) return code;
   try {
-    return await WebAssembly.compile(bytes);
+    return await WebAssembly.compile(code);
   } catch (thrown) {
     throw asKilnError(thrown, 'compile', "the engine refuses the model's module");
   }
 }
+
+/** What another worker makes a module of. */
+export const codeFor = (bytes: Uint8Array<ArrayBuffer>): Code | Promise<Code> => (isSandboxed() ? bytes : moduleOf(bytes));
