@@ -6,10 +6,13 @@ namespace {
 
 Status cumsum(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
-  KILN_ASSIGN(x, l.b.cast(x, l.out_dtype(node)));
-  if (l.b.rank(x) == 0) return l.set(node, x);
+  const DType out = l.out_dtype(node);
+  KILN_ASSIGN(x, l.b.cast(x, size_of(out) == 1 ? DType::i32 : out));  // wrapped around in the end
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
-  KILN_ASSIGN(const ValueId y, l.b.scan(x, axis));
+  if (l.b.rank(x) > 0) {
+    KILN_ASSIGN(x, l.b.scan(x, axis));
+  }
+  KILN_ASSIGN(const ValueId y, l.b.cast(x, out));
   return l.set(node, y);
 }
 
