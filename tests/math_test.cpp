@@ -62,6 +62,9 @@ struct Function {
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
+/// Polynomials round twice at each step where multiply-adds are not fused: so much more is allowed there.
+constexpr double kUnfused = 1.25;
+
 const Function kFunctions[] = {
     {"exp", math::exp, std::exp, -110, 95, 2},
     {"exp2", math::exp2, std::exp2, -155, 130, 1.5},
@@ -94,7 +97,8 @@ TEST(Math, UnaryAgainstDouble) {
         const double off = units_off(y[i], exact, f.flushes);
         if (off > worst) worst = off, worst_x = x[i];
       }
-      EXPECT_LE(worst, f.units) << f.name << " at " << worst_x << " on " << to_string(target);
+      const double allowed = f.units * (target.fma ? 1 : kUnfused);
+      EXPECT_LE(worst, allowed) << f.name << " at " << worst_x << " on " << to_string(target);
     }
   }
 }

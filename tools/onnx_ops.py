@@ -137,7 +137,12 @@ def total(x: Tensor, axes: list[int], keep: bool) -> Tensor:
 
 
 def extreme(f: Callable[..., Tensor], any_or_all: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda x, axes, keep: (any_or_all if x.dtype == torch.bool else f)(x, axes, keepdim=keep)
+    def row(x: Tensor, axes: list[int], keep: bool) -> Tensor:
+        if x.numel() == 0:
+            raise PassedOver("the greatest of nothing")
+        return (any_or_all if x.dtype == torch.bool else f)(x, axes, keepdim=keep)
+
+    return row
 
 
 def arg(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -181,8 +186,8 @@ def flatten(a: Attributes, x: Tensor) -> Tensor:
 
 
 def reshape(a: Attributes, x: Tensor, shape: np.ndarray) -> Tensor:
-    a.refuse(allowzero=0)
-    return x.reshape([x.shape[i] if n == 0 else n for i, n in enumerate(numbers(shape))])
+    zero_is_zero = a.get("allowzero", 0)
+    return x.reshape([x.shape[i] if n == 0 and not zero_is_zero else n for i, n in enumerate(numbers(shape))])
 
 
 def gather(a: Attributes, x: Tensor, index: Tensor) -> Tensor:

@@ -122,7 +122,7 @@ def run(path: Path, tensors: tuple[Tensor, ...], folder: Path, dims: dict[str, i
     command += [word for name, size in (dims or {}).items() for word in ("--dim", f"{name}={size}")]
     for i, (port, tensor) in enumerate(zip(head.inputs, tensors, strict=True)):
         file = folder / f"in{i}"
-        file.write_bytes(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        file.write_bytes(tensor.contiguous().numpy().tobytes())
         command += ["--input", f"{head.values[port].name.decode()}={file}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     return done.stderr.strip() or "it crashed" if done.returncode else ""

@@ -40,7 +40,7 @@ Term clamp(Fx& f, Term x, const Params& p, const char* low, const char* high) {
   for (const char* bound : {low, high}) {
     if (!bound || !p.l.has(p.node, bound)) continue;
     const Number n = p.l.any_number(p.node, bound);
-    if (std::isinf(n.real)) continue;
+    if (n.real == (bound == low ? -kInf : kInf)) continue;
     const Lane lane = f.lane(x);
     x = f.bin(bound == low ? PointOp::max : PointOp::min, x, lane == Lane::f32 ? f.c(n.real) : f.whole(n.whole, lane));
   }

@@ -7,12 +7,13 @@ namespace {
 Status cumsum(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   const DType out = l.out_dtype(node);
-  KILN_ASSIGN(x, l.b.cast(x, size_of(out) == 1 ? DType::i32 : out));  // wrapped around in the end
+  KILN_ASSIGN(x, l.b.cast(x, out));
+  if (l.b.rank(x) == 0) return l.set(node, x);
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
-  if (l.b.rank(x) > 0) {
-    KILN_ASSIGN(x, l.b.scan(x, axis));
-  }
-  KILN_ASSIGN(const ValueId y, l.b.cast(x, out));
+  // Sums of bytes wrap, which their low bits do as well in more.
+  KILN_ASSIGN(x, l.b.cast(x, size_of(out) == 1 ? DType::i32 : out));
+  KILN_ASSIGN(const ValueId sums, l.b.scan(x, axis));
+  KILN_ASSIGN(const ValueId y, l.b.cast(sums, out));
   return l.set(node, y);
 }
 

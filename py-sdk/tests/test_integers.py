@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tools import opinfo
 from wasmkiln import export
+
+from tools import opinfo
 
 INT32, INT64, UINT8, INT8 = torch.int32, torch.int64, torch.uint8, torch.int8
 EDGES = [0, 1, 2, 3, 7, 100, 2**24 - 1, 2**24 + 1, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**40 + 3, 2**53 + 1, 2**62 + 5]
@@ -257,8 +258,8 @@ def test_division_by_zero(tmp_path: Path) -> None:
 
 INTEGER_OPERATORS = (
     "add", "amax", "argmax", "bitwise_left_shift", "bitwise_xor", "cat", "clamp", "cumsum", "div (floor_rounding)",
-    "div (trunc_rounding)", "eq", "floor_divide", "fmod", "gather", "index_select", "lt", "masked_fill", "maximum", "mul",
-    "permute", "pow", "prod", "remainder", "sign", "sub", "sum", "tril", "where",
+    "div (trunc_rounding)", "eq", "floor_divide", "fmod", "gather", "index_select", "lt", "masked_fill", "maximum",
+    "mul", "permute", "pow", "prod", "remainder", "sign", "sub", "sum", "tril", "where",
 )  # fmt: skip
 
 

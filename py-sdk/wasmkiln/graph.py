@@ -12,14 +12,13 @@ import torch
 from torch import Tensor, fx
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import ExportedProgram
-from torch.export.graph_signature import InputKind
 
 from wasmkiln import model_generated as fb
 from wasmkiln.errors import ExportError, UnsupportedOperatorError, place_of, user_line
 from wasmkiln.guards import guards_of, refuse_data_checks, text_of
 from wasmkiln.ports import Argument, named, results_of
 from wasmkiln.sizes import UnknownSizeError, dim_names, expression_of
-from wasmkiln.tracing import stored, stored_tensor
+from wasmkiln.tracing import stored, stored_tensor, user_inputs
 from wasmkiln.writer import DTYPES, INLINE_BYTES, KilnWriter
 
 # What an argument says of where and how a tensor lies: the runtime's own business.
@@ -66,13 +65,6 @@ def is_number(value: Any) -> bool:
 def compute_nodes(program: ExportedProgram) -> list[fx.Node]:
     """Calls of operators, in order."""
     return [node for node in program.graph.nodes if is_computed(node)]
-
-
-def user_inputs(program: ExportedProgram) -> list[fx.Node]:
-    """The placeholders of what `forward` is called with."""
-    placeholders = program.graph.find_nodes(op="placeholder")
-    pairs = zip(placeholders, program.graph_signature.input_specs, strict=True)
-    return [node for node, spec in pairs if spec.kind == InputKind.USER_INPUT]
 
 
 def check_supported(program: ExportedProgram) -> None:

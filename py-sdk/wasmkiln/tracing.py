@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
-from torch.export.graph_signature import InputKind, OutputKind
+from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 from torch.utils import _pytree as pytree
 
 from wasmkiln.errors import ExportError, place_of, readable
@@ -111,9 +111,17 @@ def ancestors(nodes: Iterable[Any]) -> set[fx.Node]:
 
 def stored(program: ExportedProgram) -> list[tuple[fx.Node, str]]:
     """The placeholders of parameters, buffers and constants, and what the model calls them."""
-    placeholders = program.graph.find_nodes(op="placeholder")
-    pairs = zip(placeholders, program.graph_signature.input_specs, strict=True)
-    return [(node, spec.target) for node, spec in pairs if spec.kind in STORED]
+    return [(node, spec.target) for node, spec in placeholders(program) if spec.kind in STORED]
+
+
+def user_inputs(program: ExportedProgram) -> list[fx.Node]:
+    """The placeholders of what `forward` is called with."""
+    return [node for node, spec in placeholders(program) if spec.kind == InputKind.USER_INPUT]
+
+
+def placeholders(program: ExportedProgram) -> Iterator[tuple[fx.Node, InputSpec]]:
+    nodes = program.graph.find_nodes(op="placeholder")
+    return zip(nodes, program.graph_signature.input_specs, strict=True)
 
 
 def stored_tensor(program: ExportedProgram, name: str) -> Tensor:
