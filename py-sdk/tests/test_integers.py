@@ -99,7 +99,13 @@ def test_arithmetic_of_int64(tmp_path: Path) -> None:
             ),
             *(a**2, a**3, a**5, a ** (b & 15), 3 ** (b & 127), a.square(), a.relu(), a.masked_fill(a > b, 2**62 + 1)),
             *(a.float(), a.bool(), a.to(INT32), a.to(UINT8), a.to(INT8), a / b, a.float() * 2, a + 0.5, a == 0.5),
-            *(torch.add(a, b, alpha=2**33), torch.clamp(a, b, b + 2**50), a.logical_not(), (a > b).long() - a),
+            *(
+                torch.addcmul(a, a, b, value=3),
+                torch.add(a, b, alpha=2**33),
+                torch.clamp(a, b, b + 2**50),
+                a.logical_not(),
+                (a > b).long() - a,
+            ),
         )
 
     check(f, WIDE, DIVISORS, folder=tmp_path)
@@ -173,6 +179,7 @@ def test_reductions(tmp_path: Path) -> None:
                 m.sum(0),
                 m.max(),
             ),
+            *(w.cumsum(0), both.cumsum(1), a.cumsum(0), u.cumsum(1), m.cumsum(0), u.cumsum(2, dtype=UINT8)),
             *(m.any(), m.all(1), m.prod(0), m.amax(1), u.argmax(), m.min(1).values, m.min(1).indices, a.min(0).values),
         )
 
