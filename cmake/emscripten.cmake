@@ -1,4 +1,4 @@
-# Emscripten 3.1.6: header-only dependencies by link (its sysroot must not see /usr/include), and link options of each kind of product.
+# Emscripten 3.1: header-only dependencies by link (its sysroot must not see /usr/include), and link options of each kind of product.
 set(headers ${CMAKE_BINARY_DIR}/system_headers)
 file(MAKE_DIRECTORY ${headers})
 foreach(directory flatbuffers protozero nlohmann xxhash.h)

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs a command in a clean clone of what is committed here, on a bare Debian or Ubuntu in a folder: proof that ./dev installs all it needs.
+# Usage, as root: tools/fresh_machine.sh SUITE [COMMAND…]     e.g. tools/fresh_machine.sh trixie ./dev size
+# COMMAND is ./dev test unless given. The system stays in build/fresh/SUITE, for a second try; remove that folder to begin anew.
+# MIRROR is where packages come from; unless set, what this machine's own apt uses, which has the suites of one distribution only.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ $# -ge 1 ] && [ "$(id -u)" = 0 ] || { sed -n 's/^# //p' "$0" >&2; exit 2; }
+suite=$1 system=$PWD/build/fresh/$1; shift
+[ $# -gt 0 ] || set -- ./dev test
+mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | awk '!/security/ && !seen++')}
+command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap >/dev/null; }
+
+unmount() {
+  for place in dev proc; do ! mountpoint -q "$system/$place" || umount --recursive --lazy "$system/$place"; done
+}
+trap unmount EXIT
+if [ ! -f "$system/.complete" ]; then
+  unmount
+  rm -rf --one-file-system "$system"
+  mkdir -p "$system"
+  debootstrap --variant=minbase --include=ca-certificates "$suite" "$system" "$mirror" > "$system.log" 2>&1 ||
+    { tail -n 5 "$system.log" >&2; echo "fresh_machine: debootstrap failed; $system.log" >&2; exit 1; }
+  touch "$system/.complete"
+fi
+# Ubuntu keeps most of what is built with in universe.
+components=main; ! grep -qs '^ID=ubuntu' "$system/etc/os-release" || components="main universe"
+echo "deb $mirror $suite $components" > "$system/etc/apt/sources.list"
+cp /etc/resolv.conf "$system/etc/resolv.conf"
+mount -t proc proc "$system/proc"
+mount --rbind --make-rslave /dev "$system/dev" # a slave: what unmount takes away here stays in the machine's own /dev
+
+rm -rf "$system/root/wasmkiln"
+git clone -q --no-hardlinks . "$system/root/wasmkiln"
+chroot "$system" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 ${CI:+CI=$CI} \
+  $(env | grep -iE '^(https?|no)_proxy=' || true) sh -c 'cd /root/wasmkiln && exec "$@"' sh "$@"
