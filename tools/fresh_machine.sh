@@ -5,7 +5,7 @@
 # MIRROR is where packages come from; unless set, what this machine's own apt uses, which has the suites of one distribution only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -ge 1 ] && [ "$(id -u)" = 0 ] || { sed -n 's/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] && [ "$(id -u)" = 0 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
 suite=$1 system=$PWD/build/fresh/$1; shift
 [ $# -gt 0 ] || set -- ./dev test
 mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | awk '!/security/ && !seen++')}
