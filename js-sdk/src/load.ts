@@ -4,6 +4,7 @@ import type { HostEvents, LoadRequest, LoadResult, ProgressEvent, SourceMessage,
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
 import { mayBeKept, noteKept } from './main/kept.js';
 import { compilerCode } from './main/compiler_code.js';
+import { Absence } from './main/absence.js';
 import { ModelCore } from './main/core.js';
 import { Engine } from './main/engine.js';
 import { gather } from './main/gather.js';
@@ -79,12 +80,19 @@ interface Background {
   keepAfter?: Promise<void>;
 }
 
-/** Whatever goes wrong, and wherever this runs: a KilnError. */
+/** Whatever goes wrong, and wherever this runs: a KilnError. What failed because its page was left begins again, once. */
 async function loadOnce(source: ModelSource, options: LoadOptions, background: Background = {}): Promise<ModelCore> {
+  const absence = new Absence();
+  const again = async (thrown: unknown): Promise<ModelCore> => {
+    if (await absence.explains(thrown)) return begin(source, options, background);
+    throw thrown;
+  };
   try {
-    return await begin(source, options, background);
+    return await begin(source, options, background).catch(again);
   } catch (thrown) {
     throw asKilnError(thrown, 'unsupported-environment', 'models cannot be loaded here');
+  } finally {
+    absence.end();
   }
 }
 

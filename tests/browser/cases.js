@@ -62,6 +62,20 @@ const kCases = {
     await registration.unregister();
     check(answer.kind === 'KilnError' && answer.code === 'unsupported-environment' && answer.message.includes('load the model in a page'), JSON.stringify(answer));
   },
+  'finds what only a service worker has': async (context) => {
+    const { base, serviceWorker } = context;
+    if (!serviceWorker) return 'not tried';
+    await navigator.serviceWorker.register(new URL('page/only_here.js', base).href, { scope: base });
+    while (!navigator.serviceWorker.controller) await wait(20);
+    const { load, right } = tools({ ...context, sdk: await import(new URL('only-here/sdk/index.js', base)) });
+    const visit = async () => {
+      const model = await load(new URL('only-here/fakes/tiny.kiln', base).href);
+      await right(model);
+      model.dispose();
+    };
+    for (let i = 0; i < 10; i++) await visit();
+    for (let i = 0; i < 5; i++) await Promise.all([visit(), visit(), visit()]);
+  },
   'goes on where a download breaks off': async ({ load, right, file, expects }) => {
     const breaks = new URL('breaks/fakes/tiny.kiln', file('..'));
     const elsewhere = new URL(breaks.href.replace('//localhost', '//127.0.0.1'));
@@ -114,6 +128,25 @@ const kCases = {
       await right(model);
       model.dispose();
     }
+  },
+  'sends no bytes through ports, which Firefox copies': async ({ load, right, file, engine, expects }) => {
+    if (engine === 'node' || !expects.workers) return 'not tried'; // Node's workers are ports
+    const bytes = await (await fetch(file('tiny.kiln'))).arrayBuffer();
+    const { postMessage } = MessagePort.prototype;
+    let sent = 0;
+    MessagePort.prototype.postMessage = function (message, transfer) {
+      sent += [transfer].flat().reduce((sum, each) => sum + (each?.byteLength ?? 0), 0);
+      for (const each of [message, message?.arg, message?.value].flat()) sent += each?.byteLength ?? 0;
+      return postMessage.call(this, message, transfer);
+    };
+    try {
+      const model = await load(bytes, { preferences: { sharedMemory: false } });
+      await right(model);
+      model.dispose();
+    } finally {
+      MessagePort.prototype.postMessage = postMessage;
+    }
+    check(sent === 0, `${sent} bytes`);
   },
   'stops a run that is aborted': async ({ load, input, right, expects }) => {
     const model = await load();

@@ -95,6 +95,8 @@ const pagesOf = (alone, isolated) => [
   { name: 'SDK from another origin', kind: 'plain', sdkOrigin: elsewhere, expects: alone, ...started },
   { name: 'a sandboxed frame, isolated', kind: 'isolated', page: 'frame', expects: alone, ...started },
   { name: 'a sandboxed frame', kind: 'plain', page: 'frame', expects: alone, ...started },
+  { name: 'with a service worker', kind: 'plain', expects: alone, serviceWorker: true, cases: ['only a service worker'] },
+  { name: 'who comes back', kind: 'returns', page: 'returns', expects: alone },
 ];
 const kAlone = { sharedMemory: false, relaxedSimd: true, workers: true };
 const kIsolated = { ...kAlone, sharedMemory: true };

@@ -46,22 +46,36 @@ function nodeSeat(crash: Crash): Seat {
 /** Schemes whose origins the URL standard does not know (of extensions, of apps) are compared by host. */
 const isOwn = ({ origin, protocol, host }: URL): boolean => (origin === 'null' ? protocol === location.protocol && host === location.host : origin === globalThis.origin);
 
+/** Of workers that begin at the same time from one address only the first comes to the page's service worker: in WebKit. */
+const mayPassBy = (): boolean => Boolean(navigator.serviceWorker?.controller) && navigator.vendor.startsWith('Apple');
+
+const started = (address: string | URL, name: string): Worker => new Worker(address, { type: 'module', name: `wasmkiln ${name}` });
+
 /**
- * The address of a module worker. A script of another origin is started only through a small one of our own: a blob: has the page's origin
- * and its storage. A sandboxed frame, to which even its own server is another origin, has neither, and engines differ on its blob:s.
+ * A script of another origin is started only through a small one of our own: a blob: has the page's origin, its storage and its service
+ * worker. A sandboxed frame, to which even its own server is another origin, has none of these, and engines differ on its blob:s.
  */
-function addressOf(script: URL): { address: string | URL; release: () => void } {
-  if (isOwn(script)) return { address: script, release: () => undefined };
+function starting(script: URL, name: string): Worker {
   const starter = `import ${JSON.stringify(script.href)};`;
-  if (isSandboxed()) return { address: `data:text/javascript,${encodeURIComponent(starter)}`, release: () => undefined };
+  if (isSandboxed()) return started(`data:text/javascript,${encodeURIComponent(starter)}`, name);
   const address = URL.createObjectURL(new Blob([starter], { type: 'text/javascript' }));
-  return { address, release: () => URL.revokeObjectURL(address) };
+  setTimeout(() => URL.revokeObjectURL(address), kReleaseMs);
+  return started(address, name);
+}
+
+function browserWorker(name: string): Worker {
+  const script = workerUrl();
+  if (!isOwn(script)) return starting(script, name);
+  if (!mayPassBy()) return started(script, name);
+  try {
+    return starting(script, name);
+  } catch {
+    return started(script, name); // a policy forbids blob:s, and not workers
+  }
 }
 
 function browserSeat(name: string, crash: Crash): Seat {
-  const { address, release } = addressOf(workerUrl());
-  const worker = new Worker(address, { type: 'module', name: `wasmkiln ${name}` });
-  setTimeout(release, kReleaseMs);
+  const worker = browserWorker(name);
   worker.onerror = (event) => {
     event.preventDefault();
     crash(crashed(event.message || 'it could not be started'));

@@ -1,0 +1,45 @@
+import { KilnError } from '../shared/errors.js';
+
+/** So long after its downloads an engine hides a page that is being left. */
+const kLeavingMs = 200;
+
+interface Transition {
+  persisted: boolean;
+}
+
+/** Whether a page is left for the back-forward cache, where an engine may end its downloads: WebKit does, a moment before it hides the page. */
+export class Absence {
+  private left_ = false;
+  private back_ = false;
+  private wake_: () => void = () => undefined;
+  private readonly hidden_ = ({ persisted }: Transition): void => {
+    this.left_ ||= persisted;
+    this.wake_();
+  };
+  private readonly shown_ = ({ persisted }: Transition): void => {
+    this.back_ ||= persisted;
+    this.wake_();
+  };
+
+  constructor() {
+    globalThis.addEventListener?.('pagehide', this.hidden_);
+    globalThis.addEventListener?.('pageshow', this.shown_);
+  }
+
+  /** Whether that is why a load failed; if so the page is back when this resolves. */
+  async explains(thrown: unknown): Promise<boolean> {
+    if (typeof document === 'undefined' || !(thrown instanceof KilnError) || !['network', 'stalled'].includes(thrown.code)) return false;
+    if (!this.left_) await Promise.race([this.change(), new Promise((resolve) => setTimeout(resolve, kLeavingMs))]);
+    while (this.left_ && !this.back_) await this.change();
+    return this.back_;
+  }
+
+  end(): void {
+    globalThis.removeEventListener?.('pagehide', this.hidden_);
+    globalThis.removeEventListener?.('pageshow', this.shown_);
+  }
+
+  private change(): Promise<void> {
+    return new Promise((resolve) => (this.wake_ = resolve));
+  }
+}
