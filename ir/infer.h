@@ -33,7 +33,7 @@ Lane lane_of(DType dtype);
 /// Error: an operand or attribute that does not fit.
 Error misfit(std::string message);
 
-/// Checks every node of a canonical graph: order, types, epilogues. For tests, and after the passes in debug builds.
+/// Checks every node of a canonical graph: order, types, epilogues. For tests.
 Status verify(const Graph& graph);
 
 }  // namespace kiln

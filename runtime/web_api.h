@@ -16,7 +16,7 @@
 //   of
 //                                          64), or further on if "file" says so; 0: they come when it is their turn
 //                                          → result = the module that packs weights, with the export `init`;
-//      kiln_manifest()                     → result JSON, see docs/architecture.md:
+//      kiln_manifest()                     → result JSON, see js-sdk/src/shared/manifest.ts:
 //        {"memory":{control,arena,scratch,scratchStride,weights,packed,file,total},
 //        "inputs"/"outputs":[{name,dtype,shape,address,bytes}],
 //         "transfers":[{segment,offset,size,address,phase}], "constants":[{address,base64}],

@@ -96,7 +96,7 @@ six of those again, whole; at the end the pick, the prior's pick and the best of
 only, such as those of a decoder's single row, are not counted.
 
 Where a kernel's best schedule makes its weights larger (Winograd's algorithm in larger tiles), neither the prior nor the search takes it: the load and the memory
-would pay for it, and the kernel alone promises more than a whole run keeps ([architecture](architecture.md), "Winograd must be worth its weights"). The last two columns compare with the best of those that
+would pay for it, and the kernel alone promises more than a whole run keeps ([decision 0012](decisions/0012-size-of-winograd-weights.md)). The last two columns compare with the best of those that
 make the weights no larger than the pick does.
 
 Machine: ${cpus()[0].model.trim()}, ${cpus().length} logical cores. Commit ${git}.
