@@ -43,8 +43,8 @@ async function readWisdom(options: LoadOptions, { environment, stallTimeoutMs }:
 }
 
 /**
- * Loads a model and compiles it for this device while it downloads. Everything happens in workers; what the environment lacks
- * is done without and reported by info(). Throws KilnError.
+ * Loads a model and compiles it for this device while it downloads. Everything happens in workers. If the environment lacks something, the
+ * model runs without it, and info() reports it. Throws KilnError.
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   checkOptions(options);

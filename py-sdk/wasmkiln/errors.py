@@ -19,15 +19,15 @@ ADVICE = {  # on errors of torch.export that many meet
 
 
 class ExportError(RuntimeError):
-    """The model has no form in a .kiln file; says what to do."""
+    """A .kiln file cannot express the model. The message says what to do."""
 
 
 class UnsupportedOperatorError(ExportError):
-    """Lists every node that the runtime has no operator for, with shapes and the line of the model's code."""
+    """Lists every node that the runtime has no operator for, with its shapes and its line in the model's code."""
 
 
 class UncheckedWarning(UserWarning):
-    """A file was written without asking the compiler whether it takes it: this installation has none."""
+    """A file was written, but no compiler checked it, because this installation has none."""
 
 
 def readable(error: Exception) -> str:

@@ -47,7 +47,7 @@ CHANGED_STATE = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:
-    """PyTorch's Core ATen table without `KEPT_WHOLE`."""
+    """PyTorch's table of Core ATen decompositions, without the operators of `KEPT_WHOLE`."""
     table = torch.export.default_decompositions()
     for op in KEPT_WHOLE:
         table.pop(op, None)

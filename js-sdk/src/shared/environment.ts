@@ -8,7 +8,7 @@ const kRelaxedSimd = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2,
 const kSharedMemory = [0, 97, 115, 109, 1, 0, 0, 0, 5, 4, 1, 3, 1, 1];
 const kMemory64 = [0, 97, 115, 109, 1, 0, 0, 0, 5, 3, 1, 4, 1];
 
-/** Something this environment lacks, and why; the model runs without it. */
+/** Something that this environment lacks, and why. The model runs without it. */
 export interface Missing {
   feature: 'workers' | 'sharedMemory' | 'relaxedSimd' | 'memory64';
   why: string;

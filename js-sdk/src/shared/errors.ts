@@ -1,4 +1,4 @@
-/** What went wrong, as a stable name. The first eight are the compiler's own (support/result.h). */
+/** What went wrong, as a stable name. The first eight come from the compiler (support/result.h). */
 export type KilnErrorCode =
   | 'bad-file'
   | 'unsupported-version'
@@ -24,9 +24,9 @@ export interface PlainError {
 }
 
 /**
- * The one error that the SDK throws. `message` says what is wrong and what to do; `where` names the node, input or byte. What a signal has
- * ended has the code 'aborted', the `name` that everybody looks for ('AbortError', or 'TimeoutError' after AbortSignal.timeout()), and the
- * signal's reason as its `cause`.
+ * The one error that the SDK throws. `message` says what is wrong and what to do. `where` names the node, input or byte. If a signal has ended
+ * the operation, the code is 'aborted', the `name` is 'AbortError' (or 'TimeoutError' after AbortSignal.timeout()), and the `cause` is the
+ * signal's reason.
  */
 export class KilnError extends Error {
   /** @internal So that it is called so in a page's console as well. */

@@ -38,7 +38,7 @@ export interface StepInfo {
   barrier: boolean;
 }
 
-/** A distinct kernel: what it computes, how, and where that choice came from. */
+/** A distinct kernel: what it computes, how, and where its schedule came from. */
 export interface KernelInfo {
   spec: string;
   schedule: string;

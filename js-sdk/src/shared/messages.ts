@@ -13,18 +13,18 @@ export type SourceMessage =
   | { kind: 'pull'; name: string; size: number };
 
 export type ProgressEvent =
-  /** `totalBytes` is known from the server, else from the head of the file once that is planned. Both count what a server has compressed as it was before. */
+  /** `totalBytes` comes from the server, or from the head of the file once it is planned. Both count bytes before a server's compression. */
   | { stage: 'download'; loadedBytes: number; totalBytes: number | undefined }
   | { stage: 'compile' }
   | { stage: 'tune'; elapsedMs: number; budgetMs: number; candidates: number }
   | { stage: 'ready' }
-  /** Tuning in the background has ended, and what it found is in place. */
+  /** Tuning in the background has ended, and its result is in use. */
   | { stage: 'tuned' };
 
 /**
- * What may reorder arithmetic, and round. 'exact': sums of products, and outputs within 1e-5 of their scale of any other order.
- * 'balanced': also algorithms that round more, and weights of 16 bits where a layer waits for memory, within 1e-4. 'fast': also what
- * rounds as much as 1e-3; docs/precision.md has what was measured.
+ * How far arithmetic may be reordered and rounded. 'exact' computes sums of products; outputs are within 1e-5 of their scale of any other
+ * order. 'balanced' also allows algorithms that round more, and 16-bit weights where a layer waits for memory, within 1e-4. 'fast' allows
+ * errors of 1e-3. docs/precision.md has the measurements.
  */
 export type Precision = 'exact' | 'balanced' | 'fast';
 
@@ -58,14 +58,14 @@ export interface LoadRequest {
 }
 
 export interface Timings {
-  /** From the start of the load to the compiler being ready. */
+  /** From the start of the load until the compiler is ready. */
   compilerReadyMs: number;
-  /** Head of the file to finished module, without measuring. */
+  /** From the head of the file to the finished module, without measuring. */
   compileMs: number;
   tuneMs: number;
-  /** From the start of the load to the last byte at its place. */
+  /** From the start of the load until the last byte is in its place. */
   downloadMs: number;
-  /** Packing of weights by emitted code. */
+  /** How long emitted code packed weights. */
   initMs: number;
   totalMs: number;
 }
@@ -228,7 +228,7 @@ export interface ComputeCalls {
   start(arg: { module: WebAssembly.Module; memory: WebAssembly.Memory; base: number; control: number; thread: number; threads: number; memory64: boolean }): null;
 }
 
-/** The compiler: where its file is, its bytes, or a module made before. */
+/** The compiler: the address of its file, its bytes, or its module. */
 export type CompilerSource = string | Uint8Array<ArrayBuffer> | WebAssembly.Module;
 
 /** What the compiler's module is made of: bytes of ours, bytes that a page has given and keeps, or the module. */

@@ -2,7 +2,7 @@
 
 export interface Phase {
   name: string;
-  /** Milliseconds from the call of loadModel. Phases overlap. */
+  /** Milliseconds since the call of loadModel. Phases overlap. */
   startMs: number;
   endMs: number;
 }
