@@ -1,4 +1,4 @@
-// A .kiln file on disk: its head, its weights by ranges, and whether they are what was exported.
+// A .kiln file on disk: reads its head and ranges of its weights, and checks that the weights are undamaged.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,7 @@ class ModelFile {
   ~ModelFile();
 
   const std::string& path() const { return path_; }
-  /// The graph, verified; also that the file is as long as its weights need.
+  /// The verified graph. It also checks that the file is long enough for its weights.
   Result<Graph> graph() const { return read_kiln(head_.data(), static_cast<int64_t>(head_.size()), bytes_); }
   /// Reads `size` bytes from `offset` of the weights. Several threads may read at once.
   Status read_weights(int64_t offset, void* to, int64_t size) const;
@@ -35,14 +35,14 @@ class ModelFile {
   std::vector<uint8_t> head_;
 };
 
-/// Compares a file's weights with the hashes that its head gives of their blocks.
+/// Compares blocks of a file's weights with the hashes in its head.
 class Verification {
  public:
   /// `file` must outlive it.
   Verification(const ModelFile& file, const Graph& graph)
       : file_(file), bytes_(graph.weights_bytes), hashes_(graph.block_hashes) {}
-  /// Takes one block after the other until none is left; the threads that call it share the work. The error names the
-  /// first block that this thread found damaged.
+  /// Checks one block after the other until none is left. Several threads may call it; they share the work. The error
+  /// names the first damaged block that this thread found.
   Status work();
 
  private:

@@ -19,10 +19,10 @@ class NativeTeam {
   NativeTeam& operator=(const NativeTeam&) = delete;
 
   int threads() const { return threads_; }
-  /// Steps [first, last) on all threads that come in time; returns when the work is done, with the status word they
-  /// left. One caller at a time.
+  /// Runs steps [first, last) on all threads that arrive in time. Returns the status word when the work is done. One
+  /// caller at a time.
   Result<int32_t> run(int64_t first, int64_t last);
-  /// Ends the run under way with its next step, and every later one until clear_cancel().
+  /// Ends the current run at its next step, and every later run until clear_cancel().
   void cancel();
   void clear_cancel();
 

@@ -1,4 +1,4 @@
-// Errors are values: Result<T> carries a T or an Error, zero-cost to pass on and impossible to ignore.
+// Errors are values: a Result<T> holds a T or an Error. It is cheap to pass on and cannot be ignored.
 #pragma once
 
 #include <string>

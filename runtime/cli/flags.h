@@ -41,7 +41,7 @@ struct Inputs {
 };
 /// From the files that were named.
 Result<Inputs> read_inputs(const std::vector<Port>& ports, const DataFlags& flags);
-/// The same; ports that no file was named for get numbers between -1 and 1 (floats), or zeros.
+/// The same. A port without a file gets numbers between -1 and 1 (floats) or zeros.
 Result<Inputs> read_or_invent_inputs(const std::vector<Port>& ports, const DataFlags& flags);
 
 struct Outputs {
