@@ -11,7 +11,8 @@ constexpr int64_t kAlign = 64;
 int64_t size_of_buffer(const Buffer& b) { return round_up(b.bytes, kAlign); }
 bool together(const Buffer& a, const Buffer& b) { return a.first <= b.last && b.first <= a.last; }
 
-/// Places buffers in the given order, each in the smallest gap that holds it among those placed that live with it.
+/// Places buffers in the given order. Each goes into the smallest gap that holds it between placed buffers that are
+/// alive at the same time.
 int64_t place(std::vector<Buffer>& buffers, const std::vector<int>& order) {
   std::vector<int> placed;  // by offset
   int64_t end = 0;

@@ -11,7 +11,7 @@ namespace kiln {
 
 namespace {
 
-/// What sums, products and the like are where there is nothing to add, multiply and so on; nullopt: not defined.
+/// The value of a reduction over no elements. nullopt: it is not defined.
 std::optional<double> identity_of(ReduceKind kind) {
   switch (kind) {
     case ReduceKind::sum:
@@ -29,7 +29,7 @@ std::optional<double> identity_of(ReduceKind kind) {
 
 }  // namespace
 
-/// The result of a node with elements some operand of which has none.
+/// The result of a node that has elements, while an operand has none.
 Result<ValueId> Builder::of_nothing(const Node& node, const TensorType& type) {
   std::optional<double> all;
   const bool no_keys = node.op == Op::attention && !is_empty(shape(node.inputs[0])) && is_empty(shape(node.inputs[1]));

@@ -23,7 +23,7 @@ Lane lane_of(DType dtype) {
 
 namespace {
 
-/// Attributes beyond this are absurd; below it, sums and products of a few of them fit in 64 bits.
+/// Larger attributes are refused. Below this, sums and products of a few of them fit in 64 bits.
 constexpr int64_t kMaxAttr = int64_t{1} << 30;
 
 class Inference {
@@ -80,7 +80,7 @@ class Inference {
  private:
   Error fail(const std::string& message) const { return misfit(std::string(name_of(node_.op)) + ": " + message); }
 
-  /// What PyTorch allows and nothing here computes.
+  /// A form that PyTorch allows and no kernel computes.
   Error refuse(const std::string& message) const {
     return {ErrorCode::unsupported_operator, std::string(name_of(node_.op)) + ": " + message, ""};
   }
@@ -88,7 +88,7 @@ class Inference {
   const Value* operand(size_t i) const {
     return i < limit() && node_.inputs[i] != kNoValue ? &graph_.value(node_.inputs[i]) : nullptr;
   }
-  /// Operands before those of the epilogue.
+  /// The number of operands in front of those of the epilogue.
   size_t limit() const {
     const size_t n = node_.inputs.size();
     return node_.epilogue.empty() ? n : std::min(n, static_cast<size_t>(std::max(0, node_.epilogue_begin)));
@@ -131,7 +131,7 @@ class Inference {
     int64_t count = 1;
     for (const Dim& d : shape) {
       if (d.value < 0) return fail("the result has a negative size: " + to_string(shape));
-      // A zero hides what its neighbours' strides come to.
+      // A dim of 0 must not hide an overflow of the other dims.
       if (__builtin_mul_overflow(count, std::max<int64_t>(d.value, 1), &count) || count > kMaxElements)
         return refuse("the result is too large: " + to_string(shape));
     }
@@ -203,7 +203,7 @@ class Inference {
     for (size_t i = 0; i < 2; ++i) {
       if (a->even[i]) {
         KILN_ASSIGN(const int64_t size, constant(x->shape[2 + i], "size of what windows cover"));
-        // Windows begin at products of sizes and numbers of outputs, in 32 bits.
+        // The kernel computes where windows begin from products of sizes and output indices, in 32 bits.
         if (size < 1 || a->even[i] < 1 || size > kMaxAttr / a->even[i] || a->kernel[i] < 1 || a->kernel[i] > size)
           return fail("windows that do not fit the input");
         out.push_back(Dim(a->even[i]));
@@ -414,7 +414,7 @@ class Inference {
   Result<TensorType> reshape() const {
     KILN_ASSIGN(const Value* x, need(0, "input"));
     KILN_ASSIGN(TensorType out, done(x->dtype, wanted_.shape));
-    // Symbols must come out as they went in; the constants must agree among themselves.
+    // Both sides must have the same symbols, and their constant dims must have equal products.
     std::vector<int> from, to;
     Shape rest_from, rest_to;
     for (const Dim& d : x->shape) d.is_constant() ? rest_from.push_back(d) : from.push_back(d.symbol);

@@ -97,15 +97,15 @@ int category(DType t) { return t == DType::boolean ? 0 : lane_of(t) == Lane::f32
 
 DType wider(DType a, DType b) {
   if (category(a) != category(b)) return category(a) > category(b) ? a : b;
-  // Of int8 and uint8 PyTorch makes int16, which no tensor has here: an expression may.
+  // PyTorch combines int8 and uint8 to int16. No tensor here has that type, but an expression may.
   if (category(a) == 1 && a != b && size_of(a) == 1 && size_of(b) == 1) return DType::i32;
   return size_of(a) >= size_of(b) ? a : b;
 }
 
 }  // namespace
 
-/// Tensors with dims, then 0-d ones, then numbers: what comes later counts only if its category is higher (truth
-/// values, integers, reals).
+/// First tensors with dims, then 0-d tensors, then numbers. A later group counts only if its category is higher
+/// (booleans, integers, reals).
 DType Legalizer::common_dtype(const std::vector<ValueId>& operands) const {
   std::optional<DType> ranks[3];
   for (ValueId id : operands) {

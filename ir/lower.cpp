@@ -30,7 +30,7 @@ Error Lowering::unsupported(const Node& node, const std::string& what) const {
 Result<Plan> Lowering::run() {
   views_.resize(graph.values.size());
   storage_.resize(graph.values.size());
-  // Segments arrive in file order: that is the clock of everything that happens at load.
+  // Segments arrive in file order. This order is the clock of the load.
   std::vector<int> order(graph.segments.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
   std::sort(order.begin(), order.end(), [&](int a, int b) {
@@ -144,8 +144,8 @@ Fusion Lowering::fusion(const Node& node) {
   return f;
 }
 
-/// A node runs at load when everything it reads is there by then; contractions always run in the inference
-/// (their schedules are tuned).
+/// A node runs at load if everything that it reads is there by then. Contractions always run in the inference, because
+/// their schedules are tuned.
 int Lowering::phase_of(const Node& node) {
   int phase = -1;
   for (ValueId id : node.inputs)
@@ -333,7 +333,7 @@ void Lowering::finish_outputs() {
   }
 }
 
-/// Splits the steps into the inference's and those of each load phase; phases that do nothing get no number.
+/// Splits the steps into those of the inference and those of each load phase. A phase without steps gets no number.
 void Lowering::number_phases() {
   std::vector<int> run_index(pending_.size(), -1);
   std::map<int, int> dense;
@@ -417,9 +417,9 @@ void Lowering::set_lifetimes() {
   }
 }
 
-/// A barrier stands where a step touches memory that a step since the last barrier has touched, unless both
-/// only read, or both write parts of one buffer (a halo and its inside, the parts of a concatenation: never
-/// the same bytes).
+/// A barrier stands before a step that touches memory which a step since the last barrier has touched. There are two
+/// exceptions: both only read, or both write parts of one buffer. Parts never overlap (a halo and its inside, the parts
+/// of a concatenation).
 void Lowering::set_barriers() {
   struct Access {
     int buffer;

@@ -9,7 +9,7 @@
 namespace kiln {
 namespace {
 
-/// Steps of one chunk function: so that none becomes so large that engines are slow to compile it.
+/// Steps per chunk function. Engines are slow to compile larger functions.
 constexpr size_t kChunk = 24;
 
 class ProgramEmitter {
@@ -41,7 +41,7 @@ class ProgramEmitter {
   }
 
  private:
-  /// Kernels that take their sizes at each call are emitted once for all of their kind.
+  /// Kernels that take sizes at each call are emitted once for all specs that share the code.
   Func entry(const Program::Kernel& k, const std::string& name) {
     const Family& family = family_of(k.spec);
     if (!family.code) return family.emit(e_, k.spec, k.schedule, name);
@@ -50,7 +50,7 @@ class ProgramEmitter {
                               [&] { return family.emit(e_, code.spec, code.schedule, name); });
   }
 
-  /// chunk(base, thread, threads, first, last): its steps that lie in [first, last).
+  /// chunk(base, thread, threads, first, last): runs those of its steps that are in [first, last).
   Func emit_chunk(size_t begin) {
     const Func f = e_.begin_function("steps" + std::to_string(begin), 5);
     const Int base = e_.param(0), thread = e_.param(1), first = e_.param(3), last = e_.param(4);
@@ -72,7 +72,8 @@ class ProgramEmitter {
     return f;
   }
 
-  /// Before a step: the steps since the last barrier must be done. Leaves if the run was cancelled.
+  /// A barrier before a step: waits until the steps since the last barrier are done. Returns from the chunk if the run
+  /// was cancelled.
   void emit_gate(size_t step) {
     const Int base = e_.param(0), control = e_.integer(), status = e_.integer();
     add(e_, control, base, p_.control);
@@ -96,7 +97,7 @@ class ProgramEmitter {
     return family_of(k.spec).units(k.spec, k.schedule, e_.target());
   }
 
-  /// What a thread does of a step.
+  /// Runs a thread's part of a step.
   void emit_share(size_t i, Int slot, Int scratch) {
     const ProgramStep& step = p_.steps[i];
     const Int base = e_.param(0);
@@ -119,7 +120,7 @@ class ProgramEmitter {
     e_.call(entries_[static_cast<size_t>(step.kernel)], args);
   }
 
-  /// init(base, phase): a function for each phase, all of it on one thread.
+  /// init(base, phase): calls a function for each phase, all on one thread.
   void emit_init() {
     std::vector<Func> phases;
     for (size_t phase = 0; phase < p_.init.size(); ++phase) {

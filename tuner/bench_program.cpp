@@ -42,9 +42,9 @@ Sizes operand_bytes(const KernelSpec& spec, const Schedule& schedule) {
   return out;
 }
 
-/// Half a millisecond of work tells as much as ten.
+/// Half a millisecond of work is as telling as ten.
 constexpr double kBenchFlops = 25e6;
-/// Of fewer blocks a smaller last one, which costs more than its rows do, counts for too much to be left out.
+/// With fewer blocks, a smaller last one matters too much to be left out: it costs more than its rows do.
 constexpr int64_t kLeastBlocks = 8;
 
 BenchPortion whole_of(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
@@ -59,8 +59,8 @@ BenchPortion portion(int64_t least, int64_t last, double part, double share_of_l
   return {units, last, share_of_last * static_cast<double>(units) / whole};
 }
 
-/// Blocks of rows (or of Winograd's tiles) cost the same, but for a smaller last one, and so do the panels in one, but
-/// for what its first unit makes for all.
+/// Blocks of rows (or of Winograd's tiles) cost the same, except a smaller last one. The panels of a block cost the
+/// same, except the first, which prepares the block.
 BenchPortion portion_of_blocks(const ContractionSpec& s, const Schedule& schedule, int64_t units, double part) {
   const bool direct = schedule.algorithm == Algorithm::direct;
   const int form = winograd_tile(schedule.algorithm);
@@ -119,7 +119,7 @@ Status emit_bench(Emitter& e, const BenchProgram& bench) {
     e.if_(index, Compare::eq, at, [&] {
       e.do_while(
           [&] {
-            // Every repeat goes on where the last one ended: weights arrive from afar, as they do in a model.
+            // Every repeat continues where the last one ended. So weights come from memory, as they do in a model.
             const Mem position{base, at * 4};
             e.load_int(begin, position, DType::i32);
             e.if_(begin, Compare::lt, 0, [&] { e.set(begin, 0); });

@@ -1,4 +1,4 @@
-// Parts of tensors and tensors from parts.
+// Splits tensors, and joins them.
 #include <algorithm>
 #include <limits>
 
@@ -199,7 +199,7 @@ Status roll(Legalizer& l, const Node& node) {
   return l.set(node, x);
 }
 
-/// self with a run of one axis replaced by src: what stands before, src, what stands after.
+/// Replaces a range of one axis of self by src: joins the part before, src, and the part after.
 Result<ValueId> replace_run(Legalizer& l, ValueId x, ValueId src, int64_t axis, int64_t begin) {
   const int64_t size = l.b.shape(x)[static_cast<size_t>(axis)].value,
                 count = l.b.shape(src)[static_cast<size_t>(axis)].value;
@@ -216,7 +216,7 @@ Result<ValueId> replace_run(Legalizer& l, ValueId x, ValueId src, int64_t axis, 
   return l.b.concat(parts, axis);
 }
 
-/// self with every `step`-th element from `begin` on replaced by src: chosen by position, src read by index.
+/// Replaces every `step`-th element of self from `begin` on by src. A mask by position selects; src is read by index.
 Result<ValueId> replace_steps(Legalizer& l, ValueId x, ValueId src, int64_t axis, int64_t begin, int64_t step) {
   const int64_t size = l.b.shape(x)[static_cast<size_t>(axis)].value,
                 count = l.b.shape(src)[static_cast<size_t>(axis)].value;

@@ -1,5 +1,5 @@
-// Resizing: each output of an axis is a weighted sum of the few inputs around its place, as PyTorch computes where that
-// is (in float32).
+// Resizing. Each output of an axis is a weighted sum of the few inputs around its position. The position is computed in
+// float32, as in PyTorch.
 #include <algorithm>
 #include <cmath>
 
@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kMaxAxis = 65536;
 
-/// ⌊v⌋, of what a file may ask for.
+/// ⌊v⌋, for any value that a file may give.
 int64_t whole(float v) {
   constexpr float kFar = 1e9f;
   if (!(std::fabs(v) < kFar)) return v > 0 ? static_cast<int64_t>(kFar) : 0;
@@ -26,7 +26,7 @@ struct Axis {
     if (align_corners) return out > 1 ? static_cast<float>(in - 1) / static_cast<float>(out - 1) : 0;
     return given > 0 ? static_cast<float>(1 / given) : static_cast<float>(in) / static_cast<float>(out);
   }
-  /// Where output o lies among the inputs.
+  /// The position of output o among the inputs.
   float place(int64_t o) const {
     const auto at = static_cast<float>(o);
     return align_corners ? at * step() : (at + 0.5f) * step() - 0.5f;
@@ -34,7 +34,7 @@ struct Axis {
   int32_t inside(int64_t i) const { return static_cast<int32_t>(std::clamp<int64_t>(i, 0, in - 1)); }
 };
 
-/// The input at or before the place, and how far behind it that lies.
+/// The input at or before the position, and the distance from it.
 struct Split {
   int64_t first;
   float rest;
@@ -44,7 +44,7 @@ Split split(const Axis& axis, float place) {
   return {first, std::clamp(place - static_cast<float>(first), 0.0f, 1.0f)};
 }
 
-// Each makes taps[t] and weights[t] of output o.
+// Each function computes taps[t] and weights[t] of output o.
 using Places = void (*)(const Axis& axis, int64_t o, int32_t* taps, float* weights);
 
 void nearest(const Axis& axis, int64_t o, int32_t* taps, float*) {
@@ -89,7 +89,7 @@ Result<ValueId> resize_axis(Legalizer& l, ValueId x, int64_t dim, const Axis& ax
   return l.b.taps(x, std::move(a));
 }
 
-/// [N, C, …] with its other dims resized one by one, those first that leave the least to do.
+/// Resizes the dims behind [N, C] one by one. Those that leave the least work come first.
 Status resize(Legalizer& l, const Node& node, Places places, size_t taps) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   if (taps > 1) {
@@ -122,8 +122,7 @@ Status resize_nearest_exact(Legalizer& l, const Node& node) { return resize(l, n
 Status resize_linear(Legalizer& l, const Node& node) { return resize(l, node, linear, 2); }
 Status resize_cubic(Legalizer& l, const Node& node) { return resize(l, node, cubic, 4); }
 
-/// By whole factors every element comes several times over, which is a view: [N,C,H,W] → [N,C,H,1,W,1] →
-/// [N,C,H,k,W,k].
+/// With whole factors every element is repeated, which is a view: [N,C,H,W] → [N,C,H,1,W,1] → [N,C,H,k,W,k].
 Status resize_nearest(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   const Shape from = l.b.shape(x), to = l.out_shape(node);

@@ -1,4 +1,4 @@
-// Views of views are one view; a view that changes nothing is none.
+// A view of a view becomes one view. A view that changes nothing disappears.
 #include <algorithm>
 #include <cstdlib>
 
@@ -57,7 +57,7 @@ Result<bool> expand(Rewrite& r, const Node& node) {
   return true;
 }
 
-/// Where all of a slice lies within one part of a concatenation, that part; `attrs` are then relative to it.
+/// The part of a concatenation that contains all of a slice, if there is one. `attrs` then become relative to it.
 ValueId sliced_part(Rewrite& r, const Node& concat, const Shape& shape, SliceAttrs& attrs) {
   const auto axis = static_cast<size_t>(std::get<AxisAttrs>(concat.attrs).axis);
   const int64_t start = attrs.start[axis], end = start + (shape[axis].value - 1) * attrs.step[axis];
@@ -81,7 +81,7 @@ Result<bool> slice(Rewrite& r, const Node& node) {
     const auto& inner = std::get<SliceAttrs>(p->attrs);
     for (size_t i = 0; i < attrs.start.size(); ++i) {
       attrs.start[i] = inner.start[i] + attrs.start[i] * inner.step[i];
-      // of one element the step is free; beyond it, it stays inside the input
+      // for one element the step is free; it must stay inside the input
       attrs.step[i] = r.shape(out)[i] == Dim(1) ? 1 : attrs.step[i] * inner.step[i];
       if (std::abs(attrs.step[i]) > (1 << 28)) return false;  // absurd sizes are left as they are
     }
@@ -119,7 +119,7 @@ Result<bool> gather(Rewrite& r, const Node& node) {
   return true;
 }
 
-/// concat(…, x[a:b], x[b:c], …) → concat(…, x[a:c], …): halves that go their ways and come together again.
+/// concat(…, x[a:b], x[b:c], …) → concat(…, x[a:c], …): neighbouring slices that are joined again.
 Result<bool> concat(Rewrite& r, const Node& node) {
   const auto axis = static_cast<size_t>(std::get<AxisAttrs>(node.attrs).axis);
   const auto run_of = [&](ValueId id) -> const SliceAttrs* {  // of all of x but for `axis`

@@ -1,5 +1,5 @@
-// Needs: source nodes whose indices are in range; nothing else is trusted. Guarantees: canonical nodes only, in order,
-// shapes and types inferred and equal to the file's. What is not supported is reported in one error, all of it.
+// Needs: source nodes whose indices are in range; nothing else is trusted. Guarantees: only canonical nodes, in order,
+// with inferred shapes and types that equal the file's. One error reports everything that is not supported.
 #include <algorithm>
 
 #include "ir/legalizer.h"
@@ -58,7 +58,7 @@ Result<Graph> legalize(const Graph& graph) {
     all_fit = all_fit && code == ErrorCode::unsupported_operator;
     unsupported += describe(graph, node, find_op(node.source) ? status.error().message : "");
     if (where.empty()) where = node.where;
-    // Go on as if the outputs were there, to find what else is not supported.
+    // Continue as if the outputs were there, to find everything that is not supported.
     for (size_t i = 0; i < node.outputs.size(); ++i)
       if (l.wants(node, i)) KILN_TRY(l.set(node, out.add_value("", l.out_dtype(node, i), l.out_shape(node, i)), i));
   }
@@ -71,7 +71,7 @@ Result<Graph> legalize(const Graph& graph) {
                    ""};
     ValueId at = l.find(id);
     if (at == kNoValue) return l.not_computed(id);
-    // An output has a name of its own: a value that is an input, a weight, or another output already is copied.
+    // An output needs a value of its own. A value that is an input, a weight or another output is copied.
     bool taken = out.value(at).is_weight() || out.value(at).is_constant();
     for (ValueId other : out.inputs) taken = taken || other == at;
     for (ValueId other : out.outputs) taken = taken || other == at;

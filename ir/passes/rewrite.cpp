@@ -40,7 +40,7 @@ void Rewrite::sync() {
     for (ValueId id : node.inputs) {
       if (id == kNoValue) continue;
       weights_only = weights_only && weights_only_[static_cast<size_t>(id)];
-      // A kept node was counted with the old graph; one that is new is counted on top, even if it stands for an old
+      // A kept node was counted with the old graph. A new node is counted in addition, even if it replaces an old
       // reader.
       if (static_cast<size_t>(node.outputs[0]) >= before || static_cast<size_t>(id) >= before)
         ++uses_[static_cast<size_t>(id)];
@@ -95,7 +95,7 @@ Result<Graph> Rewrite::finish() {
     ValueId now = resolve(id);
     const std::string name = graph.value(id).name;
     if (now != id) {
-      // An output is a value of its own, with its name.
+      // An output keeps a value of its own, with its name.
       const bool taken = position(now) < 0 || std::count(outputs.begin(), outputs.end(), now) > 0 ||
                          std::count(graph.outputs.begin(), graph.outputs.end(), now) > 0;
       if (taken) {
