@@ -1,4 +1,4 @@
-// The `kiln` command: one subcommand a file, in runtime/cli.
+// The `kiln` command. Each subcommand has a file in runtime/cli.
 #include <cstdio>
 
 #include "runtime/cli/commands.h"

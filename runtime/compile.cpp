@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kAlign = 64;
 
-/// A step's schedule: its own, a pack's consumer's, or what the prior thinks of an init step.
+/// A step's schedule: its own, for a pack that of its consumer, or for another init step the prior's.
 Schedule schedule_of(const PlanStep& step, int own, const Planned& planned, const std::vector<Choice>& choices,
                      const CompileOptions& options) {
   const int of = step.schedule_of >= 0 ? step.schedule_of : own;
@@ -19,7 +19,7 @@ Schedule schedule_of(const PlanStep& step, int own, const Planned& planned, cons
   return choices[static_cast<size_t>(planned.step_spec[static_cast<size_t>(of)])].schedule;
 }
 
-/// The plan's buffers, those of weights that are packed at load as large as their schedules want them.
+/// The plan's buffers. Those of packed weights get the size that their schedules need.
 std::vector<Buffer> sized_buffers(const Planned& planned, const std::vector<Choice>& choices,
                                   const CompileOptions& options) {
   std::vector<Buffer> buffers = planned.plan.buffers;
@@ -31,7 +31,7 @@ std::vector<Buffer> sized_buffers(const Planned& planned, const std::vector<Choi
   return buffers;
 }
 
-/// Of every thread: what the step that wants most wants.
+/// Scratch per thread: that of the step that needs most.
 int64_t scratch_bytes(const Planned& planned, const std::vector<Choice>& choices, const CompileOptions& options) {
   int64_t most = 0;
   const auto consider = [&](const PlanStep& step, int own) {
@@ -59,7 +59,8 @@ MemoryMap lay_out(const Plan& plan, std::vector<Buffer> buffers, int64_t scratch
   return m;
 }
 
-/// Packs read what they are given; and panels are written in the order in which the rows of their source lie.
+/// How a step reads its source. A pack reads just its operand, and writes panels in the order in which the rows of its
+/// source lie.
 Traversal traversal_of(const PlanStep& step, const Schedule& schedule, const Target& target) {
   const auto* pack = std::get_if<PackSpec>(&step.spec);
   if (!pack) return {};
@@ -76,7 +77,7 @@ Traversal traversal_of(const PlanStep& step, const Schedule& schedule, const Tar
   return {(last + row) * size_of(DType::f32), panel * size_of(DType::f32)};
 }
 
-/// The same with the file in memory.
+/// The same, with the bytes of the file in memory.
 MemoryMap lay_out_over_file(const Planned& planned, const std::vector<Choice>& choices, std::vector<Buffer> buffers,
                             int64_t scratch_stride, const CompileOptions& options) {
   const Plan& plan = planned.plan;
@@ -97,7 +98,7 @@ MemoryMap lay_out_over_file(const Planned& planned, const std::vector<Choice>& c
   return m;
 }
 
-/// Kernels of a program, each (spec, schedule) once.
+/// The kernels of a program. Each (spec, schedule) is in it once.
 class KernelTable {
  public:
   explicit KernelTable(Program& program) : program_(program) {}
@@ -114,8 +115,8 @@ class KernelTable {
   std::map<std::string, int> index_;
 };
 
-/// How finely a thread's share of a step is cut: the last pieces take some 10 µs, so that threads end together. A step
-/// of a few microseconds is over before another thread has fetched what it works on.
+/// Into how many pieces a thread's share of a step is cut. The last pieces take some 10 µs, so threads end together. A
+/// step of a few microseconds is not cut: it is over before another thread has fetched its data.
 int pieces_of(const KernelSpec& spec, int threads) {
   constexpr double kFlopsPerUs = 40e3, kBytesPerUs = 10e3, kLeastUs = 5, kPieceUs = 10;
   const double us = std::max(flops_of(spec) / kFlopsPerUs, bytes_of(spec) / kBytesPerUs);

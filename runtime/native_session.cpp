@@ -126,7 +126,8 @@ Status NativeSession::choose(const SessionOptions& options, std::vector<Choice>&
 
 char* NativeSession::at(const Operand& operand) const { return memory_.at(compiled_.memory.address(operand)); }
 
-/// As js-sdk/src/host/session.ts: constants, phases that wait for no weight, then each weight and the phase it starts.
+/// The order is that of js-sdk/src/host/session.ts: constants, phases that wait for no weight, then each weight and the
+/// phase that it starts.
 Status NativeSession::load_weights(const ModelFile& file) {
   const Plan& plan = planned_.plan;
   const auto init = [&](int64_t phase) { return code_->call(Entry::init, {memory_.base(), phase}); };
@@ -190,7 +191,7 @@ Status NativeSession::run_steps(int64_t first, int64_t last) {
   }
 }
 
-/// One caller at a time; only inside can cancel() reach it.
+/// Has one caller at a time. cancel() can reach a run only inside this.
 template <class Work>
 auto NativeSession::exclusively(const Work& work) {
   turns_.take();

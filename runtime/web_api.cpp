@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-/// One model at a time: what kiln_open made and everything after it.
+/// The state of the current model, from kiln_open() on.
 struct State {
   CompileOptions options;
   Planned planned;
