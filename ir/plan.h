@@ -72,7 +72,7 @@ struct Plan {
 
 /// How far arithmetic may be reordered and rounded. docs/precision.md has the measured error of each.
 enum class Precision : uint8_t {
-  exact,     ///< sums of products: only rounding, about 1e-6 of the scale
+  exact,     ///< sums of products: only rounding, about 1e-5 of the scale
   balanced,  ///< the fastest algorithms that keep a model's outputs within 1e-4 of their scale
   fast,      ///< … within 1e-3
 };

@@ -53,7 +53,7 @@ const char* kiln_last_error(void);
 const char* kiln_status_name(int status);
 
 enum kiln_precision {
-  KILN_EXACT = 0,    /* only rounding, about 1e-6 of an output's scale */
+  KILN_EXACT = 0,    /* only rounding, about 1e-5 of an output's scale */
   KILN_BALANCED = 1, /* the default: the fastest algorithms within 1e-4 of the scale */
   KILN_FAST = 2      /* … within 1e-3 */
 };

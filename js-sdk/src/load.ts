@@ -57,7 +57,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   return new Model(core);
 }
 
-/** A second load, tuned this time, behind the back of the model that serves; it goes no further where nothing was measured. */
+/** A second, tuned load in the background, while the first model serves. It stops early if no schedule was measured. */
 async function improve(model: ModelCore, source: ModelSource, options: LoadOptions): Promise<void> {
   const stop = new AbortController();
   const onProgress: LoadOptions['onProgress'] = (event) => {
@@ -76,11 +76,11 @@ async function improve(model: ModelCore, source: ModelSource, options: LoadOptio
 interface Background {
   /** Called when the compiler has measured no schedule. */
   nothingMeasured?: () => void;
-  /** When to keep the model for the next visit, if not in a moment. */
+  /** When to cache the model for the next visit, if not soon. */
   keepAfter?: Promise<void>;
 }
 
-/** Whatever goes wrong, and wherever this runs: a KilnError. What failed because its page was left begins again, once. */
+/** Loads once. Every failure is a KilnError. A load that failed because its page was left begins again, once. */
 async function loadOnce(source: ModelSource, options: LoadOptions, background: Background = {}): Promise<ModelCore> {
   const absence = new Absence();
   const again = async (thrown: unknown): Promise<ModelCore> => {
@@ -178,7 +178,7 @@ function requestOf(settings: Settings, source: SourceMessage, mayBeKept: boolean
   return { source, compile, verify, mailbox, stallTimeoutMs, runWhileLoading, build, mayBeKept, began };
 }
 
-/** For the next visit, under the wisdom that it will find. In the background: the first runs come first. */
+/** Caches the model for the next visit, with the wisdom that the visit will find. It happens in the background, after the first runs. */
 async function keepModel(model: ModelCore, team: Team, texts: Promise<WisdomTexts>, store: WisdomStore | null, device: string): Promise<void> {
   try {
     const { explicit } = await texts;
@@ -190,7 +190,7 @@ async function keepModel(model: ModelCore, team: Team, texts: Promise<WisdomText
   }
 }
 
-/** Everything known about schedules now; what was measured goes to the store. */
+/** Returns everything that is known about schedules now. New measurements go to the store. */
 async function keep(result: LoadResult, texts: WisdomTexts, store: WisdomStore | null, device: string, notes: string[]): Promise<string> {
   const stored = result.storedDropped ? null : texts.stored;
   const note = store && (await remember(store, device, result.wisdom, result.storedDropped));

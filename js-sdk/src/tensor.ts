@@ -141,13 +141,16 @@ export function orderInputs(ports: readonly PortInfo[], inputs: Record<string, T
   });
 }
 
-/** Kernels count on 0 and 1; the bytes of a tensor may have been anything, or changed since. */
+/** Kernels rely on 0 and 1, but the bytes of a tensor may be anything. */
 function checkBool(name: string, data: Uint8Array): void {
   const at = data.findIndex((value) => value > 1);
   if (at >= 0) throw bad(`the input "${name}" is bool and holds ${data[at] as number} at element ${at}: there are only 0 and 1`, name);
 }
 
-/** A copy of each input's bytes. `spare` are buffers of an earlier call to fill again: fresh memory costs ten times as much as the copy. */
+/**
+ * A copy of each input's bytes. `spare` are buffers of an earlier call, which are filled again. Fresh memory would cost ten times as much
+ * as the copy.
+ */
 export function packInputs(inputs: readonly DataOf<DType>[], spare: readonly ArrayBuffer[] = []): ArrayBuffer[] {
   return inputs.map((data, i) => {
     const buffer = spare[i];

@@ -23,7 +23,7 @@ interface Exports {
   kiln_result_size(): number;
 }
 
-/** What standalone wasm asks of its host: nothing here does I/O, so everything but leaving answers "not supported". */
+/** What standalone wasm imports from its host. The compiler does no I/O, so every function except exit answers "not supported". */
 function systemImports(module: WebAssembly.Module): WebAssembly.Imports {
   const kNoSys = 52;
   const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
@@ -84,13 +84,13 @@ export class Compiler {
     this.checked(this.exports_.kiln_tune_report(index, nanoseconds));
   }
 
-  /** Chooses schedules and places everything; the module that packs weights. */
+  /** Chooses schedules and lays the model out. Returns the module that packs weights. */
   layOut(fileAt: number, landed: number): Uint8Array<ArrayBuffer> {
     this.checked(this.exports_.kiln_lay_out(fileAt, landed));
     return this.result();
   }
 
-  /** The module that runs. */
+  /** Returns the module that runs the model. */
   emit(): Uint8Array<ArrayBuffer> {
     this.checked(this.exports_.kiln_emit());
     return this.result();
@@ -106,7 +106,7 @@ export class Compiler {
     return this.text();
   }
 
-  /** Calls with bytes copied into the compiler's memory. */
+  /** Calls an export with bytes that are copied into the compiler's memory. */
   private given(bytes: Uint8Array, call: (at: number, size: number) => number): number {
     const at = this.exports_.kiln_alloc(bytes.length);
     if (at === 0) throw new KilnError('out-of-memory', `the compiler has no room for ${bytes.length} bytes`);

@@ -1,4 +1,4 @@
-// The compiler worker: one model, then it is thrown away.
+// The compiler worker. It compiles one model and is then thrown away.
 import { Channel, Transferred, type Hold, type Port } from '../shared/channel.js';
 import { asKilnError, describe, fromPlain, KilnError } from '../shared/errors.js';
 import { kLimit32 } from '../shared/memory.js';
@@ -11,7 +11,7 @@ import { Compiler } from './instance.js';
 import { tune } from './tune.js';
 
 const kSlack = 64 << 20; // control block, scratch, alignment
-/** What is much smaller than the file does not get memory for all of it. */
+/** A model that is much smaller than its file does not get memory for all of the file. */
 const kWorthLanding = 0.8;
 
 function optionLines(settings: CompileSettings): string {
@@ -34,7 +34,7 @@ interface Opened {
   fileWeightsBytes: number;
 }
 
-/** Opens with 32-bit addresses, and again with 64-bit ones when the model asks for more. */
+/** Opens the model with 32-bit addresses, and again with 64-bit ones if it needs more. */
 function openFitting(compiler: Compiler, { head, fileBytes, settings: asked }: CompileRequest): Opened {
   const settings = { ...asked, memory64: false };
   const { weightsBytes, arenaBytes, fileWeightsBytes } = compiler.open(head, fileBytes, optionLines(settings));
@@ -61,7 +61,7 @@ function giveWisdom(compiler: Compiler, wisdom: WisdomTexts, notes: string[]): b
   return notes.length > 0;
 }
 
-/** The code comes when it is needed, perhaps never. */
+/** The compiler's code comes when it is needed, perhaps never. */
 function codeFrom(page: Port, hold: Hold): Promise<CompilerCode> {
   return new Promise((resolve, reject) => {
     page.onmessage = ({ data }: MessageEvent<CompilerMessage>) => {
@@ -81,7 +81,7 @@ export function startCompiler(port: MessagePort, page: Port, hold: Hold): void {
   let request: CompileRequest;
   let opened: Opened;
   const progress = (event: ProgressEvent): void => channel.emit('progress', event);
-  /** Calls follow each other, also those that come early; each begins when the answer to the one before has left. */
+  /** Runs calls one after the other, also those that come early. Each begins when the answer to the previous one has been sent. */
   const then = <T>(work: (compiler: Compiler) => Promise<T>): Promise<T> => {
     const before = last;
     const done = (async () => {

@@ -13,8 +13,8 @@ async function codeOf(source: CompilerSource, stallTimeoutMs: number): Promise<C
 }
 
 /**
- * Fetches the compiler while the workers start. Its worker makes the module: in the page that would stay, with all code that the
- * engine makes of it, long after the worker has ended.
+ * Fetches the compiler while the workers start. The compiler's worker makes the module. In the page, the module and its machine code would
+ * stay long after the worker has ended.
  */
 export async function compilerCode(source: CompilerSource, stallTimeoutMs: number): Promise<CompilerCode> {
   try {

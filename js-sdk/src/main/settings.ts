@@ -45,7 +45,7 @@ function isCompiler(value: unknown): boolean {
   return typeof value === 'string' || value instanceof URL || value instanceof ArrayBuffer || value instanceof Uint8Array || value instanceof WebAssembly.Module;
 }
 
-/** Throws what is wrong with the options, before anything begins. */
+/** Throws if an option is wrong, before anything begins. */
 export function checkOptions(options: LoadOptions): void {
   check('', options, kRules);
   if (options.tuning) check('tuning', options.tuning, kTuningRules);
@@ -57,16 +57,16 @@ export function checkOptions(options: LoadOptions): void {
   }
 }
 
-/** The options, checked and completed for this environment. */
+/** Options that are checked and completed for this environment. */
 export interface Settings {
   threads: number;
   shared: boolean;
-  /** Runs may pass through shared memory, whatever memory the model has. */
+  /** Runs may pass through shared memory, even if the model's memory is private. */
   mailbox: boolean;
   relaxedSimd: boolean;
   memory64: boolean;
   workers: boolean;
-  /** Where workers cannot be started the model may run on this thread. */
+  /** If workers cannot be started, the model may run on this thread. */
   mayBlock: boolean;
   budgetMs: number;
   dims: Record<string, number>;
@@ -74,7 +74,7 @@ export interface Settings {
   stallTimeoutMs: number;
   verify: boolean;
   runWhileLoading: boolean;
-  /** Names the compiler where a cache may be used. */
+  /** Names the compiler, if a cache may be used. */
   build: string | null;
   compiler: CompilerSource;
   environment: Environment;
@@ -92,7 +92,7 @@ function compilerOf(option: LoadOptions['compiler']): CompilerSource {
   return option instanceof ArrayBuffer ? new Uint8Array(option) : option;
 }
 
-/** Of options that checkOptions() has passed. */
+/** The settings for options that checkOptions() has accepted. */
 export function settle(options: LoadOptions): Settings {
   const environment = detectEnvironment();
   const { preferences = {}, tuning } = options;

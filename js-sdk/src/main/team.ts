@@ -1,4 +1,4 @@
-// The workers of one model, or the same roles in this thread where there are no workers.
+// The workers of one model, or the same roles in this thread if there are no workers.
 import type * as WorkerThreads from 'node:worker_threads';
 import { Channel, type Handlers, type Port } from '../shared/channel.js';
 import { describe, KilnError, toPlain } from '../shared/errors.js';
@@ -6,14 +6,17 @@ import type { CompilerCode, CompilerMessage, HostCalls, HostEvents, LoadRequest,
 import { isSandboxed } from '../shared/module.js';
 import { isNode, nodeModule } from '../shared/node.js';
 
-/** So long threads have to leave the model's memory, in which they sleep: a browser ends one that sleeps only after seconds. */
+/** How long threads have to leave the model's memory, in which they sleep. A browser takes seconds to end a sleeping thread. */
 const kLeaveMs = 100;
 /** By then a worker has read its script. */
 const kReleaseMs = 60_000;
-/** So long the host has to keep a model for the next visit that is disposed of. */
+/** How long the host may take to cache a model that is disposed of. */
 const kLastMs = 3000;
 
-/** Where a role is taken up. Its `port` is the worker itself: an engine may carry messages between ports through another process (Firefox does), and copy what is transferred. */
+/**
+ * The place of a role. Its `port` is the worker itself. Between message ports an engine may send messages through another process and copy
+ * what is transferred; Firefox does.
+ */
 interface Seat {
   readonly port: Port;
   terminate(): void;
@@ -22,7 +25,7 @@ interface Seat {
 /** From build.js. */
 declare const __KILN_WORKER__: string;
 
-/** Bundlers copy what is named so. Inside `new Worker(…)` they would bundle it again, for each such place, though it is whole. */
+/** Bundlers copy a file that is named like this. Inside `new Worker(…)` they would bundle it again, for each such place. */
 export const workerUrl = (): URL => new URL(__KILN_WORKER__, import.meta.url);
 
 type Crash = (error: KilnError) => void;
@@ -43,17 +46,17 @@ function nodeSeat(crash: Crash): Seat {
   return { port, terminate: () => void worker.terminate() };
 }
 
-/** Schemes whose origins the URL standard does not know (of extensions, of apps) are compared by host. */
+/** Some schemes have no origin in the URL standard (extensions, apps). They are compared by host. */
 const isOwn = ({ origin, protocol, host }: URL): boolean => (origin === 'null' ? protocol === location.protocol && host === location.host : origin === globalThis.origin);
 
-/** Of workers that begin at the same time from one address only the first comes to the page's service worker: in WebKit. */
+/** In WebKit, of several workers that start at the same time from one address, only the first reaches the page's service worker. */
 const mayPassBy = (): boolean => Boolean(navigator.serviceWorker?.controller) && navigator.vendor.startsWith('Apple');
 
 const started = (address: string | URL, name: string): Worker => new Worker(address, { type: 'module', name: `wasmkiln ${name}` });
 
 /**
- * A script of another origin is started only through a small one of our own: a blob: has the page's origin, its storage and its service
- * worker. A sandboxed frame, to which even its own server is another origin, has none of these, and engines differ on its blob:s.
+ * A script of another origin starts only through a small script of our own. A blob: has the page's origin, its storage and its service
+ * worker. In a sandboxed frame even its own server is another origin, it has none of these, and engines treat its blob:s differently.
  */
 function starting(script: URL, name: string): Worker {
   const starter = `import ${JSON.stringify(script.href)};`;
@@ -102,9 +105,9 @@ async function localSeat(): Promise<Seat> {
 export interface TeamOptions {
   threads: number;
   workers: boolean;
-  /** What goes to the compiler's worker when the workers have started, and is not there any more. */
+  /** The compiler's code. It goes to its worker when the workers have started, and is then gone here. */
   compiler: Promise<CompilerCode>;
-  /** What to load, as soon as the host listens; asked for while the workers start. */
+  /** The request for the load. It is sent as soon as the host listens. */
   request: () => LoadRequest;
   answers: Handlers<MainCalls>;
   onEvent: <K extends keyof HostEvents>(name: K, data: HostEvents[K]) => void;
@@ -166,13 +169,13 @@ export class Team {
     }
   }
 
-  /** The compiler has done its work: its memory is given back. */
+  /** The compiler has done its work. Frees its memory. */
   releaseCompiler(): void {
     this.compiler_?.terminate();
     this.compiler_ = null;
   }
 
-  /** Ends every worker, whatever it is doing, and rejects what waits for an answer. The host may do one `last` thing before. */
+  /** Ends every worker, whatever it is doing, and rejects all calls that wait for an answer. The host may do one `last` thing before. */
   terminate(error: KilnError, last: (() => Promise<unknown>) | null = null): void {
     this.host.emit('leave', null);
     if (last) {

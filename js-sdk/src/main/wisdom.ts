@@ -1,4 +1,4 @@
-// Measured schedules between loads: given ones, a store, and how both become one file.
+// Measured schedules between loads: wisdom from the user and from a store, and how they are merged.
 import { aborted, asKilnError, KilnError } from '../shared/errors.js';
 import { answerOf } from '../shared/fetching.js';
 import type { LoadOptions, WisdomStore } from '../options.js';
@@ -20,7 +20,7 @@ interface WisdomFile {
 
 const kVersion = 1;
 
-/** Entries of all files; of two for the same kernel the faster. Files of another version or form are left out. */
+/** Merges the entries of all files. Of two for the same kernel the faster stays. Files of another version or form are left out. */
 export function mergeWisdom(files: (string | null)[]): string {
   const best = new Map<string, Entry>();
   for (const file of files) {
@@ -42,7 +42,7 @@ function entriesOf(file: string | null): Entry[] {
   }
 }
 
-/** The text of the user's wisdom; the compiler judges what it says. */
+/** The text of the user's wisdom. The compiler checks it. */
 export async function givenWisdom(wisdom: string | URL | object, stallTimeoutMs: number, signal: AbortSignal | undefined): Promise<string> {
   if (typeof wisdom === 'object' && !(wisdom instanceof URL)) {
     try {
@@ -71,7 +71,7 @@ export function chooseStore(option: LoadOptions['wisdomStore']): WisdomStore | n
   return typeof indexedDB === 'undefined' ? null : indexedDbStore();
 }
 
-/** Adds `json` to what the store has, or puts it in its place. Returns a note when the store fails, for info(). */
+/** Adds `json` to the store, or replaces what it has. If the store fails, returns a note for info(). */
 export async function remember(store: WisdomStore, device: string, json: string, replace = false): Promise<string | null> {
   if (entriesOf(json).length === 0 && !replace) return null;
   try {

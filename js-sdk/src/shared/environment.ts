@@ -1,4 +1,4 @@
-// What this engine can do, found by validating tiny modules; and who it is, for wisdom.
+// What this engine can do, found by validating tiny modules, and its id for wisdom.
 import type * as Os from 'node:os';
 import { isSandboxed } from './module.js';
 import { isNode, nodeModule } from './node.js';
@@ -40,7 +40,7 @@ function whyNotShared(): string {
   return validates(kSharedMemory) ? '' : 'this engine has no shared WebAssembly memory'; // a memory to try it would hold some 10 GB of addresses
 }
 
-/** Engine, architecture and cores: measured schedules are kept per such id. */
+/** Engine, architecture and cores. Measured schedules are kept per id. */
 export function deviceId(): string {
   if (isNode) {
     const os = nodeModule<typeof Os>('os');

@@ -54,7 +54,7 @@ export interface MemoryLayout {
   /** Where packed weights begin, and how many bytes they take. */
   weights: number;
   packed: number;
-  /** Where the bytes of the file may lie, over which they are packed; 0: nowhere. */
+  /** Where the bytes of the file may lie. The weights are packed over them. 0: nowhere. */
   file: number;
   total: number;
 }
@@ -71,12 +71,12 @@ export interface Manifest {
   arenaNeeds: number;
   stepNeeds: number[];
   initPhases: number;
-  /** Of the file: bytes of all weights, and the XXH64 of each MiB of them in hexadecimal. */
+  /** The bytes of all weights in the file, and the XXH64 of each MiB of them in hexadecimal. */
   weightsBytes: number;
   blockHashes: string[];
 }
 
-/** Parses and checks what everything after relies on: the compiler is trusted, a mismatch of versions is not. */
+/** Parses the manifest and checks what everything else relies on. The compiler is trusted, but its version may not match the SDK's. */
 export function parseManifest(json: string): Manifest {
   const manifest = JSON.parse(json) as Manifest;
   const total = manifest.memory?.total;
@@ -97,7 +97,7 @@ export function elements(shape: readonly number[]): number {
   return shape.reduce((product, dim) => product * dim, 1);
 }
 
-/** Phases that no transfer starts: they depend on constants alone and run first. */
+/** Phases that no transfer starts. They depend on constants alone and run first. */
 export function freePhases(manifest: Manifest): number[] {
   const started = new Set(manifest.transfers.map((t) => t.phase));
   return Array.from({ length: manifest.initPhases }, (_, phase) => phase).filter((phase) => !started.has(phase));

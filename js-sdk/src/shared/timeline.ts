@@ -1,4 +1,4 @@
-// What a load did when: phases that ran in the page, the host worker and the compiler worker, on one clock.
+// The timeline of a load: phases in the page, the host worker and the compiler worker, on one clock.
 
 export interface Phase {
   name: string;
