@@ -35,7 +35,7 @@ class Legalizer {
   /// Operand i converted to float32.
   Result<ValueId> need_f32(const Node& node, size_t i);
 
-  /// Makes `value` output `index` of `node`. It must have the type that the file gives it.
+  /// Says that output `index` of `node` is `value`; it must have the type that the file gives it.
   Status set(const Node& node, ValueId value, size_t index = 0);
   /// The dtype the file gives output `index`.
   DType out_dtype(const Node& node, size_t index = 0) const;

@@ -39,7 +39,7 @@ Status arange(Legalizer& l, const Node& node) {
     return l.unsupported(node, "a range of " + std::to_string(static_cast<int64_t>(count)) + " elements; up to " +
                                    std::to_string(kMaxRamp) + " are supported");
   const DType dtype = l.out_dtype(node);
-  // With integer bounds PyTorch adds integers. With real bounds and an integer result it truncates each bound.
+  // Of integers PyTorch adds integers, of reals that go into integers it truncates each bound.
   const auto first = static_cast<uint64_t>(l.any_number(node, "start").whole),
              by = static_cast<uint64_t>(l.has(node, "step") ? l.any_number(node, "step").whole : 1);
   std::vector<Number> values;

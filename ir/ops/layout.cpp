@@ -6,8 +6,8 @@
 namespace kiln {
 namespace {
 
-/// A list of sizes. One entry may be -1. If the list is missing, because a symbolic size is no number, the file's shape
-/// counts.
+/// A size list in which one entry may be -1. Symbolic sizes do not survive as numbers: where the list has none, the
+/// file's shape stands.
 Result<Shape> wanted_shape(Legalizer& l, const Node& node, ValueId x, const char* attr) {
   if (!l.has(node, attr)) return l.out_shape(node);
   Shape shape;
@@ -32,7 +32,7 @@ Status view(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// Reshapes to the shape that the file states: view_as, flatten, squeeze, unsqueeze, unflatten.
+/// Reshapes whose result the file's shape states fully: view_as, flatten, squeeze, unsqueeze, unflatten.
 Status to_stated_shape(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   KILN_ASSIGN(const ValueId y, l.b.reshape(x, l.out_shape(node)));

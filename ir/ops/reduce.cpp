@@ -1,4 +1,4 @@
-// Reductions, and functions that are built from them: variance, norms, logsumexp.
+// Reductions, and what is written with them: variance, norms, logsumexp.
 #include <cmath>
 
 #include "ir/legalizer.h"
@@ -40,7 +40,7 @@ Status plain(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
   const bool keep = l.flag(node, "keepdim", false);
   const DType from = l.b.value(x).dtype, out = l.out_dtype(node);
-  // Totals of integers are computed as int64, then cut to the dtype that was asked for.
+  // Totals of integers are int64, whatever comes in, and cut afterwards to what was asked for.
   const bool whole = kKind != ReduceKind::mean && lane_of(from) != Lane::f32 && lane_of(out) != Lane::f32;
   KILN_ASSIGN(x, l.b.cast(x, kTruth ? DType::boolean : whole ? from : out));
   KILN_ASSIGN(const ValueId y, reduce(l, x, kKind, axes, keep));

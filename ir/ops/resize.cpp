@@ -89,7 +89,7 @@ Result<ValueId> resize_axis(Legalizer& l, ValueId x, int64_t dim, const Axis& ax
   return l.b.taps(x, std::move(a));
 }
 
-/// Resizes the dims behind [N, C] one by one. Those that leave the least work come first.
+/// [N, C, …] with its other dims resized one by one, those first that leave the least to do.
 Status resize(Legalizer& l, const Node& node, Places places, size_t taps) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   if (taps > 1) {

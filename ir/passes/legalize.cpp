@@ -58,7 +58,7 @@ Result<Graph> legalize(const Graph& graph) {
     all_fit = all_fit && code == ErrorCode::unsupported_operator;
     unsupported += describe(graph, node, find_op(node.source) ? status.error().message : "");
     if (where.empty()) where = node.where;
-    // Continue as if the outputs were there, to find everything that is not supported.
+    // Go on as if the outputs were there, to find what else is not supported.
     for (size_t i = 0; i < node.outputs.size(); ++i)
       if (l.wants(node, i)) KILN_TRY(l.set(node, out.add_value("", l.out_dtype(node, i), l.out_shape(node, i)), i));
   }

@@ -81,7 +81,7 @@ export function startCompiler(port: MessagePort, page: Port, hold: Hold): void {
   let request: CompileRequest;
   let opened: Opened;
   const progress = (event: ProgressEvent): void => channel.emit('progress', event);
-  /** Runs calls one after the other, also those that come early. Each begins when the answer to the previous one has been sent. */
+  /** Calls follow each other, also those that come early; each begins when the answer to the one before has left. */
   const then = <T>(work: (compiler: Compiler) => Promise<T>): Promise<T> => {
     const before = last;
     const done = (async () => {

@@ -13,7 +13,7 @@ export type SourceMessage =
   | { kind: 'pull'; name: string; size: number };
 
 export type ProgressEvent =
-  /** `totalBytes` comes from the server, or from the head of the file once it is planned. Both count bytes before a server's compression. */
+  /** `totalBytes` is known from the server, else from the head of the file once that is planned. Both count what a server has compressed as it was before. */
   | { stage: 'download'; loadedBytes: number; totalBytes: number | undefined }
   | { stage: 'compile' }
   | { stage: 'tune'; elapsedMs: number; budgetMs: number; candidates: number }
