@@ -13,8 +13,8 @@ class Builder {
  public:
   explicit Builder(Graph& g) : graph(g) {}
 
-  /// Sets the origin of the nodes that are appended from now on: operator and line of the user's code, for errors and
-  /// profiles.
+  /// Where the nodes appended from now on come from (operator and line of the user's code, kept for errors and
+  /// profiles).
   void set_origin(const Node& node) { source_ = node.source, where_ = node.where; }
 
   /// Appends `node`, whose inputs, attributes and expressions are filled in. `wanted` is as in infer(). With an
@@ -74,7 +74,7 @@ int64_t whole_part(double real);
 std::vector<Number> read_numbers(const Value& value);
 /// The bytes of `numbers` in `dtype`. Integers are cut to its width.
 std::vector<uint8_t> write_numbers(const std::vector<Number>& numbers, DType dtype);
-/// Whether all elements of a constant are equal, and to which number. Weights are never known.
+/// All elements of a constant are equal: which number. (Weights are never known.)
 bool uniform_constant(const Value& value, Number& number);
 /// The same as reals.
 std::vector<double> read_constant(const Value& value);

@@ -56,7 +56,7 @@ class Legalizer {
   /// A list for two spatial dims: absent or empty → fallback twice, one entry → twice.
   std::array<int64_t, 2> pair(const Node& node, std::string_view name, int64_t fallback);
 
-  /// An axis of a tensor with `rank` dims. `value` may count from the end.
+  /// An axis of a tensor of `rank` dims from one that may count from the end.
   Result<int64_t> axis(int64_t value, int64_t rank) const;
   Result<std::vector<int64_t>> axes(const std::vector<int64_t>& values, int64_t rank) const;
 

@@ -417,9 +417,9 @@ void Lowering::set_lifetimes() {
   }
 }
 
-/// A barrier stands before a step that touches memory which a step since the last barrier has touched. There are two
-/// exceptions: both only read, or both write parts of one buffer. Parts never overlap (a halo and its inside, the parts
-/// of a concatenation).
+/// A barrier stands where a step touches memory that a step since the last barrier has touched, unless both
+/// only read, or both write parts of one buffer (a halo and its inside, the parts of a concatenation: never
+/// the same bytes).
 void Lowering::set_barriers() {
   struct Access {
     int buffer;

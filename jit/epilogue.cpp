@@ -6,7 +6,7 @@ namespace kiln {
 
 namespace {
 
-/// Offsets must not be negative. With a negative stride they count from the last element, which has the lowest address.
+/// Offsets may not be negative: with such strides count them from the last element, which lies lowest.
 Mem from_lowest(Emitter& e, Mem at, int64_t step, int lanes) {
   if (step >= 0) return at;
   const int64_t back = (lanes - 1) * step;

@@ -8,9 +8,9 @@
  *   if (kiln_model_run(model, &image, 1, &logits, 1)) …
  *   kiln_model_close(model);
  *
- * Every function that can fail returns a status. KILN_OK is 0. Nothing throws.
- * Several threads may use one model. Their calls take turns, in the order in which they come. kiln_model_cancel()
- * does not wait. Strings and shapes that a function returns belong to the model and live as long as it does. */
+ * Every function that can fail returns a status: KILN_OK is 0. Nothing throws. A model may be used from several
+ * threads; their calls take turns, in the order in which they come. kiln_model_cancel() comes through at once.
+ * Strings and shapes that a function gives belong to the model and live as long as it does. */
 #ifndef WASMKILN_C_API_H
 #define WASMKILN_C_API_H
 

@@ -18,7 +18,7 @@ class ModelFile {
   ~ModelFile();
 
   const std::string& path() const { return path_; }
-  /// The verified graph. It also checks that the file is long enough for its weights.
+  /// The graph, verified; also that the file is as long as its weights need.
   Result<Graph> graph() const { return read_kiln(head_.data(), static_cast<int64_t>(head_.size()), bytes_); }
   /// Reads `size` bytes from `offset` of the weights. Several threads may read at once.
   Status read_weights(int64_t offset, void* to, int64_t size) const;

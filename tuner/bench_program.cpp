@@ -42,7 +42,7 @@ Sizes operand_bytes(const KernelSpec& spec, const Schedule& schedule) {
   return out;
 }
 
-/// Half a millisecond of work is as telling as ten.
+/// Half a millisecond of work tells as much as ten.
 constexpr double kBenchFlops = 25e6;
 /// With fewer blocks, a smaller last one matters too much to be left out: it costs more than its rows do.
 constexpr int64_t kLeastBlocks = 8;

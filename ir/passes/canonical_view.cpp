@@ -57,7 +57,7 @@ Result<bool> expand(Rewrite& r, const Node& node) {
   return true;
 }
 
-/// The part of a concatenation that contains all of a slice, if there is one. `attrs` then become relative to it.
+/// Where all of a slice lies within one part of a concatenation, that part; `attrs` are then relative to it.
 ValueId sliced_part(Rewrite& r, const Node& concat, const Shape& shape, SliceAttrs& attrs) {
   const auto axis = static_cast<size_t>(std::get<AxisAttrs>(concat.attrs).axis);
   const int64_t start = attrs.start[axis], end = start + (shape[axis].value - 1) * attrs.step[axis];

@@ -283,7 +283,7 @@ bool foldable(Op op) {
   }
 }
 
-/// The result's bytes. Empty if the node is not folded.
+/// The result's bytes; empty when the node is not to be folded.
 std::vector<uint8_t> fold(const Graph& graph, const Node& node) {
   const Value& out = graph.value(node.outputs[0]);
   const int64_t count = element_count(out.shape);

@@ -71,7 +71,7 @@ Result<Graph> legalize(const Graph& graph) {
                    ""};
     ValueId at = l.find(id);
     if (at == kNoValue) return l.not_computed(id);
-    // An output needs a value of its own. A value that is an input, a weight or another output is copied.
+    // An output has a name of its own: a value that is an input, a weight, or another output already is copied.
     bool taken = out.value(at).is_weight() || out.value(at).is_constant();
     for (ValueId other : out.inputs) taken = taken || other == at;
     for (ValueId other : out.outputs) taken = taken || other == at;

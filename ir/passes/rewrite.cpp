@@ -95,7 +95,7 @@ Result<Graph> Rewrite::finish() {
     ValueId now = resolve(id);
     const std::string name = graph.value(id).name;
     if (now != id) {
-      // An output keeps a value of its own, with its name.
+      // An output is a value of its own, with its name.
       const bool taken = position(now) < 0 || std::count(outputs.begin(), outputs.end(), now) > 0 ||
                          std::count(graph.outputs.begin(), graph.outputs.end(), now) > 0;
       if (taken) {

@@ -43,9 +43,9 @@ export interface LoadOptions {
    * This works for models from a URL, and with the compiler that came with this SDK.
    */
   cache?: boolean;
-  /** Compare the weights with their hashes while they arrive. Default true. */
+  /** Compare weights with their hashes while they arrive. Default true. */
   verify?: boolean;
-  /** If a server sends nothing for so many milliseconds, loading fails with 'stalled'. Default 30 000. */
+  /** A server that does not answer for so long, or a download that brings nothing, fails with 'stalled'. Default 30 000. */
   stallTimeoutMs?: number;
   /** Where compiler.wasm is, if not beside the SDK. Or its bytes, or its module. */
   compiler?: CompilerSource | URL | ArrayBuffer;

@@ -4,7 +4,7 @@ import { startHost } from './host/role.js';
 import type { Hold, Port } from './shared/channel.js';
 import type { RoleMessage } from './shared/messages.js';
 
-/** Waits for the message with the role, and starts that role: in a worker or, if there is none, in the page itself. */
+/** Waits for the message that says which role this is, and takes it up: in a worker or, where there is none, in the page itself. */
 export function takeSeat(page: Port, hold: Hold): void {
   page.onmessage = ({ data: message }: MessageEvent<RoleMessage>) => {
     page.onmessage = null;

@@ -45,7 +45,7 @@ function isCompiler(value: unknown): boolean {
   return typeof value === 'string' || value instanceof URL || value instanceof ArrayBuffer || value instanceof Uint8Array || value instanceof WebAssembly.Module;
 }
 
-/** Throws if an option is wrong, before anything begins. */
+/** Throws what is wrong with the options, before anything begins. */
 export function checkOptions(options: LoadOptions): void {
   check('', options, kRules);
   if (options.tuning) check('tuning', options.tuning, kTuningRules);

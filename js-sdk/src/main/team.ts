@@ -105,7 +105,7 @@ async function localSeat(): Promise<Seat> {
 export interface TeamOptions {
   threads: number;
   workers: boolean;
-  /** The compiler's code. It goes to its worker when the workers have started, and is then gone here. */
+  /** What goes to the compiler's worker when the workers have started, and is not there any more. */
   compiler: Promise<CompilerCode>;
   /** The request for the load. It is sent as soon as the host listens. */
   request: () => LoadRequest;

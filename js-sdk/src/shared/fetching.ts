@@ -1,9 +1,6 @@
 import { KilnError } from './errors.js';
 
-/**
- * fetch(), but if the server sends no answer for `stallTimeoutMs`, it fails with 'stalled'. Whoever reads the body must watch for stalls
- * there.
- */
+/** fetch(), but a server that sends no answer for `stallTimeoutMs` is an error: 'stalled'. Who reads the body watches over it. */
 export async function answerOf(url: string, stallTimeoutMs: number, init: RequestInit = {}): Promise<Response> {
   const stop = new AbortController();
   const abort = (): void => stop.abort(init.signal?.reason);

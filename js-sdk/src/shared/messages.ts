@@ -213,9 +213,9 @@ export interface CompilerCalls {
   /** When the compiler has done its work. Returns how many steps are done. */
   runAhead(arg: RunAhead): number;
   headLayout(start: Uint8Array<ArrayBuffer>): { headBytes: number; weightsBegin: number };
-  /** Whether all weights of the file may lie in the model's memory, because the packed ones take as much, and how many bytes they are. */
+  /** Whether all weights of the file may lie in the model's memory, since what is made of them takes as much; and how many bytes they are. */
   plan(request: CompileRequest): { overFile: boolean; fileWeightsBytes: number };
-  /** Works on the planned model. It may be called before the plan is done. */
+  /** Of what is planned; may be called before that is done. */
   layOut(request: EarlyWeights & { wisdom: WisdomTexts }): LaidOut;
   /** Works on the laid-out model. It may be called before the layout is done. */
   emit(arg: null): Pick<CompileResult, 'module' | 'phases'> & { code: Code };
