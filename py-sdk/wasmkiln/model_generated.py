@@ -27,7 +27,7 @@ class AttrKind(object):
     reals = 6
 
 
-# A constant (`symbol` < 0) or the index of an entry of Model.symbols (`value` is then the example's size).
+# A number (`symbol` < 0), or the index of an entry of Model.symbols. `value` is then the example's size.
 class Dim(object):
     __slots__ = ['_tab']
 
@@ -83,12 +83,13 @@ class DimT(object):
         return CreateDim(builder, self.value, self.symbol)
 
 
-# `code` empty: a dim of an input, or what dims of inputs follow from, given a size when the model is loaded. Else a size
-# that follows from earlier symbols, in postfix, as pairs (ir/size_code.h): 0 c = the number c, 1 i = symbol i, then with
-# any second: 2 add, 3 subtract, 4 multiply, 5 divide (rounded down), 6 remainder (of the divisor's sign), 7 lesser,
-# 8 greater; with the feature "guards" also 9 equal, 10 less, 11 choose (a b c: b unless a is 0, then c), 12 power,
-# 13 c = the real number whose bits are c, 14 quotient (real), 15 floor, 16 ceiling, 17 truncate, 18 round (halves to
-# even), 19 square root, 20 bitwise and, 21 or, 22 exclusive or.
+# A symbol without `code` gets its size when the model is loaded. It is a dim of an input, or dims of inputs follow from
+# it. With `code` its size follows from earlier symbols. The code is postfix, as pairs of an operation and an argument
+# (ir/size_code.h): 0 c = the number c, 1 i = symbol i. All others ignore their argument: 2 add, 3 subtract, 4 multiply,
+# 5 divide (rounded down), 6 remainder (of the divisor's sign), 7 lesser, 8 greater. With the feature "guards" also:
+# 9 equal, 10 less, 11 choose (a b c: b unless a is 0, then c), 12 power, 13 c = the real number whose bits are c,
+# 14 quotient (real), 15 floor, 16 ceiling, 17 truncate, 18 round (halves to even), 19 square root, 20 bitwise and,
+# 21 bitwise or, 22 bitwise exclusive or.
 class Symbol(object):
     __slots__ = ['_tab']
 
@@ -231,8 +232,8 @@ class SymbolT(object):
         return symbol
 
 
-# What the program takes for granted of its sizes (feature "guards"): `code` is not 0. `text` says it in words, `where` is
-# the line of the user's code that it comes from.
+# A condition on sizes that the program relies on: `code` is not 0 (feature "guards"). `text` is the condition in words.
+# `where` is the line of the user's code that it comes from.
 class Guard(object):
     __slots__ = ['_tab']
 
@@ -367,11 +368,12 @@ class GuardT(object):
         return guard
 
 
-# A contiguous run of bytes that holds one tensor, row-major. `offset` counts from the start of the weights. What rounding it
-# costs can be told from how far apart its elements are, seen as a matrix of `rows` rows. `column_spread` is the largest over a
-# small one: over what all but a tenth of the columns (those of zeros aside) reach with their largest magnitude, is the largest
-# magnitude of all or, where that is more, the norm of some 32 elements from a multiple of 32 on in a row, divided by the root of
-# two. `row_spread` is the same of the transposed matrix. 0: nothing is known, and nothing is rounded.
+# A contiguous range of bytes that holds one tensor, row-major. `offset` counts from the start of the weights.
+# The spreads say how far apart the elements are, and so what rounding costs. The tensor is seen as a matrix of `rows`
+# rows. `column_spread` is a / b. a is the largest magnitude of all elements. Or, if that is more, it is the largest norm
+# of 32 elements of a row, from a multiple of 32 on, divided by the root of two. b is a magnitude that the largest element
+# of each column reaches, except for a tenth of the columns. Columns of zeros do not count. `row_spread` is the same of
+# the transposed matrix. 0: nothing is known, and nothing is rounded.
 class Segment(object):
     __slots__ = ['_tab']
 
@@ -482,7 +484,7 @@ class SegmentT(object):
         return segment
 
 
-# A weight has a segment; a small constant (<= 256 bytes, folded at compile time) has `data`; anything else is computed.
+# A weight has a segment. A small constant (<= 256 bytes, folded at compile time) has `data`. Other values are computed.
 class Value(object):
     __slots__ = ['_tab']
 
@@ -666,7 +668,7 @@ class ValueT(object):
         return value
 
 
-# `symbols`, of an integer or of integers: the symbol that stands in each's place, -1 for none; absent: none at all.
+# `symbols`, for an integer or integers: the symbol in the place of each, -1 for none. If it is absent there is none.
 class Attr(object):
     __slots__ = ['_tab']
 
@@ -928,8 +930,9 @@ class AttrT(object):
         return attr
 
 
-# `op` indexes Model.op_names ("aten.relu.default", "onnx.Relu"). `inputs`: the tensor arguments in schema order, -1 where
-# an optional one is absent, lists spelled out. `attrs`: every other argument under its schema name, defaults filled in.
+# `op` is an index into Model.op_names ("aten.relu.default", "onnx.Relu"). `inputs` are the tensor arguments in the order
+# of the schema, with lists spelled out; -1 if an optional one is absent. `attrs` are all other arguments under their
+# names in the schema, with defaults filled in.
 class Node(object):
     __slots__ = ['_tab']
 
