@@ -1,4 +1,4 @@
-// A .kiln file on disk: reads its head and ranges of its weights, and checks that the weights are undamaged.
+// A .kiln file on disk: its head, its weights by ranges, and whether they are what was exported.
 #pragma once
 
 #include <atomic>

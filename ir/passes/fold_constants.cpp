@@ -1,5 +1,5 @@
-// Needs: canonical nodes. Guarantees: a node becomes a constant if all its operands are small inline constants. Weights
-// stay; what depends on them is computed at load.
+// Needs: canonical nodes. Guarantees: a node whose operands are all small inline constants is one itself. Weights are
+// not touched: what depends on them is computed at load.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -108,7 +108,7 @@ bool holds(PointOp op, bool less, bool equal) {
   }
 }
 
-/// The result that emitted code would compute. Masks are 0 and 1.
+/// What emitted code computes: masks are 0 and 1.
 Number apply(const PointInst& inst, Lane from, Number a, Number b, Number c) {
   const auto x = static_cast<float>(a.real), y = static_cast<float>(b.real);
   const bool is_real = from == Lane::f32;
@@ -253,12 +253,12 @@ Number element(const Node& node, const std::vector<Operand>& in, const Index& i)
   }
 }
 
-/// Operations that are not folded, because emitted code computes them more exactly than a few lines here could.
+/// What the emitted code computes better than a few lines here would.
 bool is_rare(const PointInst& inst) {
   return inst.op == PointOp::exp2 || inst.op == PointOp::log2 || inst.op == PointOp::log10 || inst.op == PointOp::tan;
 }
 
-/// A gather is folded only if its indices are in range. The emitted gather reports others.
+/// Indices must be in range to be folded: the emitted gather reports what is not.
 bool in_range(const Node& node, const std::vector<Operand>& in) {
   if (node.op != Op::gather) return true;
   const int64_t rows = in[0].value->shape[static_cast<size_t>(std::get<AxisAttrs>(node.attrs).axis)].value;

@@ -8,7 +8,7 @@ namespace kiln {
 namespace {
 
 constexpr int64_t kF = 4;
-/// Up to so many taps, a whole window is straight-line code.
+/// A whole window of up to so many taps is straight-line code.
 constexpr int64_t kUnrolledTaps = 16;
 
 const WindowSpec& spec_of(const KernelSpec& spec) { return *std::get_if<WindowSpec>(&spec); }
@@ -73,7 +73,7 @@ class WindowEmitter {
   }
 
  private:
-  /// The first tap inside the image (as a coordinate there) and how many there are.
+  /// The first tap inside the image, as a coordinate in it, and how many taps are inside.
   void clip(Int out, int64_t stride, int64_t pad, int64_t dilation, int64_t taps, int64_t extent, Int first,
             Int count) {
     const Int start = e_.integer(), lo = e_.integer();
@@ -171,8 +171,7 @@ class WindowEmitter {
     });
     return finish(acc, nan);
   }
-  /// A maximum forgets a NaN: `nan` collects them as masks of ones, which read as NaN. `first`: acc has been
-  /// loaded and nothing else.
+  /// A maximum loses a NaN. `nan` collects NaNs as masks of ones, which read as NaN. `first`: acc is the first element.
   void combine(Vec acc, Vec x, Vec nan, Vec unordered, bool first) {
     if (s_.kind == WindowKind::average) {
       if (!first) e_.op(VecBinary::add, acc, acc, x);
