@@ -7,12 +7,13 @@ namespace kiln {
 
 namespace {
 
-/// Fewer rows than this read keys and values once: packing would read them, write them, and read that.
+/// With fewer rows than this, keys and values are read once, as they lie. Packing would read, write and read them
+/// again.
 constexpr int64_t kFewRows = 4;
-/// Sums of 16-bit integers are of so many.
+/// The length of a sum of 16-bit integers.
 constexpr int64_t kLeastKeys = 32;
 
-/// A matrix of keys or values per batch and head: strides over the output's leading dims, and how it is packed if it
+/// A matrix of keys or values per batch and head: strides over the output's leading dims, and how it is packed, if it
 /// is.
 struct Matrices {
   Sizes strides;
@@ -20,7 +21,7 @@ struct Matrices {
   int64_t elements = 0;
 };
 
-/// As they lie: every batch's own strides.
+/// Matrices as they lie, with the strides of every batch.
 Matrices as_they_lie(const View& b, size_t lead) {
   Matrices m;
   m.strides.assign(lead, 0);
@@ -30,7 +31,7 @@ Matrices as_they_lie(const View& b, size_t lead) {
   return m;
 }
 
-/// Packed, one batch after the other; nothing where they are more than two loops.
+/// Packed matrices, one batch after the other. Nothing if batches are more than two loops.
 std::optional<Matrices> in_panels(const View& b, size_t lead) {
   Matrices m;
   const size_t own = b.dims.size() - 2;
@@ -54,8 +55,8 @@ std::optional<Matrices> in_panels(const View& b, size_t lead) {
 
 }  // namespace
 
-/// One kernel, where batches and heads are at most two loops; else false, and nothing appended. `k` is [..., D, keys].
-/// With `late` these keys and values follow those of k and v.
+/// Appends one kernel, if batches and heads are at most two loops. Else it returns false and appends nothing. `k` is
+/// [..., D, keys]. The keys and values of `late` follow those of k and v.
 bool Lowering::append_attention(const View& q, const View& k, const View& v, const View& c, const Fusion& f,
                                 const std::string& label, const LateKeys* late) {
   const size_t lead = c.dims.size() - 2;
@@ -126,8 +127,8 @@ bool Lowering::append_attention(const View& q, const View& k, const View& v, con
   return true;
 }
 
-/// Attention of few queries reads each key once, wherever it lies: what joins a cache and what a step adds to it, for
-/// such attention alone, need not be there.
+/// Attention of few queries reads each key once, wherever it lies. So a concatenation of a cache and what a step adds
+/// to it is not made, if only such attention reads it.
 void Lowering::find_late_joins() {
   for (const Node& node : graph.nodes) {
     if (node.op != Op::concat || node.inputs.size() != 2) continue;
@@ -144,8 +145,7 @@ void Lowering::find_late_joins() {
   }
 }
 
-/// Scores, softmax, and the weighted sum; heads are views, and the result's heads stand side by side in a
-/// row.
+/// Appends scores, softmax and the weighted sum. Heads are views. The result's heads are side by side in a row.
 Status Lowering::lower_attention(const Node& node) {
   const AttentionAttrs& a = *std::get_if<AttentionAttrs>(&node.attrs);
   View q = input(node, 0);
@@ -198,7 +198,7 @@ Status Lowering::lower_attention(const Node& node) {
   const View k = input(node, 1), v = input(node, 2);
   if (append_attention(q, turned(k), v, out, f, label)) return ok();
 
-  // More loops over batches than a kernel has.
+  // There are more loops over batches than a kernel has.
   const View scores = allocate(score_dims, DType::f32, row_major(static_cast<int>(rank)), kRunPhase);
   KILN_TRY(product_of(q, turned(k), scores, f, label + " scores"));
 

@@ -1,4 +1,4 @@
-// What goes along one axis: running sums and resizing. Results are stored as their inputs are.
+// Operations along one axis: running sums and resizing. A result has the layout of its input.
 #include <algorithm>
 #include <cstring>
 
@@ -7,7 +7,7 @@
 namespace kiln {
 namespace {
 
-/// The dims beside `axis`, as few as can be.
+/// The dims other than `axis`, merged to as few as possible.
 Box beside(size_t axis, const std::vector<View>& operands) {
   Box box;
   for (size_t d = 0; d < operands[0].dims.size(); ++d) {

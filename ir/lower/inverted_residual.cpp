@@ -1,5 +1,5 @@
-// Inverted residuals: where a 1×1 convolution makes an image so wide that it would not stay in a cache until the
-// depthwise convolution and the 1×1 one behind it have read it, the three are one step.
+// Inverted residuals. A 1×1 convolution may make an image so large that it leaves the cache before the depthwise
+// convolution and the second 1×1 one have read it. Then the three are one step.
 #include <algorithm>
 
 #include "ir/lower/lowering.h"

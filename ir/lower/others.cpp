@@ -10,7 +10,7 @@ Status Lowering::lower_map(const Node& node) {
   const int phase = phase_of(node);
   std::vector<View> inputs;
   for (size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(expanded(input(node, i), dims));
-  // Stored as the operand with the most elements of its own is.
+  // The result has the layout of the operand with the most elements of its own.
   Order order = row_major(static_cast<int>(dims.size()));
   int64_t most = 0;
   for (size_t i = 0; i < inputs.size(); ++i) {

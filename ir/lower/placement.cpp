@@ -1,5 +1,5 @@
-// Where results are stored so that nobody has to move them: inside a concatenation, with zeros around them, or such
-// that a view of them lies there.
+// Chooses where results are stored, so that nobody must move them: inside a concatenation, with zeros around them, or
+// such that a view of them is in such a place.
 #include <algorithm>
 
 #include "ir/infer.h"
@@ -8,10 +8,10 @@
 namespace kiln {
 namespace {
 
-/// Computes nothing: its result is its operand's memory.
+/// Whether a node computes nothing, and its result is its operand's memory.
 bool is_view(Op op) { return op == Op::reshape || op == Op::permute || op == Op::expand || op == Op::slice; }
 
-/// The `run` innermost dims of `order` lie in `place` one behind the other.
+/// Whether the `run` innermost dims of `order` are contiguous in `place`.
 bool runs_along(const View& place, const Order& order, int run) {
   int64_t stride = 1;
   for (size_t i = order.size(); run-- > 0;) {
@@ -50,7 +50,7 @@ void Lowering::plan_placements() {
     if (node.op == Op::reshape) lift_halo(node, producers[static_cast<size_t>(node.inputs[0])]);
 }
 
-/// Sequences become images of one row for a convolution: whoever computes a sequence writes it between the zeros.
+/// Sequences become images of one row for a convolution. The producer of a sequence writes it between the zeros.
 void Lowering::lift_halo(const Node& reshape, const Node* producer) {
   const auto without_ones = [&](ValueId id) {
     Sizes dims = sizes_of(graph.value(id).shape);
@@ -183,9 +183,9 @@ View Lowering::destination(const Node& node, const Order& order, int phase, int 
   return at = allocate(dims, out_dtype(node), order, phase);
 }
 
-/// The order in which a copy of `x` can be seen as `dims`, nearest to how x lies: groups of dims that become one
-/// another stay together, and the groups are ordered as in memory. Sets `plain` if no group becomes several dims: then
-/// any strides will do.
+/// The order of a copy of `x` that can be viewed as `dims` and is closest to the layout of x. Groups of dims that
+/// become each other stay together, and groups have the order of x in memory. Sets `plain` if no group becomes several
+/// dims. Then any strides are possible.
 Order Lowering::order_for_reshape(const View& x, const Sizes& dims, bool* plain) {
   struct Group {
     int64_t stride;
@@ -220,7 +220,7 @@ Order Lowering::order_for_reshape(const View& x, const Sizes& dims, bool* plain)
   return order;
 }
 
-/// A reshape of what does not lie in order: x is written once more, where and as the result is wanted.
+/// A reshape of a value that is not in order. It copies x once, to the place and layout of the result.
 Status Lowering::copy_reshaped(const Node& node, const View& x) {
   const Sizes dims = out_dims(node);
   bool plain = false;

@@ -1,5 +1,6 @@
-// Weights that are read once in a run: what such a product waits for is memory, so unless that is to be exact they lie
-// there as rounded rows, half as large, if they are most of the model: elsewhere it would be no faster.
+// Weights that a run reads once. Such a product waits for memory. So the weights are stored as rounded rows, half as
+// large, unless the precision is exact. This is done only if they are most of the model, because elsewhere it would not
+// be faster.
 #include <algorithm>
 
 #include "ir/lower/lowering.h"
@@ -11,14 +12,14 @@ namespace {
 constexpr int64_t kLeastBytes = 256 << 10;
 /// Shorter rows are mostly padding.
 constexpr int64_t kShortestRow = 64;
-/// Floats arrive in parts, each of which takes the place of the one before.
+/// The size of the parts in which floats arrive. Each takes the place of the one before.
 constexpr int64_t kPartBytes = 4 << 20;
-/// So that each part is aligned in the file.
+/// The multiple to which parts are rounded, so that each is aligned in the file.
 constexpr int64_t kPartRows = 16;
-/// How far apart elements may be that share a scale or a sum (docs/precision.md says what it costs).
+/// How far apart elements with a common scale or sum may be. docs/precision.md says what it costs.
 constexpr float kMostSpread = 3, kMostSpreadOfFast = 30, kMostSpreadOfSums = 100;
 
-/// The rows that a step reads as `operand`, if it could read them rounded.
+/// The rows that a step reads as `operand`, if it can read them rounded.
 std::optional<PackSpec> rows_read(const PlanStep& step, size_t operand) {
   PackSpec rows;
   rows.src_k = 1;
@@ -51,9 +52,9 @@ float Lowering::spread_of(const Operand& source, const PackSpec& b) const {
   return !whole ? 0 : as_rows ? segment.column_spread : as_columns ? segment.row_spread : 0;
 }
 
-/// An element is off by a share of the largest that has its scale, or shares its sum, which shows where that meets a
-/// zero. So what is multiplied with the same input must not be much smaller, all of it, than the largest there is. What
-/// a file does not say of its weights nobody knows.
+/// The error of an element is relative to the largest element with the same scale or sum. It shows where that largest
+/// element meets a zero. So the elements that are multiplied with one input must not all be much smaller than the
+/// largest of the weight. The file says how far apart they are; without that, nothing is known.
 bool Lowering::may_be_integers(const Operand& source, const PackSpec& b) const {
   const float spread = spread_of(source, b);
   return precision != Precision::exact && spread > 0 &&

@@ -1,7 +1,7 @@
-// A transposed convolution, one small convolution for each phase of its output: pixel stride · j + phase is a sum over
-// the taps t with phase + padding ≡ dilation · t (mod stride), each of which meets pixel j + const of the input. No
-// zeros are put between pixels. Neighbouring phases that read the same pixels are computed together: those along a row
-// as columns of one product, those along a column as its groups.
+// A transposed convolution is one small convolution for each phase of its output. Pixel stride · j + phase is a sum
+// over the taps t with phase + padding ≡ dilation · t (mod stride). Each of these taps meets pixel j + const of the
+// input. No zeros are put between pixels. Neighbouring phases that read the same pixels are computed together: those
+// along a row as columns of one product, those along a column as its groups.
 #include <algorithm>
 #include <numeric>
 
@@ -62,7 +62,7 @@ Dimension dimension(const Graph& graph, const Node& node, size_t i) {
           a.stride[i],          a.dilation[i],         a.pad_begin[i]};
 }
 
-/// The pixels of these phases: [N, C, phases, OH, phases, OW] of an image [N, C, H, W].
+/// The pixels of these phases in an image [N, C, H, W], as [N, C, phases, OH, phases, OW].
 View pixels(const View& v, const Run& row, const Run& col, const std::array<int64_t, 2>& stride) {
   View out = v;
   out.halo = {};
@@ -73,7 +73,7 @@ View pixels(const View& v, const Run& row, const Run& col, const std::array<int6
   return out;
 }
 
-/// [N, G, n, OH, OW] of pixels: phases of rows as groups, those of columns beside the channels.
+/// Pixels as [N, G, n, OH, OW]: phases of rows are groups, phases of columns are beside the channels.
 View as_groups(const View& v) {
   View out = v;
   out.dims = {v.dims[0], v.dims[2], v.dims[4] * v.dims[1], v.dims[3], v.dims[5]};
@@ -96,7 +96,7 @@ View taps_of(const View& w, const Run& row, const Run& col) {
   return out;
 }
 
-/// Each phase of a run by itself.
+/// Splits a run of phases into single ones.
 std::vector<Run> apart(const Run& run) {
   std::vector<Run> out(static_cast<size_t>(run.phases), run);
   for (size_t i = 0; i < out.size(); ++i)
@@ -104,7 +104,7 @@ std::vector<Run> apart(const Run& run) {
   return out;
 }
 
-/// What the epilogue makes of sums over no taps.
+/// The result of the epilogue for sums over no taps.
 void append_bare(Lowering& l, const Fusion& fusion, const View& c, const std::vector<View>& operands,
                  const std::string& label) {
   Expr zero;

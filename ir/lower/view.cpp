@@ -126,7 +126,7 @@ std::optional<View> reshaped(const View& view, const Sizes& dims) {
   Sizes from, from_strides;  // without dims of size 1, which say nothing
   for (size_t i = 0; i < view.dims.size(); ++i)
     if (view.dims[i] != 1) from.push_back(view.dims[i]), from_strides.push_back(view.strides[i]);
-  // Walk both shapes from the inside; each group is the shortest run of dims with equal products.
+  // Walks both shapes from the innermost dims. A group is the shortest run of dims with equal products.
   size_t i = from.size(), j = dims.size();
   while (i > 0 || j > 0) {
     if (i == 0) {  // only ones are left
