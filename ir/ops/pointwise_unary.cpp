@@ -35,7 +35,7 @@ Term clamp(Fx& f, Term x, double low, double high) {
   return x;
 }
 
-/// The same with the bounds of the node, if it has any. Bounds of integers are exact.
+/// The same with bounds of the node, where it has them: of integers exactly.
 Term clamp(Fx& f, Term x, const Params& p, const char* low, const char* high) {
   for (const char* bound : {low, high}) {
     if (!bound || !p.l.has(p.node, bound)) continue;

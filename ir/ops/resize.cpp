@@ -44,7 +44,7 @@ Split split(const Axis& axis, float place) {
   return {first, std::clamp(place - static_cast<float>(first), 0.0f, 1.0f)};
 }
 
-// Each function computes taps[t] and weights[t] of output o.
+// Each makes taps[t] and weights[t] of output o.
 using Places = void (*)(const Axis& axis, int64_t o, int32_t* taps, float* weights);
 
 void nearest(const Axis& axis, int64_t o, int32_t* taps, float*) {

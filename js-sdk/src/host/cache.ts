@@ -10,17 +10,17 @@ import { kPieceWords, newProgress, restoreBlocks, restored, type AccessHandle, t
 
 const kFolder = 'wasmkiln-cache-4';
 const kFolders = 'wasmkiln-cache-';
-/** All models together take so much, and no more than this share of what the origin may store. */
+/** All models together take at most so many bytes, and at most this fraction of what the origin may store. */
 const kMostBytes = 2 ** 30;
 const kMostOfQuota = 1 / 4;
-/** What was used within this time need not be noted as used. */
+/** A use within this time need not be noted. */
 const kRecentMs = 3_600_000;
 const kWaitsMs = [50, 100, 200, 400, 800];
 const kMagic = 0x6b696c6fn;
 const kHeaderBytes = 64;
 
 type Kept = Pick<CompileResult, 'manifest' | 'wisdom' | 'memory64' | 'notes'>;
-/** What an entry is called: `pool` is the model file, `entry` what it became. */
+/** The name of an entry: `pool` names the model file, `entry` what was made of it. */
 export interface Key {
   pool: string;
   entry: string;
@@ -30,10 +30,10 @@ const padded = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 const entryOf = ({ pool, entry }: Key): string => `${pool}.${entry}`;
 const poolOf = (name: string): string => name.split('.', 1)[0] as string;
 
-/** Has one thing done by whoever has time; resolves when all who began have ended. */
+/** Asks all idle helpers to do one thing. Resolves when all that began have ended. */
 export type Helpers = (request: RestoreRequest) => Promise<unknown>;
 
-/** A found entry: what was compiled is in memory, the weights are read by restore(). */
+/** An entry that was found. The compiled parts are in memory; restore() reads the weights. */
 export class Entry {
   readonly imageBytes: number;
 
@@ -47,7 +47,7 @@ export class Entry {
     this.imageBytes = bytesOf(pieces_);
   }
 
-  /** Reads the packed weights to their place, with others if that is shared memory; false: they are damaged. */
+  /** Reads the packed weights to their place, with helpers if that is shared memory. false: they are damaged. */
   async restore(image: Uint8Array, helpers: Helpers | null): Promise<boolean> {
     if (image.length !== this.imageBytes) return false;
     const request = { file: this.name_, image, pieces: this.pieces_, progress: newProgress(helpers !== null) };
@@ -69,12 +69,12 @@ export class Cache {
     private readonly digest_: Digest,
   ) {}
 
-  /** Not in Node, insecure contexts and pages without workers. */
+  /** Whether there can be a cache: not in Node, insecure contexts and pages without workers. */
   static get possible(): boolean {
     return 'createSyncAccessHandle' in (globalThis.FileSystemFileHandle?.prototype ?? {});
   }
 
-  /** Null where there is none after all: in private windows. */
+  /** Null if there is none after all, as in private windows. */
   static async open(digest: Promise<Digest>): Promise<Cache | null> {
     if (!Cache.possible) return null;
     try {
@@ -108,14 +108,14 @@ export class Cache {
     }
   }
 
-  /** Its pieces are not what they were: nothing of that model can be trusted. */
+  /** Its pieces are damaged, so nothing of that model can be trusted. */
   async drop(key: Key, entry: Entry): Promise<null> {
     entry.close();
     await this.remove(key.pool);
     return null;
   }
 
-  /** It was used: others go before it. */
+  /** Notes a use, so that other models are removed before it. */
   async touch(key: Key): Promise<void> {
     try {
       const handle = (await this.folder_.getFileHandle(entryOf(key))) as unknown as FileHandle;
@@ -130,7 +130,7 @@ export class Cache {
     }
   }
 
-  /** Writes what is not there yet piece by piece, between which runs get their turn; the entry, which makes it count, comes last. */
+  /** Writes what is not there yet, piece by piece. Between pieces runs get their turn. The entry makes it valid, so it comes last. */
   async keep(key: Key, compiled: CompileResult, image: Uint8Array): Promise<void> {
     const room = await this.room();
     if (image.length > room) throw new Error(`the weights take ${megabytes(image.length)} MB, and there is room for ${megabytes(room)} MB`);
@@ -225,7 +225,7 @@ export class Cache {
     return files;
   }
 
-  /** Removes a pool and all its entries, but for the file `except`. */
+  /** Removes a pool and all its entries, except the file `except`. */
   private async remove(pool: string, except = ''): Promise<void> {
     for (const { name } of await this.files()) if (poolOf(name) === pool && name !== except) await this.folder_.removeEntry(name).catch(() => undefined);
   }
@@ -235,7 +235,7 @@ export class Cache {
     return Math.min(kMostBytes, kMostOfQuota * (quota ?? Infinity));
   }
 
-  /** What was not used for longest goes until the rest has room, and what older versions have left. */
+  /** Removes what was unused for longest until the rest has room, and everything that older versions have left. */
   private async evict(room: number, current: string): Promise<void> {
     const pools = new Map<string, { bytes: number; used: number }>();
     for (const { name, bytes, used } of await this.files()) {
@@ -253,7 +253,7 @@ export class Cache {
   }
 }
 
-/** Where each piece lies in a pool, by hash and length, and where what counts ends. */
+/** Where each piece lies in a pool, by hash and length, and where the valid part ends. */
 interface Pieces {
   at: Map<string, number>;
   end: number;
@@ -277,7 +277,7 @@ function bytesOf(pieces: BigUint64Array): number {
   return bytes;
 }
 
-/** Waits a little while others have the file open. */
+/** Waits a little if others have the file open. */
 async function opened(handle: FileHandle): Promise<AccessHandle> {
   for (const wait of kWaitsMs) {
     try {
@@ -301,7 +301,7 @@ function headerOf(words: bigint[], digest: Digest): Uint8Array {
   return new Uint8Array(header.buffer);
 }
 
-/** Meta data, module and pieces: where they lie behind the header. */
+/** Where metadata, module and pieces lie behind the header. */
 function frontOf([metaBytes, moduleBytes, piecesBytes]: number[]): { moduleAt: number; piecesAt: number; bytes: number } {
   const moduleAt = padded(metaBytes as number);
   const piecesAt = moduleAt + padded(moduleBytes as number);

@@ -21,10 +21,10 @@ const kStartBytes = 16;
 const kMostPeeked = 64 << 20;
 /** Weights of a .kiln file begin at the next such multiple behind its head. */
 const kSegmentAlign = 64;
-/** Before it is known whether the weights are needed, little is read ahead. */
+/** How much is read ahead before it is known whether the weights are needed. */
 const kHeadAhead = 4 << 20;
 const kProgressMs = 50;
-/** Less than this is restored before a helper has opened the file. */
+/** The host restores fewer bytes than this before a helper could open the file. */
 const kWorthHelp = 16 << 20;
 
 export interface Peers {
@@ -46,7 +46,7 @@ interface Ready {
   session: Session;
   compiled: CompileResult;
   arrivals: Arrivals;
-  /** Milliseconds of packing, once all weights are there. */
+  /** Milliseconds of packing. Valid when all weights are there. */
   initMs: () => number;
 }
 
@@ -113,7 +113,7 @@ async function keepIn(cache: Cache | null, key: Key, session: Session, compiled:
   await cache.keep(key, compiled, session.image);
 }
 
-/** What a load that measured has kept serves one that does not as well. */
+/** An entry of a load that measured also serves a load that does not. */
 async function fromCache(cache: Cache | null, key: (texts: WisdomTexts, settings?: CompileSettings) => Promise<Key>, wisdom: WisdomTexts, request: LoadRequest, peers: Peers, timeline: Timeline): Promise<Ready | null> {
   if (!cache) return null;
   const own = await restored(cache, await key(wisdom), request, peers, timeline);
@@ -141,7 +141,7 @@ async function restored(cache: Cache, key: Key, request: LoadRequest, peers: Pee
   return cache.drop(key, entry);
 }
 
-/** Who has nothing to do while weights are restored: the other threads; without them the worker whose compiler is not needed. */
+/** The idle helpers while weights are restored: the other threads or, without them, the compiler's worker, which is not needed. */
 function idle({ compute, compiler }: Peers): Helpers {
   return (part) => (compute.length > 0 ? Promise.allSettled(compute.map((channel) => channel.call('restore', part))) : compiler.call('restore', part).catch(() => null));
 }
@@ -196,7 +196,7 @@ async function fromNetwork(
   return { session, compiled: { ...laid, ...emitted }, arrivals, initMs: () => loader.initMs };
 }
 
-/** The worker of the compiler, which has done its work before there is a session. */
+/** The compiler's worker. It has done its work before there is a session. */
 function aheadHelper({ compiler }: Peers, memory64: boolean): AheadHelper {
   return ({ module, memory, control, manifest }, arrival) => compiler.call('runAhead', { module, memory, memory64, base: kBase, control, needs: manifest.stepNeeds, arrival });
 }
@@ -219,7 +219,7 @@ class Progress {
     this.tell();
   }
 
-  /** What the server did not say, the head of the file does. */
+  /** If the server did not say the size, the head of the file does. */
   expect(totalBytes: number): void {
     if (this.total_ !== undefined) return;
     this.total_ = totalBytes;

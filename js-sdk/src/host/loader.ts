@@ -3,7 +3,7 @@ import { freePhases, type Manifest } from '../shared/manifest.js';
 import { addressIn, kBase, type InitExport } from '../shared/memory.js';
 import { WeightWriter } from './weights.js';
 
-/** Fills a model's memory while the compiler still emits what will run there: a module of its own packs the weights. */
+/** Fills a model's memory while the compiler still emits the module that will run there. A separate module packs the weights. */
 export class Loader {
   initMs = 0;
   private readonly bytes_: Uint8Array;
@@ -27,7 +27,7 @@ export class Loader {
     for (const phase of freePhases(this.manifest_)) this.init(phase);
   }
 
-  /** Takes the weights of the file, and packs them as they come; says how many transfers are complete. */
+  /** Takes the weights of the file and packs them as they come. Reports how many transfers are complete. */
   writer(reached: (transfers: number) => void): WeightWriter {
     return new WeightWriter(this.manifest_.transfers, this.bytes_, kBase, ({ phase }, complete) => {
       if (phase >= 0) this.init(phase);

@@ -1,7 +1,10 @@
 import { asKilnError, KilnError } from '../shared/errors.js';
 import type { ByteSource } from './reader.js';
 
-/** What waits here has not been written to the model's memory yet, where untouched pages cost nothing: the sum is the file. */
+/**
+ * The size of the buffer. Bytes that wait here have not been written to the model's memory, where untouched pages cost nothing. So both
+ * together hold the file once.
+ */
 export const kBufferBytes = 256 << 20;
 
 /**
@@ -9,7 +12,7 @@ export const kBufferBytes = 256 << 20;
  * brings nothing for `stallTimeoutMs` is an error.
  */
 export class Prefetcher {
-  /** When nothing more will come. */
+  /** Resolves when no more chunks will come. */
   readonly done: Promise<void>;
   private chunks_: Uint8Array[] = [];
   private buffered_ = 0;
