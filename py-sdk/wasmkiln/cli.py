@@ -35,7 +35,7 @@ DTYPE_NAMES = {number: str(dtype).removeprefix("torch.") for dtype, number in DT
 
 
 class CliError(Exception):
-    """Something the user can put right; printed without a traceback."""
+    """An error that the user can correct. It is printed without a traceback."""
 
 
 def read_head(path: Path) -> fb.ModelT:
@@ -60,7 +60,8 @@ def read_model(path: Path) -> tuple[fb.ModelT, bytes]:
 
 
 def load_source(source: str) -> tuple[torch.nn.Module, Any, Any]:
-    """`package.module:callable`, called without arguments, gives (model, inputs) or (model, inputs, dynamic_shapes)."""
+    """Calls `package.module:callable` without arguments. It returns (model, inputs) or (model, inputs,
+    dynamic_shapes)."""
     module, _, name = source.partition(":")
     if not name:
         raise CliError(f"'{source}' is not of the form module:callable")
@@ -123,7 +124,7 @@ def inspect(path: Path) -> None:
 
 
 def find_kiln(given: str | None) -> str:
-    """The native runtime's command: as given, else $KILN, else what `./dev build` made here, else on PATH."""
+    """The native command: the given one, else $KILN, else the one that `./dev build` made here, else one on PATH."""
     built = Path(__file__).resolve().parents[2] / "build/native/kiln"
     found = given or os.environ.get("KILN") or (str(built) if built.exists() else shutil.which("kiln"))
     if not found or not shutil.which(found):
@@ -135,7 +136,7 @@ def find_kiln(given: str | None) -> str:
 
 
 def sizes_of(head: fb.ModelT, leaves: list[Argument]) -> dict[str, int]:
-    """What these arguments make of the file's symbolic dims."""
+    """The sizes of the file's symbolic dims for these arguments."""
     names = [symbol.name.decode() for symbol in head.symbols or []]
     codes = [[] if symbol.code is None else symbol.code for symbol in head.symbols or []]
     dims = [
@@ -154,7 +155,7 @@ def tensors_of(leaves: list[Argument]) -> list[Tensor]:
 
 
 def run(path: Path, head: fb.ModelT, leaves: list[Argument], kiln: str, folder: Path) -> None:
-    """Runs the file natively; outputs lie in the folder."""
+    """Runs the file natively. Writes the outputs to the folder."""
     tensors = tensors_of(leaves)
     if len(tensors) != len(head.inputs):
         raise CliError(f"{path} has {len(head.inputs)} inputs, the example {len(tensors)} tensors: export it again")
@@ -172,7 +173,7 @@ def run(path: Path, head: fb.ModelT, leaves: list[Argument], kiln: str, folder: 
 
 
 def differences(file: Path, want: Tensor) -> tuple[float, float]:
-    """The largest difference between an output and PyTorch's, absolute and as a share of the output's scale."""
+    """The largest difference between an output and PyTorch's, absolute and relative to the output's scale."""
     wanted = want.numpy()
     got = np.fromfile(file, dtype=wanted.dtype)
     if got.size != wanted.size:
@@ -185,7 +186,8 @@ def differences(file: Path, want: Tensor) -> tuple[float, float]:
 
 
 def verify(path: Path, source: str, kiln: str, tolerance: float) -> bool:
-    """Runs the file natively and the model in PyTorch on the same inputs, prints the errors; True if small."""
+    """Runs the file natively and the model in PyTorch on the same inputs, and prints the errors. True if they are
+    small."""
     head = read_head(path)
     module, inputs, _ = load_source(source)
     args, kwargs = call_of(inputs, None)

@@ -1,4 +1,4 @@
-"""torch.export → .kiln: the graph in ATen's own words, every weight once."""
+"""From torch.export to a .kiln file: the graph in ATen operators, every weight once."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def call_of(example_inputs: Any, kwargs: Mapping[str, Any] | None) -> tuple[tupl
 
 @contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
-    """Shows what goes on and for how long: tracing a large model takes a minute, and says nothing of how far it is."""
+    """Shows the current stage and its time. Tracing a large model takes a minute and does not report progress."""
     with progress_bar(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as progress:
         task = progress.add_task("", total=None)
         yield lambda name: progress.reset(task, description=name)

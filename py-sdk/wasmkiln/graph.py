@@ -1,4 +1,4 @@
-"""An exported program → the values and nodes of a .kiln file, every weight once."""
+"""From an exported program to the values and nodes of a .kiln file. Every weight is in the file once."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def is_getitem(node: fx.Node) -> bool:
 
 
 def is_computed(node: fx.Node) -> bool:
-    """A call of an operator on tensors: sizes are expressions, not values."""
+    """Whether a node calls an operator on tensors. Sizes are expressions, not values."""
     return (
         node.op == "call_function" and not is_getitem(node) and isinstance(node.meta.get("val"), (Tensor, tuple, list))
     )
 
 
 def is_number(value: Any) -> bool:
-    """A number, or a size that is one."""
+    """Whether it is a number or a size."""
     return isinstance(value, (bool, int, float)) or expression_of(value) is not None
 
 
@@ -68,7 +68,7 @@ def compute_nodes(program: ExportedProgram) -> list[fx.Node]:
 
 
 def check_supported(program: ExportedProgram) -> None:
-    """Raises with every node that has no form in a file."""
+    """Raises an error that lists every node that a file cannot express."""
     known = supported_operators()
     rows = []
     unknown = False
@@ -86,7 +86,7 @@ def check_supported(program: ExportedProgram) -> None:
 
 
 def why_not(node: fx.Node) -> str:
-    """What no file can hold of a node's results, where that begins, or of the node itself."""
+    """Why a file cannot express a node or its results. Only the first node of a chain gets a reason."""
     if isinstance(node.target, torch._ops.HigherOrderOperator):
         return "files hold no control flow: compute what either way needs and choose by torch.where"
     if any(why_not_held(tensor) for operand in node.all_input_nodes for tensor in tensors_of(operand)):
@@ -153,7 +153,7 @@ class GraphExporter:
         self.parts: dict[fx.Node, list[int]] = {}  # outputs of nodes that have several
 
     def build(self) -> None:
-        """Inputs and weights come first: what is wrong with them is the cause of what is wrong with nodes."""
+        """Adds inputs and weights first, because their errors cause errors of nodes."""
         for symbol, name in dim_names(self.arguments).items():
             self.writer.free_symbol(symbol, name, self.program.range_constraints.get(symbol))
         self.add_guards()
@@ -192,7 +192,7 @@ class GraphExporter:
         return [self.size_of(size) for size in value.shape]
 
     def size_of(self, size: int | torch.SymInt | fx.Node) -> tuple[int, int]:
-        """A size, and the symbol that stands for it (-1: none)."""
+        """A size and its symbol (-1: none)."""
         expression = expression_of(size)
         if expression is None:
             return int(size), -1
@@ -218,7 +218,7 @@ class GraphExporter:
                 ) from error
 
     def reserve(self, node: fx.Node) -> None:
-        """Ids of a node's results, so that getitem nodes can name them."""
+        """Reserves ids for a node's results, so that getitem nodes can name them."""
         value = node.meta.get("val")
         if isinstance(value, Tensor):
             self.ids[node] = self.writer.value(node.name, value.dtype, self.shape_of(value))
@@ -285,13 +285,13 @@ class GraphExporter:
         return [self.writer.constant(f"{node.name}.scalar", number(value))]
 
     def size_as_tensor(self, name: str, value: Any, where: str) -> int:
-        """A size as a number of the graph."""
+        """A size as a 0-d tensor of the graph."""
         size = self.writer.value(name, torch.int64, [])
         self.writer.node("aten.scalar_tensor.default", [], [size], [self.attribute("s", value)], where)
         return size
 
     def attribute(self, name: str, value: Any) -> fb.AttrT:
-        """An argument; sizes in it that depend on dynamic dims are symbols."""
+        """An argument. Sizes in it that depend on dynamic dims become symbols."""
         many = isinstance(value, (list, tuple))
         parts = list(value) if many else [value]
         if all(expression_of(part) is None for part in parts):
@@ -325,7 +325,7 @@ def is_tensor(node: fx.Node) -> bool:
 
 
 def number(value: float) -> Tensor:
-    """As the file holds it: float32, where it has a fraction."""
+    """A number as the file holds it: as float32, if it has a fraction."""
     dtype = torch.bool if isinstance(value, bool) else torch.int64 if isinstance(value, int) else torch.float32
     try:
         return torch.tensor(value, dtype=dtype)
@@ -335,7 +335,7 @@ def number(value: float) -> Tensor:
 
 @contextmanager
 def errors_at(node: fx.Node) -> Iterator[None]:
-    """What is wrong with a node is an ExportError that says where it stands."""
+    """Turns an error about a node into an ExportError with its line."""
     try:
         yield
     except (UnknownSizeError, TypeError, OverflowError) as error:

@@ -42,7 +42,8 @@ DTYPES = {
 
 
 def progress_bar(*columns: ProgressColumn) -> Progress:
-    """Gone when it is done, and absent where nobody looks: a log would keep its blank lines."""
+    """A progress bar. It disappears when it is done. There is none outside of a terminal, because a log would keep
+    its blank lines."""
     return Progress(*columns, transient=True, disable=not Console().is_terminal)
 
 
@@ -67,7 +68,8 @@ def block_hashes(pieces: Iterable[bytes]) -> list[int]:
 
 
 def describe_spread(segment: fb.SegmentT, tensor: Tensor) -> None:
-    """What rounding a weight costs, as format/model.fbs defines it; nothing of what is no matrix of finite numbers."""
+    """Notes how far apart a weight's elements are, as format/model.fbs defines it. It notes nothing for a weight
+    that is no matrix of finite numbers."""
     if tensor.dtype != torch.float32 or tensor.dim() < 2 or tensor.numel() == 0:
         return
     matrix = tensor.detach().reshape(tensor.shape[0], -1)
@@ -87,7 +89,7 @@ def describe_spread(segment: fb.SegmentT, tensor: Tensor) -> None:
 
 
 class KilnWriter:
-    """Collects a model; write() puts the file together."""
+    """Collects a model. write() writes the file."""
 
     def __init__(self, name: str, producer: str) -> None:
         self.model = fb.ModelT()
@@ -146,7 +148,8 @@ class KilnWriter:
         return index
 
     def output(self, index: int, name: str) -> None:
-        """Gives a value a public name; one that has another name already, or is stored, is an output as its alias."""
+        """Gives a value a public name. A value that has another name already, or that is stored, becomes an output
+        by an alias."""
         value = self.model.values[index]
         taken = {*self.model.inputs, *self.model.outputs}
         if index in taken or value.segment >= 0 or value.data is not None:
@@ -158,7 +161,7 @@ class KilnWriter:
         self.model.outputs.append(index)
 
     def free_symbol(self, expression: sympy.Symbol, name: str, constraint: Any) -> None:
-        """A dim of an input that the user gives a size when the model is loaded."""
+        """Adds a dim of an input that gets its size when the model is loaded."""
         upper = constraint.upper if constraint is not None else None
         low = int(constraint.lower) if constraint is not None else 1
         high = int(upper) if upper is not None and upper.is_Integer and int(upper) < 1 << 31 else 0  # 0: any
@@ -166,14 +169,14 @@ class KilnWriter:
         self.add_symbol(expression, name, low, high, [])
 
     def symbol(self, expression: sympy.Expr) -> int:
-        """The index of a symbol that has this size."""
+        """The index of the symbol with this size."""
         if expression not in self.symbols:
             code = self.code_of(expression)
             self.add_symbol(expression, text_of(expression, self.symbol_names), 0, 0, code)
         return self.symbols[expression]
 
     def guard(self, guard: Guard) -> None:
-        """A condition that the sizes must meet."""
+        """Adds a condition that the sizes must meet."""
         one = fb.GuardT()
         one.code = self.code_of(guard.condition)
         one.text, one.where = text_of(guard.condition, self.symbol_names), guard.where
@@ -188,7 +191,7 @@ class KilnWriter:
         return code
 
     def share_long_parts(self, expression: sympy.Basic) -> None:
-        """Gives symbols to long parts of an expression: PyTorch's nest, and repeat their parts."""
+        """Gives symbols to long parts of an expression, because PyTorch's expressions nest and repeat their parts."""
         for part in () if expression in self.symbols else expression.args:
             self.share_long_parts(part)
             if getattr(part, "is_integer", None) and len(postfix(part, self.symbols)) > LONG_CODE:
@@ -232,7 +235,8 @@ class KilnWriter:
         self.model.nodes.append(node)
 
     def order_weights(self) -> None:
-        """Segments in the order in which nodes first read them, and so want them when the file arrives."""
+        """Sorts segments into the order in which nodes first read them, which is the order in which they should
+        arrive."""
         order: list[int] = []
         seen: set[int] = set()
         for node in self.model.nodes:
@@ -275,7 +279,8 @@ class KilnWriter:
             yield b"\0" * (-tensor.nbytes % ALIGN)
 
     def write(self, path: Path, check: Callable[[fb.ModelT, bytes, int], None]) -> None:
-        """Writes the file if `check` does not raise: it gets the model, the head's bytes and how many the file has."""
+        """Writes the file, unless `check` raises. `check` gets the model, the bytes of the head and the size of the
+        file."""
         self.order_weights()
         self.lay_out()
         with progress_bar(*Progress.get_default_columns()) as progress:
