@@ -96,7 +96,7 @@ View taps_of(const View& w, const Run& row, const Run& col) {
   return out;
 }
 
-/// Splits a run of phases into single ones.
+/// Each phase of a run by itself.
 std::vector<Run> apart(const Run& run) {
   std::vector<Run> out(static_cast<size_t>(run.phases), run);
   for (size_t i = 0; i < out.size(); ++i)
