@@ -448,7 +448,7 @@ Bindings random_bindings(const Graph& graph, uint32_t seed, int64_t int_limit) {
   };
   Bindings bindings;
   for (ValueId id : graph.inputs) bindings.inputs.push_back(make(graph.value(id)));
-  // By segment, so that the numbers do not depend on the order of values, which passes change.
+  // Ordered by segment, so that the numbers do not depend on the order of values, which passes change.
   std::map<int, const Value*> by_segment;
   for (const Value& v : graph.values)
     if (v.is_weight()) by_segment.emplace(v.segment, &v);

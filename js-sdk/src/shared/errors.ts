@@ -53,7 +53,7 @@ const kForbidden: [RegExp, string][] = [
   [/disallowed by embedder/i, 'this environment does not let WebAssembly be compiled, which is how models run here: load the model in a page, a worker of one, or Node'],
 ];
 
-/** Anything that was thrown, as a KilnError. An unknown error gets `code` and a message that `what` failed. */
+/** Anything thrown, as a KilnError; an unknown throw gets `code` and `what` failed. */
 export function asKilnError(thrown: unknown, code: KilnErrorCode, what: string): KilnError {
   if (thrown instanceof KilnError) return thrown;
   const forbidden = thrown instanceof WebAssembly.CompileError && kForbidden.find(([says]) => says.test(thrown.message));
