@@ -26,6 +26,10 @@ class UnsupportedOperatorError(ExportError):
     """Lists every node that the runtime has no operator for, with shapes and the line of the model's code."""
 
 
+class FileError(ValueError):
+    """What should be a .kiln file is none, or is damaged."""
+
+
 class UncheckedWarning(UserWarning):
     """A file was written without asking the compiler whether it takes it: this installation has none."""
 
