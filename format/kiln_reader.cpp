@@ -141,9 +141,11 @@ class Reader {
       if (end > g_.weights_bytes) return bad("segment beyond the weights", where);
       g_.segments.push_back(out);
     }
-    if (size_or_zero(m_.block_hashes()) != static_cast<uint64_t>(ceil_div(g_.weights_bytes, kHashBlock)))
+    const auto blocks = static_cast<uint64_t>(ceil_div(g_.weights_bytes, kHashBlock));
+    if (size_or_zero(m_.block_hashes()) != blocks || size_or_zero(m_.block_digests()) != blocks * kDigestBytes)
       return bad("its hashes do not cover the weights");
     g_.block_hashes = elements_of<uint64_t>(m_.block_hashes());
+    g_.block_digests = elements_of<uint8_t>(m_.block_digests());
     return ok();
   }
 

@@ -173,6 +173,7 @@ struct Graph {
   std::vector<Guard> guards;
   std::vector<Segment> segments;
   std::vector<uint64_t> block_hashes;  ///< of the weights, block by block, as the file says
+  std::vector<uint8_t> block_digests;  ///< the same by SHA-256
   int64_t weights_bytes = 0;
   std::vector<ValueId> inputs, outputs;
 

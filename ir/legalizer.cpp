@@ -14,6 +14,7 @@ Legalizer::Legalizer(const Graph& source_graph, Graph& out)
   out.segments = source.segments;
   out.weights_bytes = source.weights_bytes;
   out.block_hashes = source.block_hashes;
+  out.block_digests = source.block_digests;
   const auto keep = [&](ValueId id) {
     if (mapped_[static_cast<size_t>(id)] != kNoValue) return;
     out.values.push_back(source.value(id));

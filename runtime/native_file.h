@@ -18,6 +18,7 @@ class ModelFile {
   ~ModelFile();
 
   const std::string& path() const { return path_; }
+  const std::vector<uint8_t>& head() const { return head_; }
   /// The graph, verified; also that the file is as long as its weights need.
   Result<Graph> graph() const { return read_kiln(head_.data(), static_cast<int64_t>(head_.size()), bytes_); }
   /// Reads `size` bytes from `offset` of the weights. Several threads may read at once.

@@ -178,6 +178,11 @@ int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const c
                      {"kernels", state->planned.specs.size()}});
 }
 
+int32_t kiln_digests() {
+  state->result = state->planned.graph.block_digests;
+  return 0;
+}
+
 int32_t kiln_wisdom(const char* text, uint32_t size) {
   const auto wisdom = Wisdom::parse({text, size});
   if (!wisdom) return fail(wisdom.error());

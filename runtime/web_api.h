@@ -7,6 +7,8 @@
 //        threads, shared, relaxedSimd, memory64 (0/1), device, l1, l2, precision (exact, balanced, fast), dim.<symbol>
 //                                          → result JSON: the outline
 //                                          {"inputs","outputs","weightsBytes","arenaBytes","kernels":n}
+//      kiln_digests()                      → result = the SHA-256 of each MiB of the file's weights, as its head gives
+//      it
 //   3. kiln_wisdom(json, n)                any number of times
 //   4. kiln_tune_next(max)                 → 0: nothing (left) to measure; k > 0: result = a module with exports
 //        bench(base, index, repeats), k candidates; kiln_tune_describe() → JSON
@@ -37,6 +39,7 @@ void* kiln_alloc(uint32_t bytes);
 void kiln_free(void* p);
 int32_t kiln_head_layout(const uint8_t* bytes, uint32_t size);
 int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const char* options, uint32_t options_size);
+int32_t kiln_digests();
 int32_t kiln_wisdom(const char* json, uint32_t size);
 int32_t kiln_tune_next(uint32_t max_candidates);
 int32_t kiln_tune_describe();

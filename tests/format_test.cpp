@@ -35,6 +35,7 @@ fb::ModelT small_model() {
   m.segments.push_back(std::move(segment));
   m.weights_bytes = 64;
   m.block_hashes = {0};
+  m.block_digests.resize(kDigestBytes);
   const auto node = [&](uint32_t op, std::vector<int> in, std::vector<int> out) {
     auto n = std::make_unique<fb::NodeT>();
     n->op = op;
@@ -273,6 +274,9 @@ TEST(Format, RefusesWhatDoesNotFit) {
       {"unknown segment", [](fb::ModelT& m) { m.values[1]->segment = 1; }},
       {"no hash of the weights", [](fb::ModelT& m) { m.block_hashes.clear(); }},
       {"a hash too many", [](fb::ModelT& m) { m.block_hashes.push_back(0); }},
+      {"no digest of the weights", [](fb::ModelT& m) { m.block_digests.clear(); }},
+      {"half a digest", [](fb::ModelT& m) { m.block_digests.resize(kDigestBytes / 2); }},
+      {"a digest too many", [](fb::ModelT& m) { m.block_digests.resize(2 * kDigestBytes); }},
       {"data of another size",
        [](fb::ModelT& m) {
          m.values[0]->data = {1, 2, 3};

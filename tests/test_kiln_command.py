@@ -41,6 +41,7 @@ def test_inspect(kiln) -> None:
     assert "aten.convolution.default" in text
     assert "1x1x8x8" in text
     assert "hashes match" in text
+    assert f"integrity: {wasmkiln.integrity(MODEL)}\n" in text
 
 
 @pytest.mark.parametrize("isa", ["host", "reference"])

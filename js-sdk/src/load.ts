@@ -1,10 +1,11 @@
 import { aborted, asKilnError, describe, type KilnError } from './shared/errors.js';
 import { sharedNow } from './shared/timeline.js';
-import type { HostEvents, LoadRequest, LoadResult, ProgressEvent, SourceMessage, WisdomTexts } from './shared/messages.js';
+import type { HostEvents, LoadRequest, LoadResult, SourceMessage, WisdomTexts } from './shared/messages.js';
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
 import { mayBeKept, noteKept } from './main/kept.js';
 import { compilerCode } from './main/compiler_code.js';
 import { Absence } from './main/absence.js';
+import { patientStore, teller } from './main/callbacks.js';
 import { ModelCore } from './main/core.js';
 import { Engine } from './main/engine.js';
 import { gather } from './main/gather.js';
@@ -60,14 +61,15 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
 /** A second, tuned load in the background, while the first model serves. It stops early if no schedule was measured. */
 async function improve(model: ModelCore, source: ModelSource, options: LoadOptions): Promise<void> {
   const stop = new AbortController();
+  const tell = teller(options.onProgress);
   const onProgress: LoadOptions['onProgress'] = (event) => {
     if (model.ended) stop.abort();
-    if (event.stage === 'tune') options.onProgress?.(event);
+    if (event.stage === 'tune') tell(event);
   };
   try {
     const tuned = await loadOnce(source, { ...options, runWhileLoading: false, onProgress, signal: stop.signal }, { nothingMeasured: () => stop.abort() });
     await model.adopt(tuned);
-    if (!model.ended) options.onProgress?.({ stage: 'tuned' });
+    if (!model.ended) tell({ stage: 'tuned' });
   } catch (thrown) {
     if (!stop.signal.aborted) model.note(`tuning in the background failed: ${describe(thrown)}`);
   }
@@ -102,7 +104,8 @@ async function begin(source: ModelSource, options: LoadOptions, { nothingMeasure
   const wanted = settle(options);
   const input: PostableSource = postable(source);
   const notes: string[] = [];
-  const store = chooseStore(options.wisdomStore);
+  const chosen = chooseStore(options.wisdomStore);
+  const store = chosen && patientStore(chosen, wanted.stallTimeoutMs);
   const texts = readWisdom(options, wanted, store, notes);
   texts.catch(() => undefined); // thrown again to the host, which asks
   let crash: (error: KilnError) => void = () => undefined;
@@ -117,18 +120,10 @@ async function begin(source: ModelSource, options: LoadOptions, { nothingMeasure
     if (!kept) needCompiler(); // else once it is known
     return requestOf(chosen, input.message, kept, began);
   };
-  const progress = (event: ProgressEvent): void => {
-    try {
-      options.onProgress?.(event);
-    } catch (thrown) {
-      queueMicrotask(() => {
-        throw thrown; // the page's own error, and no reason to stop
-      });
-    }
-  };
+  const progress = teller(options.onProgress);
   const gathering = gather(wanted, (chosen) =>
     Team.gather({
-      threads: chosen.threads, workers: chosen.workers, request: () => request(chosen), compiler,
+      threads: chosen.threads, workers: chosen.workers, stallTimeoutMs: chosen.stallTimeoutMs, request: () => request(chosen), compiler,
       answers: { pull: input.pull, wisdom: () => texts },
       onEvent: (name, data) => {
         if (name === 'progress') progress(data as HostEvents['progress']);
@@ -172,10 +167,10 @@ async function begin(source: ModelSource, options: LoadOptions, { nothingMeasure
 }
 
 function requestOf(settings: Settings, source: SourceMessage, mayBeKept: boolean, began: number): LoadRequest {
-  const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, mailbox, stallTimeoutMs, runWhileLoading, environment } = settings;
+  const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, integrity, mailbox, stallTimeoutMs, runWhileLoading, environment } = settings;
   const compile = { threads, shared, relaxedSimd, memory64, device: environment.device, dims, precision, budgetMs };
   const build = source.kind === 'url' ? settings.build : null;
-  return { source, compile, verify, mailbox, stallTimeoutMs, runWhileLoading, build, mayBeKept, began };
+  return { source, compile, verify, integrity, mailbox, stallTimeoutMs, runWhileLoading, build, mayBeKept, began };
 }
 
 /** Caches the model for the next visit, with the wisdom that the visit will find. It happens in the background, after the first runs. */

@@ -36,6 +36,7 @@ export interface LoadOptions {
    * soon after the last one. If the rest of the download fails, the runs fail, and model.loaded says why. Default false: wait for all weights.
    */
   runWhileLoading?: boolean;
+  /** An exception of its own stops nothing: a page's error handlers get it, under Node it is a warning. */
   onProgress?: (event: ProgressEvent) => void;
   signal?: AbortSignal;
   /**
@@ -43,9 +44,15 @@ export interface LoadOptions {
    * This works for models from a URL, and with the compiler that came with this SDK.
    */
   cache?: boolean;
-  /** Compare weights with their hashes while they arrive. Default true. */
+  /** Compare weights with their hashes while they arrive. Default true. What was not compared is not kept for the next visit. */
   verify?: boolean;
-  /** A server that does not answer for so long, or a download that brings nothing, fails with 'stalled'. Default 30 000. */
+  /**
+   * `sha256-…`, as `python -m wasmkiln inspect` prints it: takes this file and no other, wherever it comes from. It is the SHA-256 of the file's head,
+   * which is compared before the compiler reads it, and has the SHA-256 of every MiB of the weights; these are compared in place of faster hashes, which
+   * notice damage and not malice. Several with spaces between: one of these files. Needs a secure context (https, localhost).
+   */
+  integrity?: string;
+  /** A server that does not answer for so long, or a download that brings nothing, fails with 'stalled', and so does a wisdomStore. Default 30 000. */
   stallTimeoutMs?: number;
   /** Where compiler.wasm is, if not beside the SDK. Or its bytes, or its module. */
   compiler?: CompilerSource | URL | ArrayBuffer;

@@ -476,7 +476,7 @@ describe('bad files', () => {
     ];
     for (const [respond, code] of cases) {
       const stop = server(respond);
-      expect(await codeOf(load('http://host/m', { stallTimeoutMs: 50 })).finally(stop)).toBe(code);
+      expect(await codeOf(load('http://host/m', { stallTimeoutMs: code === 'stalled' ? 50 : 5000 })).finally(stop)).toBe(code);
     }
     expect(await codeOf(load('/no/such/file.kiln'))).toBe('network');
   });
@@ -551,6 +551,20 @@ describe('options', () => {
     const fail = (): Promise<never> => Promise.reject(new Error('quota'));
     using model = await load(modelFile(), { wisdomStore: { load: fail, save: fail } });
     expect(model.info().notes.join()).toMatch(/not read.*not saved/s);
+  });
+
+  it('does not wait for a store that never answers', async () => {
+    const never = (): Promise<never> => new Promise(() => undefined);
+    using model = await load(modelFile(), { wisdomStore: { load: never, save: never }, stallTimeoutMs: 300 });
+    expect(model.info().notes.join()).toMatch(/not read.*not answered for 0.3 s.*not saved/s);
+  });
+
+  it('does not wait for a compiler or wisdom that stops after its headers, or half-way', async () => {
+    for (const sent of [0, 1000])
+      for (const options of [{ compiler: 'http://host/c.wasm' }, { tuning: { wisdom: 'http://host/w.json' } }] satisfies LoadOptions[]) {
+        const stop = server(() => new Response(new ReadableStream({ start: (c) => c.enqueue(compiler.slice(0, sent + 1)) })));
+        await expect(load(modelFile(), { ...options, stallTimeoutMs: 300 }).finally(stop)).rejects.toMatchObject({ code: 'stalled', message: expect.stringContaining(`after ${sent + 1} bytes`) as string });
+      }
   });
 
   it('says how much memory was refused', async () => {

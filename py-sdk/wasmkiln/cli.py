@@ -7,7 +7,6 @@ import importlib
 import logging
 import os
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -25,9 +24,10 @@ from torch.utils import _pytree as pytree
 
 from wasmkiln import model_generated as fb
 from wasmkiln.compiler import CompilerMissingError, refusal
-from wasmkiln.errors import ExportError, readable
+from wasmkiln.errors import ExportError, FileError, readable
 from wasmkiln.exporter import call_of, export
 from wasmkiln.ports import Argument, arguments
+from wasmkiln.reader import integrity, read_model
 from wasmkiln.sizes import solved
 from wasmkiln.writer import DTYPES, raw_bytes
 
@@ -39,24 +39,8 @@ class CliError(Exception):
 
 
 def read_head(path: Path) -> fb.ModelT:
-    """The head of a .kiln file as objects, without the weights; only the compiler's reader verifies it."""
+    """The head of a .kiln file as objects, without the weights."""
     return read_model(path)[0]
-
-
-def read_model(path: Path) -> tuple[fb.ModelT, bytes]:
-    """The head as objects, and its bytes."""
-    with path.open("rb") as file:
-        prefix = file.read(12)
-        if len(prefix) < 12 or prefix[8:] != b"KILN":
-            raise CliError(f"{path} is not a .kiln file")
-        size = struct.unpack_from("<I", prefix)[0] + 4
-        head = prefix + file.read(size - 12)
-    if len(head) < size:
-        raise CliError(f"{path} is truncated: its head is {size} bytes long, the file only {len(head)}")
-    try:
-        return fb.ModelT.InitFromObj(fb.Model.GetRootAs(head, 4)), head
-    except Exception as error:  # Python's FlatBuffers read without a check
-        raise CliError(f"{path} is damaged: its head cannot be read") from error
 
 
 def load_source(source: str) -> tuple[torch.nn.Module, Any, Any]:
@@ -91,8 +75,9 @@ def shape_text(model: fb.ModelT, value: fb.ValueT) -> str:
 
 
 def inspect(path: Path) -> None:
-    """Prints ports, operators with their counts, sizes, and whether the compiler takes the file."""
+    """Prints ports, operators with their counts, sizes, its integrity, and whether the compiler takes the file."""
     model, head = read_model(path)
+    whole = integrity(path)
     console = Console()
     ports = Table(
         "port", "name", "type", title=f"{model.name.decode()}: format {model.version}, {model.producer.decode()}"
@@ -113,6 +98,7 @@ def inspect(path: Path) -> None:
     console.print(
         f"{len(model.nodes)} nodes, {len(model.segments)} weights, {model.weightsBytes / 1e6:.2f} MB of weights"
     )
+    console.print(f"integrity: {whole}", markup=False, soft_wrap=True)
     try:
         refused = refusal(model, head, path.stat().st_size)
     except CompilerMissingError as missing:
@@ -223,7 +209,7 @@ def main() -> None:
     one = commands.add_parser("export", help="write a .kiln file")
     one.add_argument("source", **source)
     one.add_argument("path", type=Path)
-    one = commands.add_parser("inspect", help="print what a .kiln file holds")
+    one = commands.add_parser("inspect", help="print what a .kiln file holds, and its integrity")
     one.add_argument("path", type=Path)
     one = commands.add_parser("verify", help="compare a .kiln file, run natively and exactly, with PyTorch")
     one.add_argument("path", type=Path)
@@ -240,5 +226,5 @@ def main() -> None:
             inspect(args.path)
         elif not verify(args.path, args.source, find_kiln(args.kiln), args.tolerance):
             raise CliError("the outputs differ by more than the tolerance")
-    except (CliError, ExportError, OSError) as error:
+    except (CliError, ExportError, FileError, OSError) as error:
         sys.exit(f"wasmkiln: {error}")

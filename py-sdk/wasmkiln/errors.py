@@ -26,6 +26,10 @@ class UnsupportedOperatorError(ExportError):
     """Lists every node that the runtime has no operator for, with its shapes and its line in the model's code."""
 
 
+class FileError(ValueError):
+    """What should be a .kiln file is none, or is damaged."""
+
+
 class UncheckedWarning(UserWarning):
     """A file was written, but no compiler checked it, because this installation has none."""
 

@@ -1561,7 +1561,34 @@ class Model(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(34))
         return o == 0
 
-def ModelStart(builder): builder.StartObject(16)
+    # Model
+    def BlockDigests(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(36))
+        if o != 0:
+            a = self._tab.Vector(o)
+            return self._tab.Get(flatbuffers.number_types.Uint8Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 1))
+        return 0
+
+    # Model
+    def BlockDigestsAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(36))
+        if o != 0:
+            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Uint8Flags, o)
+        return 0
+
+    # Model
+    def BlockDigestsLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(36))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Model
+    def BlockDigestsIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(36))
+        return o == 0
+
+def ModelStart(builder): builder.StartObject(17)
 def ModelAddVersion(builder, version): builder.PrependUint32Slot(0, version, 0)
 def ModelAddFeatures(builder, features): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(features), 0)
 def ModelStartFeaturesVector(builder, numElems): return builder.StartVector(4, numElems, 4)
@@ -1589,6 +1616,8 @@ def ModelAddBlockHashes(builder, blockHashes): builder.PrependUOffsetTRelativeSl
 def ModelStartBlockHashesVector(builder, numElems): return builder.StartVector(8, numElems, 8)
 def ModelAddGuards(builder, guards): builder.PrependUOffsetTRelativeSlot(15, flatbuffers.number_types.UOffsetTFlags.py_type(guards), 0)
 def ModelStartGuardsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
+def ModelAddBlockDigests(builder, blockDigests): builder.PrependUOffsetTRelativeSlot(16, flatbuffers.number_types.UOffsetTFlags.py_type(blockDigests), 0)
+def ModelStartBlockDigestsVector(builder, numElems): return builder.StartVector(1, numElems, 1)
 def ModelEnd(builder): return builder.EndObject()
 
 try:
@@ -1616,6 +1645,7 @@ class ModelT(object):
         self.headHash = 0  # type: int
         self.blockHashes = None  # type: List[int]
         self.guards = None  # type: List[GuardT]
+        self.blockDigests = None  # type: List[int]
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -1715,6 +1745,13 @@ class ModelT(object):
                 else:
                     guard_ = GuardT.InitFromObj(model.Guards(i))
                     self.guards.append(guard_)
+        if not model.BlockDigestsIsNone():
+            if np is None:
+                self.blockDigests = []
+                for i in range(model.BlockDigestsLength()):
+                    self.blockDigests.append(model.BlockDigests(i))
+            else:
+                self.blockDigests = model.BlockDigestsAsNumpy()
 
     # ModelT
     def Pack(self, builder):
@@ -1810,6 +1847,14 @@ class ModelT(object):
             for i in reversed(range(len(self.guards))):
                 builder.PrependUOffsetTRelative(guardslist[i])
             guards = builder.EndVector()
+        if self.blockDigests is not None:
+            if np is not None and type(self.blockDigests) is np.ndarray:
+                blockDigests = builder.CreateNumpyVector(self.blockDigests)
+            else:
+                ModelStartBlockDigestsVector(builder, len(self.blockDigests))
+                for i in reversed(range(len(self.blockDigests))):
+                    builder.PrependUint8(self.blockDigests[i])
+                blockDigests = builder.EndVector()
         ModelStart(builder)
         ModelAddVersion(builder, self.version)
         if self.features is not None:
@@ -1840,6 +1885,8 @@ class ModelT(object):
             ModelAddBlockHashes(builder, blockHashes)
         if self.guards is not None:
             ModelAddGuards(builder, guards)
+        if self.blockDigests is not None:
+            ModelAddBlockDigests(builder, blockDigests)
         model = ModelEnd(builder)
         return model
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import flatbuffers
+import numpy as np
 import sympy
 import torch
 import xxhash
@@ -20,7 +22,7 @@ from wasmkiln.guards import Guard, text_of
 from wasmkiln.ports import distinct
 from wasmkiln.sizes import GREATER, Code, postfix
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 HEAD_HASH_SLOT = 4 + 2 * 13  # in the table's offsets: the fourteenth field of Model
 ALIGN = 64
 HASH_BLOCK = 1 << 20
@@ -51,20 +53,28 @@ def raw_bytes(tensor: Tensor) -> bytes:
     return tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
 
 
-def block_hashes(pieces: Iterable[bytes]) -> list[int]:
-    """XXH64 of each HASH_BLOCK bytes of all pieces together; the last block may be shorter."""
-    hashes: list[int] = []
-    state, filled = xxhash.xxh64(), 0
+def blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """All pieces together, cut into blocks of HASH_BLOCK bytes; the last may be shorter."""
+    block = bytearray()
     for piece in pieces:
         rest = memoryview(piece)
         while rest:
-            part, rest = rest[: HASH_BLOCK - filled], rest[HASH_BLOCK - filled :]
-            state.update(part)
-            filled += len(part)
-            if filled == HASH_BLOCK:
-                hashes.append(state.intdigest())
-                state, filled = xxhash.xxh64(), 0
-    return [*hashes, state.intdigest()] if filled else hashes
+            part, rest = rest[: HASH_BLOCK - len(block)], rest[HASH_BLOCK - len(block) :]
+            block += part
+            if len(block) == HASH_BLOCK:
+                yield bytes(block)
+                block.clear()
+    if block:
+        yield bytes(block)
+
+
+def hash_blocks(pieces: Iterable[bytes]) -> tuple[list[int], bytes]:
+    """XXH64 of each block, which notices damage, and SHA-256, which resists who means harm."""
+    hashes, digests = [], bytearray()
+    for block in blocks(pieces):
+        hashes.append(xxhash.xxh64_intdigest(block))
+        digests += hashlib.sha256(block).digest()
+    return hashes, bytes(digests)
 
 
 def describe_spread(segment: fb.SegmentT, tensor: Tensor) -> None:
@@ -291,7 +301,8 @@ class KilnWriter:
                     yield piece
                     progress.advance(task, len(piece))
 
-            self.model.blockHashes = block_hashes(weights())
+            self.model.blockHashes, digests = hash_blocks(weights())
+            self.model.blockDigests = np.frombuffer(digests, np.uint8)
             head = self.head()
             padding = b"\0" * (-len(head) % ALIGN)
             check(self.model, head, len(head) + len(padding) + self.model.weightsBytes)

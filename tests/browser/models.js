@@ -183,7 +183,7 @@ async function survivesFlips({ sdk, base }) {
   return JSON.stringify(tally);
 }
 
-const kCacheFolder = 'wasmkiln-cache-4';
+const kCacheFolder = 'wasmkiln-cache-5';
 const cacheFolder = async () => (await navigator.storage.getDirectory()).getDirectoryHandle(kCacheFolder, { create: true });
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -10,6 +10,7 @@ interface Exports {
   kiln_free(at: number): void;
   kiln_head_layout(bytes: number, size: number): number;
   kiln_open(head: number, size: number, fileBytes: number, options: number, optionsSize: number): number;
+  kiln_digests(): number;
   kiln_wisdom(json: number, size: number): number;
   kiln_tune_next(max: number): number;
   kiln_tune_describe(): number;
@@ -63,6 +64,12 @@ export class Compiler {
     const text = new TextEncoder().encode(options);
     this.given(head, (at, size) => this.given(text, (optionsAt, optionsSize) => this.exports_.kiln_open(at, size, fileBytes, optionsAt, optionsSize)));
     return this.json();
+  }
+
+  /** The SHA-256 of each block of the file's weights, one after the other. */
+  digests(): Uint8Array<ArrayBuffer> {
+    this.checked(this.exports_.kiln_digests());
+    return this.result();
   }
 
   wisdom(json: string): void {

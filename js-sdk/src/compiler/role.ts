@@ -29,6 +29,7 @@ function optionLines(settings: CompileSettings): string {
 }
 
 interface Opened {
+  digests: Uint8Array<ArrayBuffer>;
   settings: CompileSettings;
   overFile: boolean;
   fileWeightsBytes: number;
@@ -38,12 +39,13 @@ interface Opened {
 function openFitting(compiler: Compiler, { head, fileBytes, settings: asked }: CompileRequest): Opened {
   const settings = { ...asked, memory64: false };
   const { weightsBytes, arenaBytes, fileWeightsBytes } = compiler.open(head, fileBytes, optionLines(settings));
+  const digests = compiler.digests();
   const fits = weightsBytes + arenaBytes + kSlack <= kLimit32;
-  if (fits) return { settings, fileWeightsBytes, overFile: weightsBytes >= fileWeightsBytes * kWorthLanding };
+  if (fits) return { settings, digests, fileWeightsBytes, overFile: weightsBytes >= fileWeightsBytes * kWorthLanding };
   if (!asked.memory64) throw new KilnError('out-of-memory', `the model needs ${weightsBytes + arenaBytes} bytes: more than 4 GB, and this engine has no 64-bit memory`);
   settings.memory64 = true;
   compiler.open(head, fileBytes, optionLines(settings));
-  return { settings, fileWeightsBytes, overFile: false };
+  return { settings, digests, fileWeightsBytes, overFile: false };
 }
 
 type Emitted = Transferred<ReturnType<CompilerCalls['emit']>>;
@@ -96,10 +98,10 @@ export function startCompiler(port: MessagePort, page: Port, hold: Hold): void {
   const failed = (thrown: unknown): never => {
     throw asKilnError(thrown, 'compile', 'the compiler failed');
   };
-  const plan = async (compiler: Compiler): Promise<Pick<Opened, 'overFile' | 'fileWeightsBytes'>> => {
+  const plan = async (compiler: Compiler): Promise<Omit<Opened, 'settings'>> => {
     opened = await timeline.during('plan', () => openFitting(compiler, request));
-    const { overFile, fileWeightsBytes } = opened;
-    return { overFile, fileWeightsBytes };
+    const { overFile, fileWeightsBytes, digests } = opened;
+    return { overFile, fileWeightsBytes, digests };
   };
   const layOut = async (compiler: Compiler, { fileAt, landed, wisdom: known }: Parameters<CompilerCalls['layOut']>[0]): Promise<LaidOut> => {
     const { settings, overFile } = opened;

@@ -2,13 +2,14 @@
 // packed weights, each once; an entry for each set of settings and sizes has the emitted module, its manifest, and which pieces its
 // weights are made of. Names are hashes of all that decides what is in a file, so a stale one is never found; a damaged one is
 // noticed and removed. Whatever goes wrong here costs time, never correctness.
+import { hex } from '../shared/hex.js';
 import type { CompileResult, CompileSettings, RestoreRequest, WisdomTexts } from '../shared/messages.js';
 import { cut } from './cuts.js';
 import type { Digest } from './digest.js';
 import { Pace } from './pace.js';
 import { kPieceWords, newProgress, restoreBlocks, restored, type AccessHandle, type FileHandle } from './restore.js';
 
-const kFolder = 'wasmkiln-cache-4';
+const kFolder = 'wasmkiln-cache-5';
 const kFolders = 'wasmkiln-cache-';
 /** All models together take at most so many bytes, and at most this fraction of what the origin may store. */
 const kMostBytes = 2 ** 30;
@@ -85,10 +86,10 @@ export class Cache {
     }
   }
 
-  /** Everything that decides what is emitted: this build, the graph with the hashes of its weights; settings, wisdom. */
-  static async key(build: string, head: Uint8Array, settings: CompileSettings, wisdom: WisdomTexts): Promise<Key> {
+  /** Everything that decides what is emitted: this build, why the weights are `trusted`, the graph with the hashes of its weights; settings, wisdom. */
+  static async key(build: string, trusted: string, head: Uint8Array, settings: CompileSettings, wisdom: WisdomTexts): Promise<Key> {
     const { budgetMs, ...rest } = settings;
-    const pool = await nameOf(build, head);
+    const pool = await nameOf(JSON.stringify([build, trusted]), head);
     return { pool, entry: await nameOf(JSON.stringify([{ ...rest, tuned: budgetMs > 0 }, wisdom])) };
   }
 
@@ -162,7 +163,8 @@ export class Cache {
       await pace.next();
       const hash = this.digest_.chain(piece);
       const name = `${hash} ${piece.length}`;
-      if (!at.has(name)) {
+      const known = at.get(name);
+      if (known === undefined || !holds(pool, known, piece)) {
         write(pool, piece, end);
         at.set(name, end);
         end += piece.length;
@@ -261,14 +263,13 @@ interface Pieces {
 
 const megabytes = (bytes: number): number => Math.ceil(bytes / 2 ** 20);
 
-/** A hash of texts and bytes, short enough for a file's name. */
+/** A hash of texts and bytes, for a file's name. */
 async function nameOf(text: string, bytes: Uint8Array = new Uint8Array(0)): Promise<string> {
   const begin = new TextEncoder().encode(`${text}\0`);
   const all = new Uint8Array(begin.length + bytes.length);
   all.set(begin);
   all.set(bytes, begin.length);
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', all));
-  return Array.from(digest.subarray(0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hex(new Uint8Array(await crypto.subtle.digest('SHA-256', all)));
 }
 
 function bytesOf(pieces: BigUint64Array): number {
@@ -291,6 +292,12 @@ async function opened(handle: FileHandle): Promise<AccessHandle> {
 
 function write(file: AccessHandle, bytes: Uint8Array, at: number): void {
   if (file.write(bytes, { at }) !== bytes.length) throw new Error('the disk is full');
+}
+
+/** Whether these bytes lie there: what has their hash may be others, made to have it. */
+function holds(file: AccessHandle, at: number, bytes: Uint8Array): boolean {
+  const there = new Uint8Array(bytes.length);
+  return file.read(there, { at }) === bytes.length && there.every((byte, i) => byte === bytes[i]);
 }
 
 /** The words, and a hash over them. */

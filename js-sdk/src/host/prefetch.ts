@@ -22,7 +22,7 @@ export class Prefetcher {
   private failure_: KilnError | null = null;
   private wake_consumer_: (() => void) | null = null;
   private wake_pump_: (() => void) | null = null;
-  private inspect_: ((chunk: Uint8Array) => void) | null = null;
+  private inspect_: ((chunk: Uint8Array) => Promise<void> | undefined) | null = null;
 
   constructor(
     readonly source: ByteSource,
@@ -56,9 +56,9 @@ export class Prefetcher {
     this.wake_pump_?.();
   }
 
-  /** Shows `inspect` what waits and from now on every chunk that comes, when it comes; what it throws, next() throws. */
-  inspect(inspect: (chunk: Uint8Array) => void): void {
-    this.chunks_.forEach(inspect);
+  /** Shows `inspect` what waits and from now on every chunk that comes, when it comes, and reads on when it has answered; what it throws, next() throws. */
+  inspect(inspect: (chunk: Uint8Array) => Promise<void> | undefined): void {
+    for (const chunk of this.chunks_) void inspect(chunk);
     this.inspect_ = inspect;
   }
 
@@ -102,7 +102,9 @@ export class Prefetcher {
         this.reading_since_ = Infinity;
         if (!chunk || this.ended_) break;
         if (chunk.length === 0) continue; // a sign of life
-        this.inspect_?.(chunk);
+        const busy = this.inspect_?.(chunk);
+        if (busy) await busy;
+        if (this.ended_) break;
         this.chunks_.push(chunk);
         this.buffered_ += chunk.length;
         this.received_ += chunk.length;

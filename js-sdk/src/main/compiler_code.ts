@@ -1,5 +1,6 @@
 import type * as Fs from 'node:fs/promises';
 import { asKilnError, KilnError } from '../shared/errors.js';
+import { bodyOf } from '../shared/fetching.js';
 import type { CompilerCode, CompilerSource } from '../shared/messages.js';
 import { isSandboxed } from '../shared/module.js';
 import { isNode, nodeModule } from '../shared/node.js';
@@ -9,7 +10,7 @@ async function codeOf(source: CompilerSource, stallTimeoutMs: number): Promise<C
   if (source instanceof WebAssembly.Module && isSandboxed()) throw new KilnError('bad-option', 'a sandboxed frame cannot pass modules to its workers: give the address of compiler.wasm, or its bytes', { where: 'compiler' });
   if (typeof source !== 'string') return source;
   if (isNode && source.startsWith('file:')) return nodeModule<typeof Fs>('fs/promises').readFile(new URL(source));
-  return (await fetchOwn(source, stallTimeoutMs)).arrayBuffer();
+  return (await bodyOf(await fetchOwn(source, stallTimeoutMs), source, stallTimeoutMs)).buffer;
 }
 
 /**

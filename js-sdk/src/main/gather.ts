@@ -7,6 +7,7 @@ import { workerUrl, type Team } from './team.js';
 /** Why workers cannot be started. A browser does not say, so this looks at their file. */
 async function whyNot(thrown: unknown, { stallTimeoutMs }: Settings): Promise<KilnError> {
   const error = asKilnError(thrown, 'internal', 'workers cannot be started');
+  if (error.code === 'stalled') return error;
   const refusal = isNode ? null : await fetchOwn(workerUrl().href, stallTimeoutMs).then(({ body }) => void body?.cancel(), (refused: unknown) => refused);
   if (refusal instanceof KilnError) return refusal;
   const policy = isNode ? '' : '. A Content-Security-Policy may forbid them (worker-src, require-trusted-types-for)';

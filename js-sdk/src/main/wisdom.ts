@@ -1,6 +1,6 @@
 // Measured schedules between loads: wisdom from the user and from a store, and how they are merged.
 import { aborted, asKilnError, KilnError } from '../shared/errors.js';
-import { answerOf } from '../shared/fetching.js';
+import { answerOf, bodyOf } from '../shared/fetching.js';
 import type { LoadOptions, WisdomStore } from '../options.js';
 import { isNode } from '../shared/node.js';
 import { absolute } from './sources.js';
@@ -56,7 +56,7 @@ export async function givenWisdom(wisdom: string | URL | object, stallTimeoutMs:
   const url = absolute(text);
   try {
     const response = await answerOf(url.href, stallTimeoutMs, signal ? { signal } : {});
-    if (response.ok) return await response.text();
+    if (response.ok) return new TextDecoder().decode(await bodyOf(response, url.href, stallTimeoutMs));
     throw new KilnError('network', `the wisdom file ${url.href} answered ${response.status}`, { where: url.href });
   } catch (thrown) {
     if (signal?.aborted) throw aborted(signal);

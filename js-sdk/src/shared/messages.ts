@@ -44,6 +44,8 @@ export interface LoadRequest {
   source: SourceMessage;
   compile: CompileSettings;
   verify: boolean;
+  /** The files that the page takes, each as `sha256-…`; null: whatever comes. */
+  integrity: string[] | null;
   /** Runs may pass through shared memory. */
   mailbox: boolean;
   stallTimeoutMs: number;
@@ -213,8 +215,8 @@ export interface CompilerCalls {
   /** When the compiler has done its work. Returns how many steps are done. */
   runAhead(arg: RunAhead): number;
   headLayout(start: Uint8Array<ArrayBuffer>): { headBytes: number; weightsBegin: number };
-  /** Whether all weights of the file may lie in the model's memory, since what is made of them takes as much; and how many bytes they are. */
-  plan(request: CompileRequest): { overFile: boolean; fileWeightsBytes: number };
+  /** Whether all weights of the file may lie in the model's memory, since what is made of them takes as much; how many bytes they are, and the SHA-256 of each block of them. */
+  plan(request: CompileRequest): { overFile: boolean; fileWeightsBytes: number; digests: Uint8Array };
   /** Of what is planned; may be called before that is done. */
   layOut(request: EarlyWeights & { wisdom: WisdomTexts }): LaidOut;
   /** Works on the laid-out model. It may be called before the layout is done. */
