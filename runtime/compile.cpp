@@ -5,6 +5,7 @@
 #include "jit/backends/wasm.h"
 #include "jit/kernels/contraction.h"
 #include "runtime/file_placement.h"
+#include "runtime/verify_plan.h"
 
 namespace kiln {
 namespace {
@@ -232,6 +233,7 @@ Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>
         "the model needs " + std::to_string(out.memory.total_bytes >> 20) + " MB, more than this memory can address",
         ""};
   out.program = make_program(planned, out.choices, out.memory, options);
+  KILN_TRY(verify_plan(planned.plan, out, options));
   return out;
 }
 
