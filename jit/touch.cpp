@@ -1,5 +1,7 @@
 #include "jit/touch.h"
 
+#include <algorithm>
+
 #include "jit/epilogue.h"
 #include "jit/kernels/contraction.h"
 #include "support/checked.h"
@@ -7,180 +9,182 @@
 namespace kiln {
 namespace {
 
-using Sizes = std::vector<int64_t>;
-using Pair = std::array<int64_t, 2>;
-
-constexpr int64_t kF = 4;  // bytes of a float
-
-bool countable(int64_t n) { return n >= 1 && n <= INT32_MAX; }
-
+/// Loops that move an operand, one after the other; add() when they are all there.
 class Touch {
  public:
-  explicit Touch(const Schedule& schedule) : schedule_(schedule) {}
-  std::vector<Span> take() { return std::move(spans_); }
+  Touch(const Schedule& schedule, int64_t most) : schedule_(schedule), most_(most) {}
+  std::vector<Span> take() { return fits_ ? std::move(spans_) : std::vector<Span>{}; }
 
   void operator()(const ContractionSpec& s) {
-    const Sizes pixels{s.batch[0], s.batch[1], s.oh, s.ow, s.n};
-    loops(pixels, {s.c_batch[0], s.c_batch[1], s.c_row, s.c_col, 1}, size_of(stored_type(s.epilogue)));
-    loops({s.batch[0], s.batch[1], s.oh, s.ow, s.kh, s.kw, s.k},
-          {s.a_batch[0], s.a_batch[1], s.a_row, s.a_col, s.a_tap_row, s.a_tap_col, 1});
+    along(s.batch, s.c_batch).loop(s.oh, s.c_row).loop(s.ow, s.c_col).add(s.n, stored_type(s.epilogue));
+    along(s.batch, s.a_batch).loop(s.oh, s.a_row).loop(s.ow, s.a_col);
+    loop(s.kh, s.a_tap_row).loop(s.kw, s.a_tap_col).add(s.k);
     if (s.rounded)
-      run(rounded_words(s.k, s.n));
+      extent(rounded_words(s.k, s.n));
     else if (s.b_row)
-      loops({s.n, s.k}, {s.b_row, 1});
+      loop(s.n, s.b_row).add(s.k);
     else
       packed(s);
-    fused(s.epilogue, pixels);
-    counts(times(s.oh, s.ow));
+    for (const FusedOperand& o : s.epilogue.operands) fused(o, {s.batch[0], s.batch[1], s.oh, s.ow, s.n});
+    count(times(s.oh, s.ow));
   }
   void operator()(const PackSpec& s) {
-    const int64_t rows = times(s.n, rounded_row(s.k));
-    if (s.scales)
-      spans_.push_back({0, times(std::max(rows, plus(s.scales, s.n)), kF)});
-    else
-      run(packed_elements(s, schedule_));
-    loops({s.batch[0], s.batch[1], s.taps, s.k, s.n}, {s.src_batch[0], s.src_batch[1], s.src_tap, s.src_k, s.src_n});
+    extent(s.scales ? std::max(times(s.n, rounded_row(s.k)), plus(s.scales, s.n)) : packed_elements(s, schedule_));
+    along(s.batch, s.src_batch).loop(s.taps, s.src_tap).loop(s.k, s.src_k).loop(s.n, s.src_n).add(1);
   }
   void operator()(const DepthwiseSpec& s) {
-    const Sizes pixels{s.batch, s.oh, s.ow, s.c};
-    loops(pixels, {s.out_batch, s.out_row, s.out_col, 1}, size_of(stored_type(s.epilogue)));
-    loops({s.batch, s.oh, s.ow, s.kh, s.kw, s.c}, {s.in_batch, s.in_row, s.in_col, s.in_tap_row, s.in_tap_col, 1});
-    run(times(times(s.kh, s.kw), s.c));
-    fused(s.epilogue, pixels);
+    loop(s.batch, s.out_batch).loop(s.oh, s.out_row).loop(s.ow, s.out_col).add(s.c, stored_type(s.epilogue));
+    loop(s.batch, s.in_batch).loop(s.oh, s.in_row).loop(s.ow, s.in_col);
+    loop(s.kh, s.in_tap_row).loop(s.kw, s.in_tap_col).add(s.c);
+    add(times(times(s.kh, s.kw), s.c));
+    for (const FusedOperand& o : s.epilogue.operands) fused(o, {s.batch, s.oh, s.ow, s.c});
   }
   void operator()(const MapSpec& s) {
-    loops(s.dims, s.out.strides, size_of(s.out.dtype));
-    for (const StridedOperand& o : s.inputs) loops(s.dims, o.strides, size_of(o.dtype));
+    along(s.dims, s.out.strides).add(1, s.out.dtype);
+    for (const StridedOperand& o : s.inputs) along(s.dims, o.strides).add(1, o.dtype);
   }
   void operator()(const ReduceSpec& s) {
-    loops(s.kept, s.out_kept, size_of(stored_type(s.epilogue, s.out_dtype)));
-    loops(joined(s.kept, s.reduced), joined(s.in_kept, s.in_reduced), size_of(s.dtype));
-    fused(s.epilogue, s.kept);
-    counts(product(s.reduced));
+    along(s.kept, s.out_kept).add(1, stored_type(s.epilogue, s.out_dtype));
+    along(s.kept, s.in_kept).along(s.reduced, s.in_reduced).add(1, s.dtype);
+    for (const FusedOperand& o : s.epilogue.operands) along(s.kept, o.strides).add(1, o.dtype);
+    int64_t terms = 1;
+    for (const int64_t size : s.reduced) terms = times(terms, size);
+    count(terms);
+    const bool indices = s.kind == ReduceKind::argmax || s.kind == ReduceKind::argmin;  // of 32 bits in lanes
+    fits_ = fits_ && (!indices || terms <= INT32_MAX);
   }
   void operator()(const NormSpec& s) {
-    const Sizes elements = joined(s.rows, {s.cols});
-    loops(elements, joined(s.out_rows, {1}), size_of(stored_type(s.epilogue)));
-    loops(elements, joined(s.in_rows, {1}));
-    if (s.has_scale) run(s.cols);
-    if (s.has_shift) run(s.cols);
-    fused(s.epilogue, elements);
+    along(s.rows, s.out_rows).add(s.cols, stored_type(s.epilogue));
+    along(s.rows, s.in_rows).add(s.cols);
+    if (s.has_scale) add(s.cols);
+    if (s.has_shift) add(s.cols);
+    for (const FusedOperand& o : s.epilogue.operands) beside(s.rows, s.cols, o);
   }
   void operator()(const WindowSpec& s) {
-    const Sizes pixels{s.batch, s.oh, s.ow, s.c};
-    loops(pixels, {s.out_batch, s.out_row, s.out_col, 1}, size_of(stored_type(s.epilogue)));
-    loops({s.batch, s.ih, s.iw, s.c}, {s.in_batch, s.in_row, s.in_col, 1});
-    fused(s.epilogue, pixels);
-    const auto reach = [](int64_t in, int64_t out, int64_t stride, int64_t pad, int64_t taps, int64_t dilation) {
-      return plus(plus(in, pad), plus(times(out - 1, stride), times(taps, dilation)));
-    };
-    counts(s.even ? times(s.oh + 1, s.ih) : reach(s.ih, s.oh, s.stride_h, s.pad_top, s.kh, s.dilation_h));
-    counts(s.even ? times(s.ow + 1, s.iw) : reach(s.iw, s.ow, s.stride_w, s.pad_left, s.kw, s.dilation_w));
-    counts(times(s.kh, s.kw));
+    loop(s.batch, s.out_batch).loop(s.oh, s.out_row).loop(s.ow, s.out_col).add(s.c, stored_type(s.epilogue));
+    loop(s.batch, s.in_batch).loop(s.ih, s.in_row).loop(s.iw, s.in_col).add(s.c);
+    for (const FusedOperand& o : s.epilogue.operands) fused(o, {s.batch, s.oh, s.ow, s.c});
+    coordinates(s.even, s.ih, s.oh, s.stride_h, s.pad_top, s.kh, s.dilation_h, s.in_row);
+    coordinates(s.even, s.iw, s.ow, s.stride_w, s.pad_left, s.kw, s.dilation_w, s.in_col);
+    count(times(s.kh, s.kw));
   }
   void operator()(const GatherSpec& s) {
-    loops({s.outer, s.count, s.slice}, {s.out_outer, s.out_row, 1}, size_of(s.dtype));
+    loop(s.outer, s.out_outer).loop(s.count, s.out_row).add(s.slice, s.dtype);
     if (s.rounded)
-      run(rounded_words(s.slice, s.rows));
+      extent(rounded_words(s.slice, s.rows));
     else
-      loops({s.outer, s.rows, s.slice}, {s.table_outer, s.table_row, 1}, size_of(s.dtype));
-    loops({s.count}, {s.index_stride}, size_of(s.index_dtype));
-    run(1);
+      loop(s.outer, s.table_outer).loop(s.rows, s.table_row).add(s.slice, s.dtype);
+    loop(s.count, s.index_stride).add(1, s.index_dtype);
+    add(1);
   }
   void operator()(const AttentionSpec& s) {
     const ContractionSpec &q = s.scores, &v = s.values;
     const int64_t early = q.n - s.late;
-    const auto of_batches = [&](const Pair& strides, int64_t rows, int64_t row, int64_t columns) {
-      loops({q.batch[0], q.batch[1], rows, columns}, {strides[0], strides[1], row, 1});
-    };
-    of_batches(v.c_batch, q.ow, v.c_col, v.n);
-    of_batches(q.a_batch, q.ow, q.a_col, q.k);
+    along(q.batch, v.c_batch).loop(q.ow, v.c_col).add(v.n);
+    along(q.batch, q.a_batch).loop(q.ow, q.a_col).add(q.k);
     if (s.k_row) {
-      of_batches(q.b_batch, early, s.k_row, q.k);
-      of_batches(v.b_batch, early, s.v_row, v.n);
+      along(q.batch, q.b_batch).loop(early, s.k_row).add(q.k);
+      along(q.batch, v.b_batch).loop(early, s.v_row).add(v.n);
     } else {
       packed(q);
       packed(v);
     }
     if (s.late) {
-      of_batches(s.late_k_batch, s.late, s.late_k_row, q.k);
-      of_batches(s.late_v_batch, s.late, s.late_v_row, v.n);
+      along(q.batch, s.late_k_batch).loop(s.late, s.late_k_row).add(q.k);
+      along(q.batch, s.late_v_batch).loop(s.late, s.late_v_row).add(v.n);
     }
-    fused(q.epilogue, {q.batch[0], q.batch[1], 1, q.ow, q.n});
+    for (const FusedOperand& o : q.epilogue.operands) fused(o, {q.batch[0], q.batch[1], 1, q.ow, q.n});
   }
   void operator()(const InvertedResidualSpec& s) {
     const ContractionSpec &e = s.expand, &p = s.project;
     const DepthwiseSpec& d = s.depthwise;
-    const Sizes projected{p.batch[0], 1, p.oh, p.ow, p.n};
-    loops(projected, {p.c_batch[0], 0, p.c_row, p.c_col, 1}, size_of(stored_type(p.epilogue)));
-    loops({e.batch[0], e.oh, e.ow, e.k}, {e.a_batch[0], e.a_row, e.a_col, 1});
-    run(packed_size(e.k, e.n));
-    run(times(times(d.kh, d.kw), d.c));
-    run(packed_size(p.k, p.n));
-    fused(e.epilogue, {e.batch[0], 1, e.oh, e.ow, e.n});
-    fused(d.epilogue, {d.batch, d.oh, d.ow, d.c});
-    fused(p.epilogue, projected);
+    loop(p.batch[0], p.c_batch[0]).loop(p.oh, p.c_row).loop(p.ow, p.c_col).add(p.n, stored_type(p.epilogue));
+    loop(e.batch[0], e.a_batch[0]).loop(e.oh, e.a_row).loop(e.ow, e.a_col).add(e.k);
+    extent(packed_size(e.k, e.n));
+    add(times(times(d.kh, d.kw), d.c));
+    extent(packed_size(p.k, p.n));
+    for (const FusedOperand& o : e.epilogue.operands) fused(o, {e.batch[0], 1, e.oh, e.ow, e.n});
+    for (const FusedOperand& o : d.epilogue.operands) fused(o, {d.batch, d.oh, d.ow, d.c});
+    for (const FusedOperand& o : p.epilogue.operands) fused(o, {p.batch[0], 1, p.oh, p.ow, p.n});
   }
   void operator()(const ScanSpec& s) {
-    const Sizes elements = joined(s.dims, {s.count});
-    loops(elements, joined(s.out, {s.out_step}), size_of(s.dtype));
-    loops(elements, joined(s.in, {s.in_step}), size_of(s.dtype));
+    along(s.dims, s.out).loop(s.count, s.out_step).add(1, s.dtype);
+    along(s.dims, s.in).loop(s.count, s.in_step).add(1, s.dtype);
   }
   void operator()(const TapsSpec& s) {
-    const Sizes elements = joined(s.dims, {s.count});
-    loops(elements, joined(s.out, {s.out_step}), size_of(stored_type(s.epilogue, s.dtype)));
-    loops(s.dims, s.in, size_of(s.dtype));
     const int64_t table = times(s.taps, s.count);
-    run(table);
-    if (s.weighted) run(table);
-    fused(s.epilogue, elements);
-    counts(table);
+    along(s.dims, s.out).loop(s.count, s.out_step).add(1, stored_type(s.epilogue, s.dtype));
+    along(s.dims, s.in).add(1, s.dtype);
+    add(table);
+    if (s.weighted) add(table);
+    for (const FusedOperand& o : s.epilogue.operands) beside(s.dims, s.count, o);
+    count(table);
   }
 
  private:
-  static Sizes joined(Sizes a, const Sizes& b) {
-    a.insert(a.end(), b.begin(), b.end());
-    return a;
+  /// So many rounds, each `stride` elements from the last.
+  Touch& loop(int64_t rounds, int64_t stride) {
+    count(rounds);
+    int64_t& end = stride < 0 ? next_.begin : next_.end;
+    end = plus(end, times(rounds - 1, stride));
+    return *this;
   }
-  static int64_t product(const Sizes& sizes) {
-    int64_t n = 1;
-    for (const int64_t size : sizes) n = times(n, size);
-    return n;
+  Touch& loops(const int64_t* rounds, size_t n, const int64_t* strides, size_t m) {
+    fits_ = fits_ && n == m;
+    for (size_t i = 0; fits_ && i < n; ++i) loop(rounds[i], strides[i]);
+    return *this;
   }
-  /// A nest of loops that moves by so many elements of `bytes`; in each round `run` neighbours.
-  void loops(const Sizes& counts, const Sizes& strides, int64_t bytes = kF, int64_t run = 1) {
-    Span s{0, run};
-    bool fits = counts.size() == strides.size() && run >= 1;
-    for (size_t i = 0; fits && i < counts.size(); ++i) {
-      fits = countable(counts[i]);
-      int64_t& end = strides[i] < 0 ? s.begin : s.end;
-      end = plus(end, times(counts[i] - 1, strides[i]));
-    }
-    spans_.push_back(fits ? Span{times(s.begin, bytes), times(s.end, bytes)} : kAnywhere);
+  template <class T>
+  Touch& along(const T& rounds, const T& strides) {
+    return loops(rounds.data(), rounds.size(), strides.data(), strides.size());
   }
-  void run(int64_t elements) { loops({}, {}, kF, elements); }
+  /// An operand that is moved by the loops so far, with `run` neighbours in each round.
+  void add(int64_t run, DType type = DType::f32) {
+    count(run);
+    const int64_t bytes = size_of(type);
+    spans_.push_back({times(next_.begin, bytes), times(plus(next_.end, run), bytes)});
+    next_ = {};
+  }
   void packed(const ContractionSpec& s) {
     PackSpec b;
-    b.taps = s.kh * s.kw, b.k = s.k, b.n = s.n;
+    b.taps = times(s.kh, s.kw), b.k = s.k, b.n = s.n;
     if (s.winograd) b.stride = stride_in_taps(s);
-    loops({s.batch[0], s.batch[1]}, {s.b_batch[0], s.b_batch[1]}, kF, packed_elements(b, schedule_));
+    along(s.batch, s.b_batch).extent(packed_elements(b, schedule_));
   }
-  void fused(const Epilogue& epilogue, const Sizes& elements) {
-    for (const FusedOperand& o : epilogue.operands) loops(elements, o.strides, size_of(o.dtype));
+  void fused(const FusedOperand& o, std::initializer_list<int64_t> rounds) {
+    loops(rounds.begin(), rounds.size(), o.strides.data(), o.strides.size()).add(1, o.dtype);
   }
-  /// What is counted in one go.
-  void counts(int64_t n) {
-    if (!countable(n)) spans_[0] = kAnywhere;
+  void extent(int64_t elements) {
+    next_.end = plus(next_.end, elements - 1);
+    add(1);
   }
+  /// The last stride is that of the rounds beside the dims.
+  void beside(const std::vector<int64_t>& dims, int64_t rounds, const FusedOperand& o) {
+    fits_ = fits_ && o.strides.size() == dims.size() + 1;
+    if (fits_) loops(dims.data(), dims.size(), o.strides.data(), dims.size()).loop(rounds, o.strides.back());
+    add(1, o.dtype);
+  }
+  /// What windows compute with along a dim.
+  void coordinates(bool even, int64_t in, int64_t out, int64_t stride, int64_t pad, int64_t taps, int64_t dilation,
+                   int64_t in_stride) {
+    const int64_t reach = times(taps, dilation), last = plus(times(out - 1, stride), plus(in, pad));
+    count(even ? times(plus(out, 1), in) : plus(last, reach));
+    const int64_t taps_reach = times(reach, in_stride);
+    fits_ = fits_ && taps_reach < INT64_MAX / 64 && taps_reach > INT64_MIN / 64;
+  }
+  void count(int64_t n) { fits_ = fits_ && n >= 1 && n <= most_; }
 
   const Schedule& schedule_;
+  int64_t most_;
+  Span next_;
+  bool fits_ = true;
   std::vector<Span> spans_;
 };
 
 }  // namespace
 
-std::vector<Span> touched(const KernelSpec& spec, const Schedule& schedule) {
-  Touch touch(schedule);
+std::vector<Span> touched(const KernelSpec& spec, const Schedule& schedule, int64_t most) {
+  Touch touch(schedule, most);
   std::visit(touch, spec);
   return touch.take();
 }

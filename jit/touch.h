@@ -12,10 +12,8 @@ namespace kiln {
 struct Span {
   int64_t begin = 0, end = 0;
 };
-/// Of a spec that counts beyond 31 bits, or to less than 1: no buffer holds that.
-constexpr Span kAnywhere{INT64_MIN, INT64_MAX};
-
-/// What all units of a kernel touch, operand by operand; of the input of taps what index 0 names.
-std::vector<Span> touched(const KernelSpec& spec, const Schedule& schedule);
+/// What all units of a kernel touch, operand by operand; of the input of taps what index 0 names. Nothing of a spec
+/// that counts beyond `most`, or to less than 1.
+std::vector<Span> touched(const KernelSpec& spec, const Schedule& schedule, int64_t most = INT32_MAX);
 
 }  // namespace kiln

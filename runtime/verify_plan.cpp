@@ -11,8 +11,10 @@
 namespace kiln {
 namespace {
 
+/// Where addresses have 64 bits.
+constexpr int64_t kMostCounted = int64_t{1} << 46;
+
 /// Bytes from the base of the memory on.
-Span at(int64_t address, const Span& s) { return {plus(address, s.begin), plus(address, s.end)}; }
 Span at(int64_t address, int64_t bytes) { return {address, plus(address, bytes)}; }
 bool inside(const Span& part, const Span& whole) { return part.begin >= whole.begin && part.end <= whole.end; }
 bool overlap(const Span& a, const Span& b) { return a.begin < b.end && b.begin < a.end; }
@@ -25,12 +27,11 @@ bool goes_ahead_of(const Program::Kernel& kernel, int64_t to, int64_t from, cons
     return false;
   const int64_t column = plus(times(s->taps - 1, s->src_tap), times(s->k - 1, s->src_k));
   if (s->src_tap < 0 || s->src_k < 0 || column >= s->src_n) return false;
-  const int64_t depth = times(s->taps, s->k), nr = tile_columns(kernel.schedule, target);
+  const int64_t depth = times(s->taps, s->k), nr = tile_columns(kernel.schedule, target), last = (s->n - 1) / nr * nr;
   const auto fits = [&](int64_t first) {  // column of a panel
     const int64_t end = std::min(first + nr, round_up(s->n, kPackAlign));
     return plus(to, times(4, times(end, depth))) <= plus(from, times(4, times(first, s->src_n)));
   };
-  const int64_t last = (s->n - 1) / nr * nr;
   return fits(0) && fits(last) && fits(std::max<int64_t>(last - nr, 0));  // between them both go on evenly
 }
 
@@ -45,14 +46,15 @@ class Verifier {
         landed_(options.file_at ? options.landed : 0) {}
 
   Status run() {
-    KILN_TRY(check_spaces());
-    KILN_TRY(check_buffers());
-    KILN_TRY(go_through_load());
-    return go_through_run();
+    check_spaces();
+    if (!why_) go_through_load();
+    if (!why_) go_through_run();
+    if (!why_) return ok();
+    return Error{code_, std::string("the plan was refused: ") + why_, where_ ? *where_ : ""};
   }
 
  private:
-  static constexpr int kFile = -1;
+  static constexpr int kFile = -1, kNever = -1;
   /// Bytes up to `end` hold what was written to a buffer, or came with the file. Times count barriers.
   struct Written {
     int64_t end;
@@ -60,61 +62,56 @@ class Verifier {
   };
   using Parts = std::map<int64_t, Written>;  // by begin
 
-  Error error(const char* what) const {
-    return {ErrorCode::internal, std::string("this plan was refused: ") + what, where_};
+  /// What holds true of the plan; the first that does not is why it is refused.
+  bool require(bool holds, const char* why, ErrorCode code = ErrorCode::internal) {
+    if (!holds && !why_) why_ = why, code_ = code;
+    return !why_;
   }
 
   // -- where things lie
-  Status check_spaces() {
+  void check_spaces() {
     const MemoryMap& m = memory_;
     weights_ = at(m.weights, m.weights_bytes);
     file_ = at(m.file, landed_);
     arena_ = {m.arena, m.scratch};
-    std::vector<Span> all{at(m.control, kControlBytes), arena_, at(m.scratch, times(m.scratch_stride, threads_)),
-                          weights_};
-    if (target_.threads)
-      all.push_back(at(m.progress, progress_bytes(static_cast<int>(threads_), program_.steps.size())));
-    if (landed_) {
-      all[3].begin = std::min(weights_.begin, file_.begin);
-      all[3].end = std::max(weights_.end, file_.end);
+    const Span over_file{std::min(m.weights, m.file), std::max(weights_.end, file_.end)};
+    const Span all[] = {at(m.control, kControlBytes), arena_, at(m.scratch, times(m.scratch_stride, threads_)),
+                        landed_ ? over_file : weights_,
+                        at(m.progress, target_.threads ? progress_bytes(threads_, program_.steps.size()) : 0)};
+    for (const Span& space : all) {
+      require(space.begin <= space.end && inside(space, {0, m.total_bytes}), "a space is outside of the memory");
+      for (const Span* other = all; other != &space; ++other) require(!overlap(space, *other), "spaces overlap");
     }
-    for (size_t i = 0; i < all.size(); ++i) {
-      if (all[i].begin > all[i].end || !inside(all[i], {0, m.total_bytes}))
-        return error("a space lies outside of the memory");
-      for (size_t j = 0; j < i; ++j)
-        if (overlap(all[i], all[j])) return error("spaces overlap");
+    require(program_.control == m.control && program_.scratch == m.scratch && program_.progress == m.progress &&
+                program_.scratch_stride == m.scratch_stride && program_.threads == threads_,
+            "the program has other spaces");
+    for (size_t i = 0; i < m.buffers.size(); ++i) {
+      const Buffer& b = m.buffers[i];
+      const Span& space = b.space == Space::weights ? weights_ : b.space == Space::file ? file_ : arena_;
+      require(b.bytes >= 0 && b.offset >= 0 && inside(place(static_cast<int>(i)), space),
+              "a buffer is outside of its space");
     }
-    const bool same = program_.control == m.control && program_.scratch == m.scratch &&
-                      program_.progress == m.progress && program_.scratch_stride == m.scratch_stride &&
-                      program_.threads == threads_;
-    return same && threads_ >= 1 ? ok() : error("the program has other spaces");
   }
 
-  Span place(int buffer) const {
-    const Buffer& b = memory_.buffers[static_cast<size_t>(buffer)];
-    return at(memory_.address({buffer, 0}), b.bytes);
+  const Buffer& buffer(int i) const { return memory_.buffers[static_cast<size_t>(i)]; }
+  Span place(int i) const { return at(memory_.address({i, 0}), buffer(i).bytes); }
+  bool check_in(int b, const Span& touched) {
+    return require(b >= 0 && static_cast<size_t>(b) < memory_.buffers.size() && inside(touched, place(b)),
+                   "an operand is outside of its buffer");
   }
-  Status check_buffers() {
-    for (size_t i = 0; i < memory_.buffers.size(); ++i) {
-      const Buffer& b = memory_.buffers[i];
-      const Span& space = b.space == Space::weights ? weights_ : b.space == Space::file ? file_ : arena_;
-      if (b.bytes < 0 || b.offset < 0 || !inside(place(static_cast<int>(i)), space))
-        return error("a buffer lies outside of its space");
-    }
-    return ok();
+  /// Where something of the plan lies: in its buffer.
+  Span placed(const Operand& o, int64_t bytes) {
+    const Span whole =
+        o.buffer >= 0 && static_cast<size_t>(o.buffer) < memory_.buffers.size() ? place(o.buffer) : Span{};
+    const Span s = at(plus(whole.begin, o.offset), bytes);
+    check_in(o.buffer, s);
+    return s;
   }
-  Status check_in(const Operand& operand, const Span& touched) const {
-    if (operand.buffer < 0 || static_cast<size_t>(operand.buffer) >= memory_.buffers.size() ||
-        !inside(touched, place(operand.buffer)))
-      return error("an operand reaches out of its buffer");
-    return ok();
-  }
-  Result<Span> port(const Port& p) const {
+  Span placed(const Port& p) {
+    where_ = &p.name;
     int64_t bytes = size_of(p.dtype);
     for (const int64_t size : p.shape) bytes = times(bytes, size);
-    const Span s = at(memory_.address(p.at), bytes);
-    KILN_TRY(check_in(p.at, s));
-    return s;
+    return placed(p.at, bytes);
   }
 
   // -- what the bytes hold
@@ -123,172 +120,149 @@ class Verifier {
     if (part != parts_.begin() && std::prev(part)->second.end > begin) --part;
     return part;
   }
-  Status read(const Span& s, int buffer) {
+  void read(const Span& s, int from) {
     int64_t done = s.begin;
     for (auto part = part_at(s.begin); done < s.end; ++part) {
-      if (part == parts_.end() || part->first > done || part->second.buffer != buffer)
-        return error("it reads what nobody has written, or something was written over");
-      if (part->second.written == time_) return error("it reads without a barrier");
+      const bool there = part != parts_.end() && part->first <= done && part->second.buffer == from;
+      if (!require(there, "what is read nobody wrote, or it was written over")) return;
+      require(part->second.written != time_, "a read waits for no barrier");
       done = part->second.end;
     }
-    return ok();
   }
-  void was_read(const Span& s, int buffer) {
+  void was_read(const Span& s, int from) {
     for (auto part = part_at(s.begin); part != parts_.end() && part->first < s.end; ++part)
-      if (part->second.buffer == buffer) part->second.read = time_;
+      if (part->second.buffer == from) part->second.read = time_;
   }
-  Status write(const Span& s, int buffer) {
+  void write(const Span& s, int to) {
+    if (why_ || s.begin >= s.end) return;
     for (auto part = part_at(s.begin); part != parts_.end() && part->first < s.end;) {
-      const Written old = part->second;
-      const int64_t begin = part->first;
-      if (old.read == time_ || (old.written == time_ && old.buffer != buffer))
-        return error("it writes without a barrier");
+      const auto [begin, old] = *part;
+      require(old.read != time_ && (old.written != time_ || old.buffer == to), "a write waits for no barrier");
       part = parts_.erase(part);
       if (begin < s.begin) parts_[begin] = {s.begin, old.buffer, old.written, old.read};
       if (old.end > s.end) parts_[s.end] = old;
     }
-    if (s.begin < s.end) parts_[s.begin] = {s.end, buffer, time_, kNever};
-    return ok();
+    parts_[s.begin] = {s.end, to, time_, kNever};
+  }
+  void write_alone(const Span& s, int to) {
+    write(s, to);
+    ++time_;
   }
 
   // -- a load
-  Status go_through_load() {
+  void go_through_load() {
     std::vector<bool> waits(program_.init.size());
+    if (!require(waits.size() == plan_.init.size(), "a phase is missing")) return;
     for (const Transfer& t : plan_.transfers) {
-      if (t.phase >= static_cast<int>(waits.size())) return error("a phase is missing");
-      if (t.phase >= 0) waits[static_cast<size_t>(t.phase)] = true;
+      if (t.phase < 0 || !require(static_cast<size_t>(t.phase) < waits.size(), "a phase is missing")) continue;
+      waits[static_cast<size_t>(t.phase)] = true;
     }
-    KILN_TRY(write(file_, kFile));
-    ++time_;
-    for (const Plan::Inline& c : plan_.constants) {
-      const Span s = at(memory_.address(c.dst), static_cast<int64_t>(c.bytes.size()));
-      KILN_TRY(check_in(c.dst, s));
-      KILN_TRY(write(s, c.dst.buffer));
-      ++time_;
-    }
+    write_alone(file_, kFile);
+    for (const Plan::Inline& c : plan_.constants)
+      write_alone(placed(c.dst, static_cast<int64_t>(c.bytes.size())), c.dst.buffer);
     for (size_t phase = 0; phase < waits.size(); ++phase)
-      if (!waits[phase]) KILN_TRY(go_through_phase(phase));
+      if (!waits[phase]) go_through_phase(phase);
     for (const Transfer& t : plan_.transfers) {
-      where_ = "weights at " + std::to_string(t.file_offset);
-      const Span to = at(memory_.address(t.dst), t.size);
+      const Span to = placed(t.dst, t.size);
+      if (!require(t.size >= 0 && t.file_offset >= 0, "a weight is outside of the file")) return;
       const int64_t early = std::min(t.size, landed_ - t.file_offset);
-      if (t.size < 0 || t.file_offset < 0) return error("a weight lies outside of the file");
-      KILN_TRY(check_in(t.dst, to));
-      if (early > 0) KILN_TRY(read(at(memory_.file + t.file_offset, early), kFile));
-      KILN_TRY(write(to, t.dst.buffer));
-      ++time_;
-      if (t.phase >= 0) KILN_TRY(go_through_phase(static_cast<size_t>(t.phase)));
+      if (early > 0) read(at(memory_.file + t.file_offset, early), kFile);
+      write_alone(to, t.dst.buffer);
+      if (t.phase >= 0) go_through_phase(static_cast<size_t>(t.phase));
     }
-    return ok();
   }
-  Status go_through_phase(size_t phase) {
-    const std::vector<PlanStep>& steps = plan_.init[phase];
-    if (program_.init[phase].size() != steps.size()) return error("a step is missing");
-    for (size_t i = 0; i < steps.size(); ++i) {
-      KILN_TRY(go_through(steps[i], program_.init[phase][i]));
-      ++time_;  // one after the other
-    }
-    return ok();
-  }
+  void go_through_phase(size_t phase) { go_through(plan_.init[phase], program_.init[phase], false); }
 
   // -- a run
-  Status go_through_run() {
-    KILN_TRY(write(arena_, kFile));  // nothing of the load is left there
-    ++time_;
-    running_ = true;
+  void go_through_run() {
+    write_alone(arena_, kFile);  // nothing of the load is left there
     for (const Port& p : plan_.inputs) {
-      where_ = p.name;
-      KILN_ASSIGN(const Span s, port(p));
-      if (place_of(p.at) != Space::arena) return error("an input lies among weights");
-      KILN_TRY(write(s, p.at.buffer));
+      write(placed(p), p.at.buffer);
+      require(why_ || buffer(p.at.buffer).space == Space::arena, "an input is among weights");
     }
     ++time_;
-    if (program_.steps.size() != plan_.steps.size()) return error("a step is missing");
-    for (size_t i = 0; i < program_.steps.size(); ++i) {
-      time_ += program_.steps[i].barrier_before;
-      KILN_TRY(go_through(plan_.steps[i], program_.steps[i]));
-    }
+    go_through(plan_.steps, program_.steps, true);
     ++time_;
-    for (const Port& p : plan_.outputs) {
-      where_ = p.name;
-      KILN_ASSIGN(const Span s, port(p));
-      KILN_TRY(read(s, p.at.buffer));
-    }
-    return ok();
+    for (const Port& p : plan_.outputs) read(placed(p), p.at.buffer);
   }
 
-  Space place_of(const Operand& o) const { return memory_.buffers[static_cast<size_t>(o.buffer)].space; }
-
-  Status go_through(const PlanStep& step, const ProgramStep& done) {
-    where_ = step.label;
-    if (done.kernel < 0 || static_cast<size_t>(done.kernel) >= program_.kernels.size())
-      return error("a kernel is missing");
-    const Program::Kernel& k = program_.kernels[static_cast<size_t>(done.kernel)];
+  /// Steps of a load come one after the other, those of a run in any order between two barriers.
+  void go_through(const std::vector<PlanStep>& steps, const std::vector<ProgramStep>& done, bool run) {
+    require(steps.size() == done.size(), "a step is missing");
+    for (size_t i = 0; !why_ && i < steps.size(); ++i) {
+      where_ = &steps[i].label;
+      time_ += done[i].barrier_before || !run;
+      go_through(steps[i], done[i], run);
+    }
+    ++time_;
+  }
+  void go_through(const PlanStep& step, const ProgramStep& done, bool run) {
+    const auto kernel = static_cast<size_t>(done.kernel);
+    if (!require(kernel < program_.kernels.size(), "a kernel is missing")) return;
+    const Program::Kernel& k = program_.kernels[kernel];
     const Family& family = family_of(k.spec);
-    if (!family.feasible(k.spec, k.schedule, target_)) return error("a schedule does not fit");
-    std::vector<Span> spans = touched(k.spec, k.schedule);
-    if (spans.size() != done.operands.size() || spans.size() != step.operands.size())
-      return error("an operand is missing");
-    if (const auto* taps = std::get_if<TapsSpec>(&k.spec)) KILN_TRY(follow(*taps, step.operands[2], spans[1]));
+    const bool narrow = target_.isa == Isa::wasm && !target_.memory64;
+    std::vector<Span> spans = touched(k.spec, k.schedule, narrow ? INT32_MAX : kMostCounted);
+    require(!spans.empty(), "a step counts too far", ErrorCode::unsupported_operator);
+    require(spans.size() == done.operands.size() && spans.size() == step.operands.size(), "an operand is missing");
+    if (!require(family.feasible(k.spec, k.schedule, target_), "a schedule does not fit")) return;
+    if (const auto* taps = std::get_if<TapsSpec>(&k.spec)) follow(*taps, done.operands[2], spans[1]);
+    const int to = step.operands[0].buffer;
+    for (const Plan::Inline& c : plan_.constants) require(c.dst.buffer != to, "a step writes a constant");
     for (size_t i = 0; i < spans.size(); ++i) {
-      spans[i] = at(done.operands[i], spans[i]);
-      if (step.operands[i].buffer == Operand::kStatusWord) {
-        if (!inside(spans[i], at(memory_.control + kControlStatus, 4))) return error("this is not the status word");
-        spans[i] = {};
+      Span& s = spans[i];
+      s = {plus(done.operands[i], s.begin), plus(done.operands[i], s.end)};
+      const int b = step.operands[i].buffer;
+      if (i > 0 && b == Operand::kStatusWord) {
+        require(inside(s, at(memory_.control + kControlStatus, 4)), "the status word is elsewhere");
         continue;
       }
-      KILN_TRY(check_in(step.operands[i], spans[i]));
-      const Space space = place_of(step.operands[i]);
-      if (running_ && space != Space::arena && (i == 0 || space != Space::weights))
-        return error("it belongs to a load");
+      if (!check_in(b, s)) return;
+      const Space space = buffer(b).space;
+      require(!run || space == Space::arena || (i > 0 && space == Space::weights), "a run touches what is a load's");
       if (i == 0) continue;
-      KILN_TRY(read(spans[i], step.operands[i].buffer));
-      if (step.operands[i].buffer != step.operands[0].buffer && overlap(spans[i], spans[0]) &&
-          !goes_ahead_of(k, done.operands[0], done.operands[i], target_))
-        return error("it writes over what it reads");
+      read(s, b);
+      require(b == to || !overlap(s, spans[0]) || goes_ahead_of(k, done.operands[0], done.operands[i], target_),
+              "a step writes over what it reads");
     }
-    if (step.operands[0].buffer < 0) return error("it has no result");
-    KILN_TRY(write(spans[0], step.operands[0].buffer));
+    write(spans[0], to);
     for (size_t i = 1; i < spans.size(); ++i)
       if (step.operands[i].buffer >= 0) was_read(spans[i], step.operands[i].buffer);
-    // How threads share units is counted in the width of an address.
-    const int64_t counted = target_.isa == Isa::wasm && !target_.memory64 ? threads_ : 1;
-    if (times(family.units(k.spec, k.schedule, target_), counted) > INT32_MAX)
-      return Error{ErrorCode::unsupported_operator, "a step has more parts than can be counted: make it smaller",
-                   where_};
-    const int64_t scratch = family.scratch_bytes(k.spec, k.schedule, target_);
-    return scratch <= program_.scratch_stride ? ok() : error("it needs more scratch");
+    // Units are counted in 31 bits, how threads share them in the width of an address.
+    require(times(family.units(k.spec, k.schedule, target_), narrow ? threads_ : 1) <= INT32_MAX,
+            "a step has too many parts", ErrorCode::unsupported_operator);
+    require(family.scratch_bytes(k.spec, k.schedule, target_) <= program_.scratch_stride, "a step needs more scratch");
   }
 
   /// The input's elements that a table names, which must be a constant.
-  Status follow(const TapsSpec& s, const Operand& table, Span& input) const {
-    const auto whole = [&](const Plan::Inline& c) { return c.dst.buffer == table.buffer; };
-    const auto constant = std::find_if(plan_.constants.begin(), plan_.constants.end(), whole);
-    const auto bytes = static_cast<size_t>(times(4, times(s.taps, s.count)));
-    if (constant == plan_.constants.end() || constant->dst.offset || table.offset || constant->bytes.size() != bytes)
-      return error("a table of indices is no constant");
+  void follow(const TapsSpec& s, int64_t table, Span& input) {
+    const auto found = std::find_if(plan_.constants.begin(), plan_.constants.end(),
+                                    [&](const Plan::Inline& c) { return memory_.address(c.dst) == table; });
+    const auto bytes = static_cast<size_t>(4 * s.taps * s.count);
+    if (!require(found != plan_.constants.end() && found->bytes.size() == bytes, "a table of indices is no constant"))
+      return;
     int32_t least = INT32_MAX, most = INT32_MIN;
     for (size_t i = 0; i < bytes; i += 4) {
       int32_t index;
-      std::memcpy(&index, constant->bytes.data() + i, 4);
+      std::memcpy(&index, found->bytes.data() + i, 4);
       least = std::min(least, index), most = std::max(most, index);
     }
     const int64_t step = times(s.in_step, size_of(s.dtype)), a = times(least, step), b = times(most, step);
     input = {plus(input.begin, std::min(a, b)), plus(input.end, std::max(a, b))};
-    return ok();
   }
 
-  static constexpr int kNever = -1;
   const Plan& plan_;
   const Program& program_;
   const MemoryMap& memory_;
   const Target& target_;
-  int64_t threads_, landed_;
+  int threads_;
+  int64_t landed_;
   Span weights_, file_, arena_;
   Parts parts_;
   int time_ = 0;
-  bool running_ = false;
-  std::string where_;
+  const char* why_ = nullptr;
+  ErrorCode code_{};
+  const std::string* where_ = nullptr;
 };
 
 }  // namespace

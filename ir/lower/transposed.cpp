@@ -40,6 +40,7 @@ std::vector<Run> runs_of(const Dimension& d) {
     if (r.tap >= 0 && r.tap < d.kernel) {
       r.tap_step = d.stride / common, r.step = d.dilation / common;
       r.taps = (d.kernel - 1 - r.tap) / r.tap_step + 1;
+      if (r.taps == 1) r.tap_step = r.step = 1;  // taken by nobody
       r.from = (at - r.tap * d.dilation) / d.stride - (r.taps - 1) * r.step;
     }
     if (!runs.empty()) {
@@ -68,8 +69,9 @@ View pixels(const View& v, const Run& row, const Run& col, const std::array<int6
   out.halo = {};
   out.offset += row.first * v.strides[2] + col.first * v.strides[3];
   out.dims = {v.dims[0], v.dims[1], row.phases, row.size, col.phases, col.size};
-  out.strides = {
-      v.strides[0], v.strides[1], v.strides[2], stride[0] * v.strides[2], v.strides[3], stride[1] * v.strides[3]};
+  const auto steps = taken(stride, row.size, col.size);
+  out.strides = {v.strides[0], v.strides[1],           v.strides[2], steps[0] * v.strides[2],
+                 v.strides[3], steps[1] * v.strides[3]};
   return out;
 }
 
@@ -140,7 +142,7 @@ Status Lowering::lower_transposed_conv(const Node& node) {
   const bool rows_apart = x.dims[0] > 1 && a.groups > 1 && !is_depthwise(node);  // see ContractionSpec
   const View c = destination(node, channels_last(), kRunPhase, rows_apart ? 3 : 1);
   const Fusion fusion = conv_fusion(node);
-  if (product(c.dims) == 0) return ok();
+  if (too_large_ || product(c.dims) == 0) return ok();
   // Neighbouring pixels as channels: as the result lies, and whatever is added to it.
   const auto moves = [](const View& v, size_t dim) { return v.dims[dim] > 1 && v.strides[dim] != 0; };
   const auto joins = [](const View& v) { return v.strides[3] == v.dims[1] * v.strides[1]; };
