@@ -4,6 +4,7 @@
 // as columns of one product, those along a column as its groups.
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "ir/lower/lowering.h"
 
@@ -99,11 +100,9 @@ View taps_of(const View& w, const Run& row, const Run& col) {
 }
 
 /// Each phase of a run by itself.
-std::vector<Run> apart(const Run& run) {
-  std::vector<Run> out(static_cast<size_t>(run.phases), run);
-  for (size_t i = 0; i < out.size(); ++i)
-    out[i].first += static_cast<int64_t>(i), out[i].tap += static_cast<int64_t>(i), out[i].phases = 1;
-  return out;
+void apart(Run run, std::vector<Run>& out) {
+  const int64_t phases = std::exchange(run.phases, 1);
+  for (int64_t i = 0; i < phases; ++i, ++run.first, ++run.tap) out.push_back(run);
 }
 
 /// What the epilogue makes of sums over no taps.
@@ -135,9 +134,11 @@ Halo Lowering::transposed_halo(const Node& node) const {
 Status Lowering::lower_transposed_conv(const Node& node) {
   const ConvAttrs& a = *std::get_if<ConvAttrs>(&node.attrs);
   const std::vector<Run> rows = runs_of(dimension(graph, node, 0)), cols = runs_of(dimension(graph, node, 1));
-  if (rows.size() * cols.size() > kMaxRuns)
+  const auto too_many = [&] {
     return unsupported(node, "a transposed convolution of so many different phases (stride " +
                                  std::to_string(a.stride[0]) + "x" + std::to_string(a.stride[1]) + ")");
+  };
+  if (rows.size() * cols.size() > kMaxRuns) return too_many();
   const View x = channels_last_with(input(node, 0), conv_halo(node)), w = input(node, 1);
   const bool rows_apart = x.dims[0] > 1 && a.groups > 1 && !is_depthwise(node);  // see ContractionSpec
   const View c = destination(node, channels_last(), kRunPhase, rows_apart ? 3 : 1);
@@ -191,10 +192,18 @@ Status Lowering::lower_transposed_conv(const Node& node) {
     p.dilation = {row.step, col.step};
     append_windows(std::move(p), label_of(node));
   };
-  for (const Run& row : rows)
-    for (const Run& one_row : a.groups == 1 ? std::vector<Run>{row} : apart(row))
-      for (const Run& col : cols)
-        for (const Run& one_col : columns_join ? std::vector<Run>{col} : apart(col)) lower_run(one_row, one_col);
+  const auto steps_of = [](const std::vector<Run>& runs, bool join) {
+    std::vector<Run> steps;
+    for (const Run& run : runs) {
+      if (join) steps.push_back(run);
+      if (!join && steps.size() <= kMaxRuns) apart(run, steps);
+    }
+    return steps;
+  };
+  const std::vector<Run> by_row = steps_of(rows, a.groups == 1), by_column = steps_of(cols, columns_join);
+  if (by_row.size() * by_column.size() > kMaxRuns) return too_many();
+  for (const Run& row : by_row)
+    for (const Run& col : by_column) lower_run(row, col);
   return ok();
 }
 
