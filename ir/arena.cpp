@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "ir/plan.h"
+#include "support/checked.h"
 
 namespace kiln {
 namespace {
@@ -25,10 +26,10 @@ int64_t place(std::vector<Buffer>& buffers, const std::vector<int>& order) {
       if (!together(b, o)) continue;
       const int64_t gap = o.offset - top;
       if (gap >= size && gap < best_gap) best = top, best_gap = gap;
-      top = std::max(top, o.offset + size_of_buffer(o));
+      top = std::max(top, plus(o.offset, size_of_buffer(o)));
     }
     b.offset = best >= 0 ? best : top;
-    end = std::max(end, b.offset + size);
+    end = std::max(end, plus(b.offset, size));
     placed.insert(
         std::upper_bound(placed.begin(), placed.end(), b.offset,
                          [&](int64_t offset, int j) { return offset < buffers[static_cast<size_t>(j)].offset; }),
@@ -44,7 +45,7 @@ int64_t lower_bound_of(const std::vector<Buffer>& buffers, const std::vector<int
     for (int i : members) {
       const Buffer& b = buffers[static_cast<size_t>(i)];
       const int time = buffers[static_cast<size_t>(at)].first;
-      if (b.first <= time && time <= b.last) live += size_of_buffer(b);
+      if (b.first <= time && time <= b.last) live = plus(live, size_of_buffer(b));
     }
     bound = std::max(bound, live);
   }
@@ -61,7 +62,7 @@ int64_t plan_arena(std::vector<Buffer>& buffers, Space space, int64_t* lower_bou
     int64_t end = 0;
     for (int i : members) {
       buffers[static_cast<size_t>(i)].offset = end;
-      end += size_of_buffer(buffers[static_cast<size_t>(i)]);
+      end = plus(end, size_of_buffer(buffers[static_cast<size_t>(i)]));
     }
     if (lower_bound) *lower_bound = end;
     return end;
@@ -76,7 +77,7 @@ int64_t plan_arena(std::vector<Buffer>& buffers, Space space, int64_t* lower_bou
   };
   const std::vector<int> orders[] = {
       by([](const Buffer& b) { return size_of_buffer(b); }),
-      by([](const Buffer& b) { return size_of_buffer(b) * (b.last - b.first + 1); }),
+      by([](const Buffer& b) { return times(size_of_buffer(b), int64_t{b.last} - b.first + 1); }),
       by([](const Buffer& b) { return int64_t{b.last} - b.first; }),
       by([](const Buffer& b) { return -int64_t{b.first}; }),
   };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "support/checked.h"
+
 namespace kiln {
 
 Error misfit(std::string message) { return Error{ErrorCode::bad_file, std::move(message), ""}; }
@@ -138,6 +140,15 @@ class Inference {
     return TensorType{dtype, std::move(shape)};
   }
 
+  /// With its padding an image is no larger than what is built: then no stride and no dilation that fits it is either.
+  Status padded(const Shape& x, const std::array<int64_t, 2>& begin, const std::array<int64_t, 2>& end) const {
+    int64_t count = 1;
+    for (size_t i = 0; i < 4; ++i)
+      count = times(count, std::max<int64_t>(x[i].value, 1) + (i < 2 ? 0 : begin[i - 2] + end[i - 2]));
+    if (count > kMaxElements) return refuse("the padded input is too large: " + to_string(x) + " and its padding");
+    return ok();
+  }
+
   /// Output size along one spatial dim.
   Result<Dim> window(const Dim& in, int64_t kernel, int64_t stride, int64_t before, int64_t after,
                      int64_t dilation) const {
@@ -191,6 +202,7 @@ class Inference {
                                              a->pad_end[i], a->dilation[i]));
       out.push_back(d);
     }
+    if (!a->transposed) KILN_TRY(padded(x->shape, a->pad_begin, a->pad_end));
     return done(DType::f32, std::move(out));
   }
 
@@ -215,6 +227,7 @@ class Inference {
         return refuse("the padding leaves a window without an input");
       out.push_back(d);
     }
+    KILN_TRY(padded(x->shape, a->pad_begin, a->pad_end));
     return done(DType::f32, std::move(out));
   }
 

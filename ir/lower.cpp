@@ -2,12 +2,15 @@
 
 #include "ir/infer.h"
 #include "ir/lower/lowering.h"
+#include "support/checked.h"
 
 namespace kiln {
 
 namespace {
 
 constexpr size_t kMaxMapDims = 6;
+/// Of a model: far more than what memory is for, far less than what 64 bits count.
+constexpr int64_t kMostBytes = int64_t{1} << 50;
 
 }  // namespace
 
@@ -54,7 +57,10 @@ Result<Plan> Lowering::run() {
     at = allocate(dims, v.dtype, row_major(static_cast<int>(dims.size())), kRunPhase);
     plan.inputs.push_back({v.name, v.dtype, dims, {at.buffer, 0}});
   }
-  for (const Node& node : graph.nodes) KILN_TRY(lower_node(node));
+  for (const Node& node : graph.nodes) {
+    KILN_TRY(lower_node(node));
+    if (too_large_) return unsupported(node, "what is stored with the padding would be too large");
+  }
   finish_outputs();
   if (precision != Precision::exact) round_weights();
   number_phases();
@@ -63,6 +69,8 @@ Result<Plan> Lowering::run() {
   plan.weights_bytes = plan_arena(plan.buffers, Space::weights);
   plan.arena_bytes = plan_arena(plan.buffers, Space::arena, &plan.arena_lower_bound);
   plan.staging_bytes = plan_arena(plan.buffers, Space::staging);
+  if (plus(plus(plan.weights_bytes, plan.arena_bytes), plan.staging_bytes) >= kMostBytes)
+    return Error{ErrorCode::out_of_memory, "the model needs more memory than any machine has", ""};
   set_barriers();
   return std::move(plan);
 }
@@ -190,13 +198,19 @@ View Lowering::allocate(const Sizes& dims, DType dtype, const Order& order, int 
   v.dims = dims;
   v.strides = compact_strides(dims, order);
   v.phase = phase;
-  v.buffer = new_buffer(product(dims) * size_of(dtype), phase);
+  const int64_t bytes = times(product(dims), size_of(dtype));
+  if (bytes > kMostBytes) too_large_ = true, v.strides.assign(dims.size(), 0);
+  v.buffer = new_buffer(std::min(bytes, kMostBytes), phase);
   return v;
 }
 
 View Lowering::with_halo(const Sizes& dims, const Halo& halo, int phase) {
   View whole = allocate({dims[0], dims[1], dims[2] + halo.top + halo.bottom, dims[3] + halo.left + halo.right},
                         DType::f32, channels_last(), phase);
+  if (too_large_) {
+    whole.dims = dims;
+    return whole;
+  }
   Expr zero;
   zero.constant(0);
   fill_border(whole, {0, 0, halo.top, halo.left}, dims, zero, phase);

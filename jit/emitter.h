@@ -38,7 +38,7 @@ struct Arg {
   int64_t imm = 0;
 };
 
-/// base + offset bytes; the offset is never negative.
+/// base + offset bytes, whatever the offset's sign.
 struct Mem {
   Int base;
   int64_t offset = 0;

@@ -4,23 +4,9 @@
 
 namespace kiln {
 
-namespace {
-
-/// Offsets may not be negative: with such strides count them from the last element, which lies lowest.
-Mem from_lowest(Emitter& e, Mem at, int64_t step, int lanes) {
-  if (step >= 0) return at;
-  const int64_t back = (lanes - 1) * step;
-  const Int lowest = e.integer();
-  add(e, lowest, at.base, at.offset + back);
-  return {lowest, -back};
-}
-
-}  // namespace
-
 Vec load_strided(Emitter& e, Mem at, DType type, int64_t stride, int lanes) {
   const Vec v = e.vec();
   const int64_t size = size_of(type);
-  at = from_lowest(e, at, stride * size, lanes);
   if (stride == 1) {
     e.load(v, at, type, lanes);
   } else if (stride == 0 && size == 4) {
@@ -68,7 +54,6 @@ integer::Wide load_strided(Emitter& e, Mem at, DType type, Lane lane, int64_t st
   if (lane != Lane::i64) return {load_strided(e, at, type, stride, lanes)};
   integer::Wide v{e.vec(), e.vec()};
   const int64_t step = 8 * stride;
-  at = from_lowest(e, at, step, lanes);
   const Mem above{at.base, at.offset + 4};
   if (stride == 0) {
     e.splat_load(v.low, at);

@@ -5,11 +5,15 @@
 #include "jit/backends/wasm.h"
 #include "jit/kernels/contraction.h"
 #include "runtime/file_placement.h"
+#include "runtime/verify_plan.h"
+#include "support/checked.h"
 
 namespace kiln {
 namespace {
 
 constexpr int64_t kAlign = 64;
+/// Bytes: what spaces are laid out of never comes near the end of 64 bits.
+constexpr int64_t kMostCounted = int64_t{1} << 60;
 
 /// A step's schedule: its own, for a pack that of its consumer, or for another init step the prior's.
 Schedule schedule_of(const PlanStep& step, int own, const Planned& planned, const std::vector<Choice>& choices,
@@ -223,16 +227,20 @@ Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>
   if (options.dump) options.dump("schedule", schedules_text(planned, out.choices));
   const int64_t scratch = scratch_bytes(planned, out.choices, options);
   std::vector<Buffer> buffers = sized_buffers(planned, out.choices, options);
+  int64_t all = times(scratch, options.threads);
+  for (const Buffer& b : buffers) all = plus(all, b.bytes);
+  const auto too_large = [](int64_t bytes) {
+    return Error{ErrorCode::out_of_memory,
+                 "the model needs " + std::to_string(bytes >> 20) + " MB, more than this memory can address", ""};
+  };
+  if (all > kMostCounted) return too_large(all);
   out.memory = options.file_at ? lay_out_over_file(planned, out.choices, std::move(buffers), scratch, options)
                                : lay_out(planned.plan, std::move(buffers), scratch, options);
   const int64_t limit =
       options.target.isa == Isa::wasm ? wasm_memory_limit(options.target.memory64) - (1 << 20) : int64_t{1} << 46;
-  if (out.memory.total_bytes > limit)
-    return Error{
-        ErrorCode::out_of_memory,
-        "the model needs " + std::to_string(out.memory.total_bytes >> 20) + " MB, more than this memory can address",
-        ""};
+  if (out.memory.total_bytes > limit) return too_large(out.memory.total_bytes);
   out.program = make_program(planned, out.choices, out.memory, options);
+  KILN_TRY(verify_plan(planned.plan, out, options));
   return out;
 }
 

@@ -152,7 +152,7 @@ Status Lowering::lower_attention(const Node& node) {
   const std::string label = label_of(node);
   const Sizes dims = out_dims(node);
   const size_t rank = dims.size();
-  const int64_t queries = q.dims[rank - 2], keys = graph.value(node.inputs[1]).shape[rank - 2].value;
+  const int64_t queries = q.dims.rbegin()[1], keys = graph.value(node.inputs[1]).shape.rbegin()[1].value;
   Sizes score_dims = dims;
   score_dims[rank - 1] = keys;
 
@@ -176,7 +176,7 @@ Status Lowering::lower_attention(const Node& node) {
   }
   f.then(scaled, masks);
 
-  if (!is_contiguous_in(q, static_cast<int>(rank) - 1)) q = copied(q, row_major(q.rank()));
+  if (!is_contiguous_in(q, q.rank() - 1)) q = copied(q, row_major(q.rank()));
   const auto turned = [](const View& keys_in_rows) {
     std::vector<int64_t> axes(keys_in_rows.dims.size());
     for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);

@@ -39,6 +39,12 @@ struct Windows {
   Fusion fusion;  ///< operands as c
   std::array<int64_t, 2> stride{1, 1}, dilation{1, 1};  ///< in pixels of x
 };
+/// Strides or dilations of so many pixels or taps: one that nobody takes is 1, whatever a file says.
+inline std::array<int64_t, 2> taken(std::array<int64_t, 2> steps, int64_t rows, int64_t columns) {
+  if (rows == 1) steps[0] = 1;
+  if (columns == 1) steps[1] = 1;
+  return steps;
+}
 /// A view whose dim `dim` is `groups` dims of equal parts.
 View grouped(const View& v, size_t dim, int64_t groups);
 
@@ -181,6 +187,7 @@ class Lowering {
   };
   std::map<const Node*, InvertedResidual> inverted_residuals_;  // by what projects
   std::set<const Node*> inside_;                                // of those: lowered with it
+  bool too_large_ = false;                                      // what was allocated last, by far
   std::vector<Placement> placements_;
   std::vector<View> views_;    // by value; buffer < 0: not made yet
   std::vector<View> storage_;  // of values some part or view of which was placed in them

@@ -4,6 +4,7 @@
 // along a row as columns of one product, those along a column as its groups.
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "ir/lower/lowering.h"
 
@@ -40,6 +41,7 @@ std::vector<Run> runs_of(const Dimension& d) {
     if (r.tap >= 0 && r.tap < d.kernel) {
       r.tap_step = d.stride / common, r.step = d.dilation / common;
       r.taps = (d.kernel - 1 - r.tap) / r.tap_step + 1;
+      if (r.taps == 1) r.tap_step = r.step = 1;  // taken by nobody
       r.from = (at - r.tap * d.dilation) / d.stride - (r.taps - 1) * r.step;
     }
     if (!runs.empty()) {
@@ -68,8 +70,9 @@ View pixels(const View& v, const Run& row, const Run& col, const std::array<int6
   out.halo = {};
   out.offset += row.first * v.strides[2] + col.first * v.strides[3];
   out.dims = {v.dims[0], v.dims[1], row.phases, row.size, col.phases, col.size};
-  out.strides = {
-      v.strides[0], v.strides[1], v.strides[2], stride[0] * v.strides[2], v.strides[3], stride[1] * v.strides[3]};
+  const auto steps = taken(stride, row.size, col.size);
+  out.strides = {v.strides[0], v.strides[1],           v.strides[2], steps[0] * v.strides[2],
+                 v.strides[3], steps[1] * v.strides[3]};
   return out;
 }
 
@@ -97,11 +100,9 @@ View taps_of(const View& w, const Run& row, const Run& col) {
 }
 
 /// Each phase of a run by itself.
-std::vector<Run> apart(const Run& run) {
-  std::vector<Run> out(static_cast<size_t>(run.phases), run);
-  for (size_t i = 0; i < out.size(); ++i)
-    out[i].first += static_cast<int64_t>(i), out[i].tap += static_cast<int64_t>(i), out[i].phases = 1;
-  return out;
+void apart(Run run, std::vector<Run>& out) {
+  const int64_t phases = std::exchange(run.phases, 1);
+  for (int64_t i = 0; i < phases; ++i, ++run.first, ++run.tap) out.push_back(run);
 }
 
 /// The result of the epilogue for sums over no taps.
@@ -133,14 +134,16 @@ Halo Lowering::transposed_halo(const Node& node) const {
 Status Lowering::lower_transposed_conv(const Node& node) {
   const ConvAttrs& a = *std::get_if<ConvAttrs>(&node.attrs);
   const std::vector<Run> rows = runs_of(dimension(graph, node, 0)), cols = runs_of(dimension(graph, node, 1));
-  if (rows.size() * cols.size() > kMaxRuns)
+  const auto too_many = [&] {
     return unsupported(node, "a transposed convolution of so many different phases (stride " +
                                  std::to_string(a.stride[0]) + "x" + std::to_string(a.stride[1]) + ")");
+  };
+  if (rows.size() * cols.size() > kMaxRuns) return too_many();
   const View x = channels_last_with(input(node, 0), conv_halo(node)), w = input(node, 1);
   const bool rows_apart = x.dims[0] > 1 && a.groups > 1 && !is_depthwise(node);  // see ContractionSpec
   const View c = destination(node, channels_last(), kRunPhase, rows_apart ? 3 : 1);
   const Fusion fusion = conv_fusion(node);
-  if (product(c.dims) == 0) return ok();
+  if (too_large_ || product(c.dims) == 0) return ok();
   // Neighbouring pixels as channels: as the result lies, and whatever is added to it.
   const auto moves = [](const View& v, size_t dim) { return v.dims[dim] > 1 && v.strides[dim] != 0; };
   const auto joins = [](const View& v) { return v.strides[3] == v.dims[1] * v.strides[1]; };
@@ -189,10 +192,18 @@ Status Lowering::lower_transposed_conv(const Node& node) {
     p.dilation = {row.step, col.step};
     append_windows(std::move(p), label_of(node));
   };
-  for (const Run& row : rows)
-    for (const Run& one_row : a.groups == 1 ? std::vector<Run>{row} : apart(row))
-      for (const Run& col : cols)
-        for (const Run& one_col : columns_join ? std::vector<Run>{col} : apart(col)) lower_run(one_row, one_col);
+  const auto steps_of = [](const std::vector<Run>& runs, bool join) {
+    std::vector<Run> steps;
+    for (const Run& run : runs) {
+      if (join) steps.push_back(run);
+      if (!join && steps.size() <= kMaxRuns) apart(run, steps);
+    }
+    return steps;
+  };
+  const std::vector<Run> by_row = steps_of(rows, a.groups == 1), by_column = steps_of(cols, columns_join);
+  if (by_row.size() * by_column.size() > kMaxRuns) return too_many();
+  for (const Run& row : by_row)
+    for (const Run& col : by_column) lower_run(row, col);
   return ok();
 }
 

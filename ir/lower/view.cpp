@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "support/checked.h"
+
 namespace kiln {
 
 Halo larger(const Halo& a, const Halo& b) {
@@ -15,9 +17,7 @@ Sizes sizes_of(const Shape& shape) {
   return sizes;
 }
 
-int64_t product(const Sizes& sizes) {
-  return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
-}
+int64_t product(const Sizes& sizes) { return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, times); }
 
 Order row_major(int rank) {
   Order order(static_cast<size_t>(rank));
@@ -39,7 +39,7 @@ Sizes compact_strides(const Sizes& dims, const Order& order) {
   for (size_t i = order.size(); i-- > 0;) {
     const auto d = static_cast<size_t>(order[i]);
     strides[d] = stride;
-    stride *= dims[d];
+    stride = times(stride, dims[d]);
   }
   return strides;
 }
@@ -97,8 +97,8 @@ View permuted(const View& view, const std::vector<int64_t>& axes) {
 View sliced(const View& view, const Sizes& start, const Sizes& step, const Sizes& dims) {
   View out = view;
   for (size_t i = 0; i < dims.size(); ++i) {
-    out.offset += start[i] * view.strides[i];
-    out.strides[i] = step[i] * view.strides[i];
+    out.offset = plus(out.offset, times(start[i], view.strides[i]));
+    out.strides[i] = times(step[i], view.strides[i]);
     if (i >= 2 && (dims[i] != view.dims[i] || step[i] != 1)) out.halo = {};
   }
   out.dims = dims;
@@ -181,9 +181,9 @@ void Box::merge() {
     if (dims[i] == 1) erase(i);
   for (size_t i = dims.size(); i-- > 1;) {
     bool one_walk = true;
-    for (const Sizes& s : strides) one_walk = one_walk && s[i - 1] == dims[i] * s[i];
+    for (const Sizes& s : strides) one_walk = one_walk && s[i - 1] == times(dims[i], s[i]);
     if (!one_walk) continue;
-    dims[i] *= dims[i - 1];
+    dims[i] = times(dims[i], dims[i - 1]);
     erase(i - 1);
   }
 }

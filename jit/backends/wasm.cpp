@@ -290,9 +290,9 @@ class WasmEmitter final : public ModuleEmitter {
     return BinaryenBlock(module_, nullptr, body.data(), static_cast<BinaryenIndex>(body.size()), BinaryenTypeAuto());
   }
   static uint32_t offset(Mem m) { return static_cast<uint32_t>(m.offset); }
-  /// The same place with an offset that an instruction can hold, and a few more lanes behind it.
+  /// The same place with an offset that an instruction can hold, which has no sign, and a few more lanes behind it.
   Mem near(Mem m) {
-    if (!wide() || m.offset < INT32_MAX) return m;
+    if (m.offset >= 0 && (!wide() || m.offset < INT32_MAX)) return m;
     const Int base = integer();
     op(IntOp::add, base, m.base, m.offset);
     return {base, 0};
