@@ -47,6 +47,7 @@ COLORS = {
     "torch": "#868e96",
 }
 START, END = "<!-- bench -->", "<!-- /bench -->"
+OPERATORS = "<!-- operators -->", "<!-- /operators -->"  # what operators.py puts into docs/performance.md
 
 
 class Results:
@@ -307,8 +308,21 @@ def page(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def between(path: Path, start: str, end: str) -> tuple[str, str, str]:
+    """The text before, between and after two marks, which stay with what is outside."""
+    before, found, rest = path.read_text().partition(start)
+    inside, closed, after = rest.partition(end)
+    if not found or not closed or start in after:
+        raise SystemExit(f"{path.name} must hold {start} … {end} once")
+    return before + start, inside, end + after
+
+
+def put_between(path: Path, start: str, end: str, text: str) -> None:
+    before, _, after = between(path, start, end)
+    path.write_text(f"{before}\n{text}\n{after}")
+
+
 def put_into_readme(results: Results) -> None:
-    readme = ROOT / "README.md"
     first, *others = results.threads
     fast = (
         "with `precision: 'fast'` also both factors of linear layers and attention: " if FAST in results.engines else ""
@@ -318,21 +332,19 @@ def put_into_readme(results: Results) -> None:
         "brackets, multiples of wasmkiln's time. wasmkiln reads whisper-decoder's weights as 16 bits "
         f"({fast}[precision](docs/precision.md)). More in [docs/performance.md](docs/performance.md)."
     )
-    parts = [START + "\n" + lead, metric_table(results, "run_median_ms", first, significant)]
+    parts = [lead, metric_table(results, "run_median_ms", first, significant)]
     for threads in others:
         parts += [f"With {threads} threads:", metric_table(results, "run_median_ms", threads, significant, NATIVE)]
-    block = "\n\n".join(parts) + "\n" + END
-    text, found = re.subn(f"{START}.*?{END}", lambda _: block, readme.read_text(), flags=re.S)
-    if found != 1:
-        raise SystemExit(f"README.md must hold {START} … {END} once")
-    readme.write_text(text)
+    put_between(ROOT / "README.md", START, END, "\n\n".join(parts))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("json", type=Path, help="what ./dev bench wrote")
     results = Results(json.loads(parser.parse_args().json.read_text()))
-    (ROOT / "docs/performance.md").write_text(page(results))
+    document = ROOT / "docs/performance.md"
+    _, operators, _ = between(document, *OPERATORS)
+    document.write_text(f"{page(results)}\n{operators.join(OPERATORS)}\n")
     for threads in results.threads:
         title = f"Run time in multiples of wasmkiln's ({threads} thread{'s' if threads > 1 else ''}, {results.browser})"
         plot(results, "run_median_ms", threads, title, ROOT / f"docs/images/performance-run-{threads}.svg")
