@@ -28,7 +28,8 @@ def names(known: tuple[str, ...]):
 
 
 def build_operators(out: Path, only: str) -> None:
-    chosen = {id: case for id, case in operators.cases().items() if only in f"{case.kind} {case.name}"}
+    texts = only.split(",")
+    chosen = {id: case for id, case in operators.cases().items() if any(t in f"{case.kind} {case.name}" for t in texts)}
     for case_id in chosen:
         artifacts.build_one(case_id, out, list(FORMATS), quiet=True)
     rows = [{"id": case_id, "kind": case.kind, "name": case.name} for case_id, case in chosen.items()]
@@ -48,7 +49,7 @@ def main() -> None:
     build.add_argument("--formats", type=names(FORMATS), default=list(FORMATS), help="kiln,onnx (default: both)")
     single = commands.add_parser("operators", help="write the files of single operators, and operators/cases.json")
     single.add_argument("--out", type=Path, default=zoo.DEFAULT_OUT)
-    single.add_argument("--only", default="", help="those whose kind or name holds this")
+    single.add_argument("--only", default="", help="those whose kind or name holds one of these, comma-separated")
     commands.add_parser("ops", parents=[models], help="list the operators that exported models use")
     options = parser.parse_args()
     if options.command == "build":

@@ -81,7 +81,7 @@ def write_io(model: ZooModel, directory: Path) -> str:
         "outputs": write_tensors(outputs, directory, "outputs"),
     }
     (directory / "io.json").write_text(json.dumps(io, indent=1) + "\n")
-    return ", ".join(f"{name} {list(out.shape)} std {out.std():.3f}" for name, out in outputs.items())
+    return ", ".join(f"{name} {list(out.shape)} std {out.float().std():.3f}" for name, out in outputs.items())
 
 
 def write_onnx(model: ZooModel, directory: Path) -> str:

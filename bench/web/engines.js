@@ -1,6 +1,6 @@
 // Each engine behind one shape: load(at, model, threads) → { run(inputs) → {name: typed array} }, and for decoders
 // keep(input) → the engine's own tensor for a cache that stays from run to run, which `run` takes in place of the data;
-// close() gives back what it holds.
+// close() gives back what it holds; profile(inputs) → what each step takes, if the engine says.
 import { jaxJs, tfjs } from './peers.js';
 
 /** `options`: what differs from the SDK's defaults. */
@@ -11,6 +11,7 @@ const wasmkiln = (options) => async (at, model, threads, cache = false) => {
     info: () => loaded.info(),
     memory: () => loaded.memory(),
     close: () => loaded.dispose(),
+    profile: (inputs) => loaded.profile(Object.fromEntries(inputs.map((p) => [p.name, new Tensor(p.dtype, p.data, p.shape)]))),
     keep: ({ name, data }) => {
       const tensor = loaded.inputTensor(name);
       tensor.data.set(data);

@@ -1,4 +1,4 @@
-// ./dev bench --operators [--only TEXT] [--threads 1,2] [--rounds 30] [--report]: single operators in shapes that networks use
+// ./dev bench --operators [--only A,B] [--threads 1,2] [--rounds 30] [--report]: single operators in shapes that networks use
 // (zoo/operators/), wasmkiln and onnxruntime-web in turn in one headless page. Writes rows {id, kind, name, threads, ratio,
 // median ms and error of each}; with --report also the operators' part of docs/performance.md.
 import { execFileSync } from 'node:child_process';
@@ -38,10 +38,10 @@ for (const threads of options.threads.split(',').map(Number)) {
 pages.close();
 
 /** What else the machine does only adds, and more where a run changes threads: of the samples a quick one counts. */
-function row({ id, kind, name }, threads, { samples, share, error }) {
+function row({ id, kind, name }, threads, { samples, share, steps, error }) {
   if (error) return { id, kind, name, threads, error };
   const [ms, peer_ms] = kNames.map((engine) => quantile(samples[engine], 0.1));
-  return { id, kind, name, threads, browser: options.browser, ratio: peer_ms / ms, ms, peer_ms, error_ratio: share[kNames[0]], peer_error_ratio: share[kNames[1]] };
+  return { id, kind, name, threads, browser: options.browser, ratio: peer_ms / ms, ms, peer_ms, steps_ms: steps.reduce((sum, step) => sum + step.ms, 0), error_ratio: share[kNames[0]], peer_error_ratio: share[kNames[1]] };
 }
 
 rows.sort((a, b) => (a.ratio ?? 0) - (b.ratio ?? 0));

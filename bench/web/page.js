@@ -143,6 +143,7 @@ async function operators({ models, names, threads, rounds }) {
 async function operator(model, names, threads, rounds) {
   const { inputs, expected } = await feeds(model);
   const sessions = {}, samples = {}, runs = {}, share = {};
+  let steps;
   const sample = async (name, count) => {
     const start = performance.now();
     for (let i = 0; i < count; i++) await sessions[name].run(inputs);
@@ -167,10 +168,11 @@ async function operator(model, names, threads, rounds) {
         samples[name].push(await sample(name, runs[name]));
       }
     }
+    for (const { profile } of Object.values(sessions)) steps ??= await profile?.(inputs);
   } finally {
     for (const session of Object.values(sessions)) await session.close();
   }
-  return { samples, share };
+  return { samples, share, steps };
 }
 
 try {

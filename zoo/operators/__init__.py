@@ -31,8 +31,8 @@ def cases() -> dict[str, Case]:
 def build(case_id: str) -> ZooModel:
     case = cases()[case_id]
     rng = torch.Generator().manual_seed(len(case.name))
-    module = case.module().eval()
-    for name, tensor in module.state_dict().items():
+    module, inputs = case.build(rng)
+    for name, tensor in module.operator.state_dict().items():
         if not tensor.is_floating_point():
             continue
         fan = tensor[0].numel() if tensor.dim() > 1 else 1
@@ -40,5 +40,4 @@ def build(case_id: str) -> ZooModel:
             nn.init.uniform_(tensor, 0.5, 1.5, generator=rng)
         else:
             nn.init.normal_(tensor, std=fan**-0.5, generator=rng)
-    tensors = [i(rng) if callable(i) else torch.randn(i, generator=rng) for i in case.inputs]
-    return ZooModel(module, {f"x{i}": t for i, t in enumerate(tensors)}, ("y",), case.name)
+    return ZooModel(module, inputs, tuple(f"y{i}" for i in range(module.times)), case.name)
