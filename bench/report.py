@@ -47,6 +47,7 @@ COLORS = {
     "torch": "#868e96",
 }
 START, END = "<!-- bench -->", "<!-- /bench -->"
+OPERATORS = "<!-- operators -->", "<!-- /operators -->"  # what operators.py puts into docs/performance.md
 
 
 class Results:
@@ -306,8 +307,21 @@ def page(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def between(path: Path, start: str, end: str) -> tuple[str, str, str]:
+    """The text before, between and after two marks, which stay with what is outside."""
+    before, found, rest = path.read_text().partition(start)
+    inside, closed, after = rest.partition(end)
+    if not found or not closed or start in after:
+        raise SystemExit(f"{path.name} must hold {start} … {end} once")
+    return before + start, inside, end + after
+
+
+def put_between(path: Path, start: str, end: str, text: str) -> None:
+    before, _, after = between(path, start, end)
+    path.write_text(f"{before}\n{text}\n{after}")
+
+
 def put_into_readme(results: Results) -> None:
-    readme = ROOT / "README.md"
     first, *others = results.threads
     fast = (
         "; `precision: 'fast'` also multiplies 16-bit integers in linear layers and attention"
@@ -320,21 +334,19 @@ def put_into_readme(results: Results) -> None:
         f"16-bit integers{fast} ([precision](docs/precision.md)). "
         "[docs/performance.md](docs/performance.md) has more."
     )
-    parts = [START + "\n" + lead, metric_table(results, "run_median_ms", first, significant)]
+    parts = [lead, metric_table(results, "run_median_ms", first, significant)]
     for threads in others:
         parts += [f"With {threads} threads:", metric_table(results, "run_median_ms", threads, significant, NATIVE)]
-    block = "\n\n".join(parts) + "\n" + END
-    text, found = re.subn(f"{START}.*?{END}", lambda _: block, readme.read_text(), flags=re.S)
-    if found != 1:
-        raise SystemExit(f"README.md must hold {START} … {END} once")
-    readme.write_text(text)
+    put_between(ROOT / "README.md", START, END, "\n\n".join(parts))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("json", type=Path, help="what ./dev bench wrote")
     results = Results(json.loads(parser.parse_args().json.read_text()))
-    (ROOT / "docs/performance.md").write_text(page(results))
+    document = ROOT / "docs/performance.md"
+    _, operators, _ = between(document, *OPERATORS)
+    document.write_text(f"{page(results)}\n{operators.join(OPERATORS)}\n")
     for threads in results.threads:
         title = f"Run time in multiples of wasmkiln's ({threads} thread{'s' if threads > 1 else ''}, {results.browser})"
         plot(results, "run_median_ms", threads, title, ROOT / f"docs/images/performance-run-{threads}.svg")

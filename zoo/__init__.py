@@ -35,6 +35,8 @@ MATMULS: dict[str, int] = {f"matmul-{size}": size for size in (64, 128, 256, 512
 
 def build(model_id: str) -> ZooModel:
     """Builds one model by its id: a module in eval mode with example inputs."""
+    if model_id.startswith("operators/"):
+        return import_module("zoo.operators").build(model_id)
     if model_id in MATMULS:
         return import_module("zoo.matmul").build(MATMULS[model_id])
     modules = MODELS | BLOCKS

@@ -3,15 +3,10 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { open } from '../../tests/browser/engines.js';
-import { memoryFiles, serve } from '../../tests/browser/server.js';
+import { bench, deps, quantile, root } from './pages.js';
 import { canRun } from './peers.js';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const root = join(here, '../..');
-const deps = join(root, 'build/deps');
 /** Once it is loaded it is wasmkiln: only its first visits are measured. */
 const kEarly = 'wasmkiln-early';
 const kOurs = ['wasmkiln', kEarly, 'wasmkiln-fast'];
@@ -32,33 +27,7 @@ const { values: options } = parseArgs({
 const list = (text) => text.split(',').filter(Boolean);
 const [models, engines, threads] = [list(options.models), list(options.engines), list(options.threads).map(Number)];
 
-const pages = new Map();
-const server = await serve({ page: here, sdk: join(root, 'js-sdk/dist'), models: join(deps, 'models'), ort: join(here, 'node_modules/onnxruntime-web/dist'), modules: join(here, 'node_modules') }, (path, body) => {
-  const [what, id] = path.split('/').slice(-2);
-  const page = pages.get(id);
-  if (what === 'report') page.done(JSON.parse(body));
-  if (what !== 'mark') return null;
-  const now = page.browser.usage().bytes;
-  if (JSON.parse(body) === 'before') page.before = now;
-  return { bytes: now - page.before };
-}, { inMemory: memoryFiles() });
-
-async function inPage(job) {
-  const id = String(pages.size);
-  const page = {};
-  const report = new Promise((resolve) => (page.done = resolve));
-  pages.set(id, page);
-  const query = new URLSearchParams({ id, job: JSON.stringify(job) });
-  page.browser = open(options.browser, `${server.origin}/isolated/page/page.html?${query}`);
-  const late = new Promise((resolve) => setTimeout(() => resolve({ error: 'no report after 10 minutes' }), 600_000).unref());
-  const { result, error } = await Promise.race([report, late]);
-  await page.browser.close();
-  if (error) throw new Error(`${JSON.stringify(job)}: ${error}`);
-  return result;
-}
-
-const sorted = (samples) => [...samples].sort((a, b) => a - b);
-const quantile = (samples, q) => sorted(samples)[Math.min(samples.length - 1, Math.floor(samples.length * q))];
+const { run: inPage, close } = await bench({ browser: options.browser });
 const rows = [];
 const units = { ms: 'ms', bytes: 'bytes', error: 'absolute', ratio: 'ratio' };
 function add(model, engine, count, metric, samples, value = quantile(samples, 0.5)) {
@@ -161,7 +130,7 @@ for (const model of models) {
     report(model, count);
   }
 }
-server.close();
+close();
 mkdirSync(dirname(options.json), { recursive: true });
 writeFileSync(options.json, `[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]\n`);
 console.log(`\n${rows.length} rows in ${options.json}`);
