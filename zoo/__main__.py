@@ -41,7 +41,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     models = argparse.ArgumentParser(add_help=False)
     ids = list(zoo.MODELS)
-    bench_only = (*zoo.BLOCKS, *zoo.MATMULS)
+    bench_only = (*zoo.BLOCKS, *zoo.UNTUNED, *zoo.MATMULS)
     known = names((*ids, *bench_only))
     models.add_argument("--models", type=known, help="ids, comma-separated (default: all; the bench's own if built)")
     build = commands.add_parser("build", parents=[models], help="write the files of models")
