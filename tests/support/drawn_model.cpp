@@ -12,7 +12,6 @@ namespace {
 
 using Ints = Draft::Ints;
 
-constexpr int64_t kMost = 4096;           ///< elements of a value of a model that is run
 constexpr int64_t kMostBytes = 256;       ///< of a constant in the file
 constexpr int64_t kUnknown = 1000000007;  ///< a size that no result has
 
@@ -52,7 +51,7 @@ ValueId Draft::input() {
     const int64_t size = c.pick(1, of_rank > 4 ? 3 : 9);
     dims.push_back(c.one_in(40) ? 0 : large ? std::max<int64_t>(extreme(size), 0) : size);
   }
-  if (!is_small({DType::f32, dims})) dims.assign(dims.size(), 1);
+  while (!is_small({DType::f32, dims})) *std::max_element(dims.begin(), dims.end()) /= 2;
   const DType dtype = c.one_in(4) ? c.of(kTypes) : DType::f32;
   const ValueId id = g.add_value("x" + std::to_string(g.inputs.size()), dtype, shape_of(dims));
   g.inputs.push_back(id);
@@ -73,9 +72,9 @@ ValueId Draft::any_of(DType dtype, int64_t least_rank) {
   return found == values_.rend() ? kNoValue : *found;
 }
 
-ValueId Draft::weight(const Ints& dims) {
+ValueId Draft::weight(const Ints& dims, bool large) {
   const Shape wanted = shape_of(dims);
-  if (is_empty(wanted) || !is_small({DType::f32, dims})) return kNoValue;
+  if (is_empty(wanted) || !(large || is_small({DType::f32, dims}))) return kNoValue;
   const auto again =
       std::find_if(weights_.rbegin(), weights_.rend(), [&](ValueId w) { return g.value(w).shape == wanted; });
   if (again != weights_.rend() && c.one_in(2)) return *again;
@@ -87,7 +86,7 @@ ValueId Draft::weight(const Ints& dims) {
   g.value(id).segment = static_cast<int>(g.segments.size());
   g.segments.push_back(s);
   weights_.push_back(id);
-  if (c.one_in(4)) values_.push_back(id);
+  if (!large && c.one_in(4)) values_.push_back(id);
   return id;
 }
 
@@ -144,7 +143,7 @@ Ints Draft::axes(ValueId x) {
 
 bool Draft::is_small(const Type& type) const {
   const int64_t count = count_of(type.dims);
-  if (!options_.extremes) return count <= kMost;
+  if (!options_.extremes) return count <= options_.elements;
   // The bytes of a weight need not be there; only what the reader refuses anyway is not drawn.
   return count <= int64_t{1} << 40;
 }
@@ -207,7 +206,7 @@ Graph Draft::finish() {
   const int64_t inputs = c.pick(1, 3), nodes = c.pick(1, options_.nodes);
   for (int64_t i = 0; i < inputs; ++i) input();
   for (int64_t tries = 0; tries < 4 * nodes && static_cast<int64_t>(g.nodes.size()) < nodes && !c.over(); ++tries)
-    draw_node(*this);
+    c.one_in(2) ? draw_moving_node(*this) : draw_computing_node(*this);
   const auto output = [&](ValueId id) {
     if (std::find(g.outputs.begin(), g.outputs.end(), id) == g.outputs.end()) g.outputs.push_back(id);
   };

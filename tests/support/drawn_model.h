@@ -12,14 +12,15 @@ namespace kiln::testing {
 
 struct DrawOptions {
   /// Also sizes and arguments that no model has: powers of two and their neighbours up to the ends of 64 bits. Such a
-  /// model is to be compiled, not to be run. Without, there are at most 4096 elements in a value and all is small.
+  /// model is to be compiled, not to be run. Without, all is small, but for a weight now and then of more than a MiB.
   bool extremes = false;
-  int nodes = 12;  ///< at most
+  int nodes = 12;           ///< at most
+  int64_t elements = 1700;  ///< of a value, at most; not where there are extremes
 };
 
 Graph draw_model(Choices& choices, const DrawOptions& options);
 
-/// The model under construction, as the functions that draw nodes see it (drawn_nodes.cpp).
+/// The model under construction, as the functions that draw nodes see it (drawn_nodes.cpp, drawn_moves.cpp).
 class Draft {
  public:
   Draft(Choices& choices, const DrawOptions& options) : c(choices), options_(options) {}
@@ -37,8 +38,8 @@ class Draft {
   ValueId any();
   /// The same, of a type; kNoValue where there is none.
   ValueId any_of(DType dtype, int64_t least_rank = 0);
-  /// A weight, sometimes one that others read too.
-  ValueId weight(const Ints& dims);
+  /// A weight, sometimes one that others read too. `large`: of any size.
+  ValueId weight(const Ints& dims, bool large = false);
   ValueId constant(const std::vector<double>& numbers, const Ints& dims, DType dtype);
 
   /// `mild`, or where extremes are wanted sometimes a number out of the dictionary.
@@ -73,7 +74,8 @@ class Draft {
   std::vector<ValueId> values_, weights_;
 };
 
-/// Draws one node; it may be left out.
-void draw_node(Draft& draft);
+/// Draws one node; it may be left out. Of what computes, or of what only moves or makes elements.
+void draw_computing_node(Draft& draft);
+void draw_moving_node(Draft& draft);
 
 }  // namespace kiln::testing

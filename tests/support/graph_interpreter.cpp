@@ -76,6 +76,14 @@ Array read_bytes(const Value& v) {
   return out;
 }
 
+/// What is left of a number in memory: of an integer its lowest bits, of a truth value whether it is 0.
+double stored(double v, DType dtype) {
+  if (dtype == DType::boolean) return v != 0;
+  if (dtype == DType::u8) return static_cast<double>(static_cast<uint8_t>(static_cast<int64_t>(v)));
+  if (dtype == DType::i8) return static_cast<double>(static_cast<int8_t>(static_cast<int64_t>(v)));
+  return v;
+}
+
 class Interpreter {
  public:
   Interpreter(const Graph& graph, std::vector<Array> values) : graph_(graph), values_(std::move(values)) {}
@@ -141,10 +149,12 @@ class Interpreter {
         return Error{ErrorCode::internal, "the interpreter takes canonical nodes", node.source};
     }
     if (!node.epilogue.empty()) epilogue();
+    for (double& v : out_.data) v = stored(v, out_.dtype);
     values_[static_cast<size_t>(node.outputs[0])] = std::move(out_);
     return ok();
   }
   const Array& value(ValueId id) const { return values_[static_cast<size_t>(id)]; }
+  Array& value(ValueId id) { return values_[static_cast<size_t>(id)]; }
 
  private:
   bool has(size_t i) const {
@@ -456,7 +466,8 @@ Bindings random_bindings(const Graph& graph, uint32_t seed, int64_t int_limit) {
   return bindings;
 }
 
-Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& bindings) {
+Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& bindings,
+                                     const std::function<void(const Node&, Array&)>& after) {
   std::vector<Array> values(graph.values.size());
   for (size_t i = 0; i < values.size(); ++i) {
     const Value& v = graph.values[i];
@@ -471,7 +482,10 @@ Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& binding
   if (bindings.inputs.size() != graph.inputs.size()) return Error{ErrorCode::internal, "inputs are not bound", ""};
   for (size_t i = 0; i < graph.inputs.size(); ++i) values[static_cast<size_t>(graph.inputs[i])] = bindings.inputs[i];
   Interpreter interpreter(graph, std::move(values));
-  for (const Node& node : graph.nodes) KILN_TRY(interpreter.run(node));
+  for (const Node& node : graph.nodes) {
+    KILN_TRY(interpreter.run(node));
+    if (after) after(node, interpreter.value(node.outputs[0]));
+  }
   std::vector<Array> outputs;
   for (ValueId id : graph.outputs) outputs.push_back(interpreter.value(id));
   return outputs;
