@@ -242,7 +242,9 @@ class Interpreter {
       const double v = element(x, full);
       sum += v, prod *= v, any += v != 0;
       const bool low = a.kind == ReduceKind::min || a.kind == ReduceKind::argmin;
-      if (r == 0 || (low ? v < best : v > best)) best = v, best_at = r;
+      // As to PyTorch, what is no number is the greatest and the least.
+      const bool better = std::isnan(v) || (low ? v < best : v > best);
+      if (r == 0 || (better && !std::isnan(best))) best = v, best_at = r;
     }
     switch (a.kind) {
       case ReduceKind::sum:
@@ -351,7 +353,7 @@ class Interpreter {
         }
         if (y < 0 || y >= x.shape[2] || xx < 0 || xx >= x.shape[3]) continue;
         const double v = element(x, {i[0], i[1], y, xx});
-        top = std::max(top, v), sum += v, ++inside;
+        top = std::isnan(v) ? v : std::max(top, v), sum += v, ++inside;
       }
     if (a.kind == WindowKind::max) return top;
     if (a.even[0]) return sum / static_cast<double>(inside);
