@@ -155,6 +155,8 @@ Status pad(Legalizer& l, const Node& node) {
   for (size_t i = 0; i < list.size() / 2; ++i) {
     const size_t dim = rank - 1 - i;
     const int64_t before = list[2 * i], after = list[2 * i + 1], size = l.b.shape(x)[dim].value;
+    for (const int64_t by : {before, after})
+      if (by < -kMaxElements || by > kMaxElements) return misfit(node.source + ": a padding is out of range");
     if (before < 0 || after < 0) {
       const int64_t cut_before = std::min<int64_t>(before, 0), cut_after = std::min<int64_t>(after, 0);
       KILN_ASSIGN(x, l.b.slice_axis(x, static_cast<int64_t>(dim), -cut_before, size + cut_before + cut_after));

@@ -105,12 +105,12 @@ Status pool(Legalizer& l, const Node& node) {
   return finish(l, node, y, lifted);
 }
 
-/// The most elements from ⌊o · in / out⌋ to before ⌈(o + 1) · in / out⌉.
+/// The most elements from ⌊o · in / out⌋ to before ⌈(o + 1) · in / out⌉. What in / out leaves is r: where r divides
+/// out, a share begins or ends on the edge of an element, and so reaches over one more at most; else some reach over
+/// two.
 int64_t largest_share(int64_t in, int64_t out) {
-  int64_t most = 0;
-  for (int64_t o = 0; o < out && most <= in / out + 1; ++o)
-    most = std::max(most, ceil_div((o + 1) * in, out) - o * in / out);
-  return most;
+  const int64_t each = in / out, r = in % out;
+  return r == 0 ? each : out % r == 0 ? each + 1 : each + 2;
 }
 
 /// A window of the whole input is a plain reduction. Windows may have one size or several.

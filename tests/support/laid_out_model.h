@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "ir/builder.h"
 #include "ir/plan.h"
 #include "jit/program.h"
 #include "runtime/compile.h"
