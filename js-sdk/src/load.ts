@@ -1,4 +1,5 @@
 import { aborted, asKilnError, describe, type KilnError } from './shared/errors.js';
+import { mayCompile } from './shared/module.js';
 import { sharedNow } from './shared/timeline.js';
 import type { HostEvents, LoadRequest, LoadResult, SourceMessage, WisdomTexts } from './shared/messages.js';
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
@@ -101,6 +102,7 @@ async function loadOnce(source: ModelSource, options: LoadOptions, background: B
 async function begin(source: ModelSource, options: LoadOptions, { nothingMeasured, keepAfter }: Background): Promise<ModelCore> {
   if (options.signal?.aborted) throw aborted(options.signal);
   const began = sharedNow();
+  await mayCompile();
   const wanted = settle(options);
   const input: PostableSource = postable(source);
   const notes: string[] = [];

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { build } from 'esbuild';
 import { describe, expect, it, vi } from 'vitest';
 import { KilnError, loadModel, Tensor, type LoadOptions, type Model, type ModelSource, type ProgressEvent } from '../src/index.js';
 import type { ModelCore } from '../src/main/core.js';
@@ -65,6 +66,14 @@ describe('a loaded model', () => {
     const thrown = new WebAssembly.CompileError("WebAssembly.instantiate(): violates the following Content Security policy directive because 'unsafe-eval' is not an allowed source");
     expect(asKilnError(thrown, 'internal', 'a worker')).toMatchObject({ code: 'unsupported-environment', message: expect.stringContaining('wasm-unsafe-eval') as string });
     expect(asKilnError(new WebAssembly.CompileError('bad magic'), 'compile', 'the compiler')).toMatchObject({ code: 'compile' });
+  });
+
+  it('is refused at once where nothing may be compiled', async () => {
+    const entry = new URL('../src/index.ts', import.meta.url).pathname;
+    const { outputFiles } = await build({ entryPoints: [entry], bundle: true, write: false, format: 'iife', globalName: 'sdk', logLevel: 'silent', define: { __KILN_WORKER__: '"worker.js"', __KILN_DIGEST__: '""' }, external: ['../roles.js'] });
+    const script = `${outputFiles[0]?.text ?? ''}; sdk.loadModel(new ArrayBuffer(8)).then(() => 'loaded', ({ name, code, message }) => ({ name, code, message }))`;
+    const answer: unknown = await runInNewContext(script, { URL, performance, setTimeout }, { contextCodeGeneration: { wasm: false } });
+    expect(answer).toEqual({ name: 'KilnError', code: 'unsupported-environment', message: expect.stringContaining('does not let WebAssembly be compiled') as string });
   });
 
   it('loads bytes, buffers, blobs, paths and URLs', async () => {

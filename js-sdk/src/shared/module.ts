@@ -21,3 +21,13 @@ export async function moduleOf(code: Code): Promise<WebAssembly.Module> {
 
 /** What another worker gets to make the module. */
 export const codeFor = (bytes: Uint8Array<ArrayBuffer>): Code | Promise<Code> => (isSandboxed() ? bytes : moduleOf(bytes));
+
+const kEmptyModule = [0, 97, 115, 109, 1, 0, 0, 0];
+
+/**
+ * Throws where nothing may be compiled, before anything is fetched: workerd takes only modules that are deployed with its scripts. A page's
+ * own policy says nothing, as its workers have theirs.
+ */
+export async function mayCompile(): Promise<void> {
+  if (typeof Worker === 'undefined') await moduleOf(new Uint8Array(kEmptyModule));
+}
