@@ -14,9 +14,8 @@ namespace kiln {
 struct ProgramStep {
   int kernel = 0;                 ///< index into Program::kernels
   std::vector<int64_t> operands;  ///< byte addresses relative to the base that the entry is called with
-  bool barrier_before = false;    ///< every thread must see the results of earlier steps first
-  /// Pieces of each thread's share; the first is the largest. 0: one thread does the whole step.
-  int pieces = 0;
+  bool barrier_before = false;    ///< earlier steps' results must be visible to every thread first
+  int pieces = 0;  ///< that each thread's share is cut into, the first the largest; 0: one thread does the step
 };
 
 struct Program {
@@ -36,7 +35,7 @@ struct Program {
 /// The control block (32-bit words): status, a cancel flag that the host may set, and how many threads sleep.
 constexpr int64_t kControlBytes = 1024;
 constexpr int64_t kControlStatus = 0, kControlCancel = 64, kControlSleepers = 128;
-/// The rest of the control block belongs to the host (js-sdk, NativeTeam): start generation, etc.
+/// From here to kControlBytes the control block belongs to the host (js-sdk, native pool): start generation, etc.
 constexpr int64_t kControlHost = 256;
 
 /// How far a run has come (jit/sharing.h): a line for each thread, a record for each step. The host clears all of it

@@ -119,8 +119,8 @@ class KernelTable {
   std::map<std::string, int> index_;
 };
 
-/// Into how many pieces a thread's share of a step is cut. The last pieces take some 10 µs, so threads end together. A
-/// step of a few microseconds is not cut: it is over before another thread has fetched its data.
+/// How finely a thread's share of a step is cut: the last pieces take some 10 µs, so that threads end together. A step
+/// of a few microseconds is over before another thread has fetched what it works on.
 int pieces_of(const KernelSpec& spec, int threads) {
   constexpr double kFlopsPerUs = 40e3, kBytesPerUs = 10e3, kLeastUs = 5, kPieceUs = 10;
   const double us = std::max(flops_of(spec) / kFlopsPerUs, bytes_of(spec) / kBytesPerUs);

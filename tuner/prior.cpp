@@ -109,7 +109,7 @@ std::optional<Schedule> winograd_prior(const ContractionSpec& spec, double cost,
   return best;
 }
 
-/// Bytes of A that a row of a block brings into the cache.
+/// Of A, that a row of a block brings into the cache.
 int64_t row_bytes(const ContractionSpec& s) {
   return std::max<int64_t>(1, s.kh * s.kw == 1 ? s.k * 4 : s.k * 4 * s.kh);
 }

@@ -145,7 +145,8 @@ void Lowering::find_late_joins() {
   }
 }
 
-/// Appends scores, softmax and the weighted sum. Heads are views. The result's heads are side by side in a row.
+/// Scores, softmax, and the weighted sum; heads are views, and the result's heads stand side by side in a
+/// row.
 Status Lowering::lower_attention(const Node& node) {
   const AttentionAttrs& a = *std::get_if<AttentionAttrs>(&node.attrs);
   View q = input(node, 0);

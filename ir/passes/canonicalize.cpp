@@ -1,6 +1,5 @@
-// Needs: canonical nodes, constants folded. Guarantees: no view of a view, no copy except for outputs, no expanded
-// operand of a map. Numbers are inside expressions, padding inside windows, batch norms inside convolutions. Attention
-// is one node.
+// Needs: canonical nodes, constants folded. Guarantees: no view of a view, no copy but for outputs, no expanded operand
+// of a map, numbers inside expressions, padding inside windows, batch norms inside convolutions, attention as one node.
 #include "ir/passes/canonical.h"
 #include "ir/passes/passes.h"
 

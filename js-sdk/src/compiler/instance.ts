@@ -24,7 +24,7 @@ interface Exports {
   kiln_result_size(): number;
 }
 
-/** What standalone wasm imports from its host. The compiler does no I/O, so every function except exit answers "not supported". */
+/** What standalone wasm asks of its host: nothing here does I/O, so everything but leaving answers "not supported". */
 function systemImports(module: WebAssembly.Module): WebAssembly.Imports {
   const kNoSys = 52;
   const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};

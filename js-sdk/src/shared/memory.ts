@@ -4,7 +4,7 @@ import { KilnError } from './errors.js';
 /** Address 0 stays unused, so that a stray null shows. */
 export const kBase = 1024;
 const kPage = 65536;
-/** The size of the largest 32-bit memory. Larger memories have 64-bit addresses. */
+/** A 32-bit memory holds this much; beyond it addresses are 64 bits wide. */
 export const kLimit32 = 65536 * kPage;
 
 export interface MemoryKind {
@@ -58,10 +58,7 @@ export async function patiently<T>(create: () => T | Promise<T>): Promise<T> {
 export const kControlBytes = 1024;
 export const kControlStatus = 0;
 export const kControlCancel = 64;
-/**
- * The host's own words: generation, first and last step, whether all threads must leave, how many threads are in the run, and whether the
- * run is closed to late threads.
- */
+/** The host's own words: generation, first and last step, whether all are to leave; how many threads are in the run, and whether it is closed to those who come now. */
 export const kHostGeneration = 256;
 export const kHostFirst = 260;
 export const kHostLast = 264;
