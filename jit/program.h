@@ -32,9 +32,10 @@ struct Program {
   int64_t progress = 0;                        ///< address of progress_bytes(); only where target().threads
 };
 
-/// The control block (32-bit words): status, a cancel flag that the host may set, and how many threads sleep.
+/// The control block (32-bit words): status, a cancel flag that the host may set, how many threads sleep, and the
+/// status of a load, which no run clears.
 constexpr int64_t kControlBytes = 1024;
-constexpr int64_t kControlStatus = 0, kControlCancel = 64, kControlSleepers = 128;
+constexpr int64_t kControlStatus = 0, kControlCancel = 64, kControlSleepers = 128, kControlLoadStatus = 192;
 /// From here to kControlBytes the control block belongs to the host (js-sdk, native pool): start generation, etc.
 constexpr int64_t kControlHost = 256;
 

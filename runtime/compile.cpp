@@ -138,7 +138,10 @@ Program make_program(const Planned& planned, const std::vector<Choice>& choices,
   const auto convert = [&](const PlanStep& step, int own) {
     ProgramStep out;
     out.kernel = kernels.index(step.spec, schedule_of(step, own, planned, choices, options));
-    for (const Operand& o : step.operands) out.operands.push_back(memory.address(o));
+    for (const Operand& o : step.operands) {
+      const bool of_load = o.buffer == Operand::kStatusWord && own < 0;
+      out.operands.push_back(of_load ? memory.control + kControlLoadStatus : memory.address(o));
+    }
     out.barrier_before = step.barrier_before;
     out.pieces = pieces_of(step.spec, options.threads);
     return out;

@@ -141,7 +141,10 @@ Status NativeSession::load_weights(const ModelFile& file) {
     KILN_TRY(file.read_weights(t.file_offset, at(t.dst), t.size));
     if (t.phase >= 0) KILN_TRY(init(t.phase));
   }
-  return ok();
+  int32_t status;
+  std::memcpy(&status, memory_.at(compiled_.memory.control + kControlLoadStatus), sizeof status);
+  if (status == kStatusOk) return ok();
+  return Error{ErrorCode::bad_file, "a weight holds an index that is outside its table", ""};
 }
 
 Status NativeSession::check_inputs(const std::vector<InputView>& given) const {

@@ -214,7 +214,8 @@ class Verifier {
       s = {plus(done.operands[i], s.begin), plus(done.operands[i], s.end)};
       const int b = step.operands[i].buffer;
       if (i > 0 && b == Operand::kStatusWord) {
-        require(inside(s, at(memory_.control + kControlStatus, 4)), "the status word is elsewhere");
+        require(inside(s, at(memory_.control + (run ? kControlStatus : kControlLoadStatus), 4)),
+                "the status word is elsewhere");
         continue;
       }
       if (!check_in(b, s)) return;

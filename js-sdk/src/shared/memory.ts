@@ -58,6 +58,7 @@ export async function patiently<T>(create: () => T | Promise<T>): Promise<T> {
 export const kControlBytes = 1024;
 export const kControlStatus = 0;
 export const kControlCancel = 64;
+export const kControlLoadStatus = 192;
 /** The host's own words: generation, first and last step, whether all are to leave; how many threads are in the run, and whether it is closed to those who come now. */
 export const kHostGeneration = 256;
 export const kHostFirst = 260;
