@@ -1,12 +1,15 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <set>
 
 #include "format/kiln_file.h"
 #include "format/model_generated.h"
+#include "ir/budget.h"
+#include "support/text.h"
 
 namespace kiln {
 namespace {
@@ -40,11 +43,12 @@ std::string text_or_empty(const flatbuffers::String* s) { return s ? s->str() : 
 class Reader {
  public:
   Reader(const fb::Model& model, const HeadLayout& layout, int64_t file_bytes)
-      : m_(model), layout_(layout), file_bytes_(file_bytes) {}
+      : m_(model), layout_(layout), file_bytes_(file_bytes), left_(unfolded_limit(layout.head_bytes)) {}
 
   Result<Graph> run(const uint8_t* head) {
     KILN_TRY(version());
     KILN_TRY(checksum(head));
+    KILN_TRY(charge_text(m_.name(), "the model's name"));
     g_.name = text_or_empty(m_.name());
     KILN_TRY(symbols());
     KILN_TRY(segments());
@@ -55,6 +59,20 @@ class Reader {
   }
 
  private:
+  /// Takes note of so many bytes that are about to be unfolded.
+  Status charge(size_t bytes) {
+    left_ -= static_cast<int64_t>(bytes);
+    if (left_ >= 0) return ok();
+    return Error{ErrorCode::bad_file, "this .kiln file unfolds to far more than it holds: it was not made by wasmkiln",
+                 ""};
+  }
+  /// What will be shown to people: a name, or where something comes from.
+  Status charge_text(const flatbuffers::String* text, const std::string& where) {
+    if (size_or_zero(text) > kMaxText) return bad("a text of " + std::to_string(text->size()) + " bytes", where);
+    if (text && !is_plain(text->string_view())) return bad("a text with characters that cannot be shown", where);
+    return charge(size_or_zero(text));
+  }
+
   Status version() {
     if (m_.version() > kFormatVersion)
       return Error{ErrorCode::unsupported_version,
@@ -62,10 +80,12 @@ class Reader {
                        std::to_string(kFormatVersion) + ": upgrade wasmkiln",
                    ""};
     for (size_t i = 0; i < size_or_zero(m_.features()); ++i)
-      if (const std::string feature = m_.features()->Get(static_cast<unsigned>(i))->str(); feature != "guards")
+      if (const std::string feature = m_.features()->Get(static_cast<unsigned>(i))->str(); feature != "guards") {
+        KILN_TRY(charge_text(m_.features()->Get(static_cast<unsigned>(i)), "features"));
         return Error{
             ErrorCode::unsupported_version,
             "this file needs the feature '" + feature + "', which this runtime does not have: upgrade wasmkiln", ""};
+      }
     if (m_.version() < kFormatVersion)
       return Error{ErrorCode::unsupported_version,
                    "this file is of format version " + std::to_string(m_.version()) +
@@ -85,12 +105,17 @@ class Reader {
   Status symbols() {
     for (size_t i = 0; i < size_or_zero(m_.symbols()); ++i) {
       const fb::Symbol* s = m_.symbols()->Get(static_cast<unsigned>(i));
+      KILN_TRY(charge(sizeof(Symbol) + size_or_zero(s->code()) * sizeof(int64_t)));
+      KILN_TRY(charge_text(s->name(), "symbol " + std::to_string(i)));
       if (s->min() < 0 || (s->max() != 0 && s->max() < s->min())) return bad("symbol range", s->name()->str());
       KILN_ASSIGN(SizeCode code, size_code(s->code(), i, s->name()->str()));
       g_.symbols.push_back({s->name()->str(), s->min(), s->max(), std::move(code)});
     }
     for (size_t i = 0; i < size_or_zero(m_.guards()); ++i) {
       const fb::Guard* guard = m_.guards()->Get(static_cast<unsigned>(i));
+      KILN_TRY(charge(sizeof(Guard) + size_or_zero(guard->code()) * sizeof(int64_t)));
+      for (const auto* shown : {guard->text(), guard->where()})
+        KILN_TRY(charge_text(shown, "guard " + std::to_string(i)));
       const std::string text = guard->text()->str();
       KILN_ASSIGN(SizeCode code, size_code(guard->code(), g_.symbols.size(), text));
       if (code.empty()) return bad("a condition without an expression", text);
@@ -151,6 +176,8 @@ class Reader {
 
   Status values() {
     for (const fb::Value* v : *m_.values()) {
+      KILN_TRY(charge(sizeof(Value) + size_or_zero(v->dims()) * sizeof(Dim) + size_or_zero(v->data())));
+      KILN_TRY(charge_text(v->name(), "value " + std::to_string(g_.values.size())));
       Value out;
       out.name = text_or_empty(v->name());
       const std::string where = "value '" + out.name + "'";
@@ -215,6 +242,9 @@ class Reader {
       const std::string where = "node " + std::to_string(g_.nodes.size());
       Node out;
       if (n->op() >= m_.op_names()->size()) return bad("unknown operator name", where);
+      KILN_TRY(charge(sizeof(Node) + (size_or_zero(n->inputs()) + size_or_zero(n->outputs())) * sizeof(ValueId)));
+      KILN_TRY(charge_text(m_.op_names()->Get(n->op()), where));
+      KILN_TRY(charge_text(n->where(), where));
       out.source = m_.op_names()->Get(n->op())->str();
       out.where = text_or_empty(n->where());
       for (size_t i = 0; i < size_or_zero(n->inputs()); ++i) {
@@ -239,6 +269,9 @@ class Reader {
   }
 
   Status attr(const fb::Attr& a, Node& node, const std::string& where) {
+    const size_t elements = size_or_zero(a.ints()) + size_or_zero(a.reals()) + size_or_zero(a.symbols());
+    KILN_TRY(charge(sizeof(SourceAttr) + elements * sizeof(int64_t)));
+    for (const auto* shown : {a.name(), a.s()}) KILN_TRY(charge_text(shown, where));
     SourceAttr out;
     out.name = a.name()->str();
     switch (a.kind()) {
@@ -292,7 +325,7 @@ class Reader {
 
   const fb::Model& m_;
   HeadLayout layout_;
-  int64_t file_bytes_;
+  int64_t file_bytes_, left_;
   Graph g_;
   std::vector<bool> defined_;
 };
@@ -332,7 +365,9 @@ Result<HeadLayout> read_head_layout(const uint8_t* bytes, int64_t size) {
 Result<Graph> read_kiln(const uint8_t* head, int64_t size, int64_t file_bytes) {
   KILN_ASSIGN(const HeadLayout layout, read_head_layout(head, size));
   if (layout.head_bytes > size) return bad("its head is truncated");
-  flatbuffers::Verifier verifier(head, static_cast<size_t>(layout.head_bytes), 64, 10000000);
+  constexpr int64_t kMaxTables = 10000000;  // and no more than a byte for each: lists may share tables
+  flatbuffers::Verifier verifier(head, static_cast<size_t>(layout.head_bytes), 64,
+                                 static_cast<flatbuffers::uoffset_t>(std::min(layout.head_bytes, kMaxTables)));
   if (!verifier.VerifySizePrefixedBuffer<fb::Model>("KILN")) return bad("its head does not verify");
   return Reader(*flatbuffers::GetSizePrefixedRoot<fb::Model>(head), layout, file_bytes).run(head);
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "ir/budget.h"
 #include "ir/graph.h"
 #include "ir/infer.h"
 
@@ -15,7 +16,13 @@ class Builder {
 
   /// Where the nodes appended from now on come from (operator and line of the user's code, kept for errors and
   /// profiles).
-  void set_origin(const Node& node) { source_ = node.source, where_ = node.where; }
+  void set_origin(const Node& node) {
+    source_ = node.source, where_ = node.where;
+    node_limit_ = graph.nodes.size() + node_limit(node.inputs.size() + node.outputs.size());
+  }
+
+  /// What is appended from now on, stands for no node of the file.
+  void lift_limit() { node_limit_ = SIZE_MAX; }
 
   /// Appends `node`, whose inputs, attributes and expressions are filled in. `wanted` is as in infer(). With an
   /// epilogue the result has wanted.dtype. Returns the output's value. A value without elements has no node, and nodes
@@ -44,6 +51,11 @@ class Builder {
   Result<ValueId> slice_axis(ValueId x, int64_t axis, int64_t start, int64_t count, int64_t step = 1);
   Result<ValueId> cast(ValueId x, DType dtype);
 
+  /// Bytes of all constants that were made here, also of taps.
+  int64_t constant_bytes() const { return constant_bytes_; }
+  /// An error where what the node that is the origin unfolds to, or all constants, are more than ir/budget.h allows.
+  Status within_budget() const;
+
   /// A constant from its bytes, row-major.
   ValueId constant(DType dtype, const Shape& shape, std::vector<uint8_t> data);
   /// A 0-d constant.
@@ -61,6 +73,8 @@ class Builder {
   Result<ValueId> of_nothing(const Node& node, const TensorType& type);
   Result<ValueId> simple(Op op, std::vector<ValueId> inputs, OpAttrs attrs, const TensorType& wanted = {});
   std::string source_, where_;
+  size_t node_limit_ = SIZE_MAX;
+  int64_t constant_bytes_ = 0;
 };
 
 /// An element of a constant. Integers and booleans are in `whole`, because a double may not hold them exactly.
@@ -74,6 +88,8 @@ int64_t whole_part(double real);
 std::vector<Number> read_numbers(const Value& value);
 /// The bytes of `numbers` in `dtype`. Integers are cut to its width.
 std::vector<uint8_t> write_numbers(const std::vector<Number>& numbers, DType dtype);
+/// The first element of a constant.
+Number first_number(const Value& value);
 /// All elements of a constant are equal: which number. (Weights are never known.)
 bool uniform_constant(const Value& value, Number& number);
 /// The same as reals.

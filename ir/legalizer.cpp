@@ -46,6 +46,7 @@ Status Legalizer::legalize(const Node& node) {
   numbers_.clear();
   Status status = row->legalize(*this, node);
   if (status.ok() && error_) status = *error_;
+  if (status.ok()) status = b.within_budget();
   error_.reset();
   if (status.ok()) return status;
   Error error = status.error();

@@ -49,6 +49,7 @@ Result<Plan> Lowering::run() {
 
   find_late_joins();
   find_inverted_residuals();
+  find_what_ends_in_outputs();
   plan_placements();
   for (ValueId id : graph.inputs) {
     const Value& v = graph.value(id);
@@ -60,6 +61,10 @@ Result<Plan> Lowering::run() {
   for (const Node& node : graph.nodes) {
     KILN_TRY(lower_node(node));
     if (too_large_) return unsupported(node, "what is stored with the padding would be too large");
+    if (over_budget())
+      return unsupported(node, constant_bytes_ > kMaxConstantBytes
+                                   ? "the model needs more than 64 MB of constants that the compiler makes"
+                                   : "the model stands for more steps than are planned");
   }
   finish_outputs();
   if (precision != Precision::exact) round_weights();
@@ -128,6 +133,7 @@ View Lowering::source_view(ValueId id) {
                     ? found->second
                     : new_buffer(graph.segments[static_cast<size_t>(v.segment)].size, view.phase);
   segment_buffer_[v.segment] = view.buffer;
+  buffer_segment_[static_cast<size_t>(view.buffer)] = v.segment;
   return view;
 }
 
@@ -139,6 +145,7 @@ const View& Lowering::view(ValueId id) {
 
 View Lowering::constant(const Sizes& dims, DType dtype, std::vector<uint8_t> bytes) {
   View v = allocate(dims, dtype, row_major(static_cast<int>(dims.size())), -1);
+  constant_bytes_ += static_cast<int64_t>(bytes.size());
   plan.constants.push_back({{v.buffer, 0}, std::move(bytes)});
   return v;
 }
@@ -189,6 +196,7 @@ int Lowering::new_buffer(int64_t bytes, int phase) {
   b.bytes = std::max<int64_t>(bytes, 1);
   plan.buffers.push_back(b);
   buffer_phase_.push_back(phase);
+  buffer_segment_.push_back(-1);
   return static_cast<int>(plan.buffers.size()) - 1;
 }
 
@@ -292,7 +300,7 @@ void Lowering::append_map(const Expr& expr, const View& out, const std::vector<V
       v.dims[d] = 1;
       return v;
     };
-    for (int64_t i = 0; i < out.dims[d]; ++i) {
+    for (int64_t i = 0; i < out.dims[d] && !over_budget(); ++i) {
       std::vector<View> parts;
       for (const View& in : inputs) parts.push_back(at(in, i));
       append_map(expr, at(out, i), parts, label, phase);
@@ -331,17 +339,18 @@ void Lowering::own_packs(size_t first, int consumer) {
 // -----------------------------------------------------------------------------------------------------
 
 void Lowering::finish_outputs() {
+  std::vector<bool> taken(plan.buffers.size());  // by an input, or by another output
+  for (const Port& p : plan.inputs) taken[static_cast<size_t>(p.at.buffer)] = true;
   for (ValueId id : graph.outputs) {
     const Value& value = graph.value(id);
     View v = view(id);
-    const bool own =
-        std::none_of(plan.inputs.begin(), plan.inputs.end(), [&](const Port& p) { return p.at.buffer == v.buffer; });
-    const bool repeated =
-        std::any_of(plan.outputs.begin(), plan.outputs.end(), [&](const Port& p) { return p.at.buffer == v.buffer; });
-    if (!own || repeated || v.phase != kRunPhase || !is_row_major(v)) {
+    const auto buffer = static_cast<size_t>(v.buffer);
+    if (v.phase != kRunPhase || taken[buffer] || !is_row_major(v)) {
       const View to = allocate(v.dims, v.dtype, row_major(v.rank()), kRunPhase);
       append_map(identity_expr(lane_of(v.dtype)), to, {v}, "output " + value.name, kRunPhase);
       v = to;
+    } else {
+      taken[buffer] = true;
     }
     plan.outputs.push_back({value.name, value.dtype, v.dims, {v.buffer, v.offset * size_of(v.dtype)}});
   }
@@ -431,31 +440,46 @@ void Lowering::set_lifetimes() {
   }
 }
 
+/// For each buffer of the arena the last step that touches what lay in its place before it; -1: none did.
+std::vector<int> Lowering::last_tenants() const {
+  std::vector<std::pair<int, int>> order;  // in which buffers come up
+  for (size_t i = 0; i < plan.buffers.size(); ++i)
+    if (plan.buffers[i].space == Space::arena) order.emplace_back(plan.buffers[i].first, static_cast<int>(i));
+  std::sort(order.begin(), order.end());
+  std::vector<int> before(plan.buffers.size(), -1);
+  std::map<int64_t, int> tenants{{0, -1}};  // from each address to the next: the last step that touches it
+  for (const auto& [first, i] : order) {
+    const Buffer& b = plan.buffers[static_cast<size_t>(i)];
+    const auto end =
+        tenants.emplace(b.offset + b.bytes, std::prev(tenants.upper_bound(b.offset + b.bytes))->second).first;
+    auto at = tenants.emplace(b.offset, std::prev(tenants.upper_bound(b.offset))->second).first;
+    for (; at != end; at = tenants.erase(at))
+      before[static_cast<size_t>(i)] = std::max(before[static_cast<size_t>(i)], at->second);
+    tenants.emplace(b.offset, b.last);
+  }
+  return before;
+}
+
 /// A barrier stands where a step touches memory that a step since the last barrier has touched, unless both
 /// only read, or both write parts of one buffer (a halo and its inside, the parts of a concatenation: never
 /// the same bytes).
 void Lowering::set_barriers() {
-  struct Access {
-    int buffer;
-    bool write;
-  };
-  std::vector<Access> open;
-  const auto overlap = [&](int a, int b) {
-    if (a == b) return true;
-    const Buffer &x = plan.buffers[static_cast<size_t>(a)], &y = plan.buffers[static_cast<size_t>(b)];
-    return x.space == Space::arena && y.space == Space::arena && x.offset < y.offset + y.bytes &&
-           y.offset < x.offset + x.bytes;
-  };
-  for (PlanStep& step : plan.steps) {
-    std::vector<Access> mine;
-    for (size_t i = 0; i < step.operands.size(); ++i)
-      if (step.operands[i].buffer >= 0) mine.push_back({step.operands[i].buffer, i == 0});
-    for (const Access& m : mine)
-      for (const Access& o : open)
-        if ((m.write || o.write) && !(m.buffer == o.buffer && m.write && o.write) && overlap(m.buffer, o.buffer))
-          step.barrier_before = true;
-    if (step.barrier_before) open.clear();
-    open.insert(open.end(), mine.begin(), mine.end());
+  const std::vector<int> before = last_tenants();
+  std::vector<int> read(plan.buffers.size(), -1), written = read;  // by which step last
+  int barrier = 0;
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    PlanStep& step = plan.steps[i];
+    const auto each = [&](auto visit) {
+      for (size_t o = 0; o < step.operands.size(); ++o)
+        if (step.operands[o].buffer >= 0) visit(static_cast<size_t>(step.operands[o].buffer), o == 0);
+    };
+    each([&](size_t buffer, bool write) {
+      const bool first = read[buffer] < 0 && written[buffer] < 0;
+      const int last = std::max(write ? read[buffer] : written[buffer], first ? before[buffer] : -1);
+      if (last >= barrier) step.barrier_before = true;
+    });
+    if (step.barrier_before) barrier = static_cast<int>(i);
+    each([&](size_t buffer, bool write) { (write ? written : read)[buffer] = static_cast<int>(i); });
   }
 }
 

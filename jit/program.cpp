@@ -105,8 +105,27 @@ class ProgramEmitter {
     if (family_of(k.spec).scratch_bytes(k.spec, k.schedule, e_.target()) > 0) leave_nothing(e_, scratch);
     if (!e_.target().threads) return emit_call(step, base, {0, units(step), scratch});
     sharing_.each_piece(base, e_.param(1), e_.param(2), slot, i, units(step), [&](Int begin, Int end) {
-      emit_call(step, base, {begin, end, scratch});
+      if (step.looks < 2) return emit_call(step, base, {begin, end, scratch});
+      emit_in_parts(begin, end, ceil_div(units(step), step.looks), [&](Int from, Int until) {
+        emit_call(step, base, {from, until, scratch});
+      });
     });
+  }
+
+  /// part(from, until) for one run of units after the other; none once the run is cancelled.
+  void emit_in_parts(Int begin, Int end, int64_t units, FunctionRef<void(Int, Int)> part) {
+    const Int from = e_.integer(), until = e_.integer(), cancel = e_.integer(), control = e_.integer();
+    add(e_, control, e_.param(0), p_.control);
+    e_.set(from, begin);
+    e_.do_while(
+        [&] {
+          add(e_, until, from, units);
+          e_.op(IntOp::min, until, until, end);
+          e_.atomic_load(cancel, {control, kControlCancel});
+          e_.if_(cancel, Compare::eq, 0, [&] { part(from, until); });
+          e_.set(from, until);
+        },
+        from, Compare::lt, end);
   }
 
   void emit_call(const ProgramStep& step, Int base, std::vector<Arg> args) {
@@ -131,9 +150,20 @@ class ProgramEmitter {
       e_.end_function();
     }
     e_.begin_function("init", 2, true);
-    for (size_t phase = 0; phase < phases.size(); ++phase)
-      e_.if_(e_.param(1), Compare::eq, static_cast<int64_t>(phase), [&] { e_.call(phases[phase], {e_.param(0)}); });
+    emit_choice(phases, 0, phases.size());
     e_.end_function();
+  }
+
+  /// Calls the one of phases [first, last) that is asked for, after as many comparisons as halves.
+  void emit_choice(const std::vector<Func>& phases, size_t first, size_t last) {
+    if (last - first < 2) {
+      if (last > first) e_.call(phases[first], {e_.param(0)});
+      return;
+    }
+    const size_t middle = (first + last) / 2;
+    e_.if_(
+        e_.param(1), Compare::lt, static_cast<int64_t>(middle), [&] { emit_choice(phases, first, middle); },
+        [&] { emit_choice(phases, middle, last); });
   }
 
   void emit_run() {

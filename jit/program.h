@@ -16,6 +16,7 @@ struct ProgramStep {
   std::vector<int64_t> operands;  ///< byte addresses relative to the base that the entry is called with
   bool barrier_before = false;    ///< earlier steps' results must be visible to every thread first
   int pieces = 0;  ///< that each thread's share is cut into, the first the largest; 0: one thread does the step
+  int looks = 1;   ///< in so many parts it is done, before each of which the cancel flag is looked at; 1: it is not
 };
 
 struct Program {

@@ -8,7 +8,8 @@
  *   if (kiln_model_run(model, &image, 1, &logits, 1)) …
  *   kiln_model_close(model);
  *
- * Every function that can fail returns a status: KILN_OK is 0. Nothing throws. A model may be used from several
+ * Every function that can fail returns a status: KILN_OK is 0. Nothing throws, also where memory or threads cannot be
+ * had: that is KILN_OUT_OF_MEMORY, and a model that is open stays usable. A model may be used from several
  * threads; their calls take turns, in the order in which they come. kiln_model_cancel() comes through at once.
  * Strings and shapes that a function gives belong to the model and live as long as it does. */
 #ifndef WASMKILN_C_API_H
@@ -31,9 +32,9 @@ enum kiln_status {
   KILN_BAD_INPUT = 4,            /* name, type, shape or size; an index outside its table */
   KILN_BAD_OPTION = 5,           /* also a null pointer where none is allowed */
   KILN_BAD_WISDOM = 6,
-  KILN_OUT_OF_MEMORY = 7,
-  KILN_INTERNAL = 8, /* a bug of wasmkiln: please report it */
-  KILN_ABORTED = 9   /* kiln_model_cancel() ended the run */
+  KILN_OUT_OF_MEMORY = 7, /* or threads that the system does not start */
+  KILN_INTERNAL = 8,      /* a bug of wasmkiln: please report it */
+  KILN_ABORTED = 9        /* kiln_model_cancel() ended the run */
 };
 
 enum kiln_dtype {
@@ -77,6 +78,19 @@ typedef struct kiln_options {
   size_t num_dims;
 } kiln_options;
 void kiln_options_init(kiln_options* options);
+
+/* What a process that runs models nobody vouches for may still do; read: files, write: a folder, or NULL. */
+typedef struct kiln_sandbox {
+  size_t memory_bytes; /* of addresses, with code and the stacks of threads */
+  size_t cpu_seconds;  /* of all threads together; then the system ends the process */
+  size_t file_bytes;   /* of any file that it writes */
+  const char* const* read;
+  size_t num_read;
+  const char* write;
+} kiln_sandbox;
+/* Gives up everything else, for this process and for ever; open files but the first three are closed. Call it in a
+ * process of its own, in its first thread before there are others, and before a model is opened. */
+int kiln_sandbox_enter(const kiln_sandbox* sandbox);
 
 /* Loads and compiles. `options` may be NULL. On failure *model is NULL. */
 int kiln_model_open(const char* path, const kiln_options* options, kiln_model** model);

@@ -119,11 +119,22 @@ class KernelTable {
   std::map<std::string, int> index_;
 };
 
+/// Roughly, on one thread.
+double microseconds_of(const KernelSpec& spec) {
+  constexpr double kFlopsPerUs = 40e3, kBytesPerUs = 10e3;
+  return std::max(flops_of(spec) / kFlopsPerUs, bytes_of(spec) / kBytesPerUs);
+}
+
+/// Who cancels a run waits for a part of a step, some 10 ms where it is as quick as is assumed here.
+int looks_of(double us) {
+  constexpr double kPartUs = 10e3, kMost = 1 << 20;
+  return static_cast<int>(std::clamp(us / kPartUs, 1.0, kMost));
+}
+
 /// How finely a thread's share of a step is cut: the last pieces take some 10 µs, so that threads end together. A step
 /// of a few microseconds is over before another thread has fetched what it works on.
-int pieces_of(const KernelSpec& spec, int threads) {
-  constexpr double kFlopsPerUs = 40e3, kBytesPerUs = 10e3, kLeastUs = 5, kPieceUs = 10;
-  const double us = std::max(flops_of(spec) / kFlopsPerUs, bytes_of(spec) / kBytesPerUs);
+int pieces_of(double us, int threads) {
+  constexpr double kLeastUs = 5, kPieceUs = 10;
   if (us < kLeastUs) return 0;
   int pieces = 1;
   for (double piece = us / threads; piece >= 2 * kPieceUs && pieces < 5; piece /= 2) ++pieces;
@@ -143,7 +154,9 @@ Program make_program(const Planned& planned, const std::vector<Choice>& choices,
       out.operands.push_back(of_load ? memory.control + kControlLoadStatus : memory.address(o));
     }
     out.barrier_before = step.barrier_before;
-    out.pieces = pieces_of(step.spec, options.threads);
+    const double us = microseconds_of(step.spec);
+    out.pieces = pieces_of(us, options.threads);
+    out.looks = looks_of(us);
     return out;
   };
   for (size_t i = 0; i < plan.steps.size(); ++i) program.steps.push_back(convert(plan.steps[i], static_cast<int>(i)));

@@ -60,6 +60,8 @@ class Turns {
 
 class NativeSession {
  public:
+  using Ports = std::map<std::string, const Port*>;  ///< by name
+  /// Whatever the system refuses (memory, threads) is an error too, here and in what follows; nothing throws.
   static Result<std::unique_ptr<NativeSession>> open(const std::string& path, const SessionOptions& options = {});
 
   const std::vector<Port>& inputs() const { return planned_.plan.inputs; }
@@ -92,11 +94,15 @@ class NativeSession {
 
  private:
   NativeSession() = default;
+  Status load(const std::string& path, const SessionOptions& options);
   Status choose(const SessionOptions& options, std::vector<Choice>& choices);
   Status load_weights(const ModelFile& file);
   Status check_inputs(const std::vector<InputView>& inputs) const;
   void write_inputs(const std::vector<InputView>& inputs);
   Result<std::vector<const Port*>> match_outputs(const std::vector<OutputView>& outputs) const;
+  Status run_once(const std::vector<InputView>& inputs, const std::vector<const Port*>& ports,
+                  const std::vector<OutputView>& outputs);
+  Result<std::vector<double>> time_steps(const std::vector<InputView>& inputs, int passes);
   Status run_steps(int64_t first, int64_t last);
   template <class Work>
   auto exclusively(const Work& work);
@@ -104,6 +110,7 @@ class NativeSession {
 
   CompileOptions options_;
   Planned planned_;
+  Ports input_ports_, output_ports_;  // of planned_
   Compiled compiled_;
   std::unique_ptr<NativeExecutable> code_;
   NativeMemory memory_;

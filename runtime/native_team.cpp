@@ -6,8 +6,10 @@
 
 #include <climits>
 #include <cstring>
+#include <system_error>
 
 #include "jit/program.h"
+#include "runtime/native_guard.h"
 
 namespace kiln {
 namespace {
@@ -55,7 +57,23 @@ int32_t await_change(Word& word, int32_t old) {
 NativeTeam::NativeTeam(const NativeExecutable& executable, int64_t base, const MemoryMap& memory, int threads)
     : executable_(executable), base_(base), memory_(memory), threads_(threads) {
   word(kInside).store(kClosed);
-  for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { serve(thread); });
+}
+
+Result<std::unique_ptr<NativeTeam>> NativeTeam::start(const NativeExecutable& executable, int64_t base,
+                                                      const MemoryMap& memory, int threads) {
+  std::unique_ptr<NativeTeam> team(new NativeTeam(executable, base, memory, threads));
+  team->workers_.reserve(static_cast<size_t>(threads));
+  for (int thread = 1; thread < threads; ++thread) {
+    try {
+      team->workers_.emplace_back([self = team.get(), thread] { self->serve(thread); });
+    } catch (const std::system_error&) {  // those that have started end with the team
+      return Error{ErrorCode::out_of_memory,
+                   "the system starts no more than " + std::to_string(thread) + " of " + std::to_string(threads) +
+                       " threads: ask for fewer, one needs none",
+                   ""};
+    }
+  }
+  return team;
 }
 
 NativeTeam::~NativeTeam() {
@@ -77,8 +95,8 @@ void NativeTeam::serve(int thread) {
   for (int32_t generation = 0;;) {
     generation = await_change(word(kGeneration), generation);
     if (ending_) return;
-    if (!(word(kInside).fetch_add(1) & kClosed) && !take_part(thread, word(kFirst).load(), word(kLast).load()))
-      failed_ = true;
+    const auto work = [&] { return take_part(thread, word(kFirst).load(), word(kLast).load()); };
+    if (!(word(kInside).fetch_add(1) & kClosed) && !guarded(work)) failed_ = true;
     if (word(kInside).fetch_sub(1) == kClosed + 1) wake(word(kInside));
   }
 }

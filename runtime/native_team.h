@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -12,8 +13,10 @@ namespace kiln {
 
 class NativeTeam {
  public:
-  /// Starts threads − 1 threads. `executable` and the memory at `base` must outlive the team.
-  NativeTeam(const NativeExecutable& executable, int64_t base, const MemoryMap& memory, int threads);
+  /// Starts threads − 1 threads; an error where the system does not. `executable` and the memory at `base` must outlive
+  /// the team.
+  static Result<std::unique_ptr<NativeTeam>> start(const NativeExecutable& executable, int64_t base,
+                                                   const MemoryMap& memory, int threads);
   ~NativeTeam();
   NativeTeam(const NativeTeam&) = delete;
   NativeTeam& operator=(const NativeTeam&) = delete;
@@ -27,6 +30,7 @@ class NativeTeam {
   void clear_cancel();
 
  private:
+  NativeTeam(const NativeExecutable& executable, int64_t base, const MemoryMap& memory, int threads);
   std::atomic<int32_t>& word(int64_t offset) const;
   void serve(int thread);
   void let_in(int64_t first, int64_t last);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "ir/budget.h"
 #include "ir/lower/view.h"
 #include "ir/plan.h"
 #include "support/function_ref.h"
@@ -92,6 +93,11 @@ class Lowering {
   void append_map(const Expr& expr, const View& out, const std::vector<View>& inputs, const std::string& label,
                   int phase);
 
+  /// Of ir/budget.h: then nothing more is to be appended, and the node at hand is refused.
+  bool over_budget() const {
+    return pending_.size() > step_limit(graph.nodes.size()) || constant_bytes_ > kMaxConstantBytes;
+  }
+
   // -- families (one file each)
   Status lower_conv(const Node& node);
   Status lower_transposed_conv(const Node& node);
@@ -142,8 +148,10 @@ class Lowering {
   Plan plan;
 
  private:
+  Result<View> causal_mask(const Node& node, int64_t queries, int64_t keys);
   void find_late_joins();
   void find_inverted_residuals();
+  void find_what_ends_in_outputs();
   void plan_placements();
   Status lower_node(const Node& node);
   void finish_outputs();
@@ -157,6 +165,7 @@ class Lowering {
   void number_phases();
   void assign_spaces();
   void set_lifetimes();
+  std::vector<int> last_tenants() const;
   void set_barriers();
   /// The phase of a step that reads `phase`. A step that needs only constants runs with the first transfer, or in the
   /// inference if there is none.
@@ -175,16 +184,17 @@ class Lowering {
     bool free() const { return concat == kNoValue && !through && !lifted; }
   };
   void lift_halo(const Node& reshape, const Node* producer);
-  void place_parts(const Node& concat, const std::vector<const Node*>& producers);
-  bool spread_halos();
+  void place_parts(const Node& concat, const std::vector<const Node*>& producers, std::vector<bool>& barred);
+  void spread_halos();
   std::optional<View> place_of(ValueId id, const Order& order);
-  const View& storage_of(ValueId id, const Order& order);
+  void make_storage(ValueId id, const Order& order, const std::optional<View>& place);
   static Order order_for_reshape(const View& x, const Sizes& dims, bool* plain);
   Status copy_reshaped(const Node& node, const View& x);
   std::map<ValueId, const Node*> late_joins_;  // concatenations that are lowered when something asks for them
   struct InvertedResidual {
     const Node *expand, *depthwise;
   };
+  std::vector<bool> ends_in_output_;                            // behind nothing but resizing
   std::map<const Node*, InvertedResidual> inverted_residuals_;  // by what projects
   std::set<const Node*> inside_;                                // of those: lowered with it
   bool too_large_ = false;                                      // what was allocated last, by far
@@ -192,9 +202,10 @@ class Lowering {
   std::vector<View> views_;    // by value; buffer < 0: not made yet
   std::vector<View> storage_;  // of values some part or view of which was placed in them
   std::vector<Pending> pending_;
-  std::vector<int> buffer_phase_;  // when each buffer's contents come up
-  std::vector<int> segment_time_;  // segment → index among transfers
-  int first_phase_ = kRunPhase;    // of the first segment that anything reads
+  std::vector<int> buffer_phase_;    // when each buffer's contents come up
+  std::vector<int> buffer_segment_;  // whose segment it holds; -1: none
+  std::vector<int> segment_time_;    // segment → index among transfers
+  int first_phase_ = kRunPhase;      // of the first segment that anything reads
   std::map<int, int> segment_buffer_;
   struct Part {  ///< of a segment, beyond what its buffer holds: goes to where its step reads it
     int segment;
@@ -203,6 +214,8 @@ class Lowering {
   };
   std::vector<Part> parts_;
   std::map<std::string, View> packs_, copies_;
+  std::map<std::pair<int64_t, int64_t>, View> causal_masks_;  // by queries and keys
+  int64_t constant_bytes_ = 0;
 };
 
 }  // namespace kiln

@@ -41,10 +41,9 @@ void read_rounded(KernelSpec& spec) {
 }  // namespace
 
 float Lowering::spread_of(const Operand& source, const PackSpec& b) const {
-  const auto held = std::find_if(segment_buffer_.begin(), segment_buffer_.end(),
-                                 [&](const auto& each) { return each.second == source.buffer; });
-  if (held == segment_buffer_.end()) return 0;
-  const Segment& segment = graph.segments[static_cast<size_t>(held->first)];
+  const int held = source.buffer < 0 ? -1 : buffer_segment_[static_cast<size_t>(source.buffer)];
+  if (held < 0) return 0;
+  const Segment& segment = graph.segments[static_cast<size_t>(held)];
   const bool whole =
       source.offset == 0 && b.batch[0] * b.batch[1] * b.taps == 1 && b.k * b.n * size_of(DType::f32) == segment.size;
   const bool as_rows = b.src_k == 1 && b.src_n == b.k && segment.rows == b.n;
@@ -115,11 +114,10 @@ void Lowering::round_weights() {
 }
 
 void Lowering::round_rows(const PackSpec& rows, const Operand& source, int to, int phase, const std::string& label) {
-  const auto segment = std::find_if(segment_buffer_.begin(), segment_buffer_.end(),
-                                    [&](const auto& held) { return held.second == source.buffer; });
+  const int segment = buffer_segment_[static_cast<size_t>(source.buffer)];
   Buffer& whole = plan.buffers[static_cast<size_t>(source.buffer)];
   const int64_t row_bytes = rows.k * size_of(DType::f32);
-  const bool in_parts = segment != segment_buffer_.end() && rows.src_n == rows.k && rows.n * row_bytes == whole.bytes;
+  const bool in_parts = segment >= 0 && rows.src_n == rows.k && rows.n * row_bytes == whole.bytes;
   const int64_t count = in_parts ? std::max(kPartRows, kPartBytes / row_bytes / kPartRows * kPartRows) : rows.n;
   if (in_parts) whole.bytes = std::min(whole.bytes, count * row_bytes);
   for (int64_t first = 0; first < rows.n; first += count) {
@@ -134,7 +132,7 @@ void Lowering::round_rows(const PackSpec& rows, const Operand& source, int to, i
       continue;
     }
     step.operands[1] = {new_buffer(part.n * row_bytes, phase), 0};
-    parts_.push_back({segment->first, first * row_bytes, part.n * row_bytes, std::move(step)});
+    parts_.push_back({segment, first * row_bytes, part.n * row_bytes, std::move(step)});
   }
 }
 

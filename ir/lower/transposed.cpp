@@ -154,6 +154,7 @@ Status Lowering::lower_transposed_conv(const Node& node) {
   for (const View& v : fusion.operands) columns_join = columns_join && (joins(v) || per_channel(v));
 
   const auto lower_run = [&](const Run& row, const Run& col) {
+    if (over_budget()) return;
     const auto part = [&](const View& v) { return pixels(v, row, col, a.stride); };
     std::vector<View> operands;
     for (const View& v : fusion.operands) operands.push_back(part(v));

@@ -42,8 +42,8 @@ Result<bool> canonical_map(Rewrite& r, const Node& node) {
       if (inst.op == PointOp::input && inst.a == slot) read = true, lane = inst.lane;
     const auto first = std::find(operands.begin(), operands.end(), operands[i]);
     const bool twice = first - operands.begin() < slot;
-    Number number;
-    const bool constant = read && !twice && uniform_constant(r.graph.value(operands[i]), number);
+    const bool constant = read && !twice && r.is_uniform(operands[i]);
+    const Number number = constant ? first_number(r.graph.value(operands[i])) : Number{};
     std::vector<ValueId> fewer;
     for (size_t j = 0; j < operands.size(); ++j)
       if (j != i) fewer.push_back(operands[j]);

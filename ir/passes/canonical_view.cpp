@@ -57,6 +57,9 @@ Result<bool> expand(Rewrite& r, const Node& node) {
   return true;
 }
 
+/// Of concatenations of more, slices are not looked at part by part.
+constexpr size_t kMaxParts = 1024;
+
 /// Where all of a slice lies within one part of a concatenation, that part; `attrs` are then relative to it.
 ValueId sliced_part(Rewrite& r, const Node& concat, const Shape& shape, SliceAttrs& attrs) {
   const auto axis = static_cast<size_t>(std::get<AxisAttrs>(concat.attrs).axis);
@@ -87,7 +90,7 @@ Result<bool> slice(Rewrite& r, const Node& node) {
     }
     x = p->inputs[0];
   }
-  if (const Node* p = r.producer(x, Op::concat); p && element_count(r.shape(out)) > 0)
+  if (const Node* p = r.producer(x, Op::concat); p && p->inputs.size() <= kMaxParts && element_count(r.shape(out)) > 0)
     x = sliced_part(r, *p, r.shape(out), attrs);
   const bool whole =
       r.shape(x) == r.shape(out) && std::all_of(attrs.step.begin(), attrs.step.end(), [](int64_t s) { return s == 1; });
@@ -102,17 +105,12 @@ Result<bool> slice(Rewrite& r, const Node& node) {
 Result<bool> gather(Rewrite& r, const Node& node) {
   const ValueId out = node.outputs[0], table = node.inputs[0];
   const Value& index = r.graph.value(node.inputs[1]);
-  if (!index.is_constant()) return false;
-  const std::vector<double> rows = read_constant(index);
-  const int64_t axis = std::get<AxisAttrs>(node.attrs).axis;
-  const auto size = static_cast<double>(r.shape(table)[static_cast<size_t>(axis)].value);
-  if (rows.empty() || static_cast<int64_t>(rows.size()) != element_count(index.shape)) return false;
-  const double first = rows[0] < 0 ? rows[0] + size : rows[0];
-  for (size_t i = 0; i < rows.size(); ++i)
-    if ((rows[i] < 0 ? rows[i] + size : rows[i]) != first + static_cast<double>(i)) return false;
-  if (first < 0 || first + static_cast<double>(rows.size()) > size) return false;
-  KILN_ASSIGN(const ValueId part,
-              r.b.slice_axis(table, axis, static_cast<int64_t>(first), static_cast<int64_t>(rows.size())));
+  if (!r.is_ramp(node.inputs[1])) return false;
+  const int64_t axis = std::get<AxisAttrs>(node.attrs).axis, count = element_count(index.shape);
+  const int64_t size = r.shape(table)[static_cast<size_t>(axis)].value, given = first_number(index).whole;
+  const int64_t first = given < 0 ? given + size : given;
+  if (first < 0 || count > size - first) return false;
+  KILN_ASSIGN(const ValueId part, r.b.slice_axis(table, axis, first, count));
   KILN_ASSIGN(const ValueId y, r.b.reshape(part, Shape(r.shape(out))));
   if (r.producer(y) == nullptr && r.is_output(out)) return false;
   r.replace(out, y);

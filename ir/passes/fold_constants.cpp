@@ -283,18 +283,22 @@ bool foldable(Op op) {
   }
 }
 
-/// The result's bytes; empty when the node is not to be folded.
-std::vector<uint8_t> fold(const Graph& graph, const Node& node) {
+/// The result's bytes; empty when the node is not to be folded. `left`: elements that may still be looked at.
+std::vector<uint8_t> fold(const Graph& graph, const Node& node, int64_t& left) {
   const Value& out = graph.value(node.outputs[0]);
   const int64_t count = element_count(out.shape);
   if (!foldable(node.op) || !node.epilogue.empty() || count > kMaxFolded) return {};
   if (std::any_of(node.expr.insts.begin(), node.expr.insts.end(), is_rare)) return {};
   std::vector<Operand> in;
+  int64_t cost = 0;
   for (ValueId id : node.inputs) {
     if (id == kNoValue || !graph.value(id).is_constant() || element_count(graph.value(id).shape) > kMaxOperand)
       return {};
     in.push_back({&graph.value(id), {}});
+    cost += element_count(graph.value(id).shape);
   }
+  left -= cost + count * static_cast<int64_t>(node.op == Op::concat ? node.inputs.size() : 1 + node.expr.insts.size());
+  if (left < 0) return {};
   if (node.op == Op::reshape) return in[0].value->data;
   for (Operand& x : in) {
     x.data = read_numbers(*x.value);
@@ -317,8 +321,9 @@ std::vector<uint8_t> fold(const Graph& graph, const Node& node) {
 
 Result<Graph> fold_constants(Graph graph) {
   Rewrite rewrite(std::move(graph));
+  int64_t left = kMaxFolding;
   return rewrite.run([&](Node& node) -> Result<bool> {
-    std::vector<uint8_t> data = fold(rewrite.graph, node);
+    std::vector<uint8_t> data = fold(rewrite.graph, node, left);
     if (data.empty()) return false;
     const Value& out = rewrite.graph.value(node.outputs[0]);
     rewrite.replace(node.outputs[0], rewrite.b.constant(out.dtype, Shape(out.shape), std::move(data)));

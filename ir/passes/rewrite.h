@@ -44,6 +44,9 @@ class Rewrite {
   /// Weights, constants, and whatever is computed from them alone.
   bool from_weights(ValueId id);
   bool is_output(ValueId id) const;
+  /// A constant all of whose elements are equal, or each one more than the one before. Looked at once.
+  bool is_uniform(ValueId id) { return facts(id).uniform; }
+  bool is_ramp(ValueId id) { return facts(id).ramp; }
 
   const Shape& shape(ValueId id) const { return graph.value(id).shape; }
 
@@ -52,6 +55,10 @@ class Rewrite {
   bool changed = false;
 
  private:
+  struct Facts {
+    bool known = false, uniform = false, ramp = false;
+  };
+  const Facts& facts(ValueId id);
   void sync();  ///< takes note of the nodes emitted since the last call
   Result<Graph> finish();
 
@@ -59,6 +66,7 @@ class Rewrite {
   std::vector<ValueId> replaced_;
   std::vector<int> uses_, produced_at_;
   std::vector<bool> weights_only_, output_;
+  std::vector<Facts> facts_;
   size_t seen_ = 0;
 };
 

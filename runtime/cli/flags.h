@@ -34,6 +34,14 @@ struct DataFlags {
 };
 void describe(CLI::App& command, DataFlags& flags);
 
+struct SandboxFlags {
+  bool wanted = false;
+  int memory_mb = 4096, seconds = 60;
+};
+void describe(CLI::App& command, SandboxFlags& flags);
+/// Before the model is opened: enters a sandbox in which the files that the other flags name can be read and written.
+Status enter(const SandboxFlags& flags, SessionFlags& session, const DataFlags& data);
+
 /// Inputs in memory, and views of them.
 struct Inputs {
   std::vector<std::vector<char>> bytes;
