@@ -1,6 +1,6 @@
 // The compiler's instance: a standalone WebAssembly module with the C exports of runtime/web_api.h.
 import { asKilnError, KilnError, type KilnErrorCode } from '../shared/errors.js';
-import { patiently } from '../shared/memory.js';
+import { kPage, patiently } from '../shared/memory.js';
 import type { CompilerCode } from '../shared/messages.js';
 
 interface Exports {
@@ -24,8 +24,18 @@ interface Exports {
   kiln_result_size(): number;
 }
 
+/** Why it ends itself: it has no word for memory that was refused, which is tried again here. */
+function gaveUp(memory: WebAssembly.Memory): KilnError {
+  try {
+    memory.grow(memory.buffer.byteLength / kPage);
+    return new KilnError('internal', 'the compiler gave up; report this model');
+  } catch (thrown) {
+    return new KilnError('out-of-memory', `the compiler needs more than ${memory.buffer.byteLength / 2 ** 20} MB and the engine refuses; dispose of other models or close other tabs`, { cause: thrown });
+  }
+}
+
 /** What standalone wasm asks of its host: nothing here does I/O, so everything but leaving answers "not supported". */
-function systemImports(module: WebAssembly.Module): WebAssembly.Imports {
+function systemImports(module: WebAssembly.Module, gaveUp: () => KilnError): WebAssembly.Imports {
   const kNoSys = 52;
   const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
   for (const { module: space, name, kind } of WebAssembly.Module.imports(module)) {
@@ -33,12 +43,14 @@ function systemImports(module: WebAssembly.Module): WebAssembly.Imports {
     const leaves = name === 'proc_exit' || name === 'abort';
     (imports[space] ??= {})[name] = leaves
       ? () => {
-          throw new KilnError('internal', 'the compiler gave up; report this model');
+          throw gaveUp();
         }
       : () => (name.startsWith('emscripten_notify') ? 0 : kNoSys);
   }
   return imports;
 }
+
+const exportsOf = ({ exports }: WebAssembly.Instance): Exports => exports as unknown as Exports;
 
 export class Compiler {
   private constructor(private readonly exports_: Exports) {}
@@ -46,8 +58,8 @@ export class Compiler {
   static async create(code: CompilerCode): Promise<Compiler> {
     try {
       const module = code instanceof WebAssembly.Module ? code : await WebAssembly.compile(code);
-      const instance = await patiently(() => WebAssembly.instantiate(module, systemImports(module)));
-      const exports = instance.exports as unknown as Exports;
+      const instance: WebAssembly.Instance = await patiently(() => WebAssembly.instantiate(module, systemImports(module, () => gaveUp(exportsOf(instance).memory))));
+      const exports = exportsOf(instance);
       exports._initialize?.();
       return new Compiler(exports);
     } catch (thrown) {
