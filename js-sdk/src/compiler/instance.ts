@@ -1,6 +1,6 @@
 // The compiler's instance: a standalone WebAssembly module with the C exports of runtime/web_api.h.
 import { asKilnError, KilnError, type KilnErrorCode } from '../shared/errors.js';
-import { patiently } from '../shared/memory.js';
+import { kPage, patiently } from '../shared/memory.js';
 import type { CompilerCode } from '../shared/messages.js';
 
 interface Exports {
@@ -24,8 +24,18 @@ interface Exports {
   kiln_result_size(): number;
 }
 
+/** Why it ends itself: it has no word for memory that was refused, which is tried again here. */
+function gaveUp(memory: WebAssembly.Memory, cause?: unknown): KilnError {
+  try {
+    memory.grow(memory.buffer.byteLength / kPage);
+    return new KilnError('internal', 'the compiler gave up; report this model', { cause });
+  } catch (thrown) {
+    return new KilnError('out-of-memory', `the compiler needs more than ${memory.buffer.byteLength / 2 ** 20} MB and the engine refuses; dispose of other models or close other tabs`, { cause: thrown });
+  }
+}
+
 /** What standalone wasm asks of its host: nothing here does I/O, so everything but leaving answers "not supported". */
-function systemImports(module: WebAssembly.Module): WebAssembly.Imports {
+function systemImports(module: WebAssembly.Module, gaveUp: () => KilnError): WebAssembly.Imports {
   const kNoSys = 52;
   const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
   for (const { module: space, name, kind } of WebAssembly.Module.imports(module)) {
@@ -33,26 +43,22 @@ function systemImports(module: WebAssembly.Module): WebAssembly.Imports {
     const leaves = name === 'proc_exit' || name === 'abort';
     (imports[space] ??= {})[name] = leaves
       ? () => {
-          throw new KilnError('internal', 'the compiler gave up; report this model');
+          throw gaveUp();
         }
       : () => (name.startsWith('emscripten_notify') ? 0 : kNoSys);
   }
   return imports;
 }
 
-/** Where the compiler has no memory left it traps, and leaves no word of why: whether a little more can be had tells. */
-function saysWhenFull(exports: Exports): Exports {
-  const kPages = 16;
+const exportsOf = ({ exports }: WebAssembly.Instance): Exports => exports as unknown as Exports;
+
+/** A trap, too, has no word of why. */
+function explained(exports: Exports): Exports {
   const guard = <T extends unknown[]>(call: (...args: T) => number) => (...args: T): number => {
     try {
       return call(...args);
     } catch (thrown) {
-      try {
-        exports.memory.grow(kPages);
-      } catch {
-        throw new KilnError('out-of-memory', 'there is not enough memory to compile this model', { cause: thrown });
-      }
-      throw thrown;
+      throw thrown instanceof KilnError ? thrown : gaveUp(exports.memory, thrown);
     }
   };
   const calls = Object.entries(exports).map(([name, value]) => [name, typeof value === 'function' ? guard(value as (...args: unknown[]) => number) : (value as unknown)]);
@@ -65,10 +71,10 @@ export class Compiler {
   static async create(code: CompilerCode): Promise<Compiler> {
     try {
       const module = code instanceof WebAssembly.Module ? code : await WebAssembly.compile(code);
-      const instance = await patiently(() => WebAssembly.instantiate(module, systemImports(module)));
-      const exports = instance.exports as unknown as Exports;
+      const instance: WebAssembly.Instance = await patiently(() => WebAssembly.instantiate(module, systemImports(module, () => gaveUp(exportsOf(instance).memory))));
+      const exports = exportsOf(instance);
       exports._initialize?.();
-      return new Compiler(saysWhenFull(exports));
+      return new Compiler(explained(exports));
     } catch (thrown) {
       throw asKilnError(thrown, thrown instanceof RangeError ? 'out-of-memory' : 'compile', 'the compiler could not be started');
     }

@@ -53,11 +53,15 @@ const kForbidden: [RegExp, string][] = [
   [/disallowed by embedder/i, 'this environment does not let WebAssembly be compiled, which is how models run here: load the model in a page, a worker of one, or Node'],
 ];
 
+/** Engines say it in many ways: V8 and JavaScriptCore by a RangeError, SpiderMonkey by an InternalError or a mere string. */
+const isRefusal = (thrown: unknown): boolean => (thrown instanceof RangeError || typeof thrown === 'string' || (thrown as Error | null)?.name === 'InternalError') && /memory|allocat/i.test(String(thrown));
+
 /** Anything thrown, as a KilnError; an unknown throw gets `code` and `what` failed. */
 export function asKilnError(thrown: unknown, code: KilnErrorCode, what: string): KilnError {
   if (thrown instanceof KilnError) return thrown;
   const forbidden = thrown instanceof WebAssembly.CompileError && kForbidden.find(([says]) => says.test(thrown.message));
   if (forbidden) return new KilnError('unsupported-environment', forbidden[1], { cause: thrown });
+  if (isRefusal(thrown)) return new KilnError('out-of-memory', `${what}: the engine refuses memory (${describe(thrown)}); dispose of other models or close other tabs`, { cause: thrown });
   return new KilnError(code, `${what}: ${describe(thrown)}`, { cause: thrown });
 }
 

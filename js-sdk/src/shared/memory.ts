@@ -3,7 +3,7 @@ import { KilnError } from './errors.js';
 
 /** Address 0 stays unused, so that a stray null shows. */
 export const kBase = 1024;
-const kPage = 65536;
+export const kPage = 65536;
 /** A 32-bit memory holds this much; beyond it addresses are 64 bits wide. */
 export const kLimit32 = 65536 * kPage;
 
