@@ -108,9 +108,10 @@ std::optional<Schedule> winograd_prior(const ContractionSpec& spec, double cost,
   return best;
 }
 
-/// Of A, that a row of a block brings into the cache.
+/// Of A, that a row of a block brings into the cache: of one line of taps, as far as windows lie apart.
 int64_t row_bytes(const ContractionSpec& s) {
-  return std::max<int64_t>(1, s.kh * s.kw == 1 ? s.k * 4 : s.k * 4 * s.kh);
+  const int64_t taps = s.kh == 1 ? std::max(s.k, std::min(s.kw * s.k, s.a_col)) : s.kh * s.k;
+  return std::max<int64_t>(1, taps * 4);
 }
 
 }  // namespace
