@@ -141,15 +141,16 @@ double direct_cost(const ContractionSpec& spec, const Schedule& schedule, const 
                        ceil_div(s.n, tile_columns(schedule, target)), device);
 }
 
-/// The best Strassen schedule if it costs clearly less than `cost`. Whole models keep less of the gain than kernels
-/// alone promise: MiniLM's products took 0.96 of the time, but MiniLM 2% longer on one thread, 5% on two. That is also
-/// why the search is not offered any other. Natively it does not pay: with AVX-512 BERT-base took 1.25 times as long.
+/// The best Strassen schedule if it costs less than `cost`. Where weights come from memory in each run, whole models
+/// keep less of the gain than kernels alone promise: MiniLM's products took 0.96 of the time, but MiniLM 2% longer on
+/// one thread, 5% on two; T5's encoder of 64 tokens took 1.03. That is also why the search is not offered any other.
+/// Natively it does not pay: with AVX-512 BERT-base took 1.25 times as long.
 std::optional<Schedule> strassen_prior(const ContractionSpec& spec, double cost, const Target& target,
                                        const Device& device) {
-  constexpr double kWorthIt = 0.945;
+  const bool from_memory = packed_size(spec.k, spec.n) * 4 > 3 * device.l2_bytes;
   std::optional<Schedule> best;
   if (!spec.strassen || target.isa != Isa::wasm) return best;
-  cost *= kWorthIt;
+  cost *= from_memory ? 0.945 : 0.985;
   for (const Schedule& tile : product_tiles(ceil_div(spec.oh * spec.ow, 2), spec.n / 2, target))
     for (const Schedule& c : strassen_blockings(spec, tile, target)) {
       const double own = strassen_cost(spec, c, target, device);
