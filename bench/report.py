@@ -46,6 +46,7 @@ COLORS = {
     "ort-native": "#91a7ff",
     "torch": "#868e96",
 }
+UNTUNED_NOTES = ROOT / "bench/untuned.md"  # what holds them, by hand
 START, END = "<!-- bench -->", "<!-- /bench -->"
 OPERATORS = "<!-- operators -->", "<!-- /operators -->"  # what operators.py puts into docs/performance.md
 
@@ -55,7 +56,10 @@ class Results:
 
     def __init__(self, rows: list[dict]) -> None:
         self.values = {(r["model"], r["engine"], r["threads"], r["metric"]): r["value"] for r in rows}
-        self.models = list(dict.fromkeys(r["model"] for r in rows))
+        untuned = {r["model"] for r in rows if r.get("group") == "untuned"}
+        everything = list(dict.fromkeys(r["model"] for r in rows))
+        self.models = [model for model in everything if model not in untuned]
+        self.untuned = [model for model in everything if model in untuned]
         measured = {r["engine"] for r in rows}
         self.engines = [engine for engine in NAMES if engine in measured]
         self.threads = sorted({r["threads"] for r in rows})
@@ -71,8 +75,9 @@ class Results:
         theirs, ours = self.get(model, engine, threads, metric), self.get(model, to, threads, metric)
         return theirs / ours if theirs is not None and ours else None
 
-    def engines_of(self, metric: str, threads: int) -> list[str]:
-        return [e for e in self.engines if any(self.get(m, e, threads, metric) is not None for m in self.models)]
+    def engines_of(self, metric: str, threads: int, models: Iterable[str] | None = None) -> list[str]:
+        models = models or self.models
+        return [e for e in self.engines if any(self.get(m, e, threads, metric) is not None for m in models)]
 
 
 def geomean(values: Iterable[float]) -> float:
@@ -95,12 +100,17 @@ def table(header: list[str], lines: list[list[str]]) -> str:
 
 
 def metric_table(
-    results: Results, metric: str, threads: int, show: Callable[[float], str], leave_out: Iterable[str] = ()
+    results: Results,
+    metric: str,
+    threads: int,
+    show: Callable[[float], str],
+    leave_out: Iterable[str] = (),
+    models: Iterable[str] | None = None,
 ) -> str:
     """A line per model: the value of each engine and, in brackets, how many times ours it is; geomeans below."""
-    engines = [engine for engine in results.engines_of(metric, threads) if engine not in leave_out]
+    engines = [engine for engine in results.engines_of(metric, threads, models) if engine not in leave_out]
     lines, ratios = [], {engine: [] for engine in engines}
-    for model in results.models:
+    for model in models or results.models:
         cells = []
         for engine in engines:
             value, ratio = results.get(model, engine, threads, metric), results.ratio(model, engine, threads, metric)
@@ -294,6 +304,8 @@ def page(results: Results) -> str:
             ]
     if len(results.threads) > 1:
         parts += [f"## What {results.threads[-1]} threads give over {results.threads[0]}", scaling_table(results)]
+    if results.untuned:
+        parts.append(untuned_section(results))
     one = results.threads[0]
     if results.engines_of("downloaded_bytes", one):
         downloaded = metric_table(results, "downloaded_bytes", one, megabytes)
@@ -319,6 +331,23 @@ def between(path: Path, start: str, end: str) -> tuple[str, str, str]:
 def put_between(path: Path, start: str, end: str, text: str) -> None:
     before, _, after = between(path, start, end)
     path.write_text(f"{before}\n{text}\n{after}")
+
+
+def untuned_section(results: Results) -> str:
+    """Models that wasmkiln was not made with."""
+    parts = [
+        "## Models that nobody tuned for",
+        "Ten architectures of `transformers` that are none of the above: what a model gains that wasmkiln was not made "
+        "with. Their runs in ms, and the largest difference from PyTorch as a share of the largest element of an output.",
+    ]
+    for threads in results.threads:
+        count = f"{threads} thread{'s' if threads > 1 else ''}"
+        parts += [f"### {count}", metric_table(results, "run_median_ms", threads, significant, models=results.untuned)]
+    engines = results.engines_of("max_error_ratio", results.threads[0], results.untuned)
+    if engines:
+        lines = [[model, *(error_of(results, model, engine) for engine in engines)] for model in results.untuned]
+        parts += ["### Largest difference", table(["model", *(NAMES[e] for e in engines)], lines)]
+    return "\n\n".join(parts + [UNTUNED_NOTES.read_text().strip()])
 
 
 def put_into_readme(results: Results) -> None:

@@ -109,9 +109,10 @@ std::optional<Schedule> winograd_prior(const ContractionSpec& spec, double cost,
   return best;
 }
 
-/// Of A, that a row of a block brings into the cache.
+/// Of A, that a row of a block brings into the cache: of one line of taps, as far as windows lie apart.
 int64_t row_bytes(const ContractionSpec& s) {
-  return std::max<int64_t>(1, s.kh * s.kw == 1 ? s.k * 4 : s.k * 4 * s.kh);
+  const int64_t taps = s.kh == 1 ? std::max(s.k, std::min(s.kw * s.k, s.a_col)) : s.kh * s.k;
+  return std::max<int64_t>(1, taps * 4);
 }
 
 }  // namespace
@@ -141,16 +142,16 @@ double direct_cost(const ContractionSpec& spec, const Schedule& schedule, const 
                        ceil_div(s.n, tile_columns(schedule, target)), device);
 }
 
-/// The best Strassen schedule if it costs clearly less than `cost`. Whole models keep less of the gain than kernels
-/// alone promise. MiniLM's products took 0.96 of the time, but MiniLM took 2% longer on one thread and 5% on two. For
-/// the same reason the search gets no other Strassen schedule. Natively it does not pay: with AVX-512 BERT-base took
-/// 1.25 times as long.
+/// The best Strassen schedule if it costs less than `cost`. Where weights come from memory in each run, whole models
+/// keep less of the gain than kernels alone promise: MiniLM's products took 0.96 of the time, but MiniLM 2% longer on
+/// one thread, 5% on two; T5's encoder of 64 tokens took 1.03. That is also why the search is not offered any other.
+/// Natively it does not pay: with AVX-512 BERT-base took 1.25 times as long.
 std::optional<Schedule> strassen_prior(const ContractionSpec& spec, double cost, const Target& target,
                                        const Device& device) {
-  constexpr double kWorthIt = 0.945;
+  const bool from_memory = packed_size(spec.k, spec.n) * 4 > 3 * device.l2_bytes;
   std::optional<Schedule> best;
   if (!spec.strassen || target.isa != Isa::wasm) return best;
-  cost *= kWorthIt;
+  cost *= from_memory ? 0.945 : 0.985;
   for (const Schedule& tile : product_tiles(ceil_div(spec.oh * spec.ow, 2), spec.n / 2, target))
     for (const Schedule& c : strassen_blockings(spec, tile, target)) {
       const double own = strassen_cost(spec, c, target, device);

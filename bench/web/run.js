@@ -14,7 +14,7 @@ const kBrowserEngines = [...kOurs, 'ort-web', 'tfjs', 'jax-js'];
 const kNativeEngines = ['wasmkiln-native', 'ort-native', 'torch'];
 const { values: options } = parseArgs({
   options: {
-    models: { type: 'string', default: 'digits,minilm,resnet50,mobilenetv2,bert-base,yolov8n,whisper-encoder,whisper-decoder' },
+    models: { type: 'string' },
     engines: { type: 'string', default: 'wasmkiln,wasmkiln-early,wasmkiln-fast,ort-web,wasmkiln-native,ort-native,torch' },
     threads: { type: 'string', default: '1,2' },
     rounds: { type: 'string', default: '20' },
@@ -25,7 +25,13 @@ const { values: options } = parseArgs({
   },
 });
 const list = (text) => text.split(',').filter(Boolean);
-const [models, engines, threads] = [list(options.models), list(options.engines), list(options.threads).map(Number)];
+/** Of these only runs in a page are compared. */
+const kUntuned = list(python(['-c', 'import zoo; print(",".join(zoo.UNTUNED))']).trim());
+const kUntunedEngines = ['wasmkiln', 'ort-web'];
+const kModels = 'digits,minilm,resnet50,mobilenetv2,bert-base,yolov8n,whisper-encoder,whisper-decoder';
+const chosen = list(options.models ?? (options.report ? `${kModels},untuned` : kModels));
+const models = chosen.flatMap((model) => (model === 'untuned' ? kUntuned : [model]));
+const [engines, threads] = [list(options.engines), list(options.threads).map(Number)];
 
 const { run: inPage, close } = await bench({ browser: options.browser });
 const rows = [];
@@ -33,6 +39,7 @@ const units = { ms: 'ms', bytes: 'bytes', error: 'absolute', ratio: 'ratio' };
 function add(model, engine, count, metric, samples, value = quantile(samples, 0.5)) {
   const row = { model, engine, threads: count, metric, value, unit: units[metric.split('_').at(-1)], samples: samples.length };
   if (kBrowserEngines.includes(engine)) row.browser = options.browser;
+  if (kUntuned.includes(model)) row.group = 'untuned';
   rows.push(row);
 }
 function addRuns(model, engine, count, samples) {
@@ -77,7 +84,8 @@ function addMemory(model, engine, count, colds) {
 /** Each load in a browser of its own; the engines take turns, and turns at being first. */
 async function loads(kind, model, names, count) {
   const all = Object.fromEntries(names.map((name) => [name, []]));
-  for (let i = 0; i < Number(options.colds); i++) {
+  const colds = kUntuned.includes(model) ? Math.min(1, Number(options.colds)) : Number(options.colds);
+  for (let i = 0; i < colds; i++) {
     for (const engine of i % 2 ? [...names].reverse() : names) all[engine].push(await inPage({ kind, model, engine, threads: count }));
   }
   return Object.entries(all).filter(([, loads]) => loads.length);
@@ -90,7 +98,7 @@ async function coldStarts(model, names, count) {
     if (kOurs.includes(engine)) addMemory(model, engine, count, colds);
     printPhases(`cold load of ${engine}`, colds.map((cold) => cold.phases));
   }
-  const ours = names.filter((name) => kOurs.includes(name) && name !== kEarly);
+  const ours = kUntuned.includes(model) ? [] : names.filter((name) => kOurs.includes(name) && name !== kEarly);
   for (const [engine, visits] of await loads('revisit', model, ours, count)) {
     add(model, engine, count, 'second_visit_ms', visits.map((visit) => visit.second_visit_ms));
     printPhases(`second load of ${engine}`, visits.map((visit) => visit.phases));
@@ -113,7 +121,8 @@ const plan = (model, precision) => execFileSync(join(root, 'build/native/kiln'),
 const canRunHere = { ...canRun, 'wasmkiln-fast': (model) => plan(model, 'fast') !== plan(model, 'balanced') };
 
 for (const model of models) {
-  const names = engines.filter((e) => kBrowserEngines.includes(e) && (canRunHere[e]?.(model) ?? true));
+  const measured = kUntuned.includes(model) ? engines.filter((e) => kUntunedEngines.includes(e)) : engines;
+  const names = measured.filter((e) => kBrowserEngines.includes(e) && (canRunHere[e]?.(model) ?? true));
   for (const count of threads) {
     await coldStarts(model, names.filter((e) => !canRun[e]), count);
     const racers = names.filter((e) => e !== kEarly);
@@ -121,7 +130,7 @@ for (const model of models) {
       const samples = await inPage({ kind: 'race', model, names: racers, threads: count, rounds: Number(options.rounds) });
       for (const name of racers) addRuns(model, name, count, samples[name]);
     }
-    for (const engine of engines.filter((e) => kNativeEngines.includes(e))) {
+    for (const engine of measured.filter((e) => kNativeEngines.includes(e))) {
       const output = python(['bench/native.py', engine, model, String(count), options.rounds], { OMP_NUM_THREADS: String(count) });
       const { samples_ms: samples, ...others } = JSON.parse(output.trim().split('\n').at(-1));
       addRuns(model, engine, count, samples);

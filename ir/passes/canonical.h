@@ -13,6 +13,7 @@ Result<bool> canonical_view(Rewrite& r,
 Result<bool> canonical_map(Rewrite& r, const Node& node);  // operands and algebra of expressions
 Result<bool> canonical_contraction(Rewrite& r, const Node& node);  // transposed operands, padding into windows
 Result<bool> fold_batch_norm(Rewrite& r, const Node& node);        // a per-channel affine map after a convolution
+Result<bool> mix_before_enlarging(Rewrite& r, const Node& node);   // a 1×1 convolution of an enlarged image
 Result<bool> match_attention(Rewrite& r, const Node& node);        // softmax(q kᵀ · scale + mask) v
 
 /// An expression as a · x + b, where x is its operand `slot` and a and b do not depend on it. An empty a is 1, an empty
