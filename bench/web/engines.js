@@ -39,4 +39,4 @@ async function ortWeb(at, model, threads) {
   };
 }
 
-export const engines = { wasmkiln: wasmkiln({}), 'wasmkiln-early': wasmkiln({ runWhileLoading: true }), 'wasmkiln-fast': wasmkiln({ precision: 'fast' }), 'ort-web': ortWeb, tfjs, 'jax-js': jaxJs };
+export const engines = { wasmkiln: wasmkiln({}), 'wasmkiln-alone': wasmkiln({ preferences: { worker: 'optional' } }), 'wasmkiln-early': wasmkiln({ runWhileLoading: true }), 'wasmkiln-fast': wasmkiln({ precision: 'fast' }), 'ort-web': ortWeb, tfjs, 'jax-js': jaxJs };

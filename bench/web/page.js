@@ -122,7 +122,7 @@ async function race({ model, names, threads, rounds }) {
 /** A sample of an operator's time takes at least so long: a run of most is over in less than a clock can tell. */
 const kSampleMs = 2;
 /** Runs before the first sample, until the engine of the browser has optimised what they run. */
-const kOperatorWarmMs = 250;
+const kOperatorWarmMs = 150;
 /** What float32 sums in another order may do, as a share of the largest element: that of the zoo's own check. */
 const kTolerance = 1e-4;
 

@@ -11,7 +11,7 @@ export const deps = join(root, 'build/deps');
 const sorted = (samples) => [...samples].sort((a, b) => a - b);
 export const quantile = (samples, q) => sorted(samples)[Math.min(samples.length - 1, Math.floor(samples.length * q))];
 
-/** run(job) → what page.js makes of it; `onProgress` gets what a page says on the way. */
+/** run(job, kind) → what page.js makes of it in a page of that kind; `onProgress` gets what a page says on the way. */
 export async function bench({ browser, onProgress = () => {} }) {
   const pages = new Map();
   const roots = { page: here, sdk: join(root, 'js-sdk/dist'), models: join(deps, 'models'), ort: join(here, 'node_modules/onnxruntime-web/dist'), modules: join(here, 'node_modules') };
@@ -26,13 +26,13 @@ export async function bench({ browser, onProgress = () => {} }) {
     return { bytes: now - page.before };
   }, { inMemory: memoryFiles() });
 
-  async function run(job) {
+  async function run(job, kind = 'isolated') {
     const id = String(pages.size);
     const page = {};
     const report = new Promise((resolve) => (page.done = resolve));
     pages.set(id, page);
     const query = new URLSearchParams({ id, job: JSON.stringify(job) });
-    page.browser = open(browser, `${server.origin}/isolated/page/page.html?${query}`);
+    page.browser = open(browser, `${server.origin}/${kind}/page/page.html?${query}`);
     const late = new Promise((resolve) => setTimeout(() => resolve({ error: 'no report after 10 minutes' }), 600_000).unref());
     const { result, error } = await Promise.race([report, late]);
     await page.browser.close();

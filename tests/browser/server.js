@@ -1,5 +1,5 @@
 // Serves the SDK, the cases and the models to the engines under test, and takes their reports.
-//   /isolated/…  with COOP/COEP: shared memory         /plain/…  without         /no-workers/…  a CSP that forbids workers
+//   /isolated/…  with COOP/COEP: shared memory         /plain/…  without         /no-workers/…  a CSP that forbids workers        /alone/…  such a one with COOP/COEP, whose clock is finer
 //   /stall       a file that stops half-way             /html     an index page where a model should be      /mute     no answer at all
 //   /slow/…      any file in pieces; ?ms=… apart            /breaks/…  any file, each connection to which breaks after a while; ranges go on
 //   /faulty/FILE/HOW/…  any file, but to one that is called FILE something happens: below, or what prelude.js knows
@@ -12,12 +12,15 @@ import { preludeOf } from './prelude.js';
 const kTypes = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.json': 'application/json', '.wasm': 'application/wasm' };
 const kIsolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 
+const kNoWorkers = { 'Content-Security-Policy': "worker-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'" };
+
 export const kPageHeaders = {
   isolated: kIsolation,
   plain: {},
   unserved: {},
   returns: {},
-  'no-workers': { 'Content-Security-Policy': "worker-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'" },
+  'no-workers': kNoWorkers,
+  alone: { ...kIsolation, ...kNoWorkers },
 };
 
 function sendFile(response, path, headers, inMemory) {

@@ -3,8 +3,8 @@
 A model of nothing but an operator would time the copies of its input and output, which take longer than most operators.
 So the inputs are made in the model: constants times a number that the page gives. Images and sequences lie in memory as
 each engine likes them best, as a convolution would leave them: the constant has its channels last and is permuted,
-which onnxruntime folds and wasmkiln sees as a view. Of the result a corner is read, unless nobody would compute
-the rest then.
+which onnxruntime folds and wasmkiln sees as a view. Of the result a corner is an output; where nobody would compute
+the rest then, its rows are summed up first.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-# What a consumer would compute where it reads it, or need not copy: here the whole result is an output.
-WHOLE = ("batch-norm", "concat", "transpose", "pad and slice", "pointwise", "gather")
+# What is computed where it is read, or need not be copied.
+SUMMED = ("batch-norm", "concat", "transpose", "pad and slice", "pointwise", "gather")
 # What convolutions stand beside.
 CHANNELS_LAST = ("group-norm", "instance-norm", "max-pool", "average-pool", "resize")
 # Elements of all inputs together up to which a model has the operator several times, so that the call weighs less.
@@ -39,9 +39,9 @@ class Call(nn.Module):
 class Timed(nn.Module):
     """The operator, `times` times: scales (one number for each time) and indices (a row for each) are the inputs."""
 
-    def __init__(self, operator: nn.Module, constants: list[Tensor], times: int, whole: bool, last: bool) -> None:
+    def __init__(self, operator: nn.Module, constants: list[Tensor], times: int, summed: bool, last: bool) -> None:
         super().__init__()
-        self.operator, self.times, self.whole, self.last = operator, times, whole, last
+        self.operator, self.times, self.summed, self.last = operator, times, summed, last
         self.count = len(constants)
         for i, constant in enumerate(constants):
             self.register_buffer(f"constant{i}", constant.movedim(1, -1).contiguous() if last else constant)
@@ -57,9 +57,10 @@ class Timed(nn.Module):
                 constant = self.get_buffer(f"constant{i}")
                 operands.append((constant.movedim(-1, 1) if self.last else constant) * scale)
         y = self.operator(*operands, *inputs)
-        if not self.whole:
-            for dim in sorted(range(y.dim()), key=lambda d: -y.shape[d]):
-                y = y.narrow(dim, 0, min(CORNER, y.shape[dim]))
+        if self.summed:
+            y = y.sum(-1)
+        for dim in sorted(range(y.dim()), key=lambda d: -y.shape[d]):
+            y = y.narrow(dim, 0, min(CORNER, y.shape[dim]))
         return y
 
 
@@ -79,7 +80,7 @@ class Case:
             inputs = {"scale": 0.5 + torch.rand(times, generator=rng), **inputs}
         last = self.kind in CHANNELS_LAST or "convolution" in self.kind
         constants = [torch.randn(shape, generator=rng) for shape in shapes]
-        return Timed(self.module(), constants, times, self.kind in WHOLE, last).eval(), inputs
+        return Timed(self.module(), constants, times, self.kind in SUMMED, last).eval(), inputs
 
 
 def call(kind: str, name: str, function: Callable[..., Tensor], *inputs: object) -> Case:
