@@ -146,7 +146,7 @@ def shrunk(program: Program, seed: int, folder: Path) -> Program:
 
 def run_under_node(batch: list[tuple[int, Path]], command: str, sdk: Path) -> dict[int, list[dict[str, str]]]:
     """By seed, what each output's bytes are; errors in their place."""
-    script = [*shlex.split(command), str(ROOT / "tests/fuzz/run_models.js"), str(sdk)]
+    script = [*shlex.split(command), str(ROOT / "tests/fuzz/run_models.mjs"), str(sdk)]
     done = subprocess.run([*script, *(str(path) for _, path in batch)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)
