@@ -22,7 +22,9 @@ Shape shape_of(const Ints& dims) { return Shape(dims.begin(), dims.end()); }
 int64_t count_of(const Ints& dims) {
   int64_t count = 1;
   for (int64_t d : dims)
-    if (d < 0 || __builtin_mul_overflow(count, d, &count)) return std::numeric_limits<int64_t>::max();
+    if (d < 0 ||
+        __builtin_mul_overflow(count, std::max<int64_t>(d, 1), &count))  // a zero hides nothing from the reader
+      return std::numeric_limits<int64_t>::max();
   return count;
 }
 
