@@ -338,7 +338,7 @@ def untuned_section(results: Results) -> str:
     parts = [
         "## Models that nobody tuned for",
         "Ten architectures of `transformers` that are none of the above: what a model gains that wasmkiln was not made "
-        "with. Their runs in ms, and the largest difference from PyTorch as a share of the largest element of an output.",
+        "with. Their runs in ms, and the largest difference from PyTorch as a share of an output's largest element.",
     ]
     for threads in results.threads:
         count = f"{threads} thread{'s' if threads > 1 else ''}"
