@@ -82,6 +82,15 @@ bool is_right(const float* logits) {
   return true;
 }
 
+/// Of this process: tests before this one may have left it any number of them.
+int64_t bytes_mapped() {
+  FILE* sizes = std::fopen("/proc/self/statm", "r");
+  long pages = 0;
+  if (!sizes || std::fscanf(sizes, "%ld", &pages) != 1) pages = 0;
+  if (sizes) std::fclose(sizes);
+  return int64_t{pages} * sysconf(_SC_PAGESIZE);
+}
+
 /// What `body` returns in a process of its own; 1000 and the signal where one ends it.
 template <class Body>
 int in_a_process(const Body& body) {
@@ -143,11 +152,7 @@ TEST(NativeLimits, WhateverTheSystemAllowsOpeningIsAStatus) {
   int refused = 0, opened = 0;
   for (int64_t kilobytes = 64; kilobytes < 40 << 10; kilobytes += 64 + kilobytes / 8) {
     const int status = in_a_process([&] {
-      FILE* sizes = std::fopen("/proc/self/statm", "r");
-      long pages = 0;
-      if (!sizes || std::fscanf(sizes, "%ld", &pages) != 1) return 90;
-      std::fclose(sizes);
-      const auto most = static_cast<rlim_t>(pages * sysconf(_SC_PAGESIZE) + (kilobytes << 10));
+      const auto most = static_cast<rlim_t>(bytes_mapped() + (kilobytes << 10));
       const rlimit both{most, most};
       if (setrlimit(RLIMIT_AS, &both) != 0) return 91;
       const kiln_options options = plain();
@@ -169,7 +174,8 @@ TEST(NativeLimits, WhateverTheSystemAllowsOpeningIsAStatus) {
 TEST(NativeLimits, ThreadsThatCannotBeStartedAreAStatus) {
   const std::string path = Digits::path();
   EXPECT_EQ(in_a_process([&] {
-              const rlimit both{rlim_t{1} << 30, rlim_t{1} << 30};
+              const auto most = static_cast<rlim_t>(bytes_mapped() + (int64_t{1} << 30));
+              const rlimit both{most, most};
               if (setrlimit(RLIMIT_AS, &both) != 0) return 91;
               const kiln_options options = plain(256);  // each wants a stack of 8 MB of addresses
               kiln_model* model = nullptr;
@@ -198,7 +204,8 @@ TEST(NativeLimits, ASandboxHoldsAModelAndNothingElse) {
     if (!is_right(Digits::logits().data())) return 1;  // read before the files are gone
     const std::vector<float> image = Digits::image();
     const char* readable[] = {path.c_str()};
-    const kiln_sandbox sandbox{size_t{1} << 30, 60, 1 << 20, readable, 1, folder.c_str()};
+    const kiln_sandbox sandbox{
+        static_cast<size_t>(bytes_mapped()) + (size_t{1} << 30), 60, 1 << 20, readable, 1, folder.c_str()};
     if (kiln_sandbox_enter(&sandbox) != KILN_OK) return 2;
     const kiln_options options = plain(2);
     kiln_model* model = nullptr;
@@ -216,7 +223,7 @@ TEST(NativeLimits, ASandboxHoldsAModelAndNothingElse) {
     if (fork() >= 0) return 9;
     execl("/bin/true", "true", nullptr);
     if (kill(getppid(), 0) == 0) return 10;
-    if (std::malloc(size_t{2} << 30)) return 11;
+    if (std::malloc(sandbox.memory_bytes)) return 11;
     rlimit more{};
     if (getrlimit(RLIMIT_AS, &more) == 0) return 12;
     if (unlink((folder + "/own").c_str()) == 0) return 13;

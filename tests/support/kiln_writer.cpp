@@ -61,6 +61,7 @@ std::vector<uint8_t> write_head(const Graph& graph) {
   }
   m.weights_bytes = static_cast<uint64_t>(graph.weights_bytes);
   m.block_hashes.resize(static_cast<size_t>(ceil_div(graph.weights_bytes, kHashBlock)));
+  m.block_digests.resize(m.block_hashes.size() * kDigestBytes);
   m.inputs = graph.inputs, m.outputs = graph.outputs;
   flatbuffers::FlatBufferBuilder builder;
   builder.FinishSizePrefixed(fb::Model::Pack(builder, &m), "KILN");
