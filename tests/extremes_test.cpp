@@ -160,6 +160,20 @@ Status emitted(const Graph& grown, const Target& target) {
   return ok();
 }
 
+/// Its padded image has 2^76 elements, of which 64 bits would keep few.
+TEST(Extremes, APaddedImageIsAsLargeAsItIs) {
+  Graph graph;
+  Builder b(graph);
+  const ValueId x = graph.add_value("x", DType::f32, Shape(4, Dim(1))), w = b.scalar(1, DType::f32);
+  graph.inputs = {x};
+  ConvAttrs a;
+  a.stride = {1 << 30, 1 << 30}, a.pad_begin = a.pad_end = {1073741820, 1 << 30};
+  const auto conv = b.conv(*b.expand(x, {1, 16384, 1, 7}), *b.expand(w, {1, 16384, 1, 1}), kNoValue, a);
+  ASSERT_FALSE(conv.ok());
+  EXPECT_EQ(conv.error().code, ErrorCode::unsupported_operator);
+  EXPECT_NE(conv.error().message.find("the padded input is too large"), std::string::npos) << conv.error().message;
+}
+
 TEST(Extremes, AreComputedRightOrRefused) {
   Random random(1);
   std::map<std::string, int> ends;
