@@ -25,7 +25,7 @@ class Touch {
       loop(s.n, s.b_row).add(s.k);
     else
       packed(s);
-    for (const FusedOperand& o : s.epilogue.operands) fused(o, {s.batch[0], s.batch[1], s.oh, s.ow, s.n});
+    fused(s.epilogue, {s.batch[0], s.batch[1], s.oh, s.ow, s.n});
     count(times(s.oh, s.ow));
   }
   void operator()(const PackSpec& s) {
@@ -37,7 +37,7 @@ class Touch {
     loop(s.batch, s.in_batch).loop(s.oh, s.in_row).loop(s.ow, s.in_col);
     loop(s.kh, s.in_tap_row).loop(s.kw, s.in_tap_col).add(s.c);
     add(times(times(s.kh, s.kw), s.c));
-    for (const FusedOperand& o : s.epilogue.operands) fused(o, {s.batch, s.oh, s.ow, s.c});
+    fused(s.epilogue, {s.batch, s.oh, s.ow, s.c});
   }
   void operator()(const MapSpec& s) {
     along(s.dims, s.out.strides).add(1, s.out.dtype);
@@ -58,12 +58,12 @@ class Touch {
     along(s.rows, s.in_rows).add(s.cols);
     if (s.has_scale) add(s.cols);
     if (s.has_shift) add(s.cols);
-    for (const FusedOperand& o : s.epilogue.operands) beside(s.rows, s.cols, o);
+    beside(s.epilogue, s.rows, s.cols);
   }
   void operator()(const WindowSpec& s) {
     loop(s.batch, s.out_batch).loop(s.oh, s.out_row).loop(s.ow, s.out_col).add(s.c, stored_type(s.epilogue));
     loop(s.batch, s.in_batch).loop(s.ih, s.in_row).loop(s.iw, s.in_col).add(s.c);
-    for (const FusedOperand& o : s.epilogue.operands) fused(o, {s.batch, s.oh, s.ow, s.c});
+    fused(s.epilogue, {s.batch, s.oh, s.ow, s.c});
     coordinates(s.even, s.ih, s.oh, s.stride_h, s.pad_top, s.kh, s.dilation_h, s.in_row);
     coordinates(s.even, s.iw, s.ow, s.stride_w, s.pad_left, s.kw, s.dilation_w, s.in_col);
     count(times(s.kh, s.kw));
@@ -93,7 +93,7 @@ class Touch {
       along(q.batch, s.late_k_batch).loop(s.late, s.late_k_row).add(q.k);
       along(q.batch, s.late_v_batch).loop(s.late, s.late_v_row).add(v.n);
     }
-    for (const FusedOperand& o : q.epilogue.operands) fused(o, {q.batch[0], q.batch[1], 1, q.ow, q.n});
+    fused(q.epilogue, {q.batch[0], q.batch[1], 1, q.ow, q.n});
   }
   void operator()(const InvertedResidualSpec& s) {
     const ContractionSpec &e = s.expand, &p = s.project;
@@ -103,9 +103,9 @@ class Touch {
     extent(packed_size(e.k, e.n));
     add(times(times(d.kh, d.kw), d.c));
     extent(packed_size(p.k, p.n));
-    for (const FusedOperand& o : e.epilogue.operands) fused(o, {e.batch[0], 1, e.oh, e.ow, e.n});
-    for (const FusedOperand& o : d.epilogue.operands) fused(o, {d.batch, d.oh, d.ow, d.c});
-    for (const FusedOperand& o : p.epilogue.operands) fused(o, {p.batch[0], 1, p.oh, p.ow, p.n});
+    fused(e.epilogue, {e.batch[0], 1, e.oh, e.ow, e.n});
+    fused(d.epilogue, {d.batch, d.oh, d.ow, d.c});
+    fused(p.epilogue, {p.batch[0], 1, p.oh, p.ow, p.n});
   }
   void operator()(const ScanSpec& s) {
     along(s.dims, s.out).loop(s.count, s.out_step).add(1, s.dtype);
@@ -117,7 +117,7 @@ class Touch {
     along(s.dims, s.in).add(1, s.dtype);
     add(table);
     if (s.weighted) add(table);
-    for (const FusedOperand& o : s.epilogue.operands) beside(s.dims, s.count, o);
+    beside(s.epilogue, s.dims, s.count);
     count(table);
   }
 
@@ -151,18 +151,18 @@ class Touch {
     if (s.winograd) b.stride = stride_in_taps(s);
     along(s.batch, s.b_batch).extent(packed_elements(b, schedule_));
   }
-  void fused(const FusedOperand& o, std::initializer_list<int64_t> rounds) {
-    loops(rounds.begin(), rounds.size(), o.strides.data(), o.strides.size()).add(1, o.dtype);
+  void fused(const Epilogue& epilogue, std::initializer_list<int64_t> rounds) {
+    for (const FusedOperand& o : epilogue.operands)
+      loops(rounds.begin(), rounds.size(), o.strides.data(), o.strides.size()).add(1, o.dtype);
   }
   void extent(int64_t elements) {
     next_.end = plus(next_.end, elements - 1);
     add(1);
   }
   /// The last stride is that of the rounds beside the dims.
-  void beside(const std::vector<int64_t>& dims, int64_t rounds, const FusedOperand& o) {
-    fits_ = fits_ && o.strides.size() == dims.size() + 1;
-    if (fits_) loops(dims.data(), dims.size(), o.strides.data(), dims.size()).loop(rounds, o.strides.back());
-    add(1, o.dtype);
+  void beside(const Epilogue& epilogue, std::vector<int64_t> dims, int64_t rounds) {
+    dims.push_back(rounds);
+    for (const FusedOperand& o : epilogue.operands) along(dims, o.strides).add(1, o.dtype);
   }
   /// What windows compute with along a dim.
   void coordinates(bool even, int64_t in, int64_t out, int64_t stride, int64_t pad, int64_t taps, int64_t dilation,

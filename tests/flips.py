@@ -1,4 +1,4 @@
-"""Every kernel family behind every way to turn its input around: a module of two results, of many channels and of one."""
+"""Every kernel family behind every way to turn its input: a module of two results, of many channels and of one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def weights(*shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+class Weights(nn.Module):
+    """Random ones of each shape that is asked for, the same ones every time."""
+
+    def forward(self, *shape: int) -> Tensor:
+        name = "x".join(str(size) for size in shape)
+        if not hasattr(self, name):
+            self.register_buffer(name, torch.randn(*shape, generator=torch.Generator().manual_seed(len(name))))
+        return getattr(self, name)
 
 
-def families(x: Tensor, y: Tensor) -> list[Tensor]:
+def families(x: Tensor, y: Tensor, weights: Weights) -> list[Tensor]:
     """Of an image that was turned; `y` is as large, and was not."""
     c, w = x.shape[1], x.shape[3]
     rows = x.flatten(0, 1)
@@ -58,10 +64,15 @@ def families(x: Tensor, y: Tensor) -> list[Tensor]:
 
 
 class Flips(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = Weights()
+        self(*images())  # makes them
+
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         def every(a: Tensor, b: Tensor) -> Tensor:
             subsets = [axes for count in range(1, 5) for axes in combinations(range(4), count)]
-            return torch.cat([part.flatten() for axes in subsets for part in families(a.flip(axes), b)])
+            return torch.cat([part.flatten() for axes in subsets for part in families(a.flip(axes), b, self.weights)])
 
         return every(x, y), every(x[:, :1], y[:, :1])
 

@@ -15,8 +15,9 @@ from wasmkiln import export
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from native import KILN, run
-from tests.flips import Flips, images
 from wasmkiln.writer import raw_bytes
+
+from tests.flips import Flips, images
 
 
 class Calls(nn.Module):
@@ -91,14 +92,15 @@ def outcome(path: Path, tensors: tuple[Tensor, ...], folder: Path) -> str:
 
 
 @pytest.mark.parametrize("name", LOOKUPS)
-@pytest.mark.parametrize("far", [0, 1 << 32, 1 << 40, -(1 << 63)])
-def test_an_index_beyond_its_own_axis_is_an_error(name: str, far: int, tmp_path: Path) -> None:
+def test_an_index_beyond_its_own_axis_is_an_error(name: str, tmp_path: Path) -> None:
     call, good, bad = LOOKUPS[name]
     agrees(call, (TABLE, *good), tmp_path)
     path = tmp_path / "model.kiln"
     export(Calls(call), (TABLE, *good), path, input_names=[f"in{i}" for i in range(1 + len(good))])
-    wrong = tuple(good[:-1]) + (good[-1] + far,) if far else tuple(bad)
-    assert "outside its table" in outcome(path, (TABLE, *wrong), tmp_path)
+    assert outcome(path, (TABLE, *good), tmp_path) == ""
+    far = [good[-1] + distance for distance in (1 << 32, 1 << 40, -(1 << 63))]
+    for wrong in (tuple(bad), *((*good[:-1], index) for index in far)):
+        assert "outside its table" in outcome(path, (TABLE, *wrong), tmp_path)
 
 
 def test_an_index_among_the_weights_is_an_error_of_the_load(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ async function precisions(context, id) {
   return notes.join(', ');
 }
 
-/** Where rounding and reordering would show (extremes.py): each precision keeps what it promises. */
+/** Where rounding, reordering and turning around would show (extremes.py): each precision keeps what it promises. */
 async function keepsExtremes(context) {
   const found = await (await fetch(new URL('fakes/extremes.json', context.base))).json();
   const notes = [];
