@@ -8,7 +8,7 @@
 
 #include "format/kiln_file.h"
 #include "format/model_generated.h"
-#include "ir/budget.h"
+#include "support/budget.h"
 #include "support/text.h"
 
 namespace kiln {

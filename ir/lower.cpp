@@ -65,6 +65,7 @@ Result<Plan> Lowering::run() {
   finish_outputs();
   if (precision != Precision::exact) round_weights();
   number_phases();
+  KILN_TRY(limit_load());
   assign_spaces();
   set_lifetimes();
   plan.weights_bytes = plan_arena(plan.buffers, Space::weights);
@@ -385,6 +386,19 @@ void Lowering::number_phases() {
   }
   std::sort(plan.transfers.begin(), plan.transfers.end(),
             [](const Transfer& a, const Transfer& b) { return a.file_offset < b.file_offset; });
+}
+
+/// What depends on weights and constants alone may be expanded to any size, too.
+Status Lowering::limit_load() const {
+  double work = 0;
+  for (const auto& phase : plan.init)
+    for (const PlanStep& step : phase) {
+      work += std::max(flops_of(step.spec), bytes_of(step.spec) / size_of(DType::f32));
+      if (work > load_limit(graph.weights_bytes))
+        return Error{ErrorCode::unsupported_operator, "the model computes too much of constants when it is loaded",
+                     step.label};
+    }
+  return ok();
 }
 
 void Lowering::assign_spaces() {

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "ir/budget.h"
 #include "ir/lower/view.h"
 #include "ir/plan.h"
+#include "support/budget.h"
 #include "support/function_ref.h"
 
 namespace kiln {
@@ -87,7 +87,7 @@ class Lowering {
   void append_map(const Expr& expr, const View& out, const std::vector<View>& inputs, const std::string& label,
                   int phase);
 
-  /// Of ir/budget.h: then nothing more is to be appended, and the node at hand is refused.
+  /// Of support/budget.h: then nothing more is to be appended, and the node at hand is refused.
   bool over_budget() const {
     return pending_.size() > step_limit(graph.nodes.size()) || constant_bytes_ > kMaxConstantBytes;
   }
@@ -158,6 +158,7 @@ class Lowering {
   void round_weights();
   void round_rows(const PackSpec& rows, const Operand& source, int to, int phase, const std::string& label);
   void number_phases();
+  Status limit_load() const;
   void assign_spaces();
   void set_lifetimes();
   std::vector<int> last_tenants() const;

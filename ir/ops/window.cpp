@@ -1,5 +1,6 @@
 // Pooling.
 #include <algorithm>
+#include <numeric>
 
 #include "ir/legalizer.h"
 
@@ -104,12 +105,11 @@ Status pool(Legalizer& l, const Node& node) {
   return finish(l, node, y, lifted);
 }
 
-/// The most elements from ⌊o · in / out⌋ to before ⌈(o + 1) · in / out⌉.
+/// The most elements from ⌊o · in / out⌋ to before ⌈(o + 1) · in / out⌉: o · in leaves every multiple of their divisor
+/// over, so that what is left of `in` reaches into one more window, or into two.
 int64_t largest_share(int64_t in, int64_t out) {
-  int64_t most = 0;
-  for (int64_t o = 0; o < out && most <= in / out + 1; ++o)
-    most = std::max(most, ceil_div((o + 1) * in, out) - o * in / out);
-  return most;
+  const int64_t rest = in % out;
+  return in / out + (rest == 0 ? 0 : rest > std::gcd(in, out) ? 2 : 1);
 }
 
 /// The whole input is a plain reduction; windows may be of one size or of several.
