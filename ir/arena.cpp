@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ir/plan.h"
+#include "support/checked.h"
 #include "support/function_ref.h"
 
 namespace kiln {
@@ -29,10 +30,10 @@ int64_t place(std::vector<Buffer>& buffers, const std::vector<int>& order) {
       if (!together(b, o)) continue;
       const int64_t gap = o.offset - top;
       if (gap >= size && gap < best_gap) best = top, best_gap = gap;
-      top = std::max(top, o.offset + size_of_buffer(o));
+      top = std::max(top, plus(o.offset, size_of_buffer(o)));
     }
     b.offset = best >= 0 ? best : top;
-    end = std::max(end, b.offset + size);
+    end = std::max(end, plus(b.offset, size));
     placed.insert(
         std::upper_bound(placed.begin(), placed.end(), b.offset,
                          [&](int64_t offset, int j) { return offset < buffers[static_cast<size_t>(j)].offset; }),
@@ -47,7 +48,11 @@ class Gaps {
   /// The smallest gap that holds `size`, else what is above all.
   int64_t take(int64_t size) {
     const auto found = by_size_.lower_bound({size, 0});
-    if (found == by_size_.end()) return (top_ += size) - size;
+    if (found == by_size_.end()) {
+      const int64_t at = top_;
+      top_ = plus(top_, size);
+      return at;
+    }
     const auto [gap, at] = *found;
     remove(at, gap);
     if (gap > size) add(at + size, gap - size);
@@ -85,9 +90,10 @@ int64_t place_as_they_come(std::vector<Buffer>& buffers, const std::vector<int>&
       live -= size_of_buffer(gone);
     }
     b.offset = gaps.take(size_of_buffer(b));
-    end = std::max(end, b.offset + size_of_buffer(b));
+    end = std::max(end, plus(b.offset, size_of_buffer(b)));
     ends.push({-b.last, i});
-    *most = std::max(*most, live += size_of_buffer(b));
+    live = plus(live, size_of_buffer(b));
+    *most = std::max(*most, live);
   }
   return end;
 }
@@ -102,7 +108,7 @@ int64_t plan_arena(std::vector<Buffer>& buffers, Space space, int64_t* lower_bou
     int64_t end = 0;
     for (int i : members) {
       buffers[static_cast<size_t>(i)].offset = end;
-      end += size_of_buffer(buffers[static_cast<size_t>(i)]);
+      end = plus(end, size_of_buffer(buffers[static_cast<size_t>(i)]));
     }
     if (lower_bound) *lower_bound = end;
     return end;
@@ -126,7 +132,7 @@ int64_t plan_arena(std::vector<Buffer>& buffers, Space space, int64_t* lower_bou
     if (size < best) best = size, chosen = std::move(other);
   };
   attempt([](const Buffer& b) { return size_of_buffer(b); });
-  attempt([](const Buffer& b) { return size_of_buffer(b) * (b.last - b.first + 1); });
+  attempt([](const Buffer& b) { return times(size_of_buffer(b), int64_t{b.last} - b.first + 1); });
   attempt([](const Buffer& b) { return int64_t{b.last} - b.first; });
   buffers = std::move(chosen);
   return best;

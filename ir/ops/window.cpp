@@ -1,6 +1,5 @@
 // Pooling.
 #include <algorithm>
-#include <numeric>
 
 #include "ir/legalizer.h"
 
@@ -105,11 +104,12 @@ Status pool(Legalizer& l, const Node& node) {
   return finish(l, node, y, lifted);
 }
 
-/// The most elements from ⌊o · in / out⌋ to before ⌈(o + 1) · in / out⌉: o · in leaves every multiple of their divisor
-/// over, so that what is left of `in` reaches into one more window, or into two.
+/// The most elements from ⌊o · in / out⌋ to before ⌈(o + 1) · in / out⌉. What in / out leaves is r: where r divides
+/// out, a share begins or ends on the edge of an element, and so reaches over one more at most; else some reach over
+/// two.
 int64_t largest_share(int64_t in, int64_t out) {
-  const int64_t rest = in % out;
-  return in / out + (rest == 0 ? 0 : rest > std::gcd(in, out) ? 2 : 1);
+  const int64_t each = in / out, r = in % out;
+  return r == 0 ? each : out % r == 0 ? each + 1 : each + 2;
 }
 
 /// The whole input is a plain reduction; windows may be of one size or of several.

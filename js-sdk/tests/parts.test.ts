@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { KilnError, Tensor } from '../src/index.js';
-import { Compiler } from '../src/compiler/instance.js';
 import { clockStep, measure, sampleLength } from '../src/compiler/measure.js';
 import { earlyMemory, earlyPlace, Landing, landsAnyway } from '../src/host/landing.js';
 import { Prefetcher } from '../src/host/prefetch.js';
@@ -425,17 +424,5 @@ describe('messages', () => {
     (broken.inputs[0] as { bytes: number }).bytes = 8;
     expect(() => parseManifest(JSON.stringify(broken))).toThrow(KilnError);
     expect(() => parseManifest('{}')).toThrow(KilnError);
-  });
-});
-
-describe('the compiler', () => {
-  const trapping = (most: number): string => `(module (memory (export "memory") 1 ${most})
-    (func (export "kiln_alloc") (param i32) (result i32) (unreachable)))`;
-
-  it('that traps with no memory left says so, and what else made it trap otherwise', async () => {
-    const full = await Compiler.create(assemble(trapping(1)));
-    expect(() => full.headLayout(new Uint8Array(4))).toThrow(expect.objectContaining({ code: 'out-of-memory' }) as Error);
-    const roomy = await Compiler.create(assemble(trapping(100)));
-    expect(() => roomy.headLayout(new Uint8Array(4))).toThrow(WebAssembly.RuntimeError);
   });
 });

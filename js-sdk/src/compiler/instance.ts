@@ -39,25 +39,6 @@ function systemImports(module: WebAssembly.Module): WebAssembly.Imports {
   return imports;
 }
 
-/** Where the compiler has no memory left it traps, and leaves no word of why: whether a little more can be had tells. */
-function saysWhenFull(exports: Exports): Exports {
-  const kPages = 16;
-  const guard = <T extends unknown[]>(call: (...args: T) => number) => (...args: T): number => {
-    try {
-      return call(...args);
-    } catch (thrown) {
-      try {
-        exports.memory.grow(kPages);
-      } catch {
-        throw new KilnError('out-of-memory', 'there is not enough memory to compile this model', { cause: thrown });
-      }
-      throw thrown;
-    }
-  };
-  const calls = Object.entries(exports).map(([name, value]) => [name, typeof value === 'function' ? guard(value as (...args: unknown[]) => number) : (value as unknown)]);
-  return Object.fromEntries(calls) as Exports;
-}
-
 export class Compiler {
   private constructor(private readonly exports_: Exports) {}
 
@@ -67,7 +48,7 @@ export class Compiler {
       const instance = await patiently(() => WebAssembly.instantiate(module, systemImports(module)));
       const exports = instance.exports as unknown as Exports;
       exports._initialize?.();
-      return new Compiler(saysWhenFull(exports));
+      return new Compiler(exports);
     } catch (thrown) {
       throw asKilnError(thrown, thrown instanceof RangeError ? 'out-of-memory' : 'compile', 'the compiler could not be started');
     }
