@@ -334,6 +334,7 @@ void Lowering::finish_outputs() {
     const Value& value = graph.value(id);
     View v = view(id);
     const auto buffer = static_cast<size_t>(v.buffer);
+    taken.resize(plan.buffers.size());
     if (v.phase != kRunPhase || taken[buffer] || !is_row_major(v)) {
       const View to = allocate(v.dims, v.dtype, row_major(v.rank()), kRunPhase);
       append_map(identity_expr(lane_of(v.dtype)), to, {v}, "output " + value.name, kRunPhase);
@@ -444,20 +445,21 @@ void Lowering::set_lifetimes() {
 
 /// For each buffer of the arena the last step that touches what lay in its place before it; -1: none did.
 std::vector<int> Lowering::last_tenants() const {
-  std::vector<std::pair<int, int>> order;  // in which buffers come up
+  std::vector<int> last(plan.buffers.size(), -1), before = last;
+  for (size_t i = 0; i < plan.steps.size(); ++i)
+    for (const Operand& o : plan.steps[i].operands)
+      if (o.buffer >= 0) last[static_cast<size_t>(o.buffer)] = static_cast<int>(i);
+  std::vector<std::pair<int, size_t>> order;  // in which buffers come up
   for (size_t i = 0; i < plan.buffers.size(); ++i)
-    if (plan.buffers[i].space == Space::arena) order.emplace_back(plan.buffers[i].first, static_cast<int>(i));
+    if (plan.buffers[i].space == Space::arena) order.emplace_back(plan.buffers[i].first, i);
   std::sort(order.begin(), order.end());
-  std::vector<int> before(plan.buffers.size(), -1);
   std::map<int64_t, int> tenants{{0, -1}};  // from each address to the next: the last step that touches it
+  const auto split = [&](int64_t at) { return tenants.emplace(at, std::prev(tenants.upper_bound(at))->second).first; };
   for (const auto& [first, i] : order) {
-    const Buffer& b = plan.buffers[static_cast<size_t>(i)];
-    const auto end =
-        tenants.emplace(b.offset + b.bytes, std::prev(tenants.upper_bound(b.offset + b.bytes))->second).first;
-    auto at = tenants.emplace(b.offset, std::prev(tenants.upper_bound(b.offset))->second).first;
-    for (; at != end; at = tenants.erase(at))
-      before[static_cast<size_t>(i)] = std::max(before[static_cast<size_t>(i)], at->second);
-    tenants.emplace(b.offset, b.last);
+    const Buffer& b = plan.buffers[i];
+    const auto end = split(b.offset + b.bytes);
+    for (auto at = split(b.offset); at != end; at = tenants.erase(at)) before[i] = std::max(before[i], at->second);
+    tenants.emplace(b.offset, last[i]);
   }
   return before;
 }
