@@ -449,17 +449,26 @@ std::vector<int> Lowering::last_tenants() const {
   for (size_t i = 0; i < plan.steps.size(); ++i)
     for (const Operand& o : plan.steps[i].operands)
       if (o.buffer >= 0) last[static_cast<size_t>(o.buffer)] = static_cast<int>(i);
-  std::vector<std::pair<int, size_t>> order;  // in which buffers come up
+  std::vector<std::pair<int64_t, int>> order;  // in which buffers come up
   for (size_t i = 0; i < plan.buffers.size(); ++i)
-    if (plan.buffers[i].space == Space::arena) order.emplace_back(plan.buffers[i].first, i);
+    if (plan.buffers[i].space == Space::arena) order.emplace_back(plan.buffers[i].first, static_cast<int>(i));
   std::sort(order.begin(), order.end());
-  std::map<int64_t, int> tenants{{0, -1}};  // from each address to the next: the last step that touches it
-  const auto split = [&](int64_t at) { return tenants.emplace(at, std::prev(tenants.upper_bound(at))->second).first; };
+  // From each address to the next: the last step that touches it. (The containers are those of ir/arena.cpp: less
+  // code.)
+  std::set<std::pair<int64_t, int64_t>> tenants{{0, -1}};
+  const auto split = [&](int64_t at) {
+    const auto next = tenants.lower_bound({at, -1});
+    return next != tenants.end() && next->first == at ? next : tenants.insert({at, std::prev(next)->second}).first;
+  };
   for (const auto& [first, i] : order) {
-    const Buffer& b = plan.buffers[i];
-    const auto end = split(b.offset + b.bytes);
-    for (auto at = split(b.offset); at != end; at = tenants.erase(at)) before[i] = std::max(before[i], at->second);
-    tenants.emplace(b.offset, last[i]);
+    const Buffer& b = plan.buffers[static_cast<size_t>(i)];
+    int& latest = before[static_cast<size_t>(i)];
+    const int64_t end = split(b.offset + b.bytes)->first;
+    for (auto at = split(b.offset); at->first != end; at = tenants.lower_bound({b.offset, -1})) {
+      latest = std::max(latest, static_cast<int>(at->second));
+      tenants.erase(*at);
+    }
+    tenants.insert({b.offset, last[static_cast<size_t>(i)]});
   }
   return before;
 }

@@ -180,7 +180,8 @@ class Lowering {
     bool free() const { return concat == kNoValue && !through && !lifted; }
   };
   void lift_halo(const Node& reshape, const Node* producer);
-  void place_parts(const Node& concat, const std::vector<const Node*>& producers, std::vector<bool>& barred);
+  void place_parts(const Node& concat, const std::vector<const Node*>& producers, std::vector<bool>& barred,
+                   std::vector<int>& counts);
   void spread_halos();
   std::optional<View> place_of(ValueId id, const Order& order);
   void make_storage(ValueId id, const Order& order, const std::optional<View>& place);
@@ -208,8 +209,7 @@ class Lowering {
     PlanStep step;
   };
   std::vector<Part> parts_;
-  std::map<std::string, View> packs_, copies_;
-  std::map<std::pair<int64_t, int64_t>, View> causal_masks_;  // by queries and keys
+  std::map<std::string, View> packs_, copies_;  // copies_: causal masks, too
   int64_t constant_bytes_ = 0;
 };
 
