@@ -8,7 +8,7 @@
 
 #include "format/kiln_file.h"
 #include "format/model_generated.h"
-#include "ir/budget.h"
+#include "support/budget.h"
 #include "support/text.h"
 
 namespace kiln {
@@ -48,7 +48,7 @@ class Reader {
   Result<Graph> run(const uint8_t* head) {
     KILN_TRY(version());
     KILN_TRY(checksum(head));
-    KILN_TRY(charge_text(m_.name(), "the model's name"));
+    KILN_TRY(unfold(0, "name", m_.name()));
     g_.name = text_or_empty(m_.name());
     KILN_TRY(symbols());
     KILN_TRY(segments());
@@ -59,18 +59,16 @@ class Reader {
   }
 
  private:
-  /// Takes note of so many bytes that are about to be unfolded.
-  Status charge(size_t bytes) {
+  /// Takes note of what is about to be unfolded: so many bytes, and text, which will be shown to people.
+  Status unfold(size_t bytes, const std::string& where, const flatbuffers::String* a,
+                const flatbuffers::String* b = nullptr) {
+    for (const flatbuffers::String* text : {a, b}) {
+      if (size_or_zero(text) > kMaxText) return bad("a text of " + std::to_string(text->size()) + " bytes", where);
+      if (text && !is_plain(text->string_view())) return bad("a text with characters that cannot be shown", where);
+      bytes += size_or_zero(text);
+    }
     left_ -= static_cast<int64_t>(bytes);
-    if (left_ >= 0) return ok();
-    return Error{ErrorCode::bad_file, "this .kiln file unfolds to far more than it holds: it was not made by wasmkiln",
-                 ""};
-  }
-  /// What will be shown to people: a name, or where something comes from.
-  Status charge_text(const flatbuffers::String* text, const std::string& where) {
-    if (size_or_zero(text) > kMaxText) return bad("a text of " + std::to_string(text->size()) + " bytes", where);
-    if (text && !is_plain(text->string_view())) return bad("a text with characters that cannot be shown", where);
-    return charge(size_or_zero(text));
+    return left_ < 0 ? bad("it unfolds to far more than it holds", where) : ok();
   }
 
   Status version() {
@@ -81,7 +79,7 @@ class Reader {
                    ""};
     for (size_t i = 0; i < size_or_zero(m_.features()); ++i)
       if (const std::string feature = m_.features()->Get(static_cast<unsigned>(i))->str(); feature != "guards") {
-        KILN_TRY(charge_text(m_.features()->Get(static_cast<unsigned>(i)), "features"));
+        KILN_TRY(unfold(0, "features", m_.features()->Get(static_cast<unsigned>(i))));
         return Error{
             ErrorCode::unsupported_version,
             "this file needs the feature '" + feature + "', which this runtime does not have: upgrade wasmkiln", ""};
@@ -105,17 +103,15 @@ class Reader {
   Status symbols() {
     for (size_t i = 0; i < size_or_zero(m_.symbols()); ++i) {
       const fb::Symbol* s = m_.symbols()->Get(static_cast<unsigned>(i));
-      KILN_TRY(charge(sizeof(Symbol) + size_or_zero(s->code()) * sizeof(int64_t)));
-      KILN_TRY(charge_text(s->name(), "symbol " + std::to_string(i)));
+      KILN_TRY(unfold(sizeof(Symbol) + size_or_zero(s->code()) * sizeof(int64_t), "symbol", s->name()));
       if (s->min() < 0 || (s->max() != 0 && s->max() < s->min())) return bad("symbol range", s->name()->str());
       KILN_ASSIGN(SizeCode code, size_code(s->code(), i, s->name()->str()));
       g_.symbols.push_back({s->name()->str(), s->min(), s->max(), std::move(code)});
     }
     for (size_t i = 0; i < size_or_zero(m_.guards()); ++i) {
       const fb::Guard* guard = m_.guards()->Get(static_cast<unsigned>(i));
-      KILN_TRY(charge(sizeof(Guard) + size_or_zero(guard->code()) * sizeof(int64_t)));
-      for (const auto* shown : {guard->text(), guard->where()})
-        KILN_TRY(charge_text(shown, "guard " + std::to_string(i)));
+      KILN_TRY(unfold(sizeof(Guard) + size_or_zero(guard->code()) * sizeof(int64_t), "guard", guard->text(),
+                      guard->where()));
       const std::string text = guard->text()->str();
       KILN_ASSIGN(SizeCode code, size_code(guard->code(), g_.symbols.size(), text));
       if (code.empty()) return bad("a condition without an expression", text);
@@ -176,8 +172,8 @@ class Reader {
 
   Status values() {
     for (const fb::Value* v : *m_.values()) {
-      KILN_TRY(charge(sizeof(Value) + size_or_zero(v->dims()) * sizeof(Dim) + size_or_zero(v->data())));
-      KILN_TRY(charge_text(v->name(), "value " + std::to_string(g_.values.size())));
+      KILN_TRY(unfold(sizeof(Value) + size_or_zero(v->dims()) * sizeof(Dim) + size_or_zero(v->data()),
+                      "value " + std::to_string(g_.values.size()), v->name()));
       Value out;
       out.name = text_or_empty(v->name());
       const std::string where = "value '" + out.name + "'";
@@ -242,9 +238,8 @@ class Reader {
       const std::string where = "node " + std::to_string(g_.nodes.size());
       Node out;
       if (n->op() >= m_.op_names()->size()) return bad("unknown operator name", where);
-      KILN_TRY(charge(sizeof(Node) + (size_or_zero(n->inputs()) + size_or_zero(n->outputs())) * sizeof(ValueId)));
-      KILN_TRY(charge_text(m_.op_names()->Get(n->op()), where));
-      KILN_TRY(charge_text(n->where(), where));
+      KILN_TRY(unfold(sizeof(Node) + (size_or_zero(n->inputs()) + size_or_zero(n->outputs())) * sizeof(ValueId), where,
+                      m_.op_names()->Get(n->op()), n->where()));
       out.source = m_.op_names()->Get(n->op())->str();
       out.where = text_or_empty(n->where());
       for (size_t i = 0; i < size_or_zero(n->inputs()); ++i) {
@@ -270,8 +265,7 @@ class Reader {
 
   Status attr(const fb::Attr& a, Node& node, const std::string& where) {
     const size_t elements = size_or_zero(a.ints()) + size_or_zero(a.reals()) + size_or_zero(a.symbols());
-    KILN_TRY(charge(sizeof(SourceAttr) + elements * sizeof(int64_t)));
-    for (const auto* shown : {a.name(), a.s()}) KILN_TRY(charge_text(shown, where));
+    KILN_TRY(unfold(sizeof(SourceAttr) + elements * sizeof(int64_t), where, a.name(), a.s()));
     SourceAttr out;
     out.name = a.name()->str();
     switch (a.kind()) {

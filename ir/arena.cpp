@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <queue>
 #include <set>
 #include <vector>
 
@@ -79,20 +78,20 @@ class Gaps {
 
 /// The same in the order in which buffers come up, where only those that live count; and the most that live at once.
 int64_t place_as_they_come(std::vector<Buffer>& buffers, const std::vector<int>& order, int64_t* most) {
-  std::priority_queue<std::pair<int, int>> ends;  // the negated last moment of each that lives
+  std::set<std::pair<int64_t, int64_t>> ends;  // the last moment of each that lives
   Gaps gaps;
   int64_t end = 0, live = 0;
   *most = 0;
   for (int i : order) {
     Buffer& b = buffers[static_cast<size_t>(i)];
-    for (; !ends.empty() && -ends.top().first < b.first; ends.pop()) {
-      const Buffer& gone = buffers[static_cast<size_t>(ends.top().second)];
+    for (; !ends.empty() && ends.begin()->first < b.first; ends.erase(*ends.begin())) {
+      const Buffer& gone = buffers[static_cast<size_t>(ends.begin()->second)];
       gaps.give(gone.offset, size_of_buffer(gone));
       live -= size_of_buffer(gone);
     }
     b.offset = gaps.take(size_of_buffer(b));
     end = std::max(end, plus(b.offset, size_of_buffer(b)));
-    ends.push({-b.last, i});
+    ends.insert({b.last, i});
     live = plus(live, size_of_buffer(b));
     *most = std::max(*most, live);
   }

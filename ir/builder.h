@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "ir/budget.h"
 #include "ir/graph.h"
 #include "ir/infer.h"
+#include "support/budget.h"
 
 namespace kiln {
 
@@ -53,7 +53,8 @@ class Builder {
 
   /// Bytes of all constants that were made here, also of taps.
   int64_t constant_bytes() const { return constant_bytes_; }
-  /// An error where what the node that is the origin unfolds to, or all constants, are more than ir/budget.h allows.
+  /// An error where what the node that is the origin unfolds to, or all constants, are more than support/budget.h
+  /// allows.
   Status within_budget() const;
 
   /// A constant from its bytes, row-major.

@@ -69,6 +69,7 @@ Result<Plan> Lowering::run() {
   finish_outputs();
   if (precision != Precision::exact) round_weights();
   number_phases();
+  KILN_TRY(limit_load());
   assign_spaces();
   set_lifetimes();
   plan.weights_bytes = plan_arena(plan.buffers, Space::weights);
@@ -345,6 +346,7 @@ void Lowering::finish_outputs() {
     const Value& value = graph.value(id);
     View v = view(id);
     const auto buffer = static_cast<size_t>(v.buffer);
+    taken.resize(plan.buffers.size());
     if (v.phase != kRunPhase || taken[buffer] || !is_row_major(v)) {
       const View to = allocate(v.dims, v.dtype, row_major(v.rank()), kRunPhase);
       append_map(identity_expr(lane_of(v.dtype)), to, {v}, "output " + value.name, kRunPhase);
@@ -399,6 +401,19 @@ void Lowering::number_phases() {
             [](const Transfer& a, const Transfer& b) { return a.file_offset < b.file_offset; });
 }
 
+/// What depends on weights and constants alone may be expanded to any size, too.
+Status Lowering::limit_load() const {
+  double work = 0;
+  for (const auto& phase : plan.init)
+    for (const PlanStep& step : phase) {
+      work += std::max(flops_of(step.spec), bytes_of(step.spec) / size_of(DType::f32));
+      if (work > load_limit(graph.weights_bytes))
+        return Error{ErrorCode::unsupported_operator, "the model computes too much of constants when it is loaded",
+                     step.label};
+    }
+  return ok();
+}
+
 void Lowering::assign_spaces() {
   std::vector<bool> run_reads(plan.buffers.size());
   for (const PlanStep& step : plan.steps)
@@ -442,20 +457,30 @@ void Lowering::set_lifetimes() {
 
 /// For each buffer of the arena the last step that touches what lay in its place before it; -1: none did.
 std::vector<int> Lowering::last_tenants() const {
-  std::vector<std::pair<int, int>> order;  // in which buffers come up
+  std::vector<int> last(plan.buffers.size(), -1), before = last;
+  for (size_t i = 0; i < plan.steps.size(); ++i)
+    for (const Operand& o : plan.steps[i].operands)
+      if (o.buffer >= 0) last[static_cast<size_t>(o.buffer)] = static_cast<int>(i);
+  std::vector<std::pair<int64_t, int>> order;  // in which buffers come up
   for (size_t i = 0; i < plan.buffers.size(); ++i)
     if (plan.buffers[i].space == Space::arena) order.emplace_back(plan.buffers[i].first, static_cast<int>(i));
   std::sort(order.begin(), order.end());
-  std::vector<int> before(plan.buffers.size(), -1);
-  std::map<int64_t, int> tenants{{0, -1}};  // from each address to the next: the last step that touches it
+  // From each address to the next: the last step that touches it. (The containers are those of ir/arena.cpp: less
+  // code.)
+  std::set<std::pair<int64_t, int64_t>> tenants{{0, -1}};
+  const auto split = [&](int64_t at) {
+    const auto next = tenants.lower_bound({at, -1});
+    return next != tenants.end() && next->first == at ? next : tenants.insert({at, std::prev(next)->second}).first;
+  };
   for (const auto& [first, i] : order) {
     const Buffer& b = plan.buffers[static_cast<size_t>(i)];
-    const auto end =
-        tenants.emplace(b.offset + b.bytes, std::prev(tenants.upper_bound(b.offset + b.bytes))->second).first;
-    auto at = tenants.emplace(b.offset, std::prev(tenants.upper_bound(b.offset))->second).first;
-    for (; at != end; at = tenants.erase(at))
-      before[static_cast<size_t>(i)] = std::max(before[static_cast<size_t>(i)], at->second);
-    tenants.emplace(b.offset, b.last);
+    int& latest = before[static_cast<size_t>(i)];
+    const int64_t end = split(b.offset + b.bytes)->first;
+    for (auto at = split(b.offset); at->first != end; at = tenants.lower_bound({b.offset, -1})) {
+      latest = std::max(latest, static_cast<int>(at->second));
+      tenants.erase(*at);
+    }
+    tenants.insert({b.offset, last[static_cast<size_t>(i)]});
   }
   return before;
 }

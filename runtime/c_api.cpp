@@ -34,7 +34,10 @@ int fail(const Error& e) {
   }
   return 1 + static_cast<int>(e.code);
 }
-int fail(const char* what) { return fail(Error{ErrorCode::bad_option, what, ""}); }
+int fail(const char* what) {
+  last_error = what;
+  return KILN_BAD_OPTION;
+}
 /// The status of `work`, whatever happens in it.
 int answer(FunctionRef<Status()> work) {
   const Status status = guarded(work);

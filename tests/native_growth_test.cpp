@@ -255,7 +255,7 @@ TEST(Growth, TakesNoStack) {
     pthread_t thread;
     const auto body = [](void* at) -> void* {
       const auto* own = static_cast<const Case*>(at);
-      const Status done = compile(own->make(20000), false);
+      const Status done = compile(own->make(5000), false);
       EXPECT_TRUE(done.ok()) << own->name << ": " << (done.ok() ? "" : done.error().message);
       return nullptr;
     };

@@ -82,13 +82,13 @@ bool is_right(const float* logits) {
   return true;
 }
 
-/// Of this process: tests before this one may have left it any number of them.
-int64_t bytes_mapped() {
+/// Bytes of addresses that this process has taken: tests before may have taken many.
+int64_t addresses() {
   FILE* sizes = std::fopen("/proc/self/statm", "r");
   long pages = 0;
-  if (!sizes || std::fscanf(sizes, "%ld", &pages) != 1) pages = 0;
+  if (sizes && std::fscanf(sizes, "%ld", &pages) != 1) pages = 0;
   if (sizes) std::fclose(sizes);
-  return int64_t{pages} * sysconf(_SC_PAGESIZE);
+  return pages * sysconf(_SC_PAGESIZE);
 }
 
 /// What `body` returns in a process of its own; 1000 and the signal where one ends it.
@@ -152,7 +152,7 @@ TEST(NativeLimits, WhateverTheSystemAllowsOpeningIsAStatus) {
   int refused = 0, opened = 0;
   for (int64_t kilobytes = 64; kilobytes < 40 << 10; kilobytes += 64 + kilobytes / 8) {
     const int status = in_a_process([&] {
-      const auto most = static_cast<rlim_t>(bytes_mapped() + (kilobytes << 10));
+      const auto most = static_cast<rlim_t>(addresses() + (kilobytes << 10));
       const rlimit both{most, most};
       if (setrlimit(RLIMIT_AS, &both) != 0) return 91;
       const kiln_options options = plain();
@@ -174,7 +174,7 @@ TEST(NativeLimits, WhateverTheSystemAllowsOpeningIsAStatus) {
 TEST(NativeLimits, ThreadsThatCannotBeStartedAreAStatus) {
   const std::string path = Digits::path();
   EXPECT_EQ(in_a_process([&] {
-              const auto most = static_cast<rlim_t>(bytes_mapped() + (int64_t{1} << 30));
+              const auto most = static_cast<rlim_t>(addresses() + (int64_t{900} << 20));
               const rlimit both{most, most};
               if (setrlimit(RLIMIT_AS, &both) != 0) return 91;
               const kiln_options options = plain(256);  // each wants a stack of 8 MB of addresses
@@ -205,7 +205,7 @@ TEST(NativeLimits, ASandboxHoldsAModelAndNothingElse) {
     const std::vector<float> image = Digits::image();
     const char* readable[] = {path.c_str()};
     const kiln_sandbox sandbox{
-        static_cast<size_t>(bytes_mapped()) + (size_t{1} << 30), 60, 1 << 20, readable, 1, folder.c_str()};
+        static_cast<size_t>(addresses()) + (size_t{1} << 30), 60, 1 << 20, readable, 1, folder.c_str()};
     if (kiln_sandbox_enter(&sandbox) != KILN_OK) return 2;
     const kiln_options options = plain(2);
     kiln_model* model = nullptr;

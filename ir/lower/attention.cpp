@@ -147,14 +147,15 @@ void Lowering::find_late_joins() {
 
 /// One for all attention of so many queries and keys.
 Result<View> Lowering::causal_mask(const Node& node, int64_t queries, int64_t keys) {
-  const auto made = causal_masks_.find({queries, keys});
-  if (made != causal_masks_.end()) return made->second;
+  const std::string key = "causal " + std::to_string(queries) + "x" + std::to_string(keys);
+  const auto made = copies_.find(key);
+  if (made != copies_.end()) return made->second;
   if (queries > kMaxConstantBytes / std::max<int64_t>(keys, 1))
     return unsupported(node, "a causal mask of more than 64 MB: give the mask as an operand");
   std::vector<uint8_t> seen(static_cast<size_t>(queries * keys));
   for (int64_t i = 0; i < queries; ++i)
     for (int64_t j = 0; j < keys; ++j) seen[static_cast<size_t>(i * keys + j)] = j <= i;
-  return causal_masks_[{queries, keys}] = constant({queries, keys}, DType::boolean, std::move(seen));
+  return copies_[key] = constant({queries, keys}, DType::boolean, std::move(seen));
 }
 
 /// Scores, softmax, and the weighted sum; heads are views, and the result's heads stand side by side in a

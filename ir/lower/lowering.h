@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "ir/budget.h"
 #include "ir/lower/view.h"
 #include "ir/plan.h"
+#include "support/budget.h"
 #include "support/function_ref.h"
 
 namespace kiln {
@@ -93,7 +93,7 @@ class Lowering {
   void append_map(const Expr& expr, const View& out, const std::vector<View>& inputs, const std::string& label,
                   int phase);
 
-  /// Of ir/budget.h: then nothing more is to be appended, and the node at hand is refused.
+  /// Of support/budget.h: then nothing more is to be appended, and the node at hand is refused.
   bool over_budget() const {
     return pending_.size() > step_limit(graph.nodes.size()) || constant_bytes_ > kMaxConstantBytes;
   }
@@ -163,6 +163,7 @@ class Lowering {
   void round_weights();
   void round_rows(const PackSpec& rows, const Operand& source, int to, int phase, const std::string& label);
   void number_phases();
+  Status limit_load() const;
   void assign_spaces();
   void set_lifetimes();
   std::vector<int> last_tenants() const;
@@ -184,7 +185,8 @@ class Lowering {
     bool free() const { return concat == kNoValue && !through && !lifted; }
   };
   void lift_halo(const Node& reshape, const Node* producer);
-  void place_parts(const Node& concat, const std::vector<const Node*>& producers, std::vector<bool>& barred);
+  void place_parts(const Node& concat, const std::vector<const Node*>& producers, std::vector<bool>& barred,
+                   std::vector<int>& counts);
   void spread_halos();
   std::optional<View> place_of(ValueId id, const Order& order);
   void make_storage(ValueId id, const Order& order, const std::optional<View>& place);
@@ -213,8 +215,7 @@ class Lowering {
     PlanStep step;
   };
   std::vector<Part> parts_;
-  std::map<std::string, View> packs_, copies_;
-  std::map<std::pair<int64_t, int64_t>, View> causal_masks_;  // by queries and keys
+  std::map<std::string, View> packs_, copies_;  // copies_: causal masks, too
   int64_t constant_bytes_ = 0;
 };
 

@@ -42,9 +42,10 @@ void Lowering::plan_placements() {
     }
   }
   std::vector<bool> barred(graph.values.size());
+  std::vector<int> counts(graph.values.size());
   for (size_t n = graph.nodes.size(); n-- > 0;)
     if (graph.nodes[n].op == Op::concat && !late_joins_.count(graph.nodes[n].outputs[0]))
-      place_parts(graph.nodes[n], producers, barred);
+      place_parts(graph.nodes[n], producers, barred, counts);
   spread_halos();
   for (const Node& node : graph.nodes)
     if (node.op == Op::reshape) lift_halo(node, producers[static_cast<size_t>(node.inputs[0])]);
@@ -68,8 +69,10 @@ void Lowering::lift_halo(const Node& reshape, const Node* producer) {
 }
 
 /// Gives each part that is computed, perhaps behind views, its place in the concatenation, unless it has one already.
-/// `barred`: values that views lead to but no place, so that nobody follows them again.
-void Lowering::place_parts(const Node& concat, const std::vector<const Node*>& producers, std::vector<bool>& barred) {
+/// `barred`: values that views lead to but no place, so that nobody follows them again; `counts`: room
+/// to count parts, zeros before and after.
+void Lowering::place_parts(const Node& concat, const std::vector<const Node*>& producers, std::vector<bool>& barred,
+                           std::vector<int>& counts) {
   const auto axis = std::get_if<AxisAttrs>(&concat.attrs)->axis;
   const auto placement = [&](ValueId id) -> Placement& { return placements_[static_cast<size_t>(id)]; };
   const auto open = [&](ValueId id) { return placement(id).free() && !barred[static_cast<size_t>(id)]; };
@@ -79,14 +82,12 @@ void Lowering::place_parts(const Node& concat, const std::vector<const Node*>& p
     const Node* before = producers[static_cast<size_t>(node->inputs[0])];
     return !(node->op == Op::reshape && before && before->op == Op::expand);
   };
-  std::vector<ValueId> sorted = concat.inputs;
-  std::sort(sorted.begin(), sorted.end());
+  for (ValueId id : concat.inputs) ++counts[static_cast<size_t>(id)];
   int64_t start = 0;
   for (ValueId id : concat.inputs) {
     const int64_t at = start;
     start += graph.value(id).shape[static_cast<size_t>(axis)].value;
-    const auto same = std::equal_range(sorted.begin(), sorted.end(), id);
-    if (same.second - same.first > 1) continue;
+    if (counts[static_cast<size_t>(id)] > 1) continue;
     std::vector<const Node*> views;
     ValueId computed = id;
     for (const Node* node = producers[static_cast<size_t>(id)]; passes(node) && open(computed);
@@ -105,6 +106,7 @@ void Lowering::place_parts(const Node& concat, const std::vector<const Node*>& p
     p.axis = axis;
     p.start = at;
   }
+  for (ValueId id : concat.inputs) counts[static_cast<size_t>(id)] = 0;
 }
 
 /// Zeros wanted around a part of a value are wanted around the whole. What is sliced is never a part itself, so first

@@ -38,6 +38,20 @@ class CliError(Exception):
     """An error that the user can correct. It is printed without a traceback."""
 
 
+def shown(text: bytes | None) -> str:
+    """What a file says, for a terminal: characters that cannot be shown are escaped."""
+    said = (text or b"").decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
+
+
+def file_of(folder: Path, name: bytes) -> Path:
+    """Where `kiln run` writes an output. A name that is no plain name of a file leads nowhere."""
+    plain = shown(name)
+    if not plain or "/" in plain or "\\" in plain:
+        raise CliError(f"the output '{plain}' cannot be the name of a file")
+    return folder / f"{plain}.bin"
+
+
 def read_head(path: Path) -> fb.ModelT:
     """The head of a .kiln file as objects, without the weights."""
     return read_model(path)[0]
@@ -70,7 +84,7 @@ def export_source(source: str, path: Path) -> None:
 
 
 def shape_text(model: fb.ModelT, value: fb.ValueT) -> str:
-    dims = (model.symbols[d.symbol].name.decode() if d.symbol >= 0 else str(d.value) for d in value.dims or [])
+    dims = (shown(model.symbols[d.symbol].name) if d.symbol >= 0 else str(d.value) for d in value.dims or [])
     return escape(f"{DTYPE_NAMES[value.dtype]}[{'x'.join(dims)}]")  # a name in brackets would be markup
 
 
@@ -80,21 +94,21 @@ def inspect(path: Path) -> None:
     whole = integrity(path)
     console = Console()
     ports = Table(
-        "port", "name", "type", title=f"{model.name.decode()}: format {model.version}, {model.producer.decode()}"
+        "port", "name", "type", title=escape(f"{shown(model.name)}: format {model.version}, {shown(model.producer)}")
     )
     for kind, ids in (("input", model.inputs), ("output", model.outputs)):
         for i in ids:
-            ports.add_row(kind, escape(model.values[i].name.decode()), shape_text(model, model.values[i]))
+            ports.add_row(kind, escape(shown(model.values[i].name)), shape_text(model, model.values[i]))
     console.print(ports)
     operators = Table("operator", "nodes")
-    for name, count in Counter(model.opNames[node.op].decode() for node in model.nodes).most_common():
-        operators.add_row(name, str(count))
+    for name, count in Counter(shown(model.opNames[node.op]) for node in model.nodes).most_common():
+        operators.add_row(escape(name), str(count))
     console.print(operators)
     for symbol in model.symbols or []:
         if symbol.code is None or len(symbol.code) == 0:
-            console.print(f"{symbol.name.decode()}: {symbol.min} to {symbol.max or 'any size'}", markup=False)
+            console.print(f"{shown(symbol.name)}: {symbol.min} to {symbol.max or 'any size'}", markup=False)
     for guard in model.guards or []:
-        console.print(f"only where {guard.text.decode()} ({(guard.where or b'').decode() or 'PyTorch'})", markup=False)
+        console.print(f"only where {shown(guard.text)} ({shown(guard.where) or 'PyTorch'})", markup=False)
     console.print(
         f"{len(model.nodes)} nodes, {len(model.segments)} weights, {model.weightsBytes / 1e6:.2f} MB of weights"
     )
@@ -191,9 +205,9 @@ def verify(path: Path, source: str, kiln: str, tolerance: float) -> bool:
         if len(expected) != len(head.outputs):
             raise CliError(f"{path} has {len(head.outputs)} outputs, the model {len(expected)}: export it again")
         for value, want in zip(head.outputs, expected, strict=True):
-            name = head.values[value].name.decode()
-            error, relative = differences(Path(folder) / f"{name}.bin", want)
-            table.add_row(escape(name), f"{error:.3e}", f"{relative:.3e}")
+            name = head.values[value].name
+            error, relative = differences(file_of(Path(folder), name), want)
+            table.add_row(escape(shown(name)), f"{error:.3e}", f"{relative:.3e}")
             good = good and relative <= tolerance  # false for NaN too
     Console().print(table)
     return good

@@ -29,6 +29,7 @@ HASH_BLOCK = 1 << 20
 ROUNDED_TOGETHER = 32  # elements whose products are summed as integers (jit/kernels/int16.h)
 GUARDS = "guards"  # the feature of files that have any, or expressions of which the first readers knew nothing
 LONG_CODE = 16  # a part of an expression that is longer has a symbol of its own
+LONGEST_TEXT = 1000  # bytes; readers take 4096
 INLINE_BYTES = 256  # constants up to this size stand in the head, where the compiler can fold them
 
 DTYPES = {
@@ -41,6 +42,12 @@ DTYPES = {
     torch.int64: fb.DType.i64,
     torch.bool: fb.DType.boolean,
 }
+
+
+def shown(text: str) -> str:
+    """What a file says for people to read: a reader takes no characters that cannot be shown, and no longer text."""
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    return plain.encode("utf-8", "backslashreplace")[:LONGEST_TEXT].decode("utf-8", "ignore")
 
 
 def progress_bar(*columns: ProgressColumn) -> Progress:
@@ -106,7 +113,7 @@ class KilnWriter:
         self.model.version = FORMAT_VERSION
         self.model.features = []
         self.model.producer = producer
-        self.model.name = name
+        self.model.name = shown(name)
         self.model.opNames, self.model.symbols, self.model.values, self.model.nodes = [], [], [], []
         self.model.inputs, self.model.outputs, self.model.segments, self.model.metadata = [], [], [], []
         self.model.guards = []
@@ -119,7 +126,7 @@ class KilnWriter:
 
     def value(self, name: str, dtype: torch.dtype, dims: list[tuple[int, int]]) -> int:
         value = fb.ValueT()
-        value.name = distinct(name, self.names)
+        value.name = distinct(shown(name), self.names)
         value.dtype = DTYPES.get(dtype, -1)
         if value.dtype < 0:
             raise TypeError(f"{name} is {dtype}, which .kiln files do not hold")
@@ -189,7 +196,7 @@ class KilnWriter:
         """Adds a condition that the sizes must meet."""
         one = fb.GuardT()
         one.code = self.code_of(guard.condition)
-        one.text, one.where = text_of(guard.condition, self.symbol_names), guard.where
+        one.text, one.where = text_of(guard.condition, self.symbol_names), shown(guard.where)
         self.model.guards.append(one)
         self.model.features = [GUARDS]
 
@@ -241,7 +248,7 @@ class KilnWriter:
         if op not in self.ops:
             self.ops[op] = len(self.model.opNames)
             self.model.opNames.append(op)
-        node.op, node.inputs, node.outputs, node.attrs, node.where = self.ops[op], inputs, outputs, attrs, where
+        node.op, node.inputs, node.outputs, node.attrs, node.where = self.ops[op], inputs, outputs, attrs, shown(where)
         self.model.nodes.append(node)
 
     def order_weights(self) -> None:

@@ -18,9 +18,12 @@ constexpr size_t node_limit(size_t operands) { return 128 + 8 * operands; }
 /// Bytes of constants that are made at compile time, ramps, masks, taps of resizing, all together.
 constexpr int64_t kMaxConstantBytes = int64_t{64} << 20;
 /// Elements that folding constants looks at; what is left after that is computed when the model is loaded.
-constexpr int64_t kMaxFolding = int64_t{1} << 24;
+constexpr int64_t kMaxFolding = int64_t{1} << 22;
 /// Steps of a plan of so many nodes.
-constexpr size_t step_limit(size_t nodes) { return 65536 + 64 * nodes; }
+constexpr size_t step_limit(size_t nodes) { return 16384 + 64 * nodes; }
+/// Operations, or numbers that are read and written, of all that is computed when a model with so many bytes of weights
+/// is loaded: nobody can cancel it.
+constexpr double load_limit(int64_t weights_bytes) { return 16e9 + 64 * static_cast<double>(weights_bytes); }
 /// Nodes that an error lists.
 constexpr int kMaxListed = 100;
 
