@@ -1,7 +1,7 @@
 // What goes wrong on purpose, and what who loads a model gets then. docs/reliability.md has the table that these make.
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const kTrapFirst = 777, kTrapSecond = 778; // of the tiny model
-const kSilenceMs = 60_000;
+const kSilenceMs = 120_000;
 /** Where silence is the fault, and where it would be the machine's. */
 const kSoon = { stallTimeoutMs: 1500 }, kPatient = { stallTimeoutMs: 40_000 };
 const patience = (how) => (['mute', 'stalls'].includes(how) ? kSoon : kPatient);
@@ -158,7 +158,7 @@ export function faultCases(context, tools) {
     document.documentElement.append(frame);
     const done = new Promise((resolve, reject) => {
       addEventListener('message', ({ source, data }) => source === frame.contentWindow && (data.error ? reject(new Error(data.error)) : resolve()));
-      setTimeout(() => reject(new Error('a tab says nothing')), 60_000);
+      setTimeout(() => reject(new Error('a tab says nothing')), 110_000);
     });
     done.catch(() => undefined);
     return { done, close: () => frame.remove() };
