@@ -8,13 +8,16 @@ const patience = (how) => (['mute', 'stalls'].includes(how) ? kSoon : kPatient);
 
 /** What a user gets: the right numbers, or an error with a code. Wrong numbers, other errors and silence are what may not be. */
 async function outcomeOf(work) {
-  const silence = new Promise((_, reject) => setTimeout(() => reject(new Error(`nothing after ${kSilenceMs / 1000} s`)), kSilenceMs));
+  let timer;
+  const silence = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`nothing after ${kSilenceMs / 1000} s`)), kSilenceMs)));
   silence.catch(() => undefined);
   try {
     return (await Promise.race([work(), silence])) ?? 'recovers';
   } catch (thrown) {
     if (thrown?.constructor?.name === 'KilnError' && typeof thrown.code === 'string' && thrown.message.length > 10) return `\`${thrown.code}\``;
     throw thrown;
+  } finally {
+    clearTimeout(timer);
   }
 }
 
