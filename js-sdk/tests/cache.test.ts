@@ -8,6 +8,7 @@ import { restoreBlocks, type AccessHandle } from '../src/host/restore.js';
 import { kBlockBytes } from '../src/shared/manifest.js';
 import type { CompileResult, CompileSettings } from '../src/shared/messages.js';
 import { turn } from '../src/shared/turn.js';
+import { randoms } from './support/randoms.js';
 
 const kHour = 3_600_000;
 
@@ -249,6 +250,41 @@ describe('Cache', () => {
   it('keeps twelve small models', async () => {
     for (let i = 0; i < 12; i++) await cache.keep({ pool: `m${i}`, entry: 'k' }, compiled, weights(4096, i));
     for (let i = 0; i < 12; i++) expect(await restores({ pool: `m${i}`, entry: 'k' }, weights(4096, i))).toBe(true);
+  });
+
+  it('gives back the right weights or none, whatever became of its files', async () => {
+    const random = randoms(7);
+    const images = [weights(40_000, 1), weights(40_000, 2)];
+    let right = 0;
+    for (let i = 0; i < 400; i++) {
+      disk.files.clear();
+      for (const [k, image] of images.entries()) await cache.keep({ pool: 'p', entry: `k${k}` }, { ...compiled, wisdom: `${k}` }, image);
+      const names = [...disk.files.keys()];
+      const file = fileOf(names[random(names.length)] as string);
+      const at = random(file.size);
+      const edits = [
+        () => (file.bytes[at] = (file.bytes[at] as number) ^ (1 << random(8))),
+        () => (file.bytes = file.bytes.slice(0, at)),
+        () => (file.bytes = new Uint8Array([...file.bytes, ...file.bytes.subarray(at)])),
+        () => file.bytes.fill(0, at, at + 1 + random(1000)),
+        () => file.bytes.copyWithin(random(file.size), at, at + 64),
+        () => (file.bytes = fileOf(names[random(names.length)] as string).bytes.slice()), // another's
+        () => disk.files.delete(names[random(names.length)] as string),
+      ];
+      edits[random(edits.length)]?.();
+      for (const [k, image] of images.entries()) {
+        const entry = await cache.find({ pool: 'p', entry: `k${k}` });
+        if (!entry) continue;
+        const restored = new Uint8Array(image.length);
+        if (await entry.restore(restored, null)) {
+          right++;
+          expect(same(restored, image)).toBe(true);
+          expect(entry.compiled.wisdom).toBe(`${k}`);
+        }
+        entry.close();
+      }
+    }
+    expect(right).toBeGreaterThan(200);
   });
 
   it('takes no piece for another that was made to have its hash', async () => {

@@ -107,7 +107,7 @@ async function each(t, results, engine) {
 
 /** Where workers start in another way than from a script of the page's origin. */
 const elsewhere = server.origin.replace('localhost', '127.0.0.1');
-const started = { models: real.filter((id) => id === 'digits'), cases: ['says what the environment', 'again and again', 'bytes and blobs', 'stops a run', 'ends cleanly', 'digits agrees'] };
+const started = { models: real.filter((id) => id === 'digits'), cases: ['says what the environment', 'again and again', 'bytes and blobs', 'stops a run', 'ends cleanly', 'digits agrees', 'insists on its file'] };
 
 /** Of every engine: what its workers can do alone, and what they can do in an isolated page. */
 const pagesOf = (alone, isolated) => [

@@ -1,15 +1,23 @@
 // What goes wrong on purpose, and what who loads a model gets then. docs/reliability.md has the table that these make.
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const kTrapFirst = 777, kTrapSecond = 778; // of the tiny model
-const kSoon = { stallTimeoutMs: 1500 };
+const kSilenceMs = 120_000;
+/** Where silence is the fault, and where it would be the machine's. */
+const kSoon = { stallTimeoutMs: 1500 }, kPatient = { stallTimeoutMs: 40_000 };
+const patience = (how) => (['mute', 'stalls'].includes(how) ? kSoon : kPatient);
 
 /** What a user gets: the right numbers, or an error with a code. Wrong numbers, other errors and silence are what may not be. */
 async function outcomeOf(work) {
+  let timer;
+  const silence = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`nothing after ${kSilenceMs / 1000} s`)), kSilenceMs)));
+  silence.catch(() => undefined);
   try {
-    return (await work()) ?? 'recovers';
+    return (await Promise.race([work(), silence])) ?? 'recovers';
   } catch (thrown) {
     if (thrown?.constructor?.name === 'KilnError' && typeof thrown.code === 'string' && thrown.message.length > 10) return `\`${thrown.code}\``;
     throw thrown;
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -23,7 +31,7 @@ export function faultCases(context, tools) {
   const { base, engine, expects, variant = servedBy(base) } = context;
   const inPage = engine !== 'node';
   const { load, right, input, file } = tools(context);
-  const model = (options, source) => load(source, { ...kSoon, ...options });
+  const model = (options, source) => load(source, { ...kPatient, ...options });
   const visits = async (loading) => {
     const loaded = await loading;
     await right(loaded);
@@ -45,10 +53,10 @@ export function faultCases(context, tools) {
     const sdk = await variant('worker.js', fault);
     return visit({ sdk, ...tools({ ...context, sdk }) });
   };
-  const breaks = (fault) => () => broken(fault, ({ load }) => visits(load(undefined, kSoon)));
+  const breaks = (fault) => () => broken(fault, ({ load }) => visits(load(undefined, kPatient)));
   const dies = (fault, ms) => () =>
     broken(fault, async ({ load, right }) => {
-      const loaded = await load(undefined, kSoon);
+      const loaded = await load(undefined, kPatient);
       await right(loaded);
       await wait(ms);
       try {
@@ -59,7 +67,7 @@ export function faultCases(context, tools) {
     });
   const ownFile = (name, options = {}) => (how) => async () => {
     const sdk = await variant(name, how);
-    (await digits(sdk, { cache: false, ...kSoon, ...options })).dispose();
+    (await digits(sdk, { cache: false, ...patience(how), ...options })).dispose();
   };
   const threads = expects.sharedMemory;
   const cases = {};
@@ -67,14 +75,14 @@ export function faultCases(context, tools) {
 
   const hows = { 503: 'answered with 503', mute: 'never answered', stalls: 'begun and never ended', gone: 'cut off: the server is gone' };
   const pages = Object.entries(hows);
-  for (const [how, words] of pages) add(`the model is ${words}`, true, () => visits(model({}, faulty(base, 'tiny.kiln', how, 'fakes'))));
+  for (const [how, words] of pages) add(`the model is ${words}`, true, () => visits(model(patience(how), faulty(base, 'tiny.kiln', how, 'fakes'))));
   add('the download breaks off, and the server goes on', true, () => visits(model({}, new URL('breaks/fakes/tiny.kiln', base).href)));
-  add('the download breaks off, and the server is gone', true, () => visits(model({}, faulty(base, 'tiny.kiln', 'half', 'fakes'))));
+  add('the download breaks off, and the server is gone', true, () => visits(model(kSoon, faulty(base, 'tiny.kiln', 'half', 'fakes'))));
   for (const [how, words] of pages) add(`compiler.wasm is ${words}`, inPage, ownFile('compiler.wasm')(how));
   for (const [how, words] of pages) add(`worker.js is ${words}`, inPage && expects.workers, ownFile('worker.js')(how));
   for (const [how, words] of pages) add(`roles.js, without workers, is ${words}`, inPage, ownFile('roles.js', { preferences: { worker: false } })(how));
   for (const name of ['compiler.wasm', 'worker.js']) add(`${name} is not there`, true, ownFile(name)('missing'));
-  for (const [how, words] of pages) add(`wisdom is ${words}`, true, () => visits(model({ tuning: { wisdom: faulty(base, 'wisdom.json', how, 'fakes') } })));
+  for (const [how, words] of pages) add(`wisdom is ${words}`, true, () => visits(model({ ...patience(how), tuning: { wisdom: faulty(base, 'wisdom.json', how, 'fakes') } })));
   add('weights are damaged', true, async () => {
     const bytes = new Uint8Array(await (await fetch(file('tiny.kiln'))).arrayBuffer());
     bytes[140] ^= 1;
@@ -84,7 +92,7 @@ export function faultCases(context, tools) {
   add('memory is refused', true, breaks('no-memory'));
   add('memory is refused for a moment', true, breaks('memory-in-a-moment'));
   add('nothing can be instantiated', true, breaks('no-instances'));
-  add("the compiler's memory cannot grow", true, () => broken('no-growth', async ({ sdk }) => (await digits(sdk, { cache: false, ...kSoon })).dispose()));
+  add("the compiler's memory cannot grow", true, () => broken('no-growth', async ({ sdk }) => (await digits(sdk, { cache: false, ...kPatient })).dispose()));
 
   add('workers die as they start', expects.workers, breaks('dies-at-once'));
   add('the host dies while it loads', expects.workers, breaks('host-dies-at-load'));
@@ -100,7 +108,7 @@ export function faultCases(context, tools) {
   add('the host traps in a run', true, traps(kTrapFirst));
   add('a thread traps in a run', threads, traps(kTrapSecond));
   add('a callback throws', true, () => visits(model({ onProgress: () => { throw new Error('on purpose, and to be seen'); } })));
-  add('the store of wisdom never answers', true, () => visits(model({ wisdomStore: { load: () => new Promise(() => undefined), save: () => new Promise(() => undefined) } })));
+  add('the store of wisdom never answers', true, () => visits(model({ ...kSoon, wisdomStore: { load: () => new Promise(() => undefined), save: () => new Promise(() => undefined) } })));
 
   const storage = inPage && typeof navigator.storage?.getDirectory === 'function' && expects.workers;
   const folder = async () => (await navigator.storage.getDirectory()).getDirectoryHandle('wasmkiln-cache-5', { create: true });
@@ -116,7 +124,7 @@ export function faultCases(context, tools) {
   };
   /** A visit as any, once what it loaded is kept, or a note says why not. Whether it began from what another had kept. */
   const visit = async (sdk) => {
-    const loaded = await digits(sdk, kSoon);
+    const loaded = await digits(sdk, kPatient);
     const { cache } = loaded.info();
     for (let i = 0; loaded.info().cache === 'miss' && loaded.info().notes.length === 0 && i < 100; i++) await wait(50);
     loaded.dispose();
@@ -153,21 +161,21 @@ export function faultCases(context, tools) {
     document.documentElement.append(frame);
     const done = new Promise((resolve, reject) => {
       addEventListener('message', ({ source, data }) => source === frame.contentWindow && (data.error ? reject(new Error(data.error)) : resolve()));
-      setTimeout(() => reject(new Error('a tab says nothing')), 60_000);
+      setTimeout(() => reject(new Error('a tab says nothing')), 110_000);
     });
     done.catch(() => undefined);
     return { done, close: () => frame.remove() };
   };
   add('two tabs load one model at the same time', inPage, async () => {
     if (storage) await emptied().catch(() => undefined);
-    const tabs = [tab(3), tab(3)];
+    const tabs = [tab(2), tab(2)];
     await Promise.all(tabs.map(({ done }) => done));
     tabs.forEach(({ close }) => close());
     (await digits(context.sdk)).dispose();
   });
   add('a tab is closed while it loads, runs or keeps', inPage, async () => {
     for (const ms of [100, 250, 400, 600, 900]) {
-      const { close } = tab(100);
+      const { close } = tab(1000);
       await wait(ms);
       close();
     }
@@ -177,7 +185,7 @@ export function faultCases(context, tools) {
     const front = window.open('about:blank');
     for (let i = 0; i < 20 && document.visibilityState !== 'hidden'; i++) await wait(50);
     const hidden = document.visibilityState === 'hidden';
-    if (hidden) await visits(model({ stallTimeoutMs: 20_000, tuning: { budgetMs: 20 } }));
+    if (hidden) await visits(model({ tuning: { budgetMs: 20 } }));
     front?.close();
     return hidden ? 'recovers' : 'not tried';
   });

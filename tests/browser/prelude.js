@@ -32,7 +32,7 @@ function prelude(fault) {
     'host-dies-between-runs': () => page.addEventListener('message', ({ data }) => data.name === 'landed' && setTimeout(die, 300)),
     'host-dies-in-a-run': () => at('host', ({ name }) => ['run', 'attend'].includes(name), die),
     'compiler-dies-at-its-code': () => at('compiler', (_, message) => message === 1, die),
-    'compute-dies-at-once': () => at('compute', (_, message) => message === 0, die),
+    'compute-dies-at-once': () => at('compute', (_, message) => message === 0, () => setTimeout(die, 2000)), // when the host is there
     'no-memory': () => (WebAssembly.Memory = () => refuse('Memory')),
     'memory-in-a-moment': () => {
       const { Memory } = WebAssembly;

@@ -20,8 +20,8 @@ const kWaitsMs = [50, 100, 200, 400, 800];
 const kMagic = 0x6b696c6fn;
 const kHeaderBytes = 64;
 
-type Kept = Pick<CompileResult, 'manifest' | 'wisdom' | 'memory64' | 'notes'>;
-/** The name of an entry: `pool` names the model file, `entry` what was made of it. */
+type Kept = Pick<CompileResult, 'manifest' | 'wisdom' | 'memory64' | 'notes'> & { name: string };
+/** What an entry is called: `pool` is the model file, `entry` what it became. */
 export interface Key {
   pool: string;
   entry: string;
@@ -179,7 +179,7 @@ export class Cache {
     const file = await ((await this.folder_.getFileHandle(name, { create: true })) as unknown as FileHandle).createSyncAccessHandle();
     try {
       const { manifest, wisdom, memory64, notes } = compiled;
-      const meta = new TextEncoder().encode(JSON.stringify({ manifest, wisdom, memory64, notes } satisfies Kept));
+      const meta = new TextEncoder().encode(JSON.stringify({ name, manifest, wisdom, memory64, notes } satisfies Kept));
       const sizes = [meta.length, compiled.module.length, pieces.byteLength];
       const { moduleAt, piecesAt, bytes } = frontOf(sizes);
       const front = new Uint8Array(bytes);
@@ -215,7 +215,7 @@ export class Cache {
 
   private async read(name: string): Promise<{ compiled: CompileResult; pieces: BigUint64Array<ArrayBuffer> } | null> {
     const handle = (await this.folder_.getFileHandle(name)) as unknown as FileHandle;
-    return readEntry(new Uint8Array(await (await handle.getFile()).arrayBuffer()), this.digest_);
+    return readEntry(name, new Uint8Array(await (await handle.getFile()).arrayBuffer()), this.digest_);
   }
 
   private async files(): Promise<{ name: string; bytes: number; used: number }[]> {
@@ -315,7 +315,7 @@ function frontOf([metaBytes, moduleBytes, piecesBytes]: number[]): { moduleAt: n
   return { moduleAt, piecesAt, bytes: piecesAt + padded(piecesBytes as number) };
 }
 
-function readEntry(file: Uint8Array<ArrayBuffer>, digest: Digest): { compiled: CompileResult; pieces: BigUint64Array<ArrayBuffer> } | null {
+function readEntry(called: string, file: Uint8Array<ArrayBuffer>, digest: Digest): { compiled: CompileResult; pieces: BigUint64Array<ArrayBuffer> } | null {
   if (file.length < kHeaderBytes) return null;
   const header = new BigUint64Array(file.buffer, 0, kHeaderBytes / 8);
   const words = [...header.subarray(0, 5)];
@@ -326,7 +326,8 @@ function readEntry(file: Uint8Array<ArrayBuffer>, digest: Digest): { compiled: C
   const { moduleAt, piecesAt, bytes } = frontOf(sizes);
   const front = file.subarray(kHeaderBytes);
   if (words[0] !== kMagic || bytes !== front.length || digest.chain(front) !== words[4]) return null;
-  const kept = JSON.parse(new TextDecoder().decode(front.subarray(0, metaBytes))) as Kept;
+  const { name, ...kept } = JSON.parse(new TextDecoder().decode(front.subarray(0, metaBytes))) as Kept;
+  if (name !== called) return null; // it is another's
   const compiled = { ...kept, module: front.slice(moduleAt, moduleAt + moduleBytes), phases: [], storedDropped: false };
   return { compiled, pieces: new BigUint64Array(front.slice(piecesAt, piecesAt + piecesBytes).buffer) };
 }

@@ -33,10 +33,12 @@ export function mergeWisdom(files: (string | null)[]): string {
   return JSON.stringify({ 'wasmkiln-wisdom': kVersion, entries: [...best.values()] } satisfies WisdomFile);
 }
 
+const isEntry = (entry: Partial<Entry> | null): boolean => typeof entry?.scope === 'string' && typeof entry.spec === 'string' && typeof entry.schedule === 'string' && typeof entry.ns === 'number';
+
 function entriesOf(file: string | null): Entry[] {
   try {
     const parsed = JSON.parse(file ?? '{}') as Partial<WisdomFile>;
-    return parsed['wasmkiln-wisdom'] === kVersion && Array.isArray(parsed.entries) ? parsed.entries : [];
+    return parsed['wasmkiln-wisdom'] === kVersion && Array.isArray(parsed.entries) ? parsed.entries.filter(isEntry) : [];
   } catch {
     return [];
   }

@@ -35,12 +35,15 @@ export class KilnError extends Error {
   readonly where: string;
 
   constructor(code: KilnErrorCode, message: string, options: { where?: string; cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(printable(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.name = code === 'aborted' ? abortName(options.cause) : 'KilnError';
     this.code = code;
     this.where = options.where ?? '';
   }
 }
+
+/** Names come from files, and messages go to terminals and logs: what is no letter and no line has no say there. */
+export const printable = (text: string): string => text.replace(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (sign) => `\\u{${(sign.codePointAt(0) as number).toString(16)}}`);
 
 const abortName = (reason: unknown): string => ((reason as Error | undefined)?.name === 'TimeoutError' ? 'TimeoutError' : 'AbortError');
 
