@@ -144,8 +144,8 @@ double direct_cost(const ContractionSpec& spec, const Schedule& schedule, const 
 /// The best Strassen schedule if it costs less than `cost`. With few rows it must be clearly less, as whole models then
 /// keep little of the gain: sums of weights that come from memory wait for them. MiniLM's products, of 64 rows, took
 /// 0.96 of the time, but MiniLM 2% longer on one thread, 5% on two; T5's encoder of 64 tokens took 1.03. That is also
-/// why the search is not offered any other. With 196 rows whole models keep it (Swin-tiny 0.97, ViT-tiny 0.96).
-/// Natively it does not pay: with AVX-512 BERT-base took 1.25 times as long.
+/// why the search is not offered any other. With 196 rows whole models keep it (Swin, ConvNeXt, CLIP, ViT: 0.97 to
+/// 0.99). Natively it does not pay: with AVX-512 BERT-base took 1.25 times as long.
 std::optional<Schedule> strassen_prior(const ContractionSpec& spec, double cost, const Target& target,
                                        const Device& device) {
   constexpr int64_t kFewRows = 128;
