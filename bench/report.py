@@ -46,7 +46,6 @@ COLORS = {
     "ort-native": "#91a7ff",
     "torch": "#868e96",
 }
-UNTUNED_NOTES = ROOT / "bench/untuned.md"  # what holds them, by hand
 START, END = "<!-- bench -->", "<!-- /bench -->"
 OPERATORS = "<!-- operators -->", "<!-- /operators -->"  # what operators.py puts into docs/performance.md
 
@@ -338,7 +337,8 @@ def untuned_section(results: Results) -> str:
     parts = [
         "## Models that nobody tuned for",
         "Ten architectures of `transformers` that are none of the above: what a model gains that wasmkiln was not made "
-        "with. Their runs in ms, and the largest difference from PyTorch as a share of an output's largest element.",
+        "with. What holds each stands in [untuned](untuned.md). Their runs in ms, and the largest difference from "
+        "PyTorch as a share of the largest element of an output.",
     ]
     for threads in results.threads:
         count = f"{threads} thread{'s' if threads > 1 else ''}"
@@ -347,7 +347,7 @@ def untuned_section(results: Results) -> str:
     if engines:
         lines = [[model, *(error_of(results, model, engine) for engine in engines)] for model in results.untuned]
         parts += ["### Largest difference", table(["model", *(NAMES[e] for e in engines)], lines)]
-    return "\n\n".join(parts + [UNTUNED_NOTES.read_text().strip()])
+    return "\n\n".join(parts)
 
 
 def put_into_readme(results: Results) -> None:

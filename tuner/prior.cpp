@@ -142,16 +142,17 @@ double direct_cost(const ContractionSpec& spec, const Schedule& schedule, const 
                        ceil_div(s.n, tile_columns(schedule, target)), device);
 }
 
-/// The best Strassen schedule if it costs less than `cost`. Where weights come from memory in each run, whole models
-/// keep less of the gain than kernels alone promise: MiniLM's products took 0.96 of the time, but MiniLM 2% longer on
-/// one thread, 5% on two; T5's encoder of 64 tokens took 1.03. That is also why the search is not offered any other.
-/// Natively it does not pay: with AVX-512 BERT-base took 1.25 times as long.
+/// The best Strassen schedule if it costs less than `cost`. With few rows it must be clearly less, as whole models then
+/// keep little of the gain: sums of weights that come from memory wait for them. MiniLM's products, of 64 rows, took
+/// 0.96 of the time, but MiniLM 2% longer on one thread, 5% on two; T5's encoder of 64 tokens took 1.03. That is also
+/// why the search is not offered any other. With 196 rows whole models keep it (Swin, ConvNeXt, CLIP, ViT: 0.97 to
+/// 0.99). Natively it does not pay: with AVX-512 BERT-base took 1.25 times as long.
 std::optional<Schedule> strassen_prior(const ContractionSpec& spec, double cost, const Target& target,
                                        const Device& device) {
-  const bool from_memory = packed_size(spec.k, spec.n) * 4 > 3 * device.l2_bytes;
+  constexpr int64_t kFewRows = 128;
   std::optional<Schedule> best;
   if (!spec.strassen || target.isa != Isa::wasm) return best;
-  cost *= from_memory ? 0.945 : 0.985;
+  cost *= spec.oh * spec.ow < kFewRows ? 0.945 : 0.985;
   for (const Schedule& tile : product_tiles(ceil_div(spec.oh * spec.ow, 2), spec.n / 2, target))
     for (const Schedule& c : strassen_blockings(spec, tile, target)) {
       const double own = strassen_cost(spec, c, target, device);

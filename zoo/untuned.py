@@ -1,4 +1,4 @@
-"""Ten architectures of `transformers` that nobody tuned wasmkiln for: small sizes as they are published, seeded weights.
+"""Ten architectures of `transformers` that nobody tuned wasmkiln for: small sizes as published, seeded weights.
 
 The bench runs them as a group of its own, to show what a model gains that is not among those it was made with.
 """
@@ -31,7 +31,7 @@ class Returning(nn.Module):
 
 @torch.no_grad()
 def seed(module: nn.Module, rng: torch.Generator) -> None:
-    """Weights of unit variance, norms and tables that differ from element to element, whatever the layers are called."""
+    """Weights of unit variance, norms and tables that differ from element to element, whatever layers are called."""
     for layer in module.modules():
         for name, parameter in layer.named_parameters(recurse=False):
             if isinstance(layer, nn.Linear):
@@ -124,7 +124,7 @@ def vit() -> ZooModel:
 
 
 def segformer() -> ZooModel:
-    """SegFormer-B0: attention to shrunken images, depthwise convolutions between linear layers, logits of 150 classes."""
+    """SegFormer-B0: attention to shrunken images, depthwise convolutions between linear layers, 150 classes."""
     model = hf.SegformerForSemanticSegmentation(hf.SegformerConfig(num_labels=150))
 
     def call(model: nn.Module, image: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ def mobilevit() -> ZooModel:
 
 
 def clip() -> ZooModel:
-    """A CLIP of TinyCLIP's sizes: an image of 197 tokens and a text of 77 → how well they match, and both embeddings."""
+    """A CLIP of TinyCLIP's sizes: an image of 197 tokens and a text of 77 → how well they match, and embeddings."""
     vision = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 10, "num_attention_heads": 4}
     text = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 3, "num_attention_heads": 4}
     config = hf.CLIPConfig(text_config=text, vision_config=vision | {"patch_size": 16}, projection_dim=512)
