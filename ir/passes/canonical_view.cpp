@@ -98,22 +98,55 @@ Result<bool> slice(Rewrite& r, const Node& node) {
   return true;
 }
 
-/// A gather by constant indices a, a+1, a+2, … is a slice.
+struct Run {
+  int64_t first, step, count;
+};
+/// Indices of an axis of `size` as runs of one step each, none if one is out of range.
+std::vector<Run> runs_of(const std::vector<double>& indices, int64_t size) {
+  std::vector<Run> runs;
+  for (const double given : indices) {
+    const auto i = static_cast<int64_t>(given) + (given < 0 ? size : 0);
+    if (i < 0 || i >= size) return {};
+    if (!runs.empty()) {
+      Run& last = runs.back();
+      if (last.count == 1) last.step = i - last.first;
+      if (i == last.first + last.step * last.count) {
+        ++last.count;
+        continue;
+      }
+    }
+    runs.push_back({i, 1, 1});
+  }
+  return runs;
+}
+
+/// A gather by constant indices of a few runs (a part, reflected or repeated edges, a roll) joins slices.
 Result<bool> gather(Rewrite& r, const Node& node) {
+  constexpr size_t kMostRuns = 4;
   const ValueId out = node.outputs[0], table = node.inputs[0];
   const Value& index = r.graph.value(node.inputs[1]);
   if (!index.is_constant()) return false;
   const std::vector<double> rows = read_constant(index);
-  const int64_t axis = std::get<AxisAttrs>(node.attrs).axis;
-  const auto size = static_cast<double>(r.shape(table)[static_cast<size_t>(axis)].value);
   if (rows.empty() || static_cast<int64_t>(rows.size()) != element_count(index.shape)) return false;
-  const double first = rows[0] < 0 ? rows[0] + size : rows[0];
-  for (size_t i = 0; i < rows.size(); ++i)
-    if ((rows[i] < 0 ? rows[i] + size : rows[i]) != first + static_cast<double>(i)) return false;
-  if (first < 0 || first + static_cast<double>(rows.size()) > size) return false;
-  KILN_ASSIGN(const ValueId part,
-              r.b.slice_axis(table, axis, static_cast<int64_t>(first), static_cast<int64_t>(rows.size())));
-  KILN_ASSIGN(const ValueId y, r.b.reshape(part, Shape(r.shape(out))));
+  const int64_t axis = std::get<AxisAttrs>(node.attrs).axis;
+  const std::vector<Run> runs = runs_of(rows, r.shape(table)[static_cast<size_t>(axis)].value);
+  if (runs.empty() || runs.size() > kMostRuns) return false;
+  std::vector<ValueId> parts;
+  for (const Run& run : runs) {
+    KILN_ASSIGN(ValueId part,
+                r.b.slice_axis(table, axis, run.first, run.step ? run.count : 1, run.step ? run.step : 1));
+    if (run.step == 0) {
+      Shape shape = r.shape(part);
+      shape[static_cast<size_t>(axis)] = Dim(run.count);
+      KILN_ASSIGN(part, r.b.expand(part, shape));
+    }
+    parts.push_back(part);
+  }
+  ValueId joined = parts[0];
+  if (parts.size() > 1) {
+    KILN_ASSIGN(joined, r.b.concat(std::move(parts), axis));
+  }
+  KILN_ASSIGN(const ValueId y, r.b.reshape(joined, Shape(r.shape(out))));
   if (r.producer(y) == nullptr && r.is_output(out)) return false;
   r.replace(out, y);
   return true;
