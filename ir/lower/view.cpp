@@ -1,6 +1,7 @@
 #include "ir/lower/view.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <numeric>
 
 #include "support/checked.h"
@@ -47,7 +48,7 @@ Sizes compact_strides(const Sizes& dims, const Order& order) {
 Order order_of(const View& view) {
   const auto key = [&](int d) {
     const auto i = static_cast<size_t>(d);
-    return view.dims[i] == 1 || view.strides[i] == 0 ? INT64_MAX : view.strides[i];
+    return view.dims[i] == 1 || view.strides[i] == 0 ? INT64_MAX : std::abs(view.strides[i]);
   };
   Order order = row_major(view.rank());
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return key(a) > key(b); });

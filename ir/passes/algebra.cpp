@@ -87,6 +87,15 @@ int same_as(const Expr& e, const PointInst& inst) {
   }
 }
 
+/// The cast of a constant that is no float, as a constant; else −1.
+int constant_cast(Expr& e, const PointInst& inst) {
+  const PointInst before = e.insts[inst.a];
+  if (!is_cast(inst.op) || before.op != PointOp::constant || before.lane == Lane::f32) return -1;
+  const Lane to = lane_after(inst.op);
+  if (to == Lane::f32) return e.constant(static_cast<float>(before.integer));
+  return e.integer(to == Lane::mask ? before.integer != 0 : before.integer, to);
+}
+
 /// A copy of `from` with renumbered operands. Equal instructions become one.
 uint16_t copy(const Expr& from, Expr& to, const std::vector<int>* moved) {
   std::vector<uint16_t> at;
@@ -96,7 +105,8 @@ uint16_t copy(const Expr& from, Expr& to, const std::vector<int>* moved) {
     if (n > 1) inst.b = at[inst.b];
     if (n > 2) inst.c = at[inst.c];
     if (inst.op == PointOp::input && moved) inst.a = static_cast<uint16_t>((*moved)[inst.a]);
-    const int same = n > 0 ? same_as(to, inst) : -1;
+    int same = n > 0 ? same_as(to, inst) : -1;
+    if (same < 0 && n == 1) same = constant_cast(to, inst);
     at.push_back(same >= 0 ? static_cast<uint16_t>(same) : emit(to, inst));
   }
   return at.back();

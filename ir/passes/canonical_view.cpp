@@ -101,17 +101,62 @@ Result<bool> slice(Rewrite& r, const Node& node) {
   return true;
 }
 
-/// A gather by constant indices a, a+1, a+2, … is a slice.
+struct Run {
+  int64_t first, step, count;
+};
+/// Indices of an axis of `size` as runs of one step each, none if one is out of range.
+std::vector<Run> runs_of(const std::vector<double>& indices, int64_t size) {
+  std::vector<Run> runs;
+  for (const double given : indices) {
+    const auto i = static_cast<int64_t>(given) + (given < 0 ? size : 0);
+    if (i < 0 || i >= size) return {};
+    if (!runs.empty()) {
+      Run& last = runs.back();
+      if (last.count == 1) last.step = i - last.first;
+      if (i == last.first + last.step * last.count) {
+        ++last.count;
+        continue;
+      }
+    }
+    runs.push_back({i, 1, 1});
+  }
+  return runs;
+}
+
+/// A gather by constant indices of a few runs (a part, reflected or repeated edges, a roll) joins slices.
 Result<bool> gather(Rewrite& r, const Node& node) {
+  constexpr size_t kMostRuns = 4;
+  constexpr int64_t kMostIndices = 1024;  // many nodes may share a constant, and each looks at it
   const ValueId out = node.outputs[0], table = node.inputs[0];
   const Value& index = r.graph.value(node.inputs[1]);
-  if (!r.is_ramp(node.inputs[1])) return false;
+  if (!index.is_constant()) return false;
   const int64_t axis = std::get<AxisAttrs>(node.attrs).axis, count = element_count(index.shape);
-  const int64_t size = r.shape(table)[static_cast<size_t>(axis)].value, given = first_number(index).whole;
-  const int64_t first = given < 0 ? given + size : given;
-  if (first < 0 || count > size - first) return false;
-  KILN_ASSIGN(const ValueId part, r.b.slice_axis(table, axis, first, count));
-  KILN_ASSIGN(const ValueId y, r.b.reshape(part, Shape(r.shape(out))));
+  const int64_t size = r.shape(table)[static_cast<size_t>(axis)].value;
+  std::vector<Run> runs;
+  if (r.is_ramp(node.inputs[1])) {
+    const int64_t given = first_number(index).whole, first = given < 0 ? given + size : given;
+    if (first >= 0 && count <= size - first) runs.push_back({first, 1, count});
+  } else if (count <= kMostIndices) {
+    const std::vector<double> rows = read_constant(index);
+    if (static_cast<int64_t>(rows.size()) == count) runs = runs_of(rows, size);
+  }
+  if (runs.empty() || runs.size() > kMostRuns) return false;
+  std::vector<ValueId> parts;
+  for (const Run& run : runs) {
+    KILN_ASSIGN(ValueId part,
+                r.b.slice_axis(table, axis, run.first, run.step ? run.count : 1, run.step ? run.step : 1));
+    if (run.step == 0) {
+      Shape shape = r.shape(part);
+      shape[static_cast<size_t>(axis)] = Dim(run.count);
+      KILN_ASSIGN(part, r.b.expand(part, shape));
+    }
+    parts.push_back(part);
+  }
+  ValueId joined = parts[0];
+  if (parts.size() > 1) {
+    KILN_ASSIGN(joined, r.b.concat(std::move(parts), axis));
+  }
+  KILN_ASSIGN(const ValueId y, r.b.reshape(joined, Shape(r.shape(out))));
   if (r.producer(y) == nullptr && r.is_output(out)) return false;
   r.replace(out, y);
   return true;

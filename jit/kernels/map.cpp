@@ -1,5 +1,6 @@
 // Pointwise expressions over strided operands. Vectors run along the dim in which the output is contiguous.
 #include <algorithm>
+#include <cstdlib>
 
 #include "jit/epilogue.h"
 #include "jit/kernels/families.h"
@@ -11,8 +12,18 @@ namespace {
 
 /// Elements of a unit of work: the most, and about how many.
 constexpr int64_t kUnit = 4096;
+constexpr int64_t kWord = 4;
 /// Columns of a block of a transpose. So many input lines stay in the first-level cache.
 constexpr int64_t kMaxBlock = 64, kMinBlock = 16;
+/// … if they lie in enough of its sets: steps of a large power of two meet few of them. It is taken for one of 64 sets
+/// of 8 lines of 64 bytes.
+int64_t most_columns(int64_t step) {
+  constexpr int64_t kLine = 64, kWays = 8;
+  if (step % kLine) return kMaxBlock;
+  int64_t sets = 64;
+  for (int64_t lines = step / kLine; sets > 1 && lines % 2 == 0; lines /= 2) sets /= 2;
+  return std::min(kMaxBlock, sets * kWays);
+}
 
 const MapSpec& spec_of(const KernelSpec& spec) { return *std::get_if<MapSpec>(&spec); }
 
@@ -103,8 +114,9 @@ struct Box {
       for (size_t d = 0; d < last; ++d) {
         if (strides[p][d] != 1) continue;
         move(d, last - 1);
-        for (int64_t block = kMaxBlock; block >= kMinBlock; --block) {
-          if (dims[last] <= kMaxBlock || dims[last] % block) continue;
+        const int64_t most = most_columns(std::abs(strides[p][last]) * kWord);
+        for (int64_t block = most; block >= std::min(kMinBlock, most / 2); --block) {
+          if (dims[last] <= most || dims[last] % block) continue;
           split(last, block);
           move(last, last - 1);  // [D, V/block, block] → [V/block, D, block]
           break;
