@@ -348,7 +348,7 @@ class Drawer:
         flat = t.dim() == 3
         n = 1 if flat else 2
         kind = r.randrange(4)
-        if kind == 0:  # its weight is a slice of the image itself: any sizes fit
+        if kind == 0 and t.dim() < 5:  # its weight is a slice of the image itself: any sizes fit
             kernel = [r.randint(1, 3) for _ in range(n)]
             size = [s if i < 2 else min(k, s) for i, (s, k) in enumerate(zip(t.shape, [0, 0, *kernel], strict=True))]
             made = x
@@ -365,7 +365,7 @@ class Drawer:
                 "dilation": [r.randint(1, 2) for _ in range(n)],
             }
             self.add("convolution", [x, len(self.values) - 1], {"transposed": transposed, **how})
-        elif kind < 3:
+        elif kind in (1, 2):
             by = f"{n}d"
             most = r.random() < 0.5
             if r.random() < 0.3:
