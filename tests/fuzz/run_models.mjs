@@ -10,7 +10,7 @@ const { loadModel, Tensor } = await import(pathToFileURL(join(resolve(sdk), 'ind
 async function answer(path) {
   const model = await loadModel(readFileSync(path), { threads: 2, wisdomStore: false, tuning: false });
   try {
-    const { inputs, outputs } = model.info;
+    const { inputs, outputs } = model;
     const tensors = inputs.map((port, i) => [port.name, Tensor.fromBytes(port, new Uint8Array(readFileSync(`${path}.in${i}`)).buffer)]);
     const made = await model.run(Object.fromEntries(tensors));
     return { outputs: outputs.map(({ name }) => Buffer.from(made[name].data.buffer, made[name].data.byteOffset, made[name].data.byteLength).toString('hex')) };

@@ -18,12 +18,12 @@ from torch.nn import functional
 MOST_ELEMENTS = 4000  # of a result
 FAR = 1e9  # what is further is no integer, or overflows where another order of sums does not
 DTYPES = [torch.float32, torch.int64, torch.int32, torch.uint8, torch.int8, torch.bool]
-UNARY = """abs neg relu sigmoid tanh exp sqrt erf floor round sign reciprocal rsqrt log log1p expm1 sin cos tan atan square
-ceil trunc frac logical_not exp2 log2 log10 sinh cosh asin acos isnan isinf bitwise_not""".split()
+UNARY = """abs neg relu sigmoid tanh exp sqrt erf floor round sign reciprocal rsqrt log log1p expm1 sin cos tan atan
+square ceil trunc frac logical_not exp2 log2 log10 sinh cosh asin acos isnan isinf bitwise_not""".split()
 ACTIVATIONS = """silu gelu hardswish hardsigmoid relu6 mish softplus elu celu selu leaky_relu hardtanh logsigmoid
 softsign""".split()
-BINARY = """add sub mul div maximum minimum eq ne lt le gt ge atan2 pow fmod remainder floor_divide logical_and logical_or
-logical_xor bitwise_and bitwise_or bitwise_xor""".split()
+BINARY = """add sub mul div maximum minimum eq ne lt le gt ge atan2 pow fmod remainder floor_divide logical_and
+logical_or logical_xor bitwise_and bitwise_or bitwise_xor""".split()
 REDUCTIONS = "sum mean amax amin any all prod var std logsumexp norm argmax argmin".split()
 
 
@@ -114,7 +114,9 @@ def in_place_of(x: Tensor, y: Tensor, dim: int, start: int, step: int) -> Tensor
 
 OPS: dict[str, Callable[..., Any]] = {
     **{f.__name__: f for f in (unary, activation, binary, with_number, reduction, extreme_of, convolution, pool)},
-    **{f.__name__: f for f in (attention, joined, sliced, parts_of, indexed, gathered, index_selected, resized, normed)},
+    **{
+        f.__name__: f for f in (attention, joined, sliced, parts_of, indexed, gathered, index_selected, resized, normed)
+    },
     "in_place_of": in_place_of,
     "linear": functional.linear,
     "matmul": torch.matmul,
@@ -153,7 +155,9 @@ class Program:
     steps: list[Step] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
 
-    def run(self, inputs: list[Tensor], weights: list[Tensor], after: Callable[[Tensor], Tensor] | None = None) -> list[Tensor]:
+    def run(
+        self, inputs: list[Tensor], weights: list[Tensor], after: Callable[[Tensor], Tensor] | None = None
+    ) -> list[Tensor]:
         """All values: inputs, weights, results."""
         values = [*inputs, *weights]
         for step in self.steps:
@@ -276,7 +280,21 @@ class Drawer:
         return self.r.sample(range(x.dim()), self.r.randint(min(1, x.dim()), x.dim()))
 
     def step(self) -> None:
-        draw = self.r.choice([self.pointwise, self.pointwise, self.product, self.window, self.moved, self.moved, self.cut, self.cut, self.reduced, self.chosen, self.changed])
+        draw = self.r.choice(
+            [
+                self.pointwise,
+                self.pointwise,
+                self.product,
+                self.window,
+                self.moved,
+                self.moved,
+                self.cut,
+                self.cut,
+                self.reduced,
+                self.chosen,
+                self.changed,
+            ]
+        )
         draw()
 
     def pointwise(self) -> None:
@@ -294,7 +312,9 @@ class Drawer:
         elif kind == 4:
             self.add("masked_fill", [x], {})
         else:
-            self.add("binary", [x, self.any()], {"name": r.choice(BINARY)}) or self.add("binary", [x, x], {"name": "add"})
+            self.add("binary", [x, self.any()], {"name": r.choice(BINARY)}) or self.add(
+                "binary", [x, x], {"name": "add"}
+            )
 
     def product(self) -> None:
         r, first = self.r, len(self.p.inputs)
@@ -328,9 +348,9 @@ class Drawer:
         flat = t.dim() == 3
         n = 1 if flat else 2
         kind = r.randrange(4)
-        if kind == 0:  # its weight is a slice of the image itself: any sizes fit
+        if kind == 0 and t.dim() < 5:  # its weight is a slice of the image itself: any sizes fit
             kernel = [r.randint(1, 3) for _ in range(n)]
-            size = [s if i < 2 else min(k, s) for i, (s, k) in enumerate(zip(t.shape, [0, 0, *kernel]))]
+            size = [s if i < 2 else min(k, s) for i, (s, k) in enumerate(zip(t.shape, [0, 0, *kernel], strict=True))]
             made = x
             for dim, s in enumerate(size):
                 if not self.add("sliced", [made], {"dim": dim, "start": 0, "end": s, "step": 1}):
@@ -339,21 +359,43 @@ class Drawer:
             transposed = r.random() < 0.4
             if transposed and not self.add("permute", [made], {"dims": [1, 0, *range(2, t.dim())]}):
                 return
-            how = {"stride": [r.randint(1, 3) for _ in range(n)], "padding": [r.randint(0, 2) for _ in range(n)], "dilation": [r.randint(1, 2) for _ in range(n)]}
+            how = {
+                "stride": [r.randint(1, 3) for _ in range(n)],
+                "padding": [r.randint(0, 2) for _ in range(n)],
+                "dilation": [r.randint(1, 2) for _ in range(n)],
+            }
             self.add("convolution", [x, len(self.values) - 1], {"transposed": transposed, **how})
-        elif kind < 3:
+        elif kind in (1, 2):
             by = f"{n}d"
             most = r.random() < 0.5
             if r.random() < 0.3:
-                self.add("pool", [x], {"name": f"adaptive_{'max' if most and n == 2 else 'avg'}_pool{by}", "output_size": [r.randint(1, 4) for _ in range(n)]})
+                self.add(
+                    "pool",
+                    [x],
+                    {
+                        "name": f"adaptive_{'max' if most and n == 2 else 'avg'}_pool{by}",
+                        "output_size": [r.randint(1, 4) for _ in range(n)],
+                    },
+                )
                 return
             kernel = [r.randint(1, 4) for _ in range(n)]
-            how: dict[str, Any] = {"kernel_size": kernel, "stride": [r.randint(1, 3) for _ in range(n)], "padding": [r.randint(0, k // 2) for k in kernel], "ceil_mode": r.random() < 0.5}
-            how |= {"dilation": [r.randint(1, 2) for _ in range(n)]} if most else {"count_include_pad": r.random() < 0.5}
+            how: dict[str, Any] = {
+                "kernel_size": kernel,
+                "stride": [r.randint(1, 3) for _ in range(n)],
+                "padding": [r.randint(0, k // 2) for k in kernel],
+                "ceil_mode": r.random() < 0.5,
+            }
+            how |= (
+                {"dilation": [r.randint(1, 2) for _ in range(n)]} if most else {"count_include_pad": r.random() < 0.5}
+            )
             self.add("pool", [x], {"name": f"{'max' if most else 'avg'}_pool{by}", **how})
         else:
             dims = t.dim() - 2
-            modes = {1: ["nearest", "linear", "nearest-exact"], 2: ["nearest", "bilinear", "bicubic", "nearest-exact"], 3: ["nearest", "trilinear", "nearest-exact"]}.get(dims)
+            modes = {
+                1: ["nearest", "linear", "nearest-exact"],
+                2: ["nearest", "bilinear", "bicubic", "nearest-exact"],
+                3: ["nearest", "trilinear", "nearest-exact"],
+            }.get(dims)
             if modes:
                 mode = r.choice(modes)
                 align = None if "nearest" in mode else r.random() < 0.5
@@ -401,7 +443,11 @@ class Drawer:
         elif kind == 2 and 0 < size <= 4:
             self.add("unbind", [x], {"dim": dim})
         elif kind == 3:
-            self.add("pad", [x], {"pad": [r.randint(-1, 2) for _ in range(2 * r.randint(1, t.dim()))], "value": r.choice([0, 1, -2])})
+            self.add(
+                "pad",
+                [x],
+                {"pad": [r.randint(-1, 2) for _ in range(2 * r.randint(1, t.dim()))], "value": r.choice([0, 1, -2])},
+            )
         elif kind == 4:
             start, step = r.randint(0, max(size - 1, 0)), r.randint(1, 2)
             if self.add("sliced", [x], {"dim": dim, "start": start, "end": size, "step": step}):
@@ -410,21 +456,33 @@ class Drawer:
                     self.add("in_place_of", [x, len(self.values) - 1], {"dim": dim, "start": start, "step": step})
         else:
             start = r.randint(-size, size)
-            self.add("sliced", [x], {"dim": dim, "start": start, "end": r.randint(-size, size + 2), "step": r.randint(1, 3)})
+            self.add(
+                "sliced", [x], {"dim": dim, "start": start, "end": r.randint(-size, size + 2), "step": r.randint(1, 3)}
+            )
 
     def reduced(self) -> None:
         r, x = self.r, self.any()
         t = self.values[x]
         kind = r.randrange(6)
         if kind < 3:
-            self.add("reduction", [x], {"name": r.choice(REDUCTIONS), "dims": self.dims(t) or [0], "keepdim": r.random() < 0.5})
+            self.add(
+                "reduction",
+                [x],
+                {"name": r.choice(REDUCTIONS), "dims": self.dims(t) or [0], "keepdim": r.random() < 0.5},
+            )
         elif kind == 3 and t.dim():
-            self.add("extreme_of", [x], {"most": r.random() < 0.5, "dim": r.randrange(t.dim()), "keepdim": r.random() < 0.5})
+            self.add(
+                "extreme_of", [x], {"most": r.random() < 0.5, "dim": r.randrange(t.dim()), "keepdim": r.random() < 0.5}
+            )
         elif kind == 4 and t.dim():
             self.add(r.choice(["softmax", "log_softmax", "cumsum"]), [x], {"dim": r.randrange(-t.dim(), t.dim())})
         elif t.dim() > 1 and t.dtype == torch.float32:
             if r.random() < 0.5:
-                self.add("normed", [x], {"name": r.choice(["layer_norm", "rms_norm"]), "how": list(t.shape[-r.randint(1, t.dim()) :])})
+                self.add(
+                    "normed",
+                    [x],
+                    {"name": r.choice(["layer_norm", "rms_norm"]), "how": list(t.shape[-r.randint(1, t.dim()) :])},
+                )
             else:
                 self.add("normed", [x], {"name": "group_norm", "how": 2 if t.shape[1] % 2 == 0 else 1})
 
@@ -443,7 +501,11 @@ class Drawer:
             columns = None
             if dim + 1 < t.dim() and r.random() < 0.5:
                 columns = [r.randint(-t.shape[dim + 1], t.shape[dim + 1] - 1) for _ in rows]
-            self.add("indexed", [x], {"dim": dim, "rows": [i - size if r.random() < 0.3 else i for i in rows], "columns": columns})
+            self.add(
+                "indexed",
+                [x],
+                {"dim": dim, "rows": [i - size if r.random() < 0.3 else i for i in rows], "columns": columns},
+            )
 
     def changed(self) -> None:
         x = self.any()
