@@ -153,7 +153,7 @@ Status resize(Legalizer& l, const Node& node, const Filter& filter) {
     left.erase(left.begin() + static_cast<std::ptrdiff_t>(next));
     const Axis axis{from[i].value, to[i].value, align, given_scale(l, node, i - 2, from.size() - 2), from.size() == 4};
     // Whatever factor was given.
-    const bool by_size = filter.places == linear || (filter.places == nearest && axis.in_plane);
+    const bool by_size = filter.places == linear || filter.reach > 0 || (filter.places == nearest && axis.in_plane);
     if (axis.in == axis.out && (by_size || axis.given <= 0 || axis.given == 1)) continue;
     if (filter.count(axis) > kMaxTaps)
       return l.unsupported(node, "shrinking so much at once is not supported with antialias: pool before");

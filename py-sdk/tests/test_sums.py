@@ -169,7 +169,7 @@ def test_antialiased(
         return F.interpolate(x, to, mode=mode, antialias=True, align_corners=corners)
 
     x = random(1, *size, 3) if channels_last else random(1, 3, *size)
-    assert not opinfo.difference(call(x).numpy(), run(call, x, tmp_path), 2e-6)
+    assert not opinfo.difference(call(x).numpy(), run(call, x, tmp_path), 4e-6)  # of up to 58 terms, twice
 
 
 def test_too_much_at_once_is_refused(tmp_path: Path) -> None:
