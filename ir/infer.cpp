@@ -210,7 +210,7 @@ class Inference {
     KILN_ASSIGN(const PoolAttrs* a, attrs<PoolAttrs>());
     KILN_ASSIGN(const Value* x, need_float(0, "input"));
     if (x->shape.size() != 4) return fail("the input must have 4 dims, got " + to_string(x->shape));
-    if (a->divisor < 0) return fail("the divisor must not be negative");
+    if (a->divisor < 0) return refuse("the divisor must not be negative");
     Shape out{x->shape[0], x->shape[1]};
     for (size_t i = 0; i < 2; ++i) {
       if (a->even[i]) {
@@ -352,7 +352,7 @@ class Inference {
       if (v->shape != normalised)
         return fail("scale and shift must have shape " + to_string(normalised) + ", got " + to_string(v->shape));
     }
-    if (!(a->eps >= 0)) return fail("eps must not be negative");
+    if (!(a->eps >= 0)) return refuse("eps must not be negative");
     return done(DType::f32, x->shape);
   }
 
@@ -409,7 +409,7 @@ class Inference {
   Result<TensorType> taps() const {
     KILN_ASSIGN(const TapsAttrs* a, attrs<TapsAttrs>());
     KILN_ASSIGN(const Value* x, need(0, "input"));
-    if (x->dtype == DType::i64) return fail("64-bit integers cannot be resized: make them float32 or int32 before");
+    if (x->dtype == DType::i64) return refuse("64-bit integers cannot be resized: make them float32 or int32 before");
     KILN_TRY(axis_set({a->axis}, x->shape.size()));
     Shape out = x->shape;
     Dim& dim = out[static_cast<size_t>(a->axis)];

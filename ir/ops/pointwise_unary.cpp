@@ -35,16 +35,26 @@ Term clamp(Fx& f, Term x, double low, double high) {
   return x;
 }
 
-/// The same with bounds of the node, where it has them: of integers exactly.
+/// A number of the node beside x: of integers exactly.
+Term beside(Fx& f, Term x, const Number& n) {
+  const Lane lane = f.lane(x);
+  return lane == Lane::f32 ? f.c(n.real) : f.whole(n.whole, lane);
+}
+
+/// The same with bounds of the node, where it has them.
 Term clamp(Fx& f, Term x, const Params& p, const char* low, const char* high) {
   for (const char* bound : {low, high}) {
     if (!bound || !p.l.has(p.node, bound)) continue;
     const Number n = p.l.any_number(p.node, bound);
     if (n.real == (bound == low ? -kInf : kInf)) continue;
-    const Lane lane = f.lane(x);
-    x = f.bin(bound == low ? PointOp::max : PointOp::min, x, lane == Lane::f32 ? f.c(n.real) : f.whole(n.whole, lane));
+    x = f.bin(bound == low ? PointOp::max : PointOp::min, x, beside(f, x, n));
   }
   return x;
+}
+
+Term threshold(Fx& f, Term x, const Params& p) {
+  const Term limit = beside(f, x, p.l.any_number(p.node, "threshold"));
+  return f.where(f.bin(PointOp::le, x, limit), beside(f, x, p.l.any_number(p.node, "value")), x);
 }
 
 template <PointOp kOp>
@@ -200,10 +210,7 @@ const Formula kFormulas[] = {
     {"aten.square.default", Kind::same, [](Fx&, Term x, const Params&) { return x * x; }},
     {"aten.tan.default", Kind::real, plain<PointOp::tan>},
     {"aten.tanh.default", Kind::real, plain<PointOp::tanh>},
-    {"aten.threshold.default", Kind::real,
-     [](Fx& f, Term x, const Params& p) {
-       return f.where(f.bin(PointOp::le, x, f.c(p("threshold", 0))), f.c(p("value", 0)), x);
-     }},
+    {"aten.threshold.default", Kind::same, threshold},
     {"aten.trunc.default", Kind::real, plain<PointOp::trunc>},
 };
 
