@@ -1,6 +1,6 @@
 import { aborted, asKilnError, describe, type KilnError } from './shared/errors.js';
 import { sharedNow } from './shared/timeline.js';
-import type { HostEvents, LoadRequest, LoadResult, ProgressEvent, SourceMessage, WisdomTexts } from './shared/messages.js';
+import type { HostEvents, LoadRequest, LoadResult, LoadProgress, SourceMessage, WisdomTexts } from './shared/messages.js';
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
 import { mayBeKept, noteKept } from './main/kept.js';
 import { compilerCode } from './main/compiler_code.js';
@@ -49,12 +49,12 @@ async function readWisdom(options: LoadOptions, { environment, stallTimeoutMs }:
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   checkOptions(options);
   const { tuning } = options;
-  if (!tuning || !tuning.background) return new Model(await loadOnce(source, options));
+  if (!tuning || !tuning.background) return Model.of(await loadOnce(source, options));
   let finish: () => void = () => undefined;
   const keepAfter = new Promise<void>((resolve) => (finish = resolve)); // the next visit will find what was measured
   const core = await loadOnce(source, { ...options, tuning: { ...tuning, budgetMs: 0 } }, { keepAfter });
   void improve(core, source, { ...options, tuning: { ...tuning, budgetMs: tuning.budgetMs ?? kBackgroundMs } }).finally(finish);
-  return new Model(core);
+  return Model.of(core);
 }
 
 /** A second load, tuned this time, behind the back of the model that serves; it goes no further where nothing was measured. */
@@ -117,7 +117,7 @@ async function begin(source: ModelSource, options: LoadOptions, { nothingMeasure
     if (!kept) needCompiler(); // else once it is known
     return requestOf(chosen, input.message, kept, began);
   };
-  const progress = (event: ProgressEvent): void => {
+  const progress = (event: LoadProgress): void => {
     try {
       options.onProgress?.(event);
     } catch (thrown) {

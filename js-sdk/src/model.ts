@@ -60,17 +60,21 @@ export class Model {
   /** When all weights have arrived; rejects when they never will, as all runs do. Only of a model that runs while it loads is this later than loadModel(). */
   readonly loaded: Promise<void>;
 
-  /** @internal */
-  constructor(private readonly core_: ModelCore) {
-    this.inputs = core_.inputs;
-    this.outputs = core_.outputs;
-    this.loaded = core_.loaded;
-    forgotten?.register(this, core_, this);
+  private constructor(private readonly core: ModelCore) {
+    this.inputs = core.inputs;
+    this.outputs = core.outputs;
+    this.loaded = core.loaded;
+    forgotten?.register(this, core, this);
+  }
+
+  /** @internal loadModel() makes models, nobody else. */
+  static of(core: ModelCore): Model {
+    return new Model(core);
   }
 
   /** Runs the model once. Calls while another runs wait their turn, in order; the inputs are copied at the call, but for inputTensor()s. */
   run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {
-    return this.held(this.core_.run(inputs, options));
+    return this.held(this.core.run(inputs, options));
   }
 
   /**
@@ -80,31 +84,31 @@ export class Model {
    * info().sharedMemory) it is copied at each run as any other.
    */
   inputTensor(name: string): Tensor {
-    return this.core_.inputTensor(name);
+    return this.core.inputTensor(name);
   }
 
   /** Times every step on its own: the least of several repetitions. */
   profile(inputs: Record<string, Tensor>, options: ProfileOptions = {}): Promise<StepProfile[]> {
-    return this.held(this.core_.profile(inputs, options));
+    return this.held(this.core.profile(inputs, options));
   }
 
   info(): ModelInfo {
-    return this.core_.info();
+    return this.core.info();
   }
 
   memory(): ModelMemory {
-    return this.core_.memory();
+    return this.core.memory();
   }
 
   /** What is known about schedules on this device, as JSON: ship it beside the model and pass it as tuning.wisdom. */
   exportWisdom(): string {
-    return this.core_.exportWisdom();
+    return this.core.exportWisdom();
   }
 
   /** Ends the model's workers and gives its memory back. Pending runs reject with 'disposed'; doing it twice is harmless. */
   dispose(): void {
     forgotten?.unregister(this);
-    this.core_.dispose();
+    this.core.dispose();
   }
 
   [Symbol.dispose](): void {

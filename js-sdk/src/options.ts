@@ -1,4 +1,4 @@
-import type { CompilerSource, Precision, ProgressEvent } from './shared/messages.js';
+import type { CompilerSource, Precision, LoadProgress } from './shared/messages.js';
 
 /** A URL, a prepared Request, the bytes, or (Node) a path or file: URL. */
 export type ModelSource = string | URL | Request | ArrayBufferLike | ArrayBufferView | Blob;
@@ -36,7 +36,7 @@ export interface LoadOptions {
    * after the last. If the rest of the download fails, so do the runs, and model.loaded says why. Default false: wait for all weights.
    */
   runWhileLoading?: boolean;
-  onProgress?: (event: ProgressEvent) => void;
+  onProgress?: (event: LoadProgress) => void;
   signal?: AbortSignal;
   /**
    * Keep what was compiled and packed in the origin's private file system, so that the next visit starts from there. Default true;
