@@ -9,6 +9,7 @@
 int main(int argc, char** argv) {
   using namespace kiln;
   CLI::App app("wasmkiln: runs PyTorch models by compiling them for the machine they are on", "kiln");
+  app.set_version_flag("--version", "kiln " KILN_VERSION);
   app.require_subcommand(1);
   cli::Work work;
   cli::add_inspect(app, work);

@@ -51,12 +51,12 @@ async function readWisdom(options: LoadOptions, { environment, stallTimeoutMs }:
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   checkOptions(options);
   const { tuning } = options;
-  if (!tuning || !tuning.background) return new Model(await loadOnce(source, options));
+  if (!tuning || !tuning.background) return Model.of(await loadOnce(source, options));
   let finish: () => void = () => undefined;
   const keepAfter = new Promise<void>((resolve) => (finish = resolve)); // the next visit will find what was measured
   const core = await loadOnce(source, { ...options, tuning: { ...tuning, budgetMs: 0 } }, { keepAfter });
   void improve(core, source, { ...options, tuning: { ...tuning, budgetMs: tuning.budgetMs ?? kBackgroundMs } }).finally(finish);
-  return new Model(core);
+  return Model.of(core);
 }
 
 /** A second, tuned load in the background, while the first model serves. It stops early if no schedule was measured. */

@@ -65,17 +65,21 @@ export class Model {
    */
   readonly loaded: Promise<void>;
 
-  /** @internal */
-  constructor(private readonly core_: ModelCore) {
-    this.inputs = core_.inputs;
-    this.outputs = core_.outputs;
-    this.loaded = core_.loaded;
-    forgotten?.register(this, core_, this);
+  private constructor(private readonly core: ModelCore) {
+    this.inputs = core.inputs;
+    this.outputs = core.outputs;
+    this.loaded = core.loaded;
+    forgotten?.register(this, core, this);
+  }
+
+  /** @internal loadModel() makes models, nobody else. */
+  static of(core: ModelCore): Model {
+    return new Model(core);
   }
 
   /** Runs the model once. Calls during a run wait their turn, in order. The call copies the inputs, except tensors of inputTensor(). */
   run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {
-    return this.held(this.core_.run(inputs, options));
+    return this.held(this.core.run(inputs, options));
   }
 
   /**
@@ -85,33 +89,33 @@ export class Model {
    * copies it like any other tensor.
    */
   inputTensor(name: string): Tensor {
-    return this.core_.inputTensor(name);
+    return this.core.inputTensor(name);
   }
 
   /** Times every step on its own. A step's time is the least of several repetitions. */
   profile(inputs: Record<string, Tensor>, options: ProfileOptions = {}): Promise<StepProfile[]> {
-    return this.held(this.core_.profile(inputs, options));
+    return this.held(this.core.profile(inputs, options));
   }
 
   /** How the model runs here. */
   info(): ModelInfo {
-    return this.core_.info();
+    return this.core.info();
   }
 
   /** How large the parts of the model's memory are. */
   memory(): ModelMemory {
-    return this.core_.memory();
+    return this.core.memory();
   }
 
   /** What is known about schedules on this device, as JSON. Ship it beside the model and pass it as `tuning.wisdom`. */
   exportWisdom(): string {
-    return this.core_.exportWisdom();
+    return this.core.exportWisdom();
   }
 
   /** Ends the model's workers and frees its memory. Pending runs reject with 'disposed'. A second call does nothing. */
   dispose(): void {
     forgotten?.unregister(this);
-    this.core_.dispose();
+    this.core.dispose();
   }
 
   [Symbol.dispose](): void {

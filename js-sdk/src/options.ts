@@ -1,4 +1,4 @@
-import type { CompilerSource, Precision, ProgressEvent } from './shared/messages.js';
+import type { CompilerSource, Precision, LoadProgress } from './shared/messages.js';
 
 /** A URL, a prepared Request, the bytes or, in Node, a path or file: URL. */
 export type ModelSource = string | URL | Request | ArrayBufferLike | ArrayBufferView | Blob;
@@ -37,7 +37,7 @@ export interface LoadOptions {
    */
   runWhileLoading?: boolean;
   /** An exception of its own stops nothing: a page's error handlers get it, under Node it is a warning. */
-  onProgress?: (event: ProgressEvent) => void;
+  onProgress?: (event: LoadProgress) => void;
   signal?: AbortSignal;
   /**
    * Keep the compiled module and the packed weights in the origin's private file system. The next visit starts from there. Default true.

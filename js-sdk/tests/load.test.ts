@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { build } from 'esbuild';
 import { describe, expect, it, vi } from 'vitest';
-import { KilnError, loadModel, Tensor, type LoadOptions, type Model, type ModelSource, type ProgressEvent } from '../src/index.js';
+import { KilnError, loadModel, Tensor, type LoadOptions, type Model, type ModelSource, type LoadProgress } from '../src/index.js';
 import type { ModelCore } from '../src/main/core.js';
 import { asKilnError } from '../src/shared/errors.js';
 import { fakeCompiler } from './support/fake_compiler.js';
@@ -31,7 +31,7 @@ const server = (respond: Respond): (() => void) => {
 
 describe('a loaded model', () => {
   it('runs, and says what it is', async () => {
-    const events: ProgressEvent[] = [];
+    const events: LoadProgress[] = [];
     using model = await load(modelFile(), { onProgress: (event) => events.push(event), tuning: { budgetMs: 20 } });
     const { out } = await model.run(vector(1, 2, 3, 4));
     expect(Array.from(out?.data as Float32Array)).toEqual(expected([1, 2, 3, 4]));
@@ -384,7 +384,7 @@ describe('a download', () => {
 
   it('says how long it is even if the server does not', async () => {
     for (const headers of [{}, { 'content-encoding': 'gzip', 'content-length': '90' }]) {
-      const events: ProgressEvent[] = [];
+      const events: LoadProgress[] = [];
       const stop = server(() => new Response(modelFile(), { headers }));
       (await load('http://host/m', { onProgress: (event) => events.push(event) }).finally(stop)).dispose();
       const downloads = events.filter((event) => event.stage === 'download');
@@ -397,7 +397,7 @@ describe('tuning in the background', () => {
   const tunedModel = async (options: LoadOptions = {}): Promise<{ model: Model; tuned: Promise<void> }> => {
     let done: () => void;
     const tuned = new Promise<void>((resolve) => (done = resolve));
-    const onProgress = ({ stage }: ProgressEvent): void => {
+    const onProgress = ({ stage }: LoadProgress): void => {
       if (stage === 'tuned') done();
     };
     return { model: await load(modelFile(), { tuning: { background: true, budgetMs: 20 }, onProgress, ...options }), tuned };

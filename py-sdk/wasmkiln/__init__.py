@@ -4,6 +4,7 @@ from wasmkiln.errors import ExportError, FileError, UncheckedWarning, Unsupporte
 from wasmkiln.exporter import export
 from wasmkiln.reader import integrity
 from wasmkiln.tracing import KEPT_WHOLE, decompositions
+from wasmkiln.version import VERSION as __version__
 
 __all__ = [
     "KEPT_WHOLE",
@@ -11,6 +12,7 @@ __all__ = [
     "FileError",
     "UncheckedWarning",
     "UnsupportedOperatorError",
+    "__version__",
     "decompositions",
     "export",
     "integrity",

@@ -19,6 +19,7 @@ from wasmkiln.guards import guards_of, refuse_data_checks, text_of
 from wasmkiln.ports import Argument, named, results_of
 from wasmkiln.sizes import UnknownSizeError, dim_names, expression_of
 from wasmkiln.tracing import stored, stored_tensor, user_inputs
+from wasmkiln.version import VERSION
 from wasmkiln.writer import DTYPES, INLINE_BYTES, KilnWriter
 
 # What an argument says of where and how a tensor lies: the runtime's own business.
@@ -147,7 +148,7 @@ class GraphExporter:
         self.output_names = named("output", output_names, [name for name, _ in results])
         if not results:
             raise ExportError(f"{name}.forward returns no tensor")
-        self.writer = KilnWriter(name, f"wasmkiln 0.1.0, torch {torch.__version__}")
+        self.writer = KilnWriter(name, f"wasmkiln {VERSION}, torch {torch.__version__}")
         self.writer.names.update(self.input_names, self.output_names)  # inner values have others
         self.ids: dict[fx.Node, int] = {}
         self.parts: dict[fx.Node, list[int]] = {}  # outputs of nodes that have several

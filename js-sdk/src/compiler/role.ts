@@ -2,7 +2,7 @@
 import { Channel, Transferred, type Hold, type Port } from '../shared/channel.js';
 import { asKilnError, describe, fromPlain, KilnError } from '../shared/errors.js';
 import { kLimit32 } from '../shared/memory.js';
-import type { CompileRequest, CompilerCalls, CompilerCode, CompilerMessage, CompileSettings, LaidOut, ProgressEvent, WisdomTexts } from '../shared/messages.js';
+import type { CompileRequest, CompilerCalls, CompilerCode, CompilerMessage, CompileSettings, LaidOut, LoadProgress, WisdomTexts } from '../shared/messages.js';
 import { helpRestore } from '../host/restore.js';
 import { runAhead } from '../host/run_ahead.js';
 import { codeFor } from '../shared/module.js';
@@ -82,7 +82,7 @@ export function startCompiler(port: MessagePort, page: Port, hold: Hold): void {
   let timeline = new Timeline(0);
   let request: CompileRequest;
   let opened: Opened;
-  const progress = (event: ProgressEvent): void => channel.emit('progress', event);
+  const progress = (event: LoadProgress): void => channel.emit('progress', event);
   /** Calls follow each other, also those that come early; each begins when the answer to the one before has left. */
   const then = <T>(work: (compiler: Compiler) => Promise<T>): Promise<T> => {
     const before = last;

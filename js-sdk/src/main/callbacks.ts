@@ -1,6 +1,6 @@
 // What the user's own functions do: an exception is theirs, and no reason to stop; one that never answers is not waited for.
 import type { WisdomStore } from '../options.js';
-import type { ProgressEvent } from '../shared/messages.js';
+import type { LoadProgress } from '../shared/messages.js';
 import { KilnError } from '../shared/errors.js';
 import { within } from '../shared/fetching.js';
 import { isNode } from '../shared/node.js';
@@ -13,7 +13,7 @@ function report(thrown: unknown): void {
 }
 
 /** Tells how far a load is, whatever becomes of it. */
-export function teller(onProgress: ((event: ProgressEvent) => unknown) | undefined): (event: ProgressEvent) => void {
+export function teller(onProgress: ((event: LoadProgress) => unknown) | undefined): (event: LoadProgress) => void {
   return (event) => {
     try {
       const answer = onProgress?.(event);

@@ -12,7 +12,7 @@ export type SourceMessage =
   | { kind: 'file'; path: string }
   | { kind: 'pull'; name: string; size: number };
 
-export type ProgressEvent =
+export type LoadProgress =
   /** `totalBytes` is known from the server, else from the head of the file once that is planned. Both count what a server has compressed as it was before. */
   | { stage: 'download'; loadedBytes: number; totalBytes: number | undefined }
   | { stage: 'compile' }
@@ -132,7 +132,7 @@ export interface HostCalls {
 
 export interface HostEvents {
   ready: null;
-  progress: ProgressEvent;
+  progress: LoadProgress;
   /** The cache has nothing: a compiler is needed. */
   uncached: null;
   /** How many kernels have schedules that this load measured. */
@@ -224,7 +224,7 @@ export interface CompilerCalls {
 }
 
 export interface CompilerEvents {
-  progress: ProgressEvent;
+  progress: LoadProgress;
 }
 
 export interface ComputeCalls {
