@@ -33,7 +33,7 @@ class Extremes {
   std::map<std::string, int> refused;  ///< what was not added, by error
 
  private:
-  int64_t pick(int64_t n) { return static_cast<int64_t>(random_() % static_cast<uint32_t>(n)); }
+  int64_t pick(int64_t n) { return static_cast<int64_t>(random_() % static_cast<uint64_t>(n)); }
   int64_t small() { return 1 + pick(4); }
   int64_t number() {
     const int64_t power = int64_t{1} << pick(63);
