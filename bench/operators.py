@@ -44,7 +44,7 @@ WHY: dict[str, str] = {
     "linear-10": "a product of depth 3 is little but its stores; not mended",
     "attention-6": "a single query reads each key and value once; not mended",
     "attention-7": CALL,
-    "1-d-convolution-6": "a row of 31 taps does not fit the registers, so that each output loads all of them; not mended",
+    "1-d-convolution-6": "31 taps do not fit the registers, so that each output loads them all; not mended",
     "grouped-convolution-1": "groups of 4 channels fill one vector of a tile; not mended",
     "dilated-convolution-10": "not looked into",
 }
