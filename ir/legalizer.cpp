@@ -150,8 +150,8 @@ Status Legalizer::set(const Node& node, ValueId value, size_t index) {
   const Value& said = source.value(at);
   const Value& is = b.value(value);
   if (said.shape != is.shape)
-    return misfit(node.source + ": the file gives its output as " + to_string(said.shape) + ", but it computes " +
-                  to_string(is.shape));
+    return misfit(node.source + ": the file gives its output as " + name_of(said.dtype) + "[" + to_string(said.shape) +
+                  "], but it computes " + name_of(is.dtype) + "[" + to_string(is.shape) + "]");
   if (said.dtype != is.dtype)  // what PyTorch computes in this type, and nothing here does
     return unsupported(node, std::string("its result is ") + name_of(said.dtype) + ", and only " + name_of(is.dtype) +
                                  " can be computed here");
