@@ -124,7 +124,7 @@ const kIsolated = { ...kAlone, sharedMemory: true };
 const kWebKit = { ...kAlone, relaxedSimd: false };
 
 const kFaults = { name: 'what goes wrong on purpose', kind: 'isolated', faults: true, models: real };
-/** Firefox tries a connection that was cut for up to 40 s: these engines are asked with KILN_FAULTS=all alone. */
+/** Firefox's page of faults has stood still for ten minutes, why is not known yet: these engines are asked with KILN_FAULTS=all alone. */
 const slowFaults = (expects) => (process.env.KILN_FAULTS === 'all' ? [{ ...kFaults, expects }] : []);
 const kPages = {
   chromium: [
