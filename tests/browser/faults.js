@@ -1,7 +1,7 @@
 // What goes wrong on purpose, and what who loads a model gets then. docs/reliability.md has the table that these make.
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const kTrapFirst = 777, kTrapSecond = 778; // of the tiny model
-const kSilenceMs = 120_000;
+const kSilenceMs = 60_000;
 /** Where silence is the fault, and where it would be the machine's. */
 const kSoon = { stallTimeoutMs: 1500 }, kPatient = { stallTimeoutMs: 40_000 };
 const patience = (how) => (['mute', 'stalls'].includes(how) ? kSoon : kPatient);
@@ -123,25 +123,27 @@ export function faultCases(context, tools) {
     }
   };
   /** A visit as any, once what it loaded is kept, or a note says why not. Whether it began from what another had kept. */
-  const visit = async (sdk) => {
-    const loaded = await digits(sdk, kPatient);
+  const visit = async (sdk, options = kPatient) => {
+    const loaded = await digits(sdk, options);
     const { cache } = loaded.info();
     for (let i = 0; loaded.info().cache === 'miss' && loaded.info().notes.length === 0 && i < 100; i++) await wait(50);
     loaded.dispose();
     return cache;
   };
   /** `between` a visit and another, by workers with a `fault`: that one may not begin from what is kept. */
-  const stored = (name, { between = () => undefined, fault = null, more = true }) =>
+  const stored = (name, { between = () => undefined, fault = null, more = true, options = kPatient }) =>
     add(name, storage && more, async () => {
       await emptied().catch(() => undefined);
       if ((await visit(context.sdk)) === 'none' || (await visit(context.sdk)) !== 'hit') return '—';
       await between();
-      const cache = await visit(fault ? await variant('worker.js', fault) : context.sdk);
+      const cache = await visit(fault ? await variant('worker.js', fault) : context.sdk, options);
       if (cache === 'hit') throw new Error('it began from what was kept');
       return 'recovers';
     });
   stored('storage is full', { between: emptied, fault: 'storage-is-full' });
   stored('storage is refused', { fault: 'storage-is-refused' });
+  stored('storage never answers', { fault: 'storage-never-answers', options: kSoon });
+  stored('storage never opens a file', { fault: 'storage-never-opens', options: kSoon });
   stored('storage was evicted', { between: emptied });
   stored('storage gives nothing back', { fault: 'storage-is-cut' });
   const damage = async () => {
@@ -161,7 +163,7 @@ export function faultCases(context, tools) {
     document.documentElement.append(frame);
     const done = new Promise((resolve, reject) => {
       addEventListener('message', ({ source, data }) => source === frame.contentWindow && (data.error ? reject(new Error(data.error)) : resolve()));
-      setTimeout(() => reject(new Error('a tab says nothing')), 110_000);
+      setTimeout(() => reject(new Error('a tab says nothing')), kSilenceMs - 5000);
     });
     done.catch(() => undefined);
     return { done, close: () => frame.remove() };
