@@ -1,7 +1,7 @@
 // What goes wrong on purpose, and what who loads a model gets then. docs/reliability.md has the table that these make.
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const kTrapFirst = 777, kTrapSecond = 778; // of the tiny model
-const kSilenceMs = 60_000;
+const kSilenceMs = 120_000;
 /** Where silence is the fault, and where it would be the machine's. */
 const kSoon = { stallTimeoutMs: 1500 }, kPatient = { stallTimeoutMs: 40_000 };
 const patience = (how) => (['mute', 'stalls'].includes(how) ? kSoon : kPatient);
@@ -71,18 +71,28 @@ export function faultCases(context, tools) {
   };
   const threads = expects.sharedMemory;
   const cases = {};
-  const add = (name, applies, work) => (cases[name] = applies ? () => outcomeOf(work) : () => Promise.resolve('—'));
+  const add = (name, applies, work, after) => (cases[name] = applies ? () => outcomeOf(work).then(async (outcome) => (await after?.(), outcome)) : () => Promise.resolve('—'));
+  /** Who has given up a file leaves its connection: pages have six of them. */
+  const left = (name) => async () => {
+    const open = async () => (await (await fetch(new URL('waiting', base))).json()).includes(name);
+    for (let i = 0; await open(); i++) {
+      if (i === 50) throw new Error(`${name} was given up, and its connection is open 5 s later`);
+      await wait(100);
+    }
+  };
 
   const hows = { 503: 'answered with 503', mute: 'never answered', stalls: 'begun and never ended', gone: 'cut off: the server is gone' };
   const pages = Object.entries(hows);
-  for (const [how, words] of pages) add(`the model is ${words}`, true, () => visits(model(patience(how), faulty(base, 'tiny.kiln', how, 'fakes'))));
+  for (const [how, words] of pages) add(`the model is ${words}`, true, () => visits(model(patience(how), faulty(base, 'tiny.kiln', how, 'fakes'))), left('tiny.kiln'));
+  const alone = { threads: 1, preferences: { worker: false } };
+  add('the model, without workers, is begun and never ended', inPage, () => visits(model({ ...kSoon, ...alone }, faulty(base, 'tiny.kiln', 'stalls', 'fakes'))), left('tiny.kiln'));
   add('the download breaks off, and the server goes on', true, () => visits(model({}, new URL('breaks/fakes/tiny.kiln', base).href)));
   add('the download breaks off, and the server is gone', true, () => visits(model(kSoon, faulty(base, 'tiny.kiln', 'half', 'fakes'))));
-  for (const [how, words] of pages) add(`compiler.wasm is ${words}`, inPage, ownFile('compiler.wasm')(how));
+  for (const [how, words] of pages) add(`compiler.wasm is ${words}`, inPage, ownFile('compiler.wasm')(how), left('compiler.wasm'));
   for (const [how, words] of pages) add(`worker.js is ${words}`, inPage && expects.workers, ownFile('worker.js')(how));
   for (const [how, words] of pages) add(`roles.js, without workers, is ${words}`, inPage, ownFile('roles.js', { preferences: { worker: false } })(how));
   for (const name of ['compiler.wasm', 'worker.js']) add(`${name} is not there`, true, ownFile(name)('missing'));
-  for (const [how, words] of pages) add(`wisdom is ${words}`, true, () => visits(model({ ...patience(how), tuning: { wisdom: faulty(base, 'wisdom.json', how, 'fakes') } })));
+  for (const [how, words] of pages) add(`wisdom is ${words}`, true, () => visits(model({ ...patience(how), tuning: { wisdom: faulty(base, 'wisdom.json', how, 'fakes') } })), left('wisdom.json'));
   add('weights are damaged', true, async () => {
     const bytes = new Uint8Array(await (await fetch(file('tiny.kiln'))).arrayBuffer());
     bytes[140] ^= 1;
