@@ -134,10 +134,11 @@ std::string text(const WindowSpec& s) {
 }
 std::string text(const GatherSpec& s) {
   return Text("gather")
-      .field("n", Sizes{s.outer, s.count, s.slice, s.rows})
-      .field("st", Sizes{s.table_outer, s.table_row})
-      .field("so", Sizes{s.out_outer, s.out_row})
-      .field("si", s.index_stride)
+      .field("n", s.dims)
+      .field("so", s.out)
+      .field("st", s.table)
+      .field("si", s.index)
+      .field("rows", Sizes{s.rows, s.table_row, s.slice})
       .type("t", s.dtype)
       .type("ti", s.index_dtype)
       .rounded(s.rounded)
@@ -219,7 +220,7 @@ Work work(const WindowSpec& s) {
   return {out * static_cast<double>(s.kh * s.kw), 4 * (out + static_cast<double>(s.batch * s.ih * s.iw * s.c))};
 }
 Work work(const GatherSpec& s) {
-  return {0, 2.0 * static_cast<double>(s.outer * s.count * s.slice * size_of(s.dtype))};
+  return {0, 2.0 * static_cast<double>(product(s.dims) * s.slice * size_of(s.dtype))};
 }
 Work work(const AttentionSpec& s) {
   const Work scores = work(s.scores), values = work(s.values);

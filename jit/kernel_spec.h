@@ -151,13 +151,13 @@ struct WindowSpec {
   Epilogue epilogue;
 };
 
-/// out[o, i, :] = table[o, index[i], :], with slices of `slice` contiguous elements of any dtype. A negative index
-/// counts from the end. An index out of range sets the status word to kStatusBadIndex and reads row 0. With `rounded`
-/// (f32, outer = 1) the table is rounded rows. Operands: out, table, index (i32 or i64), status.
+/// out[o, :] = table[o, index[o], :] for all o over `dims`, any strides, with slices of `slice` contiguous elements of
+/// any dtype. A negative index counts from the end. An index out of range sets the status word to kStatusBadIndex and
+/// reads row 0. With `rounded` (f32, a table for all o) the table is rounded rows. Operands: out, table, index (i32 or
+/// i64), status.
 struct GatherSpec {
-  int64_t outer = 1, count = 1, slice = 1, rows = 1;
-  int64_t table_outer = 0, table_row = 0, out_outer = 0, out_row = 0;
-  int64_t index_stride = 1;
+  std::vector<int64_t> dims, out, table, index;  ///< sizes and strides; a thread takes neighbours on the last dim
+  int64_t slice = 1, rows = 1, table_row = 0;
   DType dtype = DType::f32, index_dtype = DType::i64;
   bool rounded = false;
 };

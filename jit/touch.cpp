@@ -69,12 +69,13 @@ class Touch {
     count(times(s.kh, s.kw));
   }
   void operator()(const GatherSpec& s) {
-    loop(s.outer, s.out_outer).loop(s.count, s.out_row).add(s.slice, s.dtype);
+    along(s.dims, s.out).add(s.slice, s.dtype);
+    along(s.dims, s.table);
     if (s.rounded)
       extent(rounded_words(s.slice, s.rows));
     else
-      loop(s.outer, s.table_outer).loop(s.rows, s.table_row).add(s.slice, s.dtype);
-    loop(s.count, s.index_stride).add(1, s.index_dtype);
+      loop(s.rows, s.table_row).add(s.slice, s.dtype);
+    along(s.dims, s.index).add(1, s.index_dtype);
     add(1);
   }
   void operator()(const AttentionSpec& s) {
