@@ -55,7 +55,7 @@ std::string text(const ContractionSpec& s) {
       .field("a", Sizes{s.a_row, s.a_col})
       .field("at", Sizes{s.a_tap_row, s.a_tap_col})
       .field("c", Sizes{s.c_row, s.c_col})
-      .field("br", s.b_row)
+      .field("br", Sizes{s.b_row, s.b_k})
       .field("w", s.winograd)
       .strassen(s.strassen)
       .int16(s.int16)
@@ -219,9 +219,7 @@ Work work(const WindowSpec& s) {
   const double out = static_cast<double>(s.batch * s.oh * s.ow * s.c);
   return {out * static_cast<double>(s.kh * s.kw), 4 * (out + static_cast<double>(s.batch * s.ih * s.iw * s.c))};
 }
-Work work(const GatherSpec& s) {
-  return {0, 2.0 * static_cast<double>(product(s.dims) * s.slice * size_of(s.dtype))};
-}
+Work work(const GatherSpec& s) { return {0, 2.0 * static_cast<double>(product(s.dims) * s.slice * size_of(s.dtype))}; }
 Work work(const AttentionSpec& s) {
   const Work scores = work(s.scores), values = work(s.values);
   const double stored = static_cast<double>(s.scores.batch[0] * s.scores.batch[1] * s.scores.ow * s.scores.n);

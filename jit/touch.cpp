@@ -22,7 +22,9 @@ class Touch {
     if (s.rounded)
       extent(rounded_words(s.k, s.n));
     else if (s.b_row)
-      loop(s.n, s.b_row).add(s.k);
+      along(s.batch, s.b_batch).loop(s.n, s.b_row).add(s.k);
+    else if (s.b_k)
+      along(s.batch, s.b_batch).loop(s.k, s.b_k).add(s.n);
     else
       packed(s);
     fused(s.epilogue, {s.batch[0], s.batch[1], s.oh, s.ow, s.n});

@@ -9,7 +9,8 @@
 
 namespace kiln {
 
-/// Taps of a line that are held in registers at once. A long line is taken in parts, which leaves registers for outputs.
+/// Taps of a line that are held in registers at once. A long line is taken in parts, which leaves registers for
+/// outputs.
 int64_t depthwise_line(const DepthwiseSpec& spec, const Target& target);
 
 /// Emits row(out, in, w, epilogue operands…): all columns of one output row. Each pointer is at the start of that row.
