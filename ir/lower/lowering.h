@@ -157,6 +157,7 @@ class Lowering {
   void find_what_ends_in_outputs();
   void plan_placements();
   Status lower_node(const Node& node);
+  void copy_small_part(ValueId output);
   void finish_outputs();
   /// How far apart the elements of B are (format/model.fbs). 0: unknown.
   float spread_of(const Operand& source, const PackSpec& b) const;
