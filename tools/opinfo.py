@@ -185,8 +185,8 @@ to add one.
 `python tools/opinfo.py --write` makes this page from the operator table (`kiln ops`) and from PyTorch's own samples
 of every operator (`torch.testing`'s OpInfo, float32), {limit} of each. Each sample goes through export and the native
 runtime, and is compared with eager PyTorch: floats to {tolerance:g} of the result's scale, everything else exactly.
-pytest runs some of the samples each time, also of bool, uint8, int32 and int64 (`--dtype`). It also runs those of ONNX's node tests that PyTorch can express
-(`tools/onnx_nodes.py`).
+pytest runs some of the samples each time, also of bool, uint8, int32 and int64 (`--dtype`). It also
+runs those of ONNX's node tests that PyTorch can express (`tools/onnx_nodes.py`).
 
 Integers are computed in PyTorch's type and wrap around as they do there. Their sums and products are int64. Two cases
 differ from PyTorch:
