@@ -157,8 +157,6 @@ const kIsolated = { ...kAlone, sharedMemory: true };
 const kWebKit = { ...kAlone, relaxedSimd: false };
 
 const kFaults = { name: 'what goes wrong on purpose', kind: 'isolated', faults: true, models: real };
-/** WebKitGTK interprets the compiler, and takes minutes where the processor has other work: it is asked with KILN_FAULTS=all alone. */
-const slowFaults = process.env.KILN_FAULTS === 'all' ? [{ ...kFaults, expects: kWebKit }] : [];
 const kPages = {
   chromium: [
     { name: 'isolated', kind: 'isolated', expects: kIsolated, models: real, generated, precisions: true },
@@ -173,7 +171,7 @@ const kPages = {
     { ...kFaults, expects: kIsolated },
     ...pagesOf(kAlone, kIsolated),
   ],
-  webkit: [{ name: 'as it is', kind: 'isolated', expects: kWebKit, models: real, generated }, ...slowFaults, ...pagesOf(kWebKit, kWebKit)],
+  webkit: [{ name: 'as it is', kind: 'isolated', expects: kWebKit, models: real, generated }, { ...kFaults, expects: kWebKit }, ...pagesOf(kWebKit, kWebKit)],
 };
 
 test('engines', { concurrency: 1 }, async (t) => {
