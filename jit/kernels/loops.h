@@ -113,14 +113,18 @@ inline void for_vectors(Emitter& e, int64_t count, int unroll, const std::vector
 inline void move_to_unit(Emitter& e, Int unit, const std::vector<int64_t>& dims, const std::vector<Int>& pointers,
                          const std::vector<std::vector<int64_t>>& strides) {
   const Int rest = e.integer(), index = e.integer(), by = e.integer();
+  size_t first = 0;
+  while (first + 1 < dims.size() && dims[first] == 1) ++first;
   e.set(rest, unit);
-  for (size_t d = dims.size(); d-- > 0;) {
+  for (size_t d = dims.size(); d-- > first;) {
     if (dims[d] == 1) continue;
-    e.op(IntOp::rem, index, rest, dims[d]);
-    e.op(IntOp::div, rest, rest, dims[d]);
+    if (d > first) {
+      e.op(IntOp::rem, index, rest, dims[d]);
+      e.op(IntOp::div, rest, rest, dims[d]);
+    }
     for (size_t p = 0; p < pointers.size(); ++p) {
       if (!strides[p][d]) continue;
-      e.op(IntOp::mul, by, index, strides[p][d]);
+      e.op(IntOp::mul, by, d > first ? index : rest, strides[p][d]);
       add(e, pointers[p], pointers[p], by);
     }
   }
