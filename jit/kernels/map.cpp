@@ -154,17 +154,11 @@ class MapEmitter {
     const Func f = e_.begin_function(name_, static_cast<int>(3 + types_.size()));
     const Int i = e_.integer();
     const std::vector<int64_t> dims(box_.dims.begin(), box_.dims.begin() + static_cast<long>(box_.unit_dims));
-    std::vector<Int> pointers;
-    std::vector<std::vector<int64_t>> bytes;
-    for (size_t p = 0; p < types_.size(); ++p) {
-      pointers.push_back(e_.integer());
-      bytes.emplace_back();
-      for (size_t d = 0; d < dims.size(); ++d) bytes[p].push_back(box_.strides[p][d] * size_of(types_[p]));
-    }
+    UnitOperands operands(e_, dims);
+    for (size_t p = 0; p < types_.size(); ++p)
+      operands.add(static_cast<int>(3 + p), size_of(types_[p]), box_.strides[p]);
     for_units(e_, [&](Int unit) {
-      for (size_t p = 0; p < types_.size(); ++p) e_.set(pointers[p], e_.param(static_cast<int>(3 + p)));
-      move_to_unit(e_, unit, dims, pointers, bytes);
-      const std::vector<Arg> args(pointers.begin(), pointers.end());
+      const std::vector<Arg> args = operands.at(unit);
       if (!box_.rest) return e_.call(whole, args);
       e_.op(IntOp::rem, i, unit, dims.back());
       e_.if_(

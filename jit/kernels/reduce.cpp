@@ -83,20 +83,17 @@ class ReduceEmitter {
     Sizes dims = s_.kept;  // blocks are innermost
     if (shape_.lane_dim != SIZE_MAX) dims[shape_.lane_dim] = 1;
     dims.push_back(shape_.blocks);
-    std::vector<Int> p;
-    std::vector<Sizes> bytes = strides_;
+    UnitOperands operands(e_, dims);
+    operands.add(2, 1);  // scratch
     for (size_t i = 0; i < types_.size(); ++i) {
-      p.push_back(e_.integer());
-      bytes[i].resize(s_.kept.size());
-      bytes[i].push_back(lane_stride(i) * shape_.block);
-      for (int64_t& b : bytes[i]) b *= size_of(types_[i]);
+      Sizes strides = strides_[i];
+      strides.resize(s_.kept.size());
+      strides.push_back(lane_stride(i) * shape_.block);
+      operands.add(static_cast<int>(3 + i), size_of(types_[i]), std::move(strides));
     }
     const Int block = e_.integer();
     for_units(e_, [&](Int unit) {
-      for (size_t i = 0; i < p.size(); ++i) e_.set(p[i], e_.param(static_cast<int>(3 + i)));
-      move_to_unit(e_, unit, dims, p, bytes);
-      std::vector<Arg> args{e_.param(2)};
-      args.insert(args.end(), p.begin(), p.end());
+      const std::vector<Arg> args = operands.at(unit);
       if (!shape_.rest) return e_.call(whole, args);
       e_.op(IntOp::rem, block, unit, shape_.blocks);
       e_.if_(
