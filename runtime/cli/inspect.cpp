@@ -3,9 +3,8 @@
 
 #include "ir/optimize.h"
 #include "runtime/cli/commands.h"
-#include "runtime/cli/integrity.h"
 #include "runtime/cli/text.h"
-#include "runtime/native_file.h"
+#include "runtime/native_integrity.h"
 
 namespace kiln::cli {
 namespace {
@@ -34,10 +33,11 @@ Status inspect(const Flags& flags) {
   KILN_ASSIGN(const ModelFile file, ModelFile::open(flags.path));
   KILN_ASSIGN(const Graph graph, file.graph());
   KILN_TRY(Verification(file, graph).work());
-  KILN_ASSIGN(const std::string whole, integrity(file, graph));
+  KILN_TRY(CheckedWeights(file, graph).rest());
+  KILN_ASSIGN(const std::string integrity, integrity_of(file));
   std::printf("%s: %zu nodes, %zu weights of %s MB, hashes match\n", graph.name.c_str(), graph.nodes.size(),
               graph.segments.size(), fixed(static_cast<double>(graph.weights_bytes) / 1e6, 2).c_str());
-  std::printf("integrity: %s\n\n", whole.c_str());
+  std::printf("integrity: %s\n\n", integrity.c_str());
   Table ports({"port", "name", "type", "shape"});
   add_ports(ports, graph, "input", graph.inputs);
   add_ports(ports, graph, "output", graph.outputs);
