@@ -55,6 +55,7 @@ struct Value {
   Shape shape;
   int segment = -1;           ///< a weight: index into Graph::segments
   std::vector<uint8_t> data;  ///< a small constant: its bytes
+  bool typed = true;          ///< false: computed by a source node whose front end states no type
   bool is_weight() const { return segment >= 0; }
   bool is_constant() const { return !data.empty(); }
 };

@@ -147,20 +147,19 @@ Status Legalizer::set(const Node& node, ValueId value, size_t index) {
   const ValueId at = node.outputs[index];
   const Value& said = source.value(at);
   const Value& is = b.value(value);
-  if (said.shape != is.shape || said.dtype != is.dtype)
+  if (said.typed && (said.shape != is.shape || said.dtype != is.dtype))
     return misfit(node.source + ": the file gives its output as " + name_of(said.dtype) + "[" + to_string(said.shape) +
                   "], but it computes " + name_of(is.dtype) + "[" + to_string(is.shape) + "]");
   mapped_[static_cast<size_t>(at)] = value;
   return ok();
 }
 
-DType Legalizer::out_dtype(const Node& node, size_t index) const {
-  return stated(node, index) ? source.value(node.outputs[index]).dtype : DType::f32;
-}
-
-const Shape& Legalizer::out_shape(const Node& node, size_t index) const {
-  static const Shape kNone;
-  return stated(node, index) ? source.value(node.outputs[index]).shape : kNone;
+void Legalizer::assume_outputs(const Node& node) {
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    if (!wants(node, i)) continue;
+    const Value& said = source.value(node.outputs[i]);
+    if (said.typed) mapped_[static_cast<size_t>(node.outputs[i])] = b.graph.add_value("", said.dtype, said.shape);
+  }
 }
 
 bool Legalizer::wants(const Node& node, size_t index) const {
@@ -207,6 +206,12 @@ Number Legalizer::any_number(const Node& node, std::string_view name) {
   return {real, whole_part(real)};
 }
 
+DType Legalizer::number_type(const Node& node, std::string_view name) const {
+  const SourceAttr* attr = find_attr(node, name);
+  if (attr && std::holds_alternative<double>(attr->value)) return DType::f32;
+  return attr && std::holds_alternative<bool>(attr->value) ? DType::boolean : DType::i64;
+}
+
 bool Legalizer::flag(const Node& node, std::string_view name, bool fallback) {
   const SourceAttr* attr = find_attr(node, name);
   if (!attr) return fallback;
@@ -221,6 +226,14 @@ std::string Legalizer::text(const Node& node, std::string_view name, std::string
   if (!attr) return fallback;
   if (const auto* v = std::get_if<std::string>(&attr->value)) return *v;
   wrong(node, name, "a string");
+  return fallback;
+}
+
+DType Legalizer::dtype(const Node& node, std::string_view name, DType fallback) {
+  const std::string given = text(node, name, name_of(fallback));
+  for (int i = 0; i <= static_cast<int>(DType::boolean); ++i)
+    if (given == name_of(static_cast<DType>(i))) return static_cast<DType>(i);
+  wrong(node, name, "a type of tensors that there is");
   return fallback;
 }
 

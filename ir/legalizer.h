@@ -36,11 +36,10 @@ class Legalizer {
   /// Operand i converted to float32.
   Result<ValueId> need_f32(const Node& node, size_t i);
 
-  /// Says that output `index` of `node` is `value`; it must have the type that the file gives it.
+  /// Says that output `index` of `node` is `value`; it must have the type that the file gives it, if it gives one.
   Status set(const Node& node, ValueId value, size_t index = 0);
-  /// The dtype the file gives output `index`.
-  DType out_dtype(const Node& node, size_t index = 0) const;
-  const Shape& out_shape(const Node& node, size_t index = 0) const;
+  /// After a node that failed: its outputs are taken for what the file says, so that later nodes can be looked at too.
+  void assume_outputs(const Node& node);
   bool wants(const Node& node, size_t index) const;  ///< is there an output `index` that something reads?
 
   bool has(const Node& node, std::string_view name) const;
@@ -48,8 +47,12 @@ class Legalizer {
   double number(const Node& node, std::string_view name, double fallback);
   /// Both ways, an integer exactly, a real also truncated; 0 when absent.
   Number any_number(const Node& node, std::string_view name);
+  /// What a tensor made of the number is: float32, int64 or bool; int64 when absent.
+  DType number_type(const Node& node, std::string_view name) const;
   bool flag(const Node& node, std::string_view name, bool fallback);
   std::string text(const Node& node, std::string_view name, std::string fallback);
+  /// A type by its name ("float32").
+  DType dtype(const Node& node, std::string_view name, DType fallback);
   /// A list; a lone integer is a list of one.
   std::vector<int64_t> integers(const Node& node, std::string_view name);
   /// A list of numbers.

@@ -6,7 +6,14 @@ namespace {
 
 Status cast(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  KILN_ASSIGN(const ValueId y, l.b.cast(x, l.out_dtype(node)));
+  KILN_ASSIGN(const ValueId y, l.b.cast(x, l.dtype(node, "dtype", l.b.value(x).dtype)));
+  return l.set(node, y);
+}
+
+Status type_as(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const ValueId other, l.need(node, 1));
+  KILN_ASSIGN(const ValueId y, l.b.cast(x, l.b.value(other).dtype));
   return l.set(node, y);
 }
 
@@ -25,9 +32,10 @@ Status nothing(Legalizer&, const Node&) { return ok(); }
 
 /// copy(self, src): src in self's type and shape.
 Status copy(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId self, l.need(node, 0));
   KILN_ASSIGN(const ValueId x, l.need(node, 1));
-  KILN_ASSIGN(const ValueId typed, l.b.cast(x, l.out_dtype(node)));
-  KILN_ASSIGN(const ValueId y, l.b.expand(typed, l.out_shape(node)));
+  KILN_ASSIGN(const ValueId typed, l.b.cast(x, l.b.value(self).dtype));
+  KILN_ASSIGN(const ValueId y, l.b.expand(typed, Shape(l.b.shape(self))));
   return l.set(node, y);
 }
 
@@ -50,7 +58,7 @@ std::vector<OpRow> cast_ops() {
       {"aten.to.device", cast},
       {"aten.to.dtype", cast},
       {"aten.to.dtype_layout", cast},
-      {"aten.type_as.default", cast},
+      {"aten.type_as.default", type_as},
       {"prims.convert_element_type.default", cast},
   };
 }

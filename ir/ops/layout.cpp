@@ -6,10 +6,8 @@
 namespace kiln {
 namespace {
 
-/// A size list in which one entry may be -1. Symbolic sizes do not survive as numbers: where the list has none, the
-/// file's shape stands.
-Result<Shape> wanted_shape(Legalizer& l, const Node& node, ValueId x, const char* attr) {
-  if (!l.has(node, attr)) return l.out_shape(node);
+/// A size list of a tensor of `count` elements, in which one entry may be -1.
+Result<Shape> wanted_shape(Legalizer& l, const Node& node, int64_t count, const char* attr) {
   Shape shape;
   int64_t known = 1;
   int unknown = -1;
@@ -20,22 +18,36 @@ Result<Shape> wanted_shape(Legalizer& l, const Node& node, ValueId x, const char
     if (size == -1) unknown = static_cast<int>(shape.size());
     shape.push_back(Dim(size));
   }
-  if (unknown >= 0 && known == 0) return l.out_shape(node);
-  if (unknown >= 0) shape[static_cast<size_t>(unknown)] = Dim(element_count(l.b.shape(x)) / known);
+  if (unknown >= 0 && known == 0) return misfit(node.source + ": -1 stands for any size where another is 0");
+  if (unknown >= 0) shape[static_cast<size_t>(unknown)] = Dim(count / known);
   return shape;
 }
 
 Status view(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  KILN_ASSIGN(const Shape shape, wanted_shape(l, node, x, l.has(node, "size") ? "size" : "shape"));
+  KILN_ASSIGN(const Shape shape,
+              wanted_shape(l, node, element_count(l.b.shape(x)), l.has(node, "size") ? "size" : "shape"));
   KILN_ASSIGN(const ValueId y, l.b.reshape(x, shape));
   return l.set(node, y);
 }
 
-/// Reshapes whose result the file's shape states fully: view_as, flatten, squeeze, unsqueeze, unflatten.
-Status to_stated_shape(Legalizer& l, const Node& node) {
+Status view_as(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  KILN_ASSIGN(const ValueId y, l.b.reshape(x, l.out_shape(node)));
+  KILN_ASSIGN(const ValueId like, l.need(node, 1));
+  KILN_ASSIGN(const ValueId y, l.b.reshape(x, Shape(l.b.shape(like))));
+  return l.set(node, y);
+}
+
+/// One axis as several.
+Status unflatten(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  if (l.b.rank(x) == 0) return misfit(node.source + ": a scalar has no dims");
+  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
+  Shape to = l.b.shape(x);
+  KILN_ASSIGN(const Shape parts, wanted_shape(l, node, to[static_cast<size_t>(axis)].value, "sizes"));
+  to.erase(to.begin() + axis);
+  to.insert(to.begin() + axis, parts.begin(), parts.end());
+  KILN_ASSIGN(const ValueId y, l.b.reshape(x, to));
   return l.set(node, y);
 }
 
@@ -44,7 +56,11 @@ Status flatten(Legalizer& l, const Node& node) {
   const Shape from = l.b.shape(x);
   KILN_ASSIGN(const int64_t first, l.axis(l.integer(node, "start_dim", 0), l.b.rank(x)));
   KILN_ASSIGN(const int64_t last, l.axis(l.integer(node, "end_dim", -1), l.b.rank(x)));
-  if (from.empty() || last < first) return to_stated_shape(l, node);
+  if (last < first) return misfit(node.source + ": the last dim stands before the first");
+  if (from.empty()) {
+    KILN_ASSIGN(const ValueId one, l.b.reshape(x, {Dim(1)}));
+    return l.set(node, one);
+  }
   Shape to(from.begin(), from.begin() + first);
   to.push_back(Dim(element_count(Shape(from.begin() + first, from.begin() + last + 1))));
   to.insert(to.end(), from.begin() + last + 1, from.end());
@@ -97,17 +113,14 @@ Status transpose(Legalizer& l, const Node& node) {
 
 Status expand(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  Shape to = l.out_shape(node);
-  if (l.has(node, "size")) {
-    const std::vector<int64_t> sizes = l.integers(node, "size");
-    const Shape& from = l.b.shape(x);
-    if (sizes.size() < from.size()) return misfit(node.source + ": fewer sizes than dims");
-    to.clear();
-    const size_t added = sizes.size() - from.size();
-    for (size_t i = 0; i < sizes.size(); ++i) {
-      if (sizes[i] < 0 && (sizes[i] != -1 || i < added)) return misfit(node.source + ": a size is negative");
-      to.push_back(sizes[i] == -1 ? from[i - added] : Dim(sizes[i]));
-    }
+  Shape to;
+  const std::vector<int64_t> sizes = l.integers(node, "size");
+  const Shape& from = l.b.shape(x);
+  if (sizes.size() < from.size()) return misfit(node.source + ": fewer sizes than dims");
+  const size_t added = sizes.size() - from.size();
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] < 0 && (sizes[i] != -1 || i < added)) return misfit(node.source + ": a size is negative");
+    to.push_back(sizes[i] == -1 ? from[i - added] : Dim(sizes[i]));
   }
   KILN_ASSIGN(const ValueId y, l.b.expand(x, to));
   return l.set(node, y);
@@ -184,10 +197,10 @@ std::vector<OpRow> layout_ops() {
       {"aten.t.default", transpose},
       {"aten.tile.default", repeat},
       {"aten.transpose.int", transpose},
-      {"aten.unflatten.int", to_stated_shape},
+      {"aten.unflatten.int", unflatten},
       {"aten.unsqueeze.default", unsqueeze},
       {"aten.view.default", view},
-      {"aten.view_as.default", to_stated_shape},
+      {"aten.view_as.default", view_as},
       {"aten.view_copy.default", view},
   };
 }

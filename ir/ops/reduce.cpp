@@ -1,4 +1,5 @@
 // Reductions, and what is written with them: variance, norms, logsumexp.
+#include <algorithm>
 #include <cmath>
 
 #include "ir/legalizer.h"
@@ -13,6 +14,16 @@ Result<std::vector<int64_t>> axes_of(Legalizer& l, const Node& node, ValueId x, 
     for (int64_t i = 0; i < l.b.rank(x); ++i) axes.push_back(i);
   if (l.b.rank(x) == 0) axes.clear();
   return axes;
+}
+
+/// What is left of a shape when these axes are reduced.
+Shape without(const Shape& shape, const std::vector<int64_t>& axes, bool keepdim) {
+  Shape left;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    const bool reduced = std::count(axes.begin(), axes.end(), static_cast<int64_t>(i)) > 0;
+    if (!reduced || keepdim) left.push_back(reduced ? Dim(1) : shape[i]);
+  }
+  return left;
 }
 
 Result<ValueId> reduce(Legalizer& l, ValueId x, ReduceKind kind, std::vector<int64_t> axes, bool keepdim) {
@@ -39,7 +50,9 @@ Status plain(Legalizer& l, const Node& node) {
   constexpr bool kTruth = kKind == ReduceKind::any || kKind == ReduceKind::all;
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
   const bool keep = l.flag(node, "keepdim", false);
-  const DType from = l.b.value(x).dtype, out = l.out_dtype(node);
+  const DType from = l.b.value(x).dtype;
+  const DType own = kTruth ? from == DType::u8 ? from : DType::boolean : lane_of(from) == Lane::f32 ? from : DType::i64;
+  const DType out = l.dtype(node, "dtype", own);
   // Totals of integers are int64, whatever comes in, and cut afterwards to what was asked for.
   const bool whole = kKind != ReduceKind::mean && lane_of(from) != Lane::f32 && lane_of(out) != Lane::f32;
   KILN_ASSIGN(x, l.b.cast(x, kTruth ? DType::boolean : whole ? from : out));
@@ -144,7 +157,8 @@ Status logsumexp(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
   if (is_empty(l.b.shape(x))) {  // the logarithm of a sum of nothing
-    KILN_ASSIGN(const ValueId y, l.b.expand(l.b.scalar(-INFINITY, DType::f32), l.out_shape(node)));
+    const Shape reduced = without(l.b.shape(x), axes, l.flag(node, "keepdim", false));
+    KILN_ASSIGN(const ValueId y, l.b.expand(l.b.scalar(-INFINITY, DType::f32), reduced));
     return l.set(node, y);
   }
   KILN_ASSIGN(ValueId top, reduce(l, x, ReduceKind::max, axes, true));
@@ -158,7 +172,7 @@ Status logsumexp(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId sum, reduce(l, e, ReduceKind::sum, axes, true));
   KILN_ASSIGN(const ValueId y,
               l.b.map(back.finish(back.un(PointOp::log, back.in(0)) + back.in(1)), {sum, top}, DType::f32));
-  KILN_ASSIGN(const ValueId shaped, l.b.reshape(y, l.out_shape(node)));
+  KILN_ASSIGN(const ValueId shaped, l.b.reshape(y, without(l.b.shape(x), axes, l.flag(node, "keepdim", false))));
   return l.set(node, shaped);
 }
 

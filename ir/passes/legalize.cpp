@@ -51,6 +51,8 @@ Result<Graph> legalize(const Graph& graph) {
   bool all_fit = true;
   for (const Node& node : graph.nodes) {
     if (node.op != Op::source) return misfit("legalize takes source nodes");
+    const auto lost = [&](ValueId id) { return id != kNoValue && l.find(id) == kNoValue; };
+    if (!unsupported.empty() && std::any_of(node.inputs.begin(), node.inputs.end(), lost)) continue;
     Status status = l.legalize(node);
     if (status.ok()) continue;
     const ErrorCode code = status.error().code;
@@ -58,9 +60,7 @@ Result<Graph> legalize(const Graph& graph) {
     all_fit = all_fit && code == ErrorCode::unsupported_operator;
     unsupported += describe(graph, node, find_op(node.source) ? status.error().message : "");
     if (where.empty()) where = node.where;
-    // Go on as if the outputs were there, to find what else is not supported.
-    for (size_t i = 0; i < node.outputs.size(); ++i)
-      if (l.wants(node, i)) KILN_TRY(l.set(node, out.add_value("", l.out_dtype(node, i), l.out_shape(node, i)), i));
+    l.assume_outputs(node);  // and go on, to find what else is not supported
   }
   if (!unsupported.empty())
     return Error{all_fit ? ErrorCode::unsupported_operator : ErrorCode::bad_file,
