@@ -56,6 +56,8 @@ class Builder {
   int64_t rank(ValueId id) const { return static_cast<int64_t>(graph.value(id).shape.size()); }
 
   Graph& graph;
+  /// What follows from constants becomes one at once, so that rows can look at sizes that a model computes.
+  bool folds = false;
 
  private:
   Result<ValueId> of_nothing(const Node& node, const TensorType& type);

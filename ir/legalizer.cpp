@@ -10,6 +10,7 @@ Legalizer::Legalizer(const Graph& source_graph, Graph& out)
       mapped_(source_graph.values.size(), kNoValue),
       reads_(source_graph.values.size(), 0) {
   out.name = source.name;
+  b.folds = std::any_of(source.values.begin(), source.values.end(), [](const Value& v) { return !v.typed; });
   out.symbols = source.symbols;
   out.segments = source.segments;
   out.weights_bytes = source.weights_bytes;
@@ -142,28 +143,74 @@ bool Legalizer::stated(const Node& node, size_t index) const {
   return index < node.outputs.size() && node.outputs[index] != kNoValue;
 }
 
+/// What the source graph says of a value; null of the operands and results of call().
+const Value* Legalizer::said(ValueId source_value) const {
+  return static_cast<size_t>(source_value) < source.values.size() ? &source.value(source_value) : nullptr;
+}
+
 Status Legalizer::set(const Node& node, ValueId value, size_t index) {
   if (!stated(node, index)) return ok();
   const ValueId at = node.outputs[index];
-  const Value& said = source.value(at);
+  const Value* stated_type = said(at);
   const Value& is = b.value(value);
-  if (said.typed && (said.shape != is.shape || said.dtype != is.dtype))
-    return misfit(node.source + ": the file gives its output as " + name_of(said.dtype) + "[" + to_string(said.shape) +
-                  "], but it computes " + name_of(is.dtype) + "[" + to_string(is.shape) + "]");
+  if (stated_type && stated_type->typed && (stated_type->shape != is.shape || stated_type->dtype != is.dtype))
+    return misfit(node.source + ": the file gives its output as " + name_of(stated_type->dtype) + "[" +
+                  to_string(stated_type->shape) + "], but it computes " + name_of(is.dtype) + "[" +
+                  to_string(is.shape) + "]");
   mapped_[static_cast<size_t>(at)] = value;
   return ok();
+}
+
+Result<ValueId> Legalizer::call(const char* name, std::vector<ValueId> operands, std::vector<SourceAttr> attrs) {
+  const OpRow* row = find_op(name);
+  if (!row) return Error{ErrorCode::internal, std::string("there is no row ") + name, ""};
+  Node node;
+  node.source = name;
+  node.source_attrs = std::move(attrs);
+  const size_t mark = mapped_.size();
+  for (const ValueId id : operands) {
+    node.inputs.push_back(id == kNoValue ? kNoValue : static_cast<ValueId>(mapped_.size()));
+    if (id != kNoValue) mapped_.push_back(id);
+  }
+  node.outputs = {static_cast<ValueId>(mapped_.size())};
+  mapped_.push_back(kNoValue);
+  const Status status = row->legalize(*this, node);
+  const ValueId result = mapped_.back();
+  mapped_.resize(mark);
+  if (!status.ok()) return status.error();
+  if (error_) return *error_;
+  if (result == kNoValue) return Error{ErrorCode::internal, std::string(name) + " made nothing", ""};
+  return result;
+}
+
+Result<std::vector<Number>> Legalizer::elements(const Node& node, size_t i, const char* wanted_for) const {
+  KILN_ASSIGN(const ValueId id, need(node, i));
+  const Value& v = b.value(id);
+  if (is_empty(v.shape)) return std::vector<Number>{};
+  if (!v.is_constant())
+    return unsupported(node, std::string(wanted_for) + " must be known when the model is loaded, and here depends on what it is run on");
+  return read_numbers(v);
+}
+
+Result<std::vector<int64_t>> Legalizer::whole_elements(const Node& node, size_t i, const char* wanted_for) const {
+  KILN_ASSIGN(const std::vector<Number> numbers, elements(node, i, wanted_for));
+  std::vector<int64_t> out;
+  for (const Number& n : numbers) out.push_back(n.whole);
+  return out;
 }
 
 void Legalizer::assume_outputs(const Node& node) {
   for (size_t i = 0; i < node.outputs.size(); ++i) {
     if (!wants(node, i)) continue;
-    const Value& said = source.value(node.outputs[i]);
-    if (said.typed) mapped_[static_cast<size_t>(node.outputs[i])] = b.graph.add_value("", said.dtype, said.shape);
+    const Value& v = source.value(node.outputs[i]);
+    if (v.typed) mapped_[static_cast<size_t>(node.outputs[i])] = b.graph.add_value("", v.dtype, v.shape);
   }
 }
 
 bool Legalizer::wants(const Node& node, size_t index) const {
-  return stated(node, index) && reads_[static_cast<size_t>(node.outputs[index])] > 0;
+  if (!stated(node, index)) return false;
+  const auto at = static_cast<size_t>(node.outputs[index]);
+  return at >= reads_.size() || reads_[at] > 0;
 }
 
 const SourceAttr* Legalizer::find_attr(const Node& node, std::string_view name) const {

@@ -60,6 +60,12 @@ class Legalizer {
   /// A list for two spatial dims: absent or empty → fallback twice, one entry → twice.
   std::array<int64_t, 2> pair(const Node& node, std::string_view name, int64_t fallback);
 
+  /// What another row makes of operands in the new graph: how the rows of one front end are written with another's.
+  Result<ValueId> call(const char* source, std::vector<ValueId> operands, std::vector<SourceAttr> attrs = {});
+  /// The elements of an operand that is a constant; an error that says what they were wanted for where it is none.
+  Result<std::vector<Number>> elements(const Node& node, size_t i, const char* wanted_for) const;
+  Result<std::vector<int64_t>> whole_elements(const Node& node, size_t i, const char* wanted_for) const;
+
   /// An axis of a tensor of `rank` dims from one that may count from the end.
   Result<int64_t> axis(int64_t value, int64_t rank) const;
   Result<std::vector<int64_t>> axes(const std::vector<int64_t>& values, int64_t rank) const;
@@ -73,6 +79,7 @@ class Legalizer {
 
  private:
   bool stated(const Node& node, size_t index) const;
+  const Value* said(ValueId source_value) const;
   const SourceAttr* find_attr(const Node& node, std::string_view name) const;
   void wrong(const Node& node, std::string_view name, const char* expected);
 
@@ -97,6 +104,13 @@ std::vector<OpRow> create_ops();
 std::vector<OpRow> gather_ops();
 std::vector<OpRow> join_ops();
 std::vector<OpRow> layout_ops();
+std::vector<OpRow> onnx_contraction_ops();
+std::vector<OpRow> onnx_layout_ops();
+std::vector<OpRow> onnx_microsoft_ops();
+std::vector<OpRow> onnx_norm_ops();
+std::vector<OpRow> onnx_pointwise_ops();
+std::vector<OpRow> onnx_reduce_ops();
+std::vector<OpRow> onnx_window_ops();
 std::vector<OpRow> norm_ops();
 std::vector<OpRow> pointwise_binary_ops();
 std::vector<OpRow> pointwise_unary_ops();

@@ -1,0 +1,43 @@
+// What the rows of ONNX's operators share. Most are another front end's rows in other words (Legalizer::call).
+#pragma once
+
+#include "ir/legalizer.h"
+
+namespace kiln {
+
+/// The opset that the model, or the function around the node, was written in.
+inline int64_t opset(Legalizer& l, const Node& node) { return l.integer(node, "opset", 13); }
+
+/// The operands of a node in the new graph, absent ones as kNoValue.
+inline std::vector<ValueId> operands_of(const Legalizer& l, const Node& node) {
+  std::vector<ValueId> ids;
+  for (size_t i = 0; i < node.inputs.size(); ++i) ids.push_back(l.in(node, i));
+  return ids;
+}
+
+/// The node is `source` of the same operands.
+inline Status as(Legalizer& l, const Node& node, const char* source, std::vector<SourceAttr> attrs = {}) {
+  KILN_ASSIGN(const ValueId y, l.call(source, operands_of(l, node), std::move(attrs)));
+  return l.set(node, y);
+}
+
+/// A list that stands in the attribute `name` in older opsets and in operand `i` in newer ones; empty when in neither.
+inline Result<std::vector<int64_t>> list(Legalizer& l, const Node& node, size_t i, const char* name) {
+  if (l.in(node, i) != kNoValue) return l.whole_elements(node, i, name);
+  return l.integers(node, name);
+}
+
+inline std::vector<int64_t> all_axes(int64_t rank, int64_t from = 0) {
+  std::vector<int64_t> axes;
+  for (int64_t i = from; i < rank; ++i) axes.push_back(i);
+  return axes;
+}
+
+/// 0, 1, … as int64, in `shape`.
+inline ValueId ramp(Legalizer& l, int64_t count, const Shape& shape, DType dtype = DType::i64) {
+  return l.b.integers(all_axes(count), shape, dtype);
+}
+
+inline Shape sizes(const std::vector<int64_t>& list) { return {list.begin(), list.end()}; }
+
+}  // namespace kiln
