@@ -13,9 +13,9 @@ namespace kiln {
 
 /// Where the bytes of Graph::segments[i] come from.
 struct OnnxWeights {
-  std::string_view bytes;      ///< of the file, or of `made`
-  std::vector<uint8_t> made;   ///< where the file spells numbers out one by one
-  std::string external;        ///< else: a file beside the model, and where in it they lie
+  std::string_view bytes;     ///< of the file, or of `made`
+  std::vector<uint8_t> made;  ///< where the file spells numbers out one by one
+  std::string external;       ///< else: a file beside the model, and where in it they lie
   int64_t offset = 0;
 };
 

@@ -315,8 +315,8 @@ Result<Function> parse_function(std::string_view message) {
 }  // namespace
 
 const char* name_of(int32_t type) {
-  constexpr const char* kNames[] = {"undefined", "float32", "uint8",   "int8",   "uint16",  "int16",
-                                    "int32",     "int64",   "string",  "bool",   "float16", "float64",
+  constexpr const char* kNames[] = {"undefined", "float32", "uint8",   "int8",    "uint16",  "int16",
+                                    "int32",     "int64",   "string",  "bool",    "float16", "float64",
                                     "uint32",    "uint64",  "complex", "complex", "bfloat16"};
   return type >= 0 && type <= kBfloat16 ? kNames[type] : "a number of 8 bits or fewer";
 }

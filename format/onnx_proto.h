@@ -12,8 +12,22 @@ namespace kiln::onnx {
 
 /// TensorProto.DataType.
 enum Type : int32_t {
-  kFloat = 1, kUint8, kInt8, kUint16, kInt16, kInt32, kInt64, kString, kBool, kFloat16, kDouble, kUint32, kUint64,
-  kComplex64, kComplex128, kBfloat16
+  kFloat = 1,
+  kUint8,
+  kInt8,
+  kUint16,
+  kInt16,
+  kInt32,
+  kInt64,
+  kString,
+  kBool,
+  kFloat16,
+  kDouble,
+  kUint32,
+  kUint64,
+  kComplex64,
+  kComplex128,
+  kBfloat16
 };
 const char* name_of(int32_t type);
 
@@ -45,7 +59,19 @@ struct Attribute {
   std::vector<Tensor> tensors;
   std::vector<std::string_view> graphs;  ///< messages, unread
 };
-enum AttributeType : int32_t { kNone, kReal, kInteger, kText, kTensor, kGraph, kReals, kIntegers, kTexts, kTensors, kGraphs };
+enum AttributeType : int32_t {
+  kNone,
+  kReal,
+  kInteger,
+  kText,
+  kTensor,
+  kGraph,
+  kReals,
+  kIntegers,
+  kTexts,
+  kTensors,
+  kGraphs
+};
 
 struct Node {
   std::string_view name, op, domain, overload;

@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kOldestOpset = 7, kNewestOpset = 28;
 constexpr int64_t kMaxInline = 65536;  ///< bytes of a constant that the compiler sees: integers, mostly of shapes
 constexpr int64_t kMaxInlineReals = 256;
-constexpr int kMaxDepth = 64;           ///< of functions in functions
+constexpr int kMaxDepth = 64;  ///< of functions in functions
 constexpr size_t kMaxNodes = 1 << 20;
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 constexpr size_t kMaxRank = 64;  ///< the compiler says which of these it takes
@@ -172,8 +172,7 @@ class Reader {
       inside = end > at && path.substr(at, end - at) != "..";
       at = end + 1;
     }
-    if (!inside)
-      return bad("the tensor " + quoted(t.name) + " lies in a file outside the model's folder", t.location);
+    if (!inside) return bad("the tensor " + quoted(t.name) + " lies in a file outside the model's folder", t.location);
     return ok();
   }
 
@@ -289,7 +288,8 @@ class Reader {
   }
 
   Status constant(const onnx::Node& n, Scope& scope, const Bindings& bound, const std::string& where) {
-    if (n.outputs.size() != 1 || n.attributes.size() != 1) return bad("a Constant has one attribute and one output", where);
+    if (n.outputs.size() != 1 || n.attributes.size() != 1)
+      return bad("a Constant has one attribute and one output", where);
     const onnx::Attribute* a = resolved(n.attributes[0], bound);
     if (!a) return bad("a Constant without its value", where);
     onnx::Tensor t;

@@ -1,4 +1,5 @@
-// The wire format of Protocol Buffers, read in place. (protozero throws exceptions, which the layers are built without.)
+// The wire format of Protocol Buffers, read in place. (protozero throws exceptions, which the layers are built
+// without.)
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,7 @@ class Message {
   enum class Wire : uint8_t { varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5 };
 
   Message() = default;
-  explicit Message(std::string_view bytes) : at_(bytes.data()), end_(bytes.data() + bytes.size()) {}
+  explicit Message(std::string_view all) : at_(all.data()), end_(all.data() + all.size()) {}
 
   /// Goes to the next field and reads its value.
   bool next() {

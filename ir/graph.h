@@ -28,6 +28,7 @@ struct Dim {
   }
   bool is_constant() const { return symbol < 0; }
   bool operator==(const Dim& o) const { return symbol == o.symbol && (symbol >= 0 || value == o.value); }
+  bool operator!=(const Dim& o) const { return !(*this == o); }
   int64_t value;  ///< of a symbol: the example's size
   int symbol = -1;
 };

@@ -188,7 +188,8 @@ Result<std::vector<Number>> Legalizer::elements(const Node& node, size_t i, cons
   const Value& v = b.value(id);
   if (is_empty(v.shape)) return std::vector<Number>{};
   if (!v.is_constant())
-    return unsupported(node, std::string(wanted_for) + " must be known when the model is loaded, and here depends on what it is run on");
+    return unsupported(node, std::string(wanted_for) +
+                                 " must be known when the model is loaded, and here depends on what it is run on");
   return read_numbers(v);
 }
 

@@ -23,7 +23,8 @@ ModelFile::ModelFile(ModelFile&& other) noexcept
       file_(std::exchange(other.file_, -1)),
       bytes_(other.bytes_),
       layout_(other.layout_),
-      head_(std::move(other.head_)) {}
+      head_(std::move(other.head_)),
+      onnx_(std::move(other.onnx_)) {}
 
 ModelFile::~ModelFile() {
   if (file_ >= 0) close(file_);
@@ -43,6 +44,7 @@ Result<ModelFile> ModelFile::open(const std::string& path) {
 Status ModelFile::read_head() {
   head_.resize(static_cast<size_t>(std::min<int64_t>(16, bytes_)));
   KILN_TRY(read_at(0, head_.data(), static_cast<int64_t>(head_.size())));
+  if (looks_like_onnx(head_.data(), static_cast<int64_t>(head_.size()))) return read_onnx_file();
   KILN_ASSIGN(layout_, read_head_layout(head_.data(), static_cast<int64_t>(head_.size())));
   head_.resize(static_cast<size_t>(std::min(layout_.head_bytes, bytes_)));
   return read_at(0, head_.data(), static_cast<int64_t>(head_.size()));
@@ -61,7 +63,36 @@ Status ModelFile::read_at(int64_t offset, void* to, int64_t size) const {
   return ok();
 }
 
+Status ModelFile::read_onnx_file() {
+  head_.resize(static_cast<size_t>(bytes_));
+  KILN_TRY(read_at(0, head_.data(), bytes_));
+  KILN_ASSIGN(OnnxModel model, read_onnx({reinterpret_cast<const char*>(head_.data()), head_.size()}));
+  for (const OnnxWeights& weights : model.weights)
+    if (!weights.external.empty())
+      return Error{ErrorCode::unsupported_operator,
+                   "weights in a file of their own are not supported: save the model as one file", weights.external};
+  onnx_ = std::make_unique<OnnxModel>(std::move(model));
+  return ok();
+}
+
+/// What of the range tensors fill; between them lie zeros.
+Status ModelFile::read_onnx_weights(int64_t offset, uint8_t* to, int64_t size) const {
+  std::memset(to, 0, static_cast<size_t>(size));
+  const std::vector<Segment>& segments = onnx_->graph.segments;
+  auto at = std::upper_bound(segments.begin(), segments.end(), offset,
+                             [](int64_t o, const Segment& s) { return o < s.offset + s.size; });
+  for (; at != segments.end() && at->offset < offset + size; ++at) {
+    const OnnxWeights& weights = onnx_->weights[static_cast<size_t>(at - segments.begin())];
+    const auto* from =
+        weights.made.empty() ? reinterpret_cast<const uint8_t*>(weights.bytes.data()) : weights.made.data();
+    const int64_t begin = std::max(offset, at->offset), end = std::min(offset + size, at->offset + at->size);
+    std::memcpy(to + (begin - offset), from + (begin - at->offset), static_cast<size_t>(end - begin));
+  }
+  return ok();
+}
+
 Status ModelFile::read_weights(int64_t offset, void* to, int64_t size) const {
+  if (onnx_) return read_onnx_weights(offset, static_cast<uint8_t*>(to), size);
   return read_at(layout_.weights_begin + offset, to, size);
 }
 

@@ -1,12 +1,14 @@
-// A .kiln file on disk: its head, its weights by ranges, and whether they are what was exported.
+// A model file on disk, .kiln or .onnx: its graph, its weights by ranges, and whether they are what was exported.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "format/kiln_file.h"
+#include "format/onnx_file.h"
 
 namespace kiln {
 
@@ -19,20 +21,26 @@ class ModelFile {
 
   const std::string& path() const { return path_; }
   /// The graph, verified; also that the file is as long as its weights need.
-  Result<Graph> graph() const { return read_kiln(head_.data(), static_cast<int64_t>(head_.size()), bytes_); }
+  Result<Graph> graph() const {
+    if (onnx_) return onnx_->graph;
+    return read_kiln(head_.data(), static_cast<int64_t>(head_.size()), bytes_);
+  }
   /// Reads `size` bytes from `offset` of the weights. Several threads may read at once.
   Status read_weights(int64_t offset, void* to, int64_t size) const;
 
  private:
   explicit ModelFile(std::string path) : path_(std::move(path)) {}
   Status read_head();
+  Status read_onnx_file();
+  Status read_onnx_weights(int64_t offset, uint8_t* to, int64_t size) const;
   Status read_at(int64_t offset, void* to, int64_t size) const;
 
   std::string path_;
   int file_ = -1;
   int64_t bytes_ = 0;
   HeadLayout layout_;
-  std::vector<uint8_t> head_;
+  std::vector<uint8_t> head_;  ///< of an .onnx file all of it
+  std::unique_ptr<OnnxModel> onnx_;
 };
 
 /// Compares a file's weights with the hashes that its head gives of their blocks.

@@ -94,7 +94,8 @@ Status squeeze(Legalizer& l, const Node& node) {
   for (int64_t i = 0; i < l.b.rank(x); ++i) {
     const Dim d = l.b.shape(x)[static_cast<size_t>(i)];
     const bool named = std::count(axes.begin(), axes.end(), i) > 0;
-    if (named && d != Dim(1)) return misfit(node.source + ": a dim of " + std::to_string(d.value) + " cannot be taken away");
+    if (named && d != Dim(1))
+      return misfit(node.source + ": a dim of " + std::to_string(d.value) + " cannot be taken away");
     if (!(named || (axes.empty() && d == Dim(1)))) to.push_back(d);
   }
   KILN_ASSIGN(const ValueId y, l.b.reshape(x, to));
@@ -107,7 +108,8 @@ Status unsqueeze(Legalizer& l, const Node& node) {
   const int64_t rank = l.b.rank(x) + static_cast<int64_t>(given.size());
   KILN_ASSIGN(std::vector<int64_t> axes, l.axes(given, rank));
   std::sort(axes.begin(), axes.end());
-  if (std::adjacent_find(axes.begin(), axes.end()) != axes.end()) return misfit(node.source + ": an axis is named twice");
+  if (std::adjacent_find(axes.begin(), axes.end()) != axes.end())
+    return misfit(node.source + ": an axis is named twice");
   Shape to = l.b.shape(x);
   for (int64_t axis : axes) to.insert(to.begin() + axis, Dim(1));
   KILN_ASSIGN(const ValueId y, l.b.reshape(x, to));
@@ -159,7 +161,8 @@ Status split(Legalizer& l, const Node& node) {
   KILN_ASSIGN(std::vector<int64_t> parts, list(l, node, 1, "split"));
   if (l.b.rank(x) == 0) return misfit(node.source + ": a scalar cannot be split");
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "axis", 0), l.b.rank(x)));
-  const int64_t whole = l.b.shape(x)[static_cast<size_t>(axis)].value, count = static_cast<int64_t>(node.outputs.size());
+  const int64_t whole = l.b.shape(x)[static_cast<size_t>(axis)].value,
+                count = static_cast<int64_t>(node.outputs.size());
   if (parts.empty() && count > 0) {
     const int64_t each = ceil_div(whole, count);
     for (int64_t i = 0; i < count; ++i) parts.push_back(std::clamp<int64_t>(whole - i * each, 0, each));
@@ -250,9 +253,11 @@ Status pad(Legalizer& l, const Node& node) {
     KILN_ASSIGN(const ValueId y, l.call("aten.constant_pad_nd.default", {x}, std::move(attrs)));
     return l.set(node, y);
   }
-  if (mode != "reflect" && mode != "edge" && mode != "wrap") return l.unsupported(node, "the mode '" + mode + "' is not supported");
+  if (mode != "reflect" && mode != "edge" && mode != "wrap")
+    return l.unsupported(node, "the mode '" + mode + "' is not supported");
   for (size_t i = 0; i < axes.size(); ++i) {
-    const int64_t size = l.b.shape(x)[static_cast<size_t>(axes[i])].value, before = pads[i], after = pads[axes.size() + i];
+    const int64_t size = l.b.shape(x)[static_cast<size_t>(axes[i])].value, before = pads[i],
+                  after = pads[axes.size() + i];
     if (before == 0 && after == 0) continue;
     if (size < 1) return misfit(node.source + ": an axis without elements has nothing to repeat");
     if (before < -size || after < -size || before > kMaxWritten || after > kMaxWritten || size > kMaxWritten)
@@ -307,7 +312,8 @@ Status gather_nd(Legalizer& l, const Node& node) {
       KILN_ASSIGN(part, l.b.slice_axis(index, l.b.rank(index) - 1, static_cast<int64_t>(i - batch), 1));
       KILN_ASSIGN(part, l.b.reshape(part, Shape(si.begin(), si.end() - 1)));
     }
-    const Term end = f.whole(sx[i].value, own), zero = f.whole(0, own), given = f.in(static_cast<int>(operands.size()), own);
+    const Term end = f.whole(sx[i].value, own), zero = f.whole(0, own),
+               given = f.in(static_cast<int>(operands.size()), own);
     const Term at = f.where(f.bin(PointOp::lt, given, zero), given + end, given);
     outside = f.bin(PointOp::logical_or, outside,
                     f.bin(PointOp::logical_or, f.bin(PointOp::lt, at, zero), f.bin(PointOp::ge, at, end)));
@@ -363,8 +369,8 @@ Status trilu(Legalizer& l, const Node& node) {
     KILN_ASSIGN(const std::vector<int64_t> given, l.whole_elements(node, 1, "k"));
     if (!given.empty()) k = given[0];
   }
-  KILN_ASSIGN(const ValueId y, l.call(l.flag(node, "upper", true) ? "aten.triu.default" : "aten.tril.default", {x},
-                                      {{"diagonal", k}}));
+  KILN_ASSIGN(const ValueId y,
+              l.call(l.flag(node, "upper", true) ? "aten.triu.default" : "aten.tril.default", {x}, {{"diagonal", k}}));
   return l.set(node, y);
 }
 
@@ -378,7 +384,8 @@ Status eye_like(Legalizer& l, const Node& node) {
     KILN_ASSIGN(dtype, type_of(l, node, l.integer(node, "dtype", 1)));
   }
   Fx f;
-  const Term t = f.bin(PointOp::eq, f.in(1, Lane::i64), f.in(0, Lane::i64) + f.whole(l.integer(node, "k", 0), Lane::i64));
+  const Term t =
+      f.bin(PointOp::eq, f.in(1, Lane::i64), f.in(0, Lane::i64) + f.whole(l.integer(node, "k", 0), Lane::i64));
   KILN_ASSIGN(const ValueId y, l.b.map(f.finish(f.to(t, lane_of(dtype))),
                                        {ramp(l, s[0].value, {s[0], Dim(1)}), ramp(l, s[1].value, {s[1]})}, dtype));
   return l.set(node, y);
@@ -405,7 +412,8 @@ Status one_hot(Legalizer& l, const Node& node) {
   KILN_ASSIGN(on, l.b.reshape(on, {}));
   const DType dtype = l.b.value(values).dtype;
   Fx f;
-  const Term at = f.in(0, Lane::i64), positive = f.where(f.bin(PointOp::lt, at, f.whole(0, Lane::i64)), at + f.whole(depth, Lane::i64), at);
+  const Term at = f.in(0, Lane::i64),
+             positive = f.where(f.bin(PointOp::lt, at, f.whole(0, Lane::i64)), at + f.whole(depth, Lane::i64), at);
   const Term hot = f.bin(PointOp::eq, positive, f.in(1, Lane::i64));
   const Term t = f.where(hot, f.in(3, lane_of(dtype)), f.in(2, lane_of(dtype)));
   KILN_ASSIGN(const ValueId y, l.b.map(f.finish(t), {index, ramp(l, depth, along), off, on}, dtype));
@@ -424,11 +432,13 @@ Status blocks(Legalizer& l, const Node& node) {
   const bool crd = l.text(node, "mode", "DCR") == "CRD";
   if (kToSpace) {
     KILN_ASSIGN(x, l.b.reshape(x, crd ? Shape{n, c / (b * b), b, b, h, w} : Shape{n, b, b, c / (b * b), h, w}));
-    KILN_ASSIGN(x, l.b.permute(x, crd ? std::vector<int64_t>{0, 1, 4, 2, 5, 3} : std::vector<int64_t>{0, 3, 4, 1, 5, 2}));
+    KILN_ASSIGN(x,
+                l.b.permute(x, crd ? std::vector<int64_t>{0, 1, 4, 2, 5, 3} : std::vector<int64_t>{0, 3, 4, 1, 5, 2}));
     KILN_ASSIGN(x, l.b.reshape(x, {n, c / (b * b), h * b, w * b}));
   } else {
     KILN_ASSIGN(x, l.b.reshape(x, {n, c, h / b, b, w / b, b}));
-    KILN_ASSIGN(x, l.b.permute(x, crd ? std::vector<int64_t>{0, 1, 3, 5, 2, 4} : std::vector<int64_t>{0, 3, 5, 1, 2, 4}));
+    KILN_ASSIGN(x,
+                l.b.permute(x, crd ? std::vector<int64_t>{0, 1, 3, 5, 2, 4} : std::vector<int64_t>{0, 3, 5, 1, 2, 4}));
     KILN_ASSIGN(x, l.b.reshape(x, {n, c * b * b, h / b, w / b}));
   }
   return l.set(node, x);

@@ -8,7 +8,8 @@ namespace kiln {
 namespace {
 
 Status batch_norm(Legalizer& l, const Node& node) {
-  if (l.flag(node, "training_mode", false)) return l.unsupported(node, "export the model in evaluation mode (model.eval())");
+  if (l.flag(node, "training_mode", false))
+    return l.unsupported(node, "export the model in evaluation mode (model.eval())");
   for (size_t i = 1; i < node.outputs.size(); ++i)
     if (l.wants(node, i)) return l.unsupported(node, "statistics are outputs of training alone");
   return as(l, node, "aten.batch_norm.default", {{"eps", l.number(node, "epsilon", 1e-5)}});
@@ -76,9 +77,10 @@ Status layer_norm(Legalizer& l, const Node& node) {
 Status lp_norm(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "axis", -1), l.b.rank(x)));
-  KILN_ASSIGN(const ValueId norm,
-              l.call("aten.linalg_vector_norm.default", {x},
-                     {{"ord", static_cast<double>(l.integer(node, "p", 2))}, {"dim", std::vector<int64_t>{axis}}, {"keepdim", true}}));
+  KILN_ASSIGN(const ValueId norm, l.call("aten.linalg_vector_norm.default", {x},
+                                         {{"ord", static_cast<double>(l.integer(node, "p", 2))},
+                                          {"dim", std::vector<int64_t>{axis}},
+                                          {"keepdim", true}}));
   Fx f;
   const Term zero = f.c(0), t = f.where(f.bin(PointOp::eq, f.in(1), zero), zero, f.in(0) / f.in(1));
   KILN_ASSIGN(const ValueId y, l.b.map(f.finish(t), {x, norm}, DType::f32));

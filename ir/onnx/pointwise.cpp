@@ -117,9 +117,7 @@ Term acosh(Fx& f, Term x, Legalizer&, const Node&) {
   const Term t = x - 1, y = f.un(PointOp::log1p, t + f.un(PointOp::sqrt, t * (x + 1)));
   return f.where(f.bin(PointOp::gt, x, f.c(1e9)), f.un(PointOp::log, x) + M_LN2, y);
 }
-Term atanh(Fx& f, Term x, Legalizer&, const Node&) {
-  return f.un(PointOp::log1p, (x + x) / (f.c(1) - x)) * 0.5;
-}
+Term atanh(Fx& f, Term x, Legalizer&, const Node&) { return f.un(PointOp::log1p, (x + x) / (f.c(1) - x)) * 0.5; }
 Term is_inf(Fx& f, Term x, Legalizer& l, const Node& node) {
   const bool negative = l.flag(node, "detect_negative", true), positive = l.flag(node, "detect_positive", true);
   const Term of = negative && positive ? f.un(PointOp::abs, x) : x;
@@ -170,7 +168,8 @@ Status bit_shift(Legalizer& l, const Node& node) {
 /// One operand after the other.
 template <int kKind>
 Status variadic(Legalizer& l, const Node& node) {
-  constexpr const char* kRows[] = {"aten.minimum.default", "aten.maximum.default", "aten.add.Tensor", "aten.add.Tensor"};
+  constexpr const char* kRows[] = {"aten.minimum.default", "aten.maximum.default", "aten.add.Tensor",
+                                   "aten.add.Tensor"};
   KILN_ASSIGN(ValueId y, l.need(node, 0));
   for (size_t i = 1; i < node.inputs.size(); ++i) {
     KILN_ASSIGN(const ValueId next, l.need(node, i));
@@ -206,7 +205,8 @@ Status clip(Legalizer& l, const Node& node) {
     if (all && real) known.back().value = n.real;
     if (all && !real) known.back().value = n.whole;
   }
-  KILN_ASSIGN(const ValueId y, all ? l.call("aten.clamp.default", {x}, known) : l.call("aten.clamp.Tensor", {x, low, high}));
+  KILN_ASSIGN(const ValueId y,
+              all ? l.call("aten.clamp.default", {x}, known) : l.call("aten.clamp.Tensor", {x, low, high}));
   return l.set(node, y);
 }
 

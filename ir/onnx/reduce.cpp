@@ -7,9 +7,9 @@ namespace {
 struct Reduction {
   const char* name;
   const char* source;
-  bool typed;                  ///< sums of integers stay in their type
-  const char* first = nullptr; ///< of each element before
-  const char* last = nullptr;  ///< of each result
+  bool typed;                   ///< sums of integers stay in their type
+  const char* first = nullptr;  ///< of each element before
+  const char* last = nullptr;   ///< of each result
 };
 const Reduction kReductions[] = {
     {"onnx.ReduceL1", "aten.sum.dim_IntList", true, "aten.abs.default"},
@@ -139,12 +139,8 @@ Status cumsum(Legalizer& l, const Node& node) {
 
 std::vector<OpRow> onnx_reduce_ops() {
   std::vector<OpRow> rows{
-      {"onnx.ArgMax", arg<true>},
-      {"onnx.ArgMin", arg<false>},
-      {"onnx.CumSum", cumsum},
-      {"onnx.Hardmax", hardmax},
-      {"onnx.LogSoftmax", softmax<true>},
-      {"onnx.Softmax", softmax<false>},
+      {"onnx.ArgMax", arg<true>}, {"onnx.ArgMin", arg<false>},        {"onnx.CumSum", cumsum},
+      {"onnx.Hardmax", hardmax},  {"onnx.LogSoftmax", softmax<true>}, {"onnx.Softmax", softmax<false>},
   };
   for (const Reduction& row : kReductions) rows.push_back({row.name, reduction});
   return rows;

@@ -1,0 +1,213 @@
+// Operators of com.microsoft that onnxruntime's optimiser and transformers.js's files have, and ONNX's own attention.
+#include <algorithm>
+#include <cmath>
+
+#include "ir/onnx/rows.h"
+
+namespace kiln {
+namespace {
+
+Result<ValueId> plus(Legalizer& l, ValueId a, ValueId b) {
+  if (b == kNoValue) return a;
+  return l.call("aten.add.Tensor", {a, b});
+}
+
+template <bool kTanh>
+Status bias_gelu(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(ValueId x, l.need(node, 0));
+  KILN_ASSIGN(x, plus(l, x, l.in(node, 1)));
+  KILN_ASSIGN(const ValueId y,
+              l.call("aten.gelu.default", {x}, {{"approximate", std::string(kTanh ? "tanh" : "none")}}));
+  return l.set(node, y);
+}
+
+Status quick_gelu(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  Fx f;
+  const Term t = f.in(0) * f.un(PointOp::sigmoid, f.in(0) * l.number(node, "alpha", 1.702));
+  KILN_ASSIGN(const ValueId y, l.b.map(f.finish(t), {x}, DType::f32));
+  return l.set(node, y);
+}
+
+/// The sum of x, skip and bias, normalised; the sum itself is a further output.
+template <NormKind kKind>
+Status skip_norm(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const ValueId skip, l.need(node, 1));
+  constexpr bool kLayer = kKind == NormKind::layer_norm;
+  KILN_ASSIGN(x, plus(l, x, skip));
+  KILN_ASSIGN(x, plus(l, x, l.in(node, kLayer ? 4 : 3)));
+  NormAttrs attrs;
+  attrs.kind = kKind;
+  attrs.axis = l.b.rank(x) - 1;
+  attrs.eps = l.number(node, "epsilon", 1e-5);
+  KILN_ASSIGN(const ValueId y, l.b.layer_norm(x, l.in(node, 2), kLayer ? l.in(node, 3) : kNoValue, attrs));
+  KILN_TRY(l.set(node, y));
+  for (size_t i = 1; i < 3; ++i)
+    if (l.wants(node, i)) return l.unsupported(node, "statistics as outputs are not supported");
+  return l.wants(node, 3) ? l.set(node, x, 3) : ok();
+}
+
+/// [B, S, h·e] → [B, h, S, e].
+Result<ValueId> to_heads(Legalizer& l, ValueId x, int64_t heads) {
+  const Shape s = l.b.shape(x);
+  if (s.size() != 3 || heads < 1 || s[2].value % heads) return misfit("the heads do not divide the width");
+  KILN_ASSIGN(x, l.b.reshape(x, {s[0], s[1], Dim(heads), Dim(s[2].value / heads)}));
+  return l.b.permute(x, {0, 2, 1, 3});
+}
+
+Result<ValueId> from_heads(Legalizer& l, ValueId x) {
+  KILN_ASSIGN(x, l.b.permute(x, {0, 2, 1, 3}));
+  const Shape s = l.b.shape(x);
+  return l.b.reshape(x, {s[0], s[1], Dim(s[2].value * s[3].value)});
+}
+
+/// Query i sees keys up to i + offset.
+ValueId causal_mask(Legalizer& l, int64_t queries, int64_t keys, int64_t offset, Result<ValueId>& out) {
+  Fx f;
+  const Term t = f.bin(PointOp::le, f.in(1, Lane::i64), f.in(0, Lane::i64) + f.whole(offset, Lane::i64));
+  out = l.b.map(f.finish(t), {ramp(l, queries, {Dim(queries), Dim(1)}), ramp(l, keys, {Dim(keys)})}, DType::boolean);
+  return out.ok() ? *out : kNoValue;
+}
+
+struct Heads {
+  ValueId q, k, v, mask = kNoValue;  ///< [B, h, S, e]
+  bool causal = false;
+  int64_t past = 0;  ///< keys that stood there before
+  double scale = 0;  ///< 0: one over the root of the width
+};
+
+Result<ValueId> attend(Legalizer& l, Heads h) {
+  const int64_t queries = l.b.shape(h.q)[2].value, keys = l.b.shape(h.k)[2].value;
+  bool causal = h.causal;
+  if (causal && queries == 1 && keys == h.past + 1) causal = false;  // it sees all of them
+  if (causal && (h.past || queries != keys || h.mask != kNoValue)) {
+    Result<ValueId> made = kNoValue;
+    const ValueId below = causal_mask(l, queries, keys, h.past, made);
+    if (!made.ok()) return made.error();
+    if (h.mask == kNoValue) {
+      h.mask = below;
+    } else if (l.b.value(h.mask).dtype == DType::boolean) {
+      KILN_ASSIGN(h.mask, l.call("aten.logical_and.default", {h.mask, below}));
+    } else {
+      Fx f;
+      const Term t = f.where(f.in(1, Lane::mask), f.in(0), f.c(-INFINITY));
+      KILN_ASSIGN(h.mask, l.b.map(f.finish(t), {h.mask, below}, DType::f32));
+    }
+    causal = false;
+  }
+  std::vector<SourceAttr> attrs{{"is_causal", causal}, {"enable_gqa", true}};
+  if (h.scale != 0) attrs.push_back({"scale", h.scale});
+  return l.call("aten.scaled_dot_product_attention.default", {h.q, h.k, h.v, h.mask}, std::move(attrs));
+}
+
+/// Keys or values of earlier runs in front of those of this one.
+Result<ValueId> joined(Legalizer& l, ValueId past, ValueId now) {
+  if (past == kNoValue) return now;
+  return l.b.concat({past, now}, 2);
+}
+
+Result<ValueId> added_mask(Legalizer& l, ValueId mask, ValueId bias) {
+  if (bias == kNoValue) return mask;
+  return mask == kNoValue ? Result<ValueId>(bias) : l.call("aten.add.Tensor", {mask, bias});
+}
+
+/// ONNX's Attention: [B, h, S, e], or [B, S, h·e] with the numbers of heads.
+Status attention(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(ValueId q, l.need(node, 0));
+  KILN_ASSIGN(ValueId k, l.need(node, 1));
+  KILN_ASSIGN(ValueId v, l.need(node, 2));
+  if (l.number(node, "softcap", 0) != 0) return l.unsupported(node, "softcap is not supported");
+  if (l.wants(node, 3)) return l.unsupported(node, "scores as an output are not supported");
+  if (l.in(node, 6) != kNoValue) return l.unsupported(node, "nonpad_kv_seqlen is not supported");
+  const bool flat = l.b.rank(q) == 3;
+  if (flat) {
+    KILN_ASSIGN(q, to_heads(l, q, l.integer(node, "q_num_heads", 0)));
+    KILN_ASSIGN(k, to_heads(l, k, l.integer(node, "kv_num_heads", 0)));
+    KILN_ASSIGN(v, to_heads(l, v, l.integer(node, "kv_num_heads", 0)));
+  }
+  if (l.b.rank(q) != 4 || l.b.rank(k) != 4 || l.b.rank(v) != 4)
+    return misfit(node.source + ": 3 or 4 dims are expected");
+  Heads h{q, k, v};
+  h.mask = l.in(node, 3);
+  if (l.in(node, 4) != kNoValue) h.past = l.b.shape(l.in(node, 4))[2].value;
+  KILN_ASSIGN(h.k, joined(l, l.in(node, 4), k));
+  KILN_ASSIGN(h.v, joined(l, l.in(node, 5), v));
+  h.causal = l.flag(node, "is_causal", false);
+  h.scale = l.number(node, "scale", 0);
+  if (h.mask != kNoValue) {  // shorter than the keys: what it does not reach is not seen
+    const Shape s = l.b.shape(h.mask);
+    const int64_t keys = l.b.shape(h.k)[2].value;
+    if (!s.empty() && s.back().value < keys && s.back().value != 1) {
+      PadAttrs pad;
+      pad.before.assign(s.size(), 0);
+      pad.after = pad.before;
+      pad.after.back() = keys - s.back().value;
+      pad.value = -INFINITY;
+      KILN_ASSIGN(h.mask, l.b.pad(h.mask, pad));
+    }
+  }
+  KILN_ASSIGN(ValueId y, attend(l, h));
+  if (flat) {
+    KILN_ASSIGN(y, from_heads(l, y));
+  }
+  KILN_TRY(l.set(node, y));
+  KILN_TRY(l.wants(node, 1) ? l.set(node, h.k, 1) : ok());
+  return l.wants(node, 2) ? l.set(node, h.v, 2) : ok();
+}
+
+/// com.microsoft: query, key and value as [B, S, h·e], or keys and values already in heads.
+Status multi_head_attention(Legalizer& l, const Node& node) {
+  const int64_t heads = l.integer(node, "num_heads", 0);
+  KILN_ASSIGN(ValueId q, l.need(node, 0));
+  KILN_ASSIGN(ValueId k, l.need(node, 1));
+  KILN_ASSIGN(ValueId v, l.need(node, 2));
+  if (l.b.rank(q) != 3) return l.unsupported(node, "packed queries, keys and values are not supported");
+  if (l.in(node, 4) != kNoValue) return l.unsupported(node, "key_padding_mask is not supported");
+  if (const ValueId bias = l.in(node, 3); bias != kNoValue) {
+    const int64_t width = l.b.shape(q)[2].value;
+    ValueId* parts[] = {&q, &k, &v};
+    for (size_t i = 0; i < 3; ++i) {
+      const int64_t from = i < 2 ? static_cast<int64_t>(i) * width : 2 * width;
+      const int64_t count = i < 2 ? width : l.b.shape(bias)[0].value - 2 * width;
+      KILN_ASSIGN(const ValueId part, l.b.slice_axis(bias, 0, from, count));
+      if (l.b.rank(*parts[i]) == 3) {
+        KILN_ASSIGN(*parts[i], plus(l, *parts[i], part));
+      }
+    }
+  }
+  KILN_ASSIGN(q, to_heads(l, q, heads));
+  if (l.b.rank(k) == 3) {
+    KILN_ASSIGN(k, to_heads(l, k, heads));
+    KILN_ASSIGN(v, to_heads(l, v, heads));
+  }
+  Heads h{q, k, v};
+  if (l.in(node, 6) != kNoValue) h.past = l.b.shape(l.in(node, 6))[2].value;
+  KILN_ASSIGN(h.k, joined(l, l.in(node, 6), k));
+  KILN_ASSIGN(h.v, joined(l, l.in(node, 7), v));
+  KILN_ASSIGN(h.mask, added_mask(l, kNoValue, l.in(node, 5)));
+  h.causal = l.flag(node, "unidirectional", false);
+  h.scale = l.number(node, "scale", 0);
+  KILN_ASSIGN(const ValueId attended, attend(l, h));
+  KILN_ASSIGN(const ValueId y, from_heads(l, attended));
+  KILN_TRY(l.set(node, y));
+  KILN_TRY(l.wants(node, 1) ? l.set(node, h.k, 1) : ok());
+  return l.wants(node, 2) ? l.set(node, h.v, 2) : ok();
+}
+
+}  // namespace
+
+std::vector<OpRow> onnx_microsoft_ops() {
+  return {
+      {"com.microsoft.BiasGelu", bias_gelu<false>},
+      {"com.microsoft.FastGelu", bias_gelu<true>},
+      {"com.microsoft.Gelu", bias_gelu<false>},
+      {"com.microsoft.MultiHeadAttention", multi_head_attention},
+      {"com.microsoft.QuickGelu", quick_gelu},
+      {"com.microsoft.SkipLayerNormalization", skip_norm<NormKind::layer_norm>},
+      {"com.microsoft.SkipSimplifiedLayerNormalization", skip_norm<NormKind::rms_norm>},
+      {"onnx.Attention", attention},
+  };
+}
+
+}  // namespace kiln
