@@ -21,8 +21,10 @@ Legalizer::Legalizer(const Graph& source_graph, Graph& out)
     mapped_[static_cast<size_t>(id)] = static_cast<ValueId>(out.values.size() - 1);
   };
   for (ValueId id : source.inputs) keep(id);
-  for (size_t i = 0; i < source.values.size(); ++i)
-    if (source.values[i].is_weight() || source.values[i].is_constant()) keep(static_cast<ValueId>(i));
+  for (size_t i = 0; i < source.values.size(); ++i) {
+    const Value& v = source.values[i];
+    if (v.is_weight() || v.is_constant() || (b.folds && v.typed && is_empty(v.shape))) keep(static_cast<ValueId>(i));
+  }
   for (ValueId id : source.inputs) out.inputs.push_back(find(id));
   for (const Node& node : source.nodes)
     for (ValueId id : node.inputs)
@@ -44,13 +46,49 @@ Status Legalizer::legalize(const Node& node) {
                                      " is not supported: export model.float() with float32 inputs");
   b.set_origin(node);
   numbers_.clear();
+  read_.clear();
   Status status = row->legalize(*this, node);
   if (status.ok() && error_) status = *error_;
+  if (status.ok() && b.folds) status = all_read(node);
   error_.reset();
   if (status.ok()) return status;
   Error error = status.error();
   if (error.where.empty()) error.where = node.where.empty() ? node.source : node.where;
   return error;
+}
+
+/// An attribute that a row does not know may mean anything. (Rows of PyTorch's operators are of one schema each.)
+Status Legalizer::all_read(const Node& node) const {
+  // What changes nothing here: hints, statistics of training, and what only a case that is refused would look at.
+  constexpr std::string_view kIdle[] = {"axis",
+                                        "consumed_inputs",
+                                        "cubic_coeff_a",
+                                        "dilations",
+                                        "extrapolation_value",
+                                        "is_test",
+                                        "kernel_shape",
+                                        "momentum",
+                                        "nearest_mode",
+                                        "noop_with_empty_axes",
+                                        "p",
+                                        "ratio",
+                                        "round_mode",
+                                        "saturate",
+                                        "seed",
+                                        "spatial",
+                                        "stash_type",
+                                        "storage_order",
+                                        "softmax_precision",
+                                        "exclude_outside",
+                                        "qk_matmul_output_mode",
+                                        "value",
+                                        "output_datatype"};
+  for (const SourceAttr& attr : node.source_attrs) {
+    if (attr.name == "opset" || std::count(read_.begin(), read_.end(), attr.name)) continue;
+    if (std::count(std::begin(kIdle), std::end(kIdle), attr.name)) continue;
+    return unsupported(node, "the attribute '" + attr.name + "' is not supported");
+  }
+  return ok();
 }
 
 Error Legalizer::not_computed(ValueId source_value) const {
@@ -216,7 +254,10 @@ bool Legalizer::wants(const Node& node, size_t index) const {
 
 const SourceAttr* Legalizer::find_attr(const Node& node, std::string_view name) const {
   for (const SourceAttr& attr : node.source_attrs)
-    if (attr.name == name) return std::holds_alternative<std::monostate>(attr.value) ? nullptr : &attr;
+    if (attr.name == name) {
+      if (b.folds) read_.push_back(attr.name);
+      return std::holds_alternative<std::monostate>(attr.value) ? nullptr : &attr;
+    }
   return nullptr;
 }
 

@@ -82,10 +82,12 @@ class Legalizer {
   const Value* said(ValueId source_value) const;
   const SourceAttr* find_attr(const Node& node, std::string_view name) const;
   void wrong(const Node& node, std::string_view name, const char* expected);
+  Status all_read(const Node& node) const;
 
   std::vector<ValueId> mapped_;
   std::vector<int> reads_;
-  std::vector<ValueId> numbers_;  ///< of the node at hand: 0-d constants that are no tensors to PyTorch
+  std::vector<ValueId> numbers_;           ///< of the node at hand: 0-d constants that are no tensors to PyTorch
+  mutable std::vector<std::string> read_;  ///< attributes of the node at hand that its row has looked at
   std::optional<Error> error_;
 };
 
@@ -104,14 +106,8 @@ std::vector<OpRow> create_ops();
 std::vector<OpRow> gather_ops();
 std::vector<OpRow> join_ops();
 std::vector<OpRow> layout_ops();
-std::vector<OpRow> onnx_contraction_ops();
-std::vector<OpRow> onnx_layout_ops();
-std::vector<OpRow> onnx_microsoft_ops();
-std::vector<OpRow> onnx_norm_ops();
-std::vector<OpRow> onnx_pointwise_ops();
-std::vector<OpRow> onnx_reduce_ops();
-std::vector<OpRow> onnx_window_ops();
 std::vector<OpRow> norm_ops();
+std::vector<OpRow> onnx_ops();  ///< ir/onnx/table.cpp; a page's compiler has none (ir/onnx/none.cpp)
 std::vector<OpRow> pointwise_binary_ops();
 std::vector<OpRow> pointwise_unary_ops();
 std::vector<OpRow> reduce_ops();

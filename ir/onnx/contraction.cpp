@@ -51,8 +51,8 @@ Status conv_transpose(Legalizer& l, const Node& node) {
     if (!wanted.empty() || automatic) {
       const int64_t size = wanted.empty() ? in * window.stride[at] : i < wanted.size() ? wanted[i] : full;
       const int64_t total = full - size;
-      const int64_t less = total >= 0 ? total / 2 : -(-total / 2);
-      window.pad_begin[at] = window.automatic == "SAME_UPPER" ? less : total - less;
+      const int64_t half = total / 2;  // what there is too little of is zeros at the end
+      window.pad_begin[at] = total < 0 ? 0 : window.automatic == "SAME_UPPER" ? half : total - half;
       window.pad_end[at] = total - window.pad_begin[at];
     }
     padding[at] = std::clamp<int64_t>(std::min(window.pad_begin[at], window.pad_end[at]), 0, window.reach(at) - 1);

@@ -5,6 +5,15 @@
 
 namespace kiln {
 
+// Families, one a file.
+std::vector<OpRow> onnx_contraction_ops();
+std::vector<OpRow> onnx_layout_ops();
+std::vector<OpRow> onnx_microsoft_ops();
+std::vector<OpRow> onnx_norm_ops();
+std::vector<OpRow> onnx_pointwise_ops();
+std::vector<OpRow> onnx_reduce_ops();
+std::vector<OpRow> onnx_window_ops();
+
 /// The opset that the model, or the function around the node, was written in.
 inline int64_t opset(Legalizer& l, const Node& node) { return l.integer(node, "opset", 13); }
 

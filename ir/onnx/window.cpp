@@ -84,13 +84,16 @@ Result<ValueId> pooled(Legalizer& l, const Node& node, ValueId x, Pool kind) {
   KILN_ASSIGN(x, as_image(l, x));
   const bool counts = kind == Pool::average && l.flag(node, "count_include_pad", false);
   const bool ceils = l.flag(node, "ceil_mode", false);
+  const std::array<int64_t, 2> given = w.pad_end;
+  if (ceils) reach_over(w, l.b.shape(x));
   if (counts && ceils) {  // padding counts, what lies beyond it does not: zeros are elements then
     PadAttrs zeros;
-    zeros.before = {0, 0, w.pad_begin[0], w.pad_begin[1]}, zeros.after = {0, 0, w.pad_end[0], w.pad_end[1]};
-    w.pad_begin = w.pad_end = {0, 0};
+    zeros.before = {0, 0, w.pad_begin[0], w.pad_begin[1]};
+    zeros.after = {0, 0, std::min(given[0], w.pad_end[0]), std::min(given[1], w.pad_end[1])};
+    w.pad_begin = {0, 0};
+    for (size_t i = 0; i < 2; ++i) w.pad_end[i] -= zeros.after[2 + i];
     KILN_ASSIGN(x, l.b.pad(x, zeros));
   }
-  if (ceils) reach_over(w, l.b.shape(x));
   PoolAttrs a = pool_of(w, kind == Pool::max ? WindowKind::max : WindowKind::average);
   a.count_include_pad = counts && !ceils;
   if (kind == Pool::power) a.divisor = 1;
