@@ -1,0 +1,157 @@
+"""ONNX's own node tests as the files they are, through the native runtime.
+
+`python -m tools.onnx_files --write` judges all of them and writes docs/onnx.md; pytest runs a part. Inputs that say sizes (the
+shape of Reshape, the axes of Squeeze) are made constants: sizes are known when a model is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import tempfile
+import warnings
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx.backend.test.case.node import collect_testcases
+from onnx.backend.test.case.test_case import TestCase
+
+from tools import opinfo
+from tools.onnx_ops import FIXED
+
+ROOT = Path(__file__).resolve().parent.parent
+TOLERANCE = 1e-4  # of the result's scale, as in opinfo.py
+
+# Operands that say sizes, beside those that PyTorch has as plain arguments too.
+SIZES = {**FIXED, "CenterCropPad": (1,), "ConstantOfShape": (0,), "Range": (0, 1, 2)}
+
+
+@cache
+def cases() -> list[TestCase]:
+    """All but those that spell an operator out in others, which are the same numbers again."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [case for case in collect_testcases(None) if "_expanded" not in case.name]
+
+
+def is_array(x: Any) -> bool:
+    return isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind not in "OUS"
+
+
+def prepared(case: TestCase) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """The model with its sizes as constants, and what is left to give it."""
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    sizes = {
+        node.input[i] for node in model.graph.node for i in SIZES.get(node.op_type, ()) if i < len(node.input)
+    }
+    inputs, _ = case.data_sets[0]
+    given = {}
+    for port, x in zip(list(model.graph.input), inputs, strict=False):
+        if port.name in sizes:
+            model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(x), port.name))
+            model.graph.input.remove(port)
+        else:
+            given[port.name] = x
+    return model, given
+
+
+def judge(case: TestCase, folder: Path) -> str:
+    """Nothing where all outputs agree; else what is wrong, after "refused: " where the runtime says why."""
+    model, given = prepared(case)
+    if not all(is_array(x) for x in (*given.values(), *case.data_sets[0][1])):
+        return "refused: sequences, optionals or strings"
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    command = [str(opinfo.KILN), "run", str(path), "--output-dir", str(folder)]
+    for i, (name, x) in enumerate(given.items()):
+        file = folder / f"in{i}"
+        file.write_bytes(np.ascontiguousarray(x).tobytes())
+        command += ["--input", f"{name}={file}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, errors="replace")
+    if done.returncode == 1:
+        return "refused: " + reason(done.stderr)
+    if done.returncode:
+        return f"it ended with {done.returncode}: {done.stderr[-200:]}"
+    for port, wanted in zip(case.model.graph.output, case.data_sets[0][1], strict=False):
+        want = np.asarray(wanted)
+        got = np.fromfile(folder / f"{port.name}.bin", dtype=want.dtype)
+        if got.size != want.size:
+            return f"{port.name} has {got.size} elements in place of {want.shape}"
+        wrong = opinfo.difference(want, got.reshape(want.shape), TOLERANCE)
+        if wrong:
+            return f"{port.name} differs: {wrong}"
+    return ""
+
+
+def reason(error: str) -> str:
+    """What the runtime says, without names and shapes of this one case."""
+    said = error.rpartition(" — ")[2] if " — " in error else error
+    missing = re.search(r"not supported:\n  (\S+?)\(", error)
+    if missing and " — " not in error:
+        return f"there is no {missing[1]}"
+    said = re.sub(r"^kiln: [a-z-]+: ", "", said.strip()).splitlines()[0]
+    said = re.sub(r"^'[^']*' is (\w+), which is not computed here.*", r"\1 is not computed", said)
+    return re.sub(r" \[[^]]*\]$", "", said)[:160]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write docs/onnx.md")
+    parser.add_argument("--only", default="", help="cases whose name has this")
+    arguments = parser.parse_args()
+    agree, refused, wrong = [], defaultdict(list), {}
+    for case in cases():
+        if arguments.only not in case.name:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            said = judge(case, Path(folder))
+        if not said:
+            agree.append(case.name)
+        elif said.startswith("refused: "):
+            refused[said.removeprefix("refused: ")].append(case.name)
+        else:
+            wrong[case.name] = said
+            print(f"{case.name}: {said}", flush=True)
+    print(f"{len(agree)} agree, {sum(map(len, refused.values()))} are refused, {len(wrong)} differ")
+    if arguments.write:
+        (ROOT / "docs/onnx.md").write_text(page(agree, refused, wrong))
+    elif arguments.only:
+        for why, names in refused.items():
+            print(f"  {why}: {', '.join(names)}")
+
+
+def page(agree: list[str], refused: dict[str, list[str]], wrong: dict[str, str]) -> str:
+    rows = sorted(refused.items(), key=lambda row: (-len(row[1]), row[0]))
+    lines = [
+        "# ONNX files",
+        "",
+        "The `kiln` command and the C interface read `.onnx` files, opsets 7 to 28. Pages read `.kiln` files; a page's compiler has no ONNX operators yet.",
+        "",
+        "- Weights may be float32, int64, int32, int8, uint8 and bool. They lie in the file itself.",
+        "- A dim that is a name, or nameless, gets its size with `--dim name=size`. A nameless dim is called after its input and axis: `image.0`.",
+        "- Local functions are inlined. Nodes may stand in any order.",
+        "- Sizes that a model computes from its inputs' shapes are computed when it is loaded.",
+        "- What is not supported is refused by name. So is an attribute that an operator's row does not know.",
+        "",
+        "## ONNX's node tests",
+        "",
+        f"Of the {len(agree) + sum(len(n) for _, n in rows) + len(wrong)} node tests of onnx {onnx.__version__} (without the expanded ones), {len(agree)} agree to {TOLERANCE} of the result's scale,"
+        f" {len(wrong)} differ, and the others are refused. `python -m tools.onnx_files --write` makes this page.",
+        "",
+        "| refused because | tests |",
+        "|---|---|",
+        *(f"| {why.replace('|', ' ')} | {len(names)}: {names[0]}{' …' if len(names) > 1 else ''} |" for why, names in rows),
+    ]
+    if wrong:
+        lines += ["", "| differs | how |", "|---|---|", *(f"| {name} | {how} |" for name, how in wrong.items())]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
