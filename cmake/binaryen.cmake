@@ -1,7 +1,11 @@
 # Binaryen 120, the dozen of its sources that a JIT needs: IR builder and binary writer. See docs/dependencies.md.
-set(BINARYEN_DIR ${KILN_DEPS}/binaryen)
-execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/fetch_source.sh ${BINARYEN_DIR} trixie binaryen=120-4
-                        a4edd532d37b33d88e28e8d770f7177a7c0bb4495eabc6f5ecd41ffc5fd4db90 COMMAND_ERROR_IS_FATAL ANY)
+set(KILN_BINARYEN "" CACHE PATH "Binaryen 120's source; unless given, it is fetched from Debian's archive")
+set(BINARYEN_DIR ${KILN_BINARYEN})
+if(NOT BINARYEN_DIR)
+  set(BINARYEN_DIR ${KILN_DEPS}/binaryen)
+  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/fetch_source.sh ${BINARYEN_DIR} trixie binaryen=120-4
+                          a4edd532d37b33d88e28e8d770f7177a7c0bb4495eabc6f5ecd41ffc5fd4db90 COMMAND_ERROR_IS_FATAL ANY)
+endif()
 
 set(sources wasm/literal wasm/wasm wasm/wasm-binary wasm/wasm-debug wasm/wasm-stack wasm/wasm-type ir/intrinsics
             ir/table-utils support/bits support/istring support/string support/utilities support/colors

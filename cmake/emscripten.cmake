@@ -1,10 +1,11 @@
 # Emscripten 3.1: header-only dependencies by link (its sysroot must not see /usr/include), and link options of each kind of product.
 set(headers ${CMAKE_BINARY_DIR}/system_headers)
 file(MAKE_DIRECTORY ${headers})
-foreach(directory flatbuffers protozero nlohmann xxhash.h)
-  if(EXISTS /usr/include/${directory})
-    file(CREATE_LINK /usr/include/${directory} ${headers}/${directory} SYMBOLIC)
-  endif()
+foreach(header flatbuffers/flatbuffers.h nlohmann/json.hpp xxhash.h)
+  string(MAKE_C_IDENTIFIER ${header} found)
+  find_path(KILN_${found} ${header} PATHS /usr/include /usr/local/include /opt/homebrew/include REQUIRED NO_CMAKE_FIND_ROOT_PATH)
+  string(REGEX REPLACE "/.*" "" directory ${header})
+  file(CREATE_LINK ${KILN_${found}}/${directory} ${headers}/${directory} SYMBOLIC)
 endforeach()
 include_directories(SYSTEM ${headers})
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
@@ -33,7 +34,7 @@ function(kiln_standalone_options target name)
 endfunction()
 
 function(kiln_web_options target)
-  kiln_standalone_options(${target} kiln_compiler alloc free head_layout open wisdom tune_next tune_describe tune_report lay_out emit manifest
+  kiln_standalone_options(${target} kiln_compiler alloc free head_layout open digests wisdom tune_next tune_describe tune_report lay_out emit manifest
     wisdom_export dump result_data result_size)
   target_link_options(${target} PRIVATE -sALLOW_MEMORY_GROWTH=1 -sINITIAL_MEMORY=8MB -sTOTAL_STACK=1MB)
 endfunction()

@@ -10,9 +10,10 @@
 
 namespace kiln {
 
-constexpr uint32_t kFormatVersion = 3;  ///< the only one that is read: those before were never released
+constexpr uint32_t kFormatVersion = 4;  ///< the only one that is read: those before were never released
 constexpr int64_t kSegmentAlign = 64;
-constexpr int64_t kHashBlock = 1 << 20;  ///< bytes of the weights under one hash
+constexpr int64_t kHashBlock = 1 << 20;  ///< bytes of the weights under one hash, and under one digest
+constexpr int64_t kDigestBytes = 32;     ///< of SHA-256
 /// A head larger than this is refused.
 constexpr int64_t kMaxHeadBytes = int64_t{256} << 20;
 

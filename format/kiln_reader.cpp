@@ -1,12 +1,15 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <set>
 
 #include "format/kiln_file.h"
 #include "format/model_generated.h"
+#include "support/budget.h"
+#include "support/text.h"
 
 namespace kiln {
 namespace {
@@ -40,11 +43,12 @@ std::string text_or_empty(const flatbuffers::String* s) { return s ? s->str() : 
 class Reader {
  public:
   Reader(const fb::Model& model, const HeadLayout& layout, int64_t file_bytes)
-      : m_(model), layout_(layout), file_bytes_(file_bytes) {}
+      : m_(model), layout_(layout), file_bytes_(file_bytes), left_(unfolded_limit(layout.head_bytes)) {}
 
   Result<Graph> run(const uint8_t* head) {
     KILN_TRY(version());
     KILN_TRY(checksum(head));
+    KILN_TRY(unfold(0, "name", m_.name()));
     g_.name = text_or_empty(m_.name());
     KILN_TRY(symbols());
     KILN_TRY(segments());
@@ -55,6 +59,18 @@ class Reader {
   }
 
  private:
+  /// Takes note of what is about to be unfolded: so many bytes, and text, which will be shown to people.
+  Status unfold(size_t bytes, const std::string& where, const flatbuffers::String* a,
+                const flatbuffers::String* b = nullptr) {
+    for (const flatbuffers::String* text : {a, b}) {
+      if (size_or_zero(text) > kMaxText) return bad("a text of " + std::to_string(text->size()) + " bytes", where);
+      if (text && !is_plain(text->string_view())) return bad("a text with characters that cannot be shown", where);
+      bytes += size_or_zero(text);
+    }
+    left_ -= static_cast<int64_t>(bytes);
+    return left_ < 0 ? bad("it unfolds to far more than it holds", where) : ok();
+  }
+
   Status version() {
     if (m_.version() > kFormatVersion)
       return Error{ErrorCode::unsupported_version,
@@ -62,10 +78,12 @@ class Reader {
                        std::to_string(kFormatVersion) + ": upgrade wasmkiln",
                    ""};
     for (size_t i = 0; i < size_or_zero(m_.features()); ++i)
-      if (const std::string feature = m_.features()->Get(static_cast<unsigned>(i))->str(); feature != "guards")
+      if (const std::string feature = m_.features()->Get(static_cast<unsigned>(i))->str(); feature != "guards") {
+        KILN_TRY(unfold(0, "features", m_.features()->Get(static_cast<unsigned>(i))));
         return Error{
             ErrorCode::unsupported_version,
             "this file needs the feature '" + feature + "', which this runtime does not have: upgrade wasmkiln", ""};
+      }
     if (m_.version() < kFormatVersion)
       return Error{ErrorCode::unsupported_version,
                    "this file is of format version " + std::to_string(m_.version()) +
@@ -85,12 +103,15 @@ class Reader {
   Status symbols() {
     for (size_t i = 0; i < size_or_zero(m_.symbols()); ++i) {
       const fb::Symbol* s = m_.symbols()->Get(static_cast<unsigned>(i));
+      KILN_TRY(unfold(sizeof(Symbol) + size_or_zero(s->code()) * sizeof(int64_t), "symbol", s->name()));
       if (s->min() < 0 || (s->max() != 0 && s->max() < s->min())) return bad("symbol range", s->name()->str());
       KILN_ASSIGN(SizeCode code, size_code(s->code(), i, s->name()->str()));
       g_.symbols.push_back({s->name()->str(), s->min(), s->max(), std::move(code)});
     }
     for (size_t i = 0; i < size_or_zero(m_.guards()); ++i) {
       const fb::Guard* guard = m_.guards()->Get(static_cast<unsigned>(i));
+      KILN_TRY(unfold(sizeof(Guard) + size_or_zero(guard->code()) * sizeof(int64_t), "guard", guard->text(),
+                      guard->where()));
       const std::string text = guard->text()->str();
       KILN_ASSIGN(SizeCode code, size_code(guard->code(), g_.symbols.size(), text));
       if (code.empty()) return bad("a condition without an expression", text);
@@ -141,14 +162,18 @@ class Reader {
       if (end > g_.weights_bytes) return bad("segment beyond the weights", where);
       g_.segments.push_back(out);
     }
-    if (size_or_zero(m_.block_hashes()) != static_cast<uint64_t>(ceil_div(g_.weights_bytes, kHashBlock)))
+    const auto blocks = static_cast<uint64_t>(ceil_div(g_.weights_bytes, kHashBlock));
+    if (size_or_zero(m_.block_hashes()) != blocks || size_or_zero(m_.block_digests()) != blocks * kDigestBytes)
       return bad("its hashes do not cover the weights");
     g_.block_hashes = elements_of<uint64_t>(m_.block_hashes());
+    g_.block_digests = elements_of<uint8_t>(m_.block_digests());
     return ok();
   }
 
   Status values() {
     for (const fb::Value* v : *m_.values()) {
+      KILN_TRY(unfold(sizeof(Value) + size_or_zero(v->dims()) * sizeof(Dim) + size_or_zero(v->data()),
+                      "value " + std::to_string(g_.values.size()), v->name()));
       Value out;
       out.name = text_or_empty(v->name());
       const std::string where = "value '" + out.name + "'";
@@ -213,6 +238,8 @@ class Reader {
       const std::string where = "node " + std::to_string(g_.nodes.size());
       Node out;
       if (n->op() >= m_.op_names()->size()) return bad("unknown operator name", where);
+      KILN_TRY(unfold(sizeof(Node) + (size_or_zero(n->inputs()) + size_or_zero(n->outputs())) * sizeof(ValueId), where,
+                      m_.op_names()->Get(n->op()), n->where()));
       out.source = m_.op_names()->Get(n->op())->str();
       out.where = text_or_empty(n->where());
       for (size_t i = 0; i < size_or_zero(n->inputs()); ++i) {
@@ -237,6 +264,8 @@ class Reader {
   }
 
   Status attr(const fb::Attr& a, Node& node, const std::string& where) {
+    const size_t elements = size_or_zero(a.ints()) + size_or_zero(a.reals()) + size_or_zero(a.symbols());
+    KILN_TRY(unfold(sizeof(SourceAttr) + elements * sizeof(int64_t), where, a.name(), a.s()));
     SourceAttr out;
     out.name = a.name()->str();
     switch (a.kind()) {
@@ -290,7 +319,7 @@ class Reader {
 
   const fb::Model& m_;
   HeadLayout layout_;
-  int64_t file_bytes_;
+  int64_t file_bytes_, left_;
   Graph g_;
   std::vector<bool> defined_;
 };
@@ -330,7 +359,9 @@ Result<HeadLayout> read_head_layout(const uint8_t* bytes, int64_t size) {
 Result<Graph> read_kiln(const uint8_t* head, int64_t size, int64_t file_bytes) {
   KILN_ASSIGN(const HeadLayout layout, read_head_layout(head, size));
   if (layout.head_bytes > size) return bad("its head is truncated");
-  flatbuffers::Verifier verifier(head, static_cast<size_t>(layout.head_bytes), 64, 10000000);
+  constexpr int64_t kMaxTables = 10000000;  // and no more than a byte for each: lists may share tables
+  flatbuffers::Verifier verifier(head, static_cast<size_t>(layout.head_bytes), 64,
+                                 static_cast<flatbuffers::uoffset_t>(std::min(layout.head_bytes, kMaxTables)));
   if (!verifier.VerifySizePrefixedBuffer<fb::Model>("KILN")) return bad("its head does not verify");
   return Reader(*flatbuffers::GetSizePrefixedRoot<fb::Model>(head), layout, file_bytes).run(head);
 }

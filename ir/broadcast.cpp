@@ -1,4 +1,4 @@
-// Which shapes go together, symbols included.
+// Broadcasting of shapes, including symbols.
 #include <algorithm>
 
 #include "ir/infer.h"

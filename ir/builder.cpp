@@ -13,7 +13,7 @@ namespace kiln {
 
 namespace {
 
-/// What sums, products and the like are where there is nothing to add, multiply and so on; nullopt: not defined.
+/// The value of a reduction over no elements. nullopt: it is not defined.
 std::optional<double> identity_of(ReduceKind kind) {
   switch (kind) {
     case ReduceKind::sum:
@@ -31,7 +31,7 @@ std::optional<double> identity_of(ReduceKind kind) {
 
 }  // namespace
 
-/// The result of a node with elements some operand of which has none.
+/// The result of a node that has elements, while an operand has none.
 Result<ValueId> Builder::of_nothing(const Node& node, const TensorType& type) {
   std::optional<double> all;
   const bool no_keys = node.op == Op::attention && !is_empty(shape(node.inputs[0])) && is_empty(shape(node.inputs[1]));
@@ -53,7 +53,17 @@ Result<ValueId> Builder::of_nothing(const Node& node, const TensorType& type) {
   return expand(scalar(*all, type.dtype), type.shape);
 }
 
+Status Builder::within_budget() const {
+  if (graph.nodes.size() <= node_limit_ && constant_bytes_ <= kMaxConstantBytes) return ok();
+  return Error{ErrorCode::unsupported_operator,
+               source_ + (constant_bytes_ > kMaxConstantBytes
+                              ? ": the model needs more than 64 MB of constants that the compiler makes"
+                              : ": this stands for too many operations"),
+               where_};
+}
+
 Result<ValueId> Builder::append(Node node, const TensorType& wanted) {
+  KILN_TRY(within_budget());
   auto type = infer(graph, node, wanted);
   const auto located = [&](Error error) {
     error.where = node.where.empty() ? where_ : node.where;
@@ -68,7 +78,7 @@ Result<ValueId> Builder::append(Node node, const TensorType& wanted) {
     return made.ok() ? made : Result<ValueId>(located(made.error()));
   }
   if (folds) {
-    std::vector<uint8_t> data = fold(graph, node, *type);
+    std::vector<uint8_t> data = fold(graph, node, *type, foldable_);
     if (!data.empty()) return constant(type->dtype, type->shape, std::move(data));
   }
   if (node.source.empty()) node.source = source_;
@@ -126,7 +136,10 @@ Result<ValueId> Builder::gather(ValueId table, ValueId index, int64_t axis) {
   return simple(Op::gather, {table, index}, AxisAttrs{axis});
 }
 Result<ValueId> Builder::scan(ValueId x, int64_t axis) { return simple(Op::scan, {x}, AxisAttrs{axis}); }
-Result<ValueId> Builder::taps(ValueId x, TapsAttrs attrs) { return simple(Op::taps, {x}, std::move(attrs)); }
+Result<ValueId> Builder::taps(ValueId x, TapsAttrs attrs) {
+  constant_bytes_ += static_cast<int64_t>(sizeof(int32_t) * attrs.index.size() + sizeof(float) * attrs.weights.size());
+  return simple(Op::taps, {x}, std::move(attrs));
+}
 
 Result<ValueId> Builder::concat(std::vector<ValueId> parts, int64_t axis) {
   if (parts.size() == 1) return parts[0];
@@ -179,6 +192,7 @@ Result<ValueId> Builder::cast(ValueId x, DType dtype) {
 
 ValueId Builder::constant(DType dtype, const Shape& to, std::vector<uint8_t> data) {
   const ValueId id = graph.add_value("", dtype, to);
+  constant_bytes_ += static_cast<int64_t>(data.size());
   graph.value(id).data = std::move(data);
   return id;
 }
@@ -235,14 +249,19 @@ std::vector<uint8_t> write_numbers(const std::vector<Number>& numbers, DType dty
   return out;
 }
 
+Number first_number(const Value& value) {
+  Value first;
+  first.dtype = value.dtype;
+  first.data.assign(value.data.begin(), value.data.begin() + size_of(value.dtype));
+  return read_numbers(first)[0];
+}
+
 bool uniform_constant(const Value& value, Number& number) {
   if (!value.is_constant() || is_half(value.dtype)) return false;
   const auto width = static_cast<size_t>(size_of(value.dtype));
   for (size_t at = width; at + width <= value.data.size(); at += width)
     if (memcmp(value.data.data(), value.data.data() + at, width) != 0) return false;
-  Value first = value;
-  first.data.resize(width);
-  number = read_numbers(first)[0];
+  number = first_number(value);
   return true;
 }
 

@@ -1,4 +1,4 @@
-// Appends canonical nodes to a graph: shapes and types inferred and checked, origin of the node kept.
+// Appends canonical nodes to a graph, infers and checks their shapes and types, and keeps their origin.
 #pragma once
 
 #include <string>
@@ -6,6 +6,7 @@
 
 #include "ir/graph.h"
 #include "ir/infer.h"
+#include "support/budget.h"
 
 namespace kiln {
 
@@ -15,11 +16,17 @@ class Builder {
 
   /// Where the nodes appended from now on come from (operator and line of the user's code, kept for errors and
   /// profiles).
-  void set_origin(const Node& node) { source_ = node.source, where_ = node.where; }
+  void set_origin(const Node& node) {
+    source_ = node.source, where_ = node.where;
+    node_limit_ = graph.nodes.size() + node_limit(node.inputs.size() + node.outputs.size());
+  }
 
-  /// Appends `node` with its inputs, attributes and expressions filled in; `wanted` as in infer(). The result with an
-  /// epilogue has wanted.dtype. Returns the output's value. What has no elements is a value that no node computes, and
-  /// what a node makes of such operands is made without them.
+  /// What is appended from now on, stands for no node of the file.
+  void lift_limit() { node_limit_ = SIZE_MAX; }
+
+  /// Appends `node`, whose inputs, attributes and expressions are filled in. `wanted` is as in infer(). With an
+  /// epilogue the result has wanted.dtype. Returns the output's value. A value without elements has no node, and nodes
+  /// never read one: their results are built without it.
   Result<ValueId> append(Node node, const TensorType& wanted);
 
   Result<ValueId> conv(ValueId x, ValueId w, ValueId bias, const ConvAttrs& attrs);
@@ -44,6 +51,12 @@ class Builder {
   Result<ValueId> slice_axis(ValueId x, int64_t axis, int64_t start, int64_t count, int64_t step = 1);
   Result<ValueId> cast(ValueId x, DType dtype);
 
+  /// Bytes of all constants that were made here, also of taps.
+  int64_t constant_bytes() const { return constant_bytes_; }
+  /// An error where what the node that is the origin unfolds to, or all constants, are more than support/budget.h
+  /// allows.
+  Status within_budget() const;
+
   /// A constant from its bytes, row-major.
   ValueId constant(DType dtype, const Shape& shape, std::vector<uint8_t> data);
   /// A 0-d constant.
@@ -63,26 +76,31 @@ class Builder {
   Result<ValueId> of_nothing(const Node& node, const TensorType& type);
   Result<ValueId> simple(Op op, std::vector<ValueId> inputs, OpAttrs attrs, const TensorType& wanted = {});
   std::string source_, where_;
+  size_t node_limit_ = SIZE_MAX;
+  int64_t constant_bytes_ = 0;
+  int64_t foldable_ = kMaxFolding;  ///< elements that folding may still look at
 };
 
-/// An element of a constant. Integers and booleans are `whole`; a double may be too short for them.
+/// An element of a constant. Integers and booleans are in `whole`, because a double may not hold them exactly.
 struct Number {
   double real = 0;
   int64_t whole = 0;
 };
-/// The whole part; NaN becomes 0 and what 64 bits do not hold is clamped.
+/// The whole part, clamped to 64 bits. NaN becomes 0.
 int64_t whole_part(double real);
-/// A constant's elements (all dtypes but those of half precision), integers both ways.
+/// A constant's elements, for all dtypes except those of half precision. Integers fill both fields.
 std::vector<Number> read_numbers(const Value& value);
-/// Bytes of `numbers` in `dtype`; integers are cut to it.
+/// The bytes of `numbers` in `dtype`. Integers are cut to its width.
 std::vector<uint8_t> write_numbers(const std::vector<Number>& numbers, DType dtype);
+/// The first element of a constant.
+Number first_number(const Value& value);
 /// All elements of a constant are equal: which number. (Weights are never known.)
 bool uniform_constant(const Value& value, Number& number);
 /// The same as reals.
 std::vector<double> read_constant(const Value& value);
 std::vector<uint8_t> write_constant(const std::vector<double>& numbers, DType dtype);
 
-/// An expression under construction as ordinary arithmetic: `Fx f; auto x = f.in(0); f.expr` … Lanes must agree.
+/// Builds an expression with ordinary arithmetic: `Fx f; auto x = f.in(0); f.expr` … Lanes must agree.
 class Fx;
 struct Term {
   Fx* fx;

@@ -284,16 +284,20 @@ bool foldable(Op op) {
 
 }  // namespace
 
-std::vector<uint8_t> fold(const Graph& graph, const Node& node, const TensorType& out) {
+std::vector<uint8_t> fold(const Graph& graph, const Node& node, const TensorType& out, int64_t& left) {
   const int64_t count = element_count(out.shape);
   if (!foldable(node.op) || !node.epilogue.empty() || count > kMaxFolded) return {};
   if (std::any_of(node.expr.insts.begin(), node.expr.insts.end(), is_rare)) return {};
   std::vector<Operand> in;
+  int64_t cost = 0;
   for (ValueId id : node.inputs) {
     if (id == kNoValue || !graph.value(id).is_constant() || element_count(graph.value(id).shape) > kMaxOperand)
       return {};
     in.push_back({&graph.value(id), {}});
+    cost += element_count(graph.value(id).shape);
   }
+  left -= cost + count * static_cast<int64_t>(node.op == Op::concat ? node.inputs.size() : 1 + node.expr.insts.size());
+  if (left < 0) return {};
   if (node.op == Op::reshape) return in[0].value->data;
   for (Operand& x : in) {
     x.data = read_numbers(*x.value);

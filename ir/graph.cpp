@@ -94,7 +94,7 @@ bool is_empty(const Shape& shape) {
 int64_t element_count(const Shape& shape) {
   int64_t count = 1;
   for (const Dim& d : shape) {
-    // Saturates: a count that large is refused wherever values are built.
+    // Saturates. Wherever values are built, a count that large is refused.
     if (__builtin_mul_overflow(count, d.value, &count)) return std::numeric_limits<int64_t>::max();
   }
   return count;

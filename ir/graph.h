@@ -1,6 +1,6 @@
-// The model as values and nodes. Two vocabularies, one type: a reader fills it with the front end's operators
-// (Op::source, the name and generic attributes kept); the legalize pass rewrites those into the closed set below, and
-// every later pass sees only that.
+// The model as values and nodes, in one type with two vocabularies. A reader fills it with the front end's operators
+// (Op::source, with their names and generic attributes). The legalize pass rewrites those into the closed set below.
+// Every later pass sees only that set.
 #pragma once
 
 #include <cstdint>
@@ -37,12 +37,12 @@ using Shape = std::vector<Dim>;
 struct Symbol {
   std::string name;
   int64_t min = 1, max = 0;
-  SizeCode code = {};  ///< empty: to be given a size; else it follows from earlier symbols
+  SizeCode code = {};  ///< empty: the load gives the size; else it follows from earlier symbols
 };
 
-/// What the model takes for granted of its symbols' sizes.
+/// A condition on its symbols' sizes that the model relies on.
 struct Guard {
-  SizeCode code;     ///< zero where it does not hold
+  SizeCode code;     ///< zero if the condition does not hold
   std::string text;  ///< the condition, for people
   std::string where = {};
 };
@@ -69,7 +69,7 @@ struct Segment {
 };
 
 enum class Op : uint8_t {
-  source,      ///< still in the front end's words: Node::source, Node::attrs
+  source,      ///< a front end's operator: Node::source, Node::source_attrs
   conv,        ///< x [N,C,H,W], w [O,C/g,KH,KW], bias? — ConvAttrs (1-d convolutions arrive as H = 1)
   matmul,      ///< a [...,M,K], b [...,K,N] (or [...,N,K] with transpose_b), batch dims broadcast — MatmulAttrs
   map,         ///< any inputs, broadcast — Node::expr, operand i = inputs[i]
@@ -80,7 +80,7 @@ enum class Op : uint8_t {
   pool,        ///< x [N,C,H,W] — PoolAttrs
   gather,      ///< table, index — GatherAttrs (axis)
   scan,        ///< x: running sums — AxisAttrs
-  taps,        ///< x: weighted sums of named elements of an axis — TapsAttrs
+  taps,        ///< x: weighted sums of elements of an axis that a table names — TapsAttrs
   reshape,     ///< x, to the output's shape
   permute,     ///< x — axes
   expand,      ///< x, to the output's shape
@@ -93,8 +93,8 @@ const char* name_of(Op op);
 struct ConvAttrs {
   std::array<int64_t, 2> stride{1, 1}, pad_begin{0, 0}, pad_end{0, 0}, dilation{1, 1};
   int64_t groups = 1;
-  /// Pixel i of the input adds w[t] · x[i] to pixel stride · i + dilation · t − pad_begin of the output. Padding takes
-  /// away from the result; a negative pad_end adds to it.
+  /// Pixel i of the input adds w[t] · x[i] to pixel stride · i + dilation · t − pad_begin of the output. Padding makes
+  /// the result smaller; a negative pad_end makes it larger.
   bool transposed = false;
 };
 struct MatmulAttrs {
@@ -119,7 +119,7 @@ struct PoolAttrs {
   std::array<int64_t, 2> kernel{1, 1}, stride{1, 1}, pad_begin{0, 0}, pad_end{0, 0}, dilation{1, 1};
   bool count_include_pad = true;
   int64_t divisor = 0;
-  std::array<int64_t, 2> even{0, 0};  ///< so many windows cover the input as evenly as can be, the largest is `kernel`
+  std::array<int64_t, 2> even{0, 0};  ///< adaptive: so many windows cover the input evenly; the largest is `kernel`
 };
 struct AxisAttrs {
   int64_t axis = 0;
@@ -127,7 +127,7 @@ struct AxisAttrs {
 struct TapsAttrs {
   int64_t axis = 0, taps = 1;
   std::vector<int32_t> index = {};  ///< [taps][outputs]
-  std::vector<float> weights = {};  ///< of each; empty: one tap, as it is
+  std::vector<float> weights = {};  ///< [taps][outputs]; empty: one tap without a weight
 };
 struct PermuteAttrs {
   std::vector<int64_t> axes;
@@ -148,7 +148,7 @@ struct SourceAttr {
   std::string name;
   std::variant<std::monostate, int64_t, double, bool, std::string, std::vector<int64_t>, std::vector<double>> value;
   std::vector<int> symbols =
-      {};  ///< of integers: what stands in the place of each, -1 for the number; empty: all numbers
+      {};  ///< of integers: the symbol in the place of each, -1 for the number itself; empty: all are numbers
 };
 
 struct Node {
@@ -166,7 +166,7 @@ struct Node {
   std::vector<SourceAttr> source_attrs;
 };
 
-/// Nodes stand in an order in which every value is computed before it is read.
+/// Nodes are in an order in which every value is computed before it is read.
 struct Graph {
   std::string name;
   std::vector<Value> values;
@@ -175,6 +175,7 @@ struct Graph {
   std::vector<Guard> guards;
   std::vector<Segment> segments;
   std::vector<uint64_t> block_hashes;  ///< of the weights, block by block, as the file says
+  std::vector<uint8_t> block_digests;  ///< the same by SHA-256
   int64_t weights_bytes = 0;
   std::vector<ValueId> inputs, outputs;
 
@@ -184,7 +185,7 @@ struct Graph {
 };
 
 int64_t element_count(const Shape& shape);  ///< of constant dims
-/// Whether a dim is 0. Such a value is legal, and no node computes or reads it: Builder sees to that.
+/// Whether a dim is 0. Such a value is legal. Builder makes sure that no node computes or reads it.
 bool is_empty(const Shape& shape);
 std::string to_string(const Shape& shape);  ///< "1x3x224x224"
 /// One line a node, for --dump=graph.

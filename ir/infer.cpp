@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "support/checked.h"
+
 namespace kiln {
 
 Error misfit(std::string message) { return Error{ErrorCode::bad_file, std::move(message), ""}; }
@@ -23,7 +25,7 @@ Lane lane_of(DType dtype) {
 
 namespace {
 
-/// Attributes beyond this are absurd; below it, sums and products of a few of them fit in 64 bits.
+/// Larger attributes are refused. Below this, sums and products of a few of them fit in 64 bits.
 constexpr int64_t kMaxAttr = int64_t{1} << 30;
 
 class Inference {
@@ -80,7 +82,7 @@ class Inference {
  private:
   Error fail(const std::string& message) const { return misfit(std::string(name_of(node_.op)) + ": " + message); }
 
-  /// What PyTorch allows and nothing here computes.
+  /// A form that PyTorch allows and no kernel computes.
   Error refuse(const std::string& message) const {
     return {ErrorCode::unsupported_operator, std::string(name_of(node_.op)) + ": " + message, ""};
   }
@@ -88,7 +90,7 @@ class Inference {
   const Value* operand(size_t i) const {
     return i < limit() && node_.inputs[i] != kNoValue ? &graph_.value(node_.inputs[i]) : nullptr;
   }
-  /// Operands before those of the epilogue.
+  /// The number of operands in front of those of the epilogue.
   size_t limit() const {
     const size_t n = node_.inputs.size();
     return node_.epilogue.empty() ? n : std::min(n, static_cast<size_t>(std::max(0, node_.epilogue_begin)));
@@ -131,11 +133,20 @@ class Inference {
     int64_t count = 1;
     for (const Dim& d : shape) {
       if (d.value < 0) return fail("the result has a negative size: " + to_string(shape));
-      // A zero hides what its neighbours' strides come to.
+      // A dim of 0 must not hide an overflow of the other dims.
       if (__builtin_mul_overflow(count, std::max<int64_t>(d.value, 1), &count) || count > kMaxElements)
         return refuse("the result is too large: " + to_string(shape));
     }
     return TensorType{dtype, std::move(shape)};
+  }
+
+  /// With its padding an image is no larger than what is built: then no stride and no dilation that fits it is either.
+  Status padded(const Shape& x, const std::array<int64_t, 2>& begin, const std::array<int64_t, 2>& end) const {
+    int64_t count = 1;
+    for (size_t i = 0; i < 4; ++i)
+      count = times(count, std::max<int64_t>(x[i].value, 1) + (i < 2 ? 0 : begin[i - 2] + end[i - 2]));
+    if (count > kMaxElements) return refuse("the padded input is too large: " + to_string(x) + " and its padding");
+    return ok();
   }
 
   /// Output size along one spatial dim.
@@ -191,6 +202,7 @@ class Inference {
                                              a->pad_end[i], a->dilation[i]));
       out.push_back(d);
     }
+    if (!a->transposed) KILN_TRY(padded(x->shape, a->pad_begin, a->pad_end));
     return done(DType::f32, std::move(out));
   }
 
@@ -198,12 +210,12 @@ class Inference {
     KILN_ASSIGN(const PoolAttrs* a, attrs<PoolAttrs>());
     KILN_ASSIGN(const Value* x, need_float(0, "input"));
     if (x->shape.size() != 4) return fail("the input must have 4 dims, got " + to_string(x->shape));
-    if (a->divisor < 0) return fail("the divisor must not be negative");
+    if (a->divisor < 0) return refuse("the divisor must not be negative");
     Shape out{x->shape[0], x->shape[1]};
     for (size_t i = 0; i < 2; ++i) {
       if (a->even[i]) {
         KILN_ASSIGN(const int64_t size, constant(x->shape[2 + i], "size of what windows cover"));
-        // Windows begin at products of sizes and numbers of outputs, in 32 bits.
+        // The kernel computes where windows begin from products of sizes and output indices, in 32 bits.
         if (size < 1 || a->even[i] < 1 || size > kMaxAttr / a->even[i] || a->kernel[i] < 1 || a->kernel[i] > size)
           return fail("windows that do not fit the input");
         out.push_back(Dim(a->even[i]));
@@ -215,6 +227,7 @@ class Inference {
         return refuse("the padding leaves a window without an input");
       out.push_back(d);
     }
+    KILN_TRY(padded(x->shape, a->pad_begin, a->pad_end));
     return done(DType::f32, std::move(out));
   }
 
@@ -339,7 +352,7 @@ class Inference {
       if (v->shape != normalised)
         return fail("scale and shift must have shape " + to_string(normalised) + ", got " + to_string(v->shape));
     }
-    if (!(a->eps >= 0)) return fail("eps must not be negative");
+    if (!(a->eps >= 0)) return refuse("eps must not be negative");
     return done(DType::f32, x->shape);
   }
 
@@ -396,7 +409,7 @@ class Inference {
   Result<TensorType> taps() const {
     KILN_ASSIGN(const TapsAttrs* a, attrs<TapsAttrs>());
     KILN_ASSIGN(const Value* x, need(0, "input"));
-    if (x->dtype == DType::i64) return fail("64-bit integers cannot be resized: make them float32 or int32 before");
+    if (x->dtype == DType::i64) return refuse("64-bit integers cannot be resized: make them float32 or int32 before");
     KILN_TRY(axis_set({a->axis}, x->shape.size()));
     Shape out = x->shape;
     Dim& dim = out[static_cast<size_t>(a->axis)];
@@ -414,7 +427,7 @@ class Inference {
   Result<TensorType> reshape() const {
     KILN_ASSIGN(const Value* x, need(0, "input"));
     KILN_ASSIGN(TensorType out, done(x->dtype, wanted_.shape));
-    // Symbols must come out as they went in; the constants must agree among themselves.
+    // Both sides must have the same symbols, and their constant dims must have equal products.
     std::vector<int> from, to;
     Shape rest_from, rest_to;
     for (const Dim& d : x->shape) d.is_constant() ? rest_from.push_back(d) : from.push_back(d.symbol);

@@ -1,4 +1,4 @@
-// Shapes and types of canonical nodes. The one place that says which operands a canonical operation accepts.
+// Shapes and types of canonical nodes. Only this file says which operands a canonical operation accepts.
 #pragma once
 
 #include <vector>
@@ -12,14 +12,14 @@ struct TensorType {
   Shape shape;
 };
 
-/// Nothing larger than this is built: a plan for it could not be run, and products of sizes below it cannot overflow.
+/// Larger values are refused. A plan for them could not run, and products of sizes below this cannot overflow.
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 constexpr size_t kMaxRank = 16;
 
 /// The type of a canonical node's result before its epilogue. `wanted` says what the operands leave open: the shape of
-/// a reshape, expand or slice, the dtype of a map. Any operand of any rank and any attribute may come in; what does not
-/// fit is an error that says why. A symbolic dim is kept where it passes through unchanged; arithmetic on one is an
-/// error that names it.
+/// a reshape, expand or slice, the dtype of a map. Operands of any rank and any attributes may be given; if they do not
+/// fit, the error says why. A symbolic dim stays where it passes through unchanged. Arithmetic on one is an error that
+/// names it.
 Result<TensorType> infer(const Graph& graph, const Node& node, const TensorType& wanted);
 
 /// The shape that operands of these shapes broadcast to.
@@ -33,7 +33,7 @@ Lane lane_of(DType dtype);
 /// Error: an operand or attribute that does not fit.
 Error misfit(std::string message);
 
-/// Checks every node of a canonical graph: order, types, epilogues. For tests, and after the passes in debug builds.
+/// Checks every node of a canonical graph: order, types, epilogues. For tests.
 Status verify(const Graph& graph);
 
 }  // namespace kiln

@@ -15,6 +15,7 @@ Legalizer::Legalizer(const Graph& source_graph, Graph& out)
   out.segments = source.segments;
   out.weights_bytes = source.weights_bytes;
   out.block_hashes = source.block_hashes;
+  out.block_digests = source.block_digests;
   const auto keep = [&](ValueId id) {
     if (mapped_[static_cast<size_t>(id)] != kNoValue) return;
     out.values.push_back(source.value(id));
@@ -50,6 +51,7 @@ Status Legalizer::legalize(const Node& node) {
   Status status = row->legalize(*this, node);
   if (status.ok() && error_) status = *error_;
   if (status.ok() && b.folds) status = all_read(node);
+  if (status.ok()) status = b.within_budget();
   error_.reset();
   if (status.ok()) return status;
   Error error = status.error();
@@ -136,15 +138,15 @@ int category(DType t) { return t == DType::boolean ? 0 : lane_of(t) == Lane::f32
 
 DType wider(DType a, DType b) {
   if (category(a) != category(b)) return category(a) > category(b) ? a : b;
-  // Of int8 and uint8 PyTorch makes int16, which no tensor has here: an expression may.
+  // PyTorch combines int8 and uint8 to int16. No tensor here has that type, but an expression may.
   if (category(a) == 1 && a != b && size_of(a) == 1 && size_of(b) == 1) return DType::i32;
   return size_of(a) >= size_of(b) ? a : b;
 }
 
 }  // namespace
 
-/// Tensors with dims, then 0-d ones, then numbers: what comes later counts only if its category is higher (truth
-/// values, integers, reals).
+/// First tensors with dims, then 0-d tensors, then numbers. A later group counts only if its category is higher
+/// (booleans, integers, reals).
 DType Legalizer::common_dtype(const std::vector<ValueId>& operands) const {
   std::optional<DType> ranks[3];
   for (ValueId id : operands) {
@@ -191,10 +193,14 @@ Status Legalizer::set(const Node& node, ValueId value, size_t index) {
   const ValueId at = node.outputs[index];
   const Value* stated_type = said(at);
   const Value& is = b.value(value);
-  if (stated_type && stated_type->typed && (stated_type->shape != is.shape || stated_type->dtype != is.dtype))
+  const bool typed = stated_type && stated_type->typed;
+  if (typed && stated_type->shape != is.shape)
     return misfit(node.source + ": the file gives its output as " + name_of(stated_type->dtype) + "[" +
                   to_string(stated_type->shape) + "], but it computes " + name_of(is.dtype) + "[" +
                   to_string(is.shape) + "]");
+  if (typed && stated_type->dtype != is.dtype)  // what PyTorch computes in this type, and nothing here does
+    return unsupported(node, std::string("its result is ") + name_of(stated_type->dtype) + ", and only " +
+                                 name_of(is.dtype) + " can be computed here");
   mapped_[static_cast<size_t>(at)] = value;
   return ok();
 }

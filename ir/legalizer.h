@@ -1,5 +1,4 @@
-// What a row of the operator table works with: the source node's operands in the new graph, its attributes, and
-// builders.
+// What a row of the operator table uses: the source node's operands in the new graph, its attributes, and builders.
 #pragma once
 
 #include <optional>
@@ -12,8 +11,8 @@
 
 namespace kiln {
 
-/// Attribute getters take the fallback when the attribute is absent (or None). One of the wrong kind is remembered and
-/// fails the node after its row returns, so rows read attributes without checking each.
+/// Attribute getters return the fallback if the attribute is absent or None. An attribute of the wrong kind is
+/// remembered and fails the node after its row returns. So rows need not check each attribute.
 class Legalizer {
  public:
   Legalizer(const Graph& source_graph, Graph& out);
@@ -27,11 +26,11 @@ class Legalizer {
   ValueId in(const Node& node, size_t i) const;
   /// The same; an absent one is an error.
   Result<ValueId> need(const Node& node, size_t i) const;
-  /// Operand i, or, where there is a number instead, the attribute `name` as a 0-d constant.
+  /// Operand i. If a number stands in its place, the attribute `name` as a 0-d constant.
   Result<ValueId> tensor_or_number(const Node& node, size_t i, const char* name);
-  /// The dtype that PyTorch computes these operands of a node in together.
+  /// The dtype in which PyTorch computes these operands of a node.
   DType common_dtype(const std::vector<ValueId>& operands) const;
-  /// The same, with the operands brought to it where that changes integers: numbers wrap, and so do wider 0-d tensors.
+  /// The same. It also converts the operands where that changes integers: numbers and wider 0-d tensors wrap.
   Result<DType> promote(std::vector<ValueId>& operands);
   /// Operand i converted to float32.
   Result<ValueId> need_f32(const Node& node, size_t i);
@@ -45,7 +44,7 @@ class Legalizer {
   bool has(const Node& node, std::string_view name) const;
   int64_t integer(const Node& node, std::string_view name, int64_t fallback);
   double number(const Node& node, std::string_view name, double fallback);
-  /// Both ways, an integer exactly, a real also truncated; 0 when absent.
+  /// As integer and as real; a real is truncated to an integer. 0 if absent.
   Number any_number(const Node& node, std::string_view name);
   /// What a tensor made of the number is: float32, int64 or bool; int64 when absent.
   DType number_type(const Node& node, std::string_view name) const;
@@ -71,7 +70,7 @@ class Legalizer {
   Result<std::vector<int64_t>> axes(const std::vector<int64_t>& values, int64_t rank) const;
 
   Error unsupported(const Node& node, const std::string& what) const;
-  /// Why a value of the source graph that is wanted is nowhere in the new one.
+  /// Why a source value that is needed has no value in the new graph.
   Error not_computed(ValueId source_value) const;
 
   Builder b;
@@ -86,13 +85,13 @@ class Legalizer {
 
   std::vector<ValueId> mapped_;
   std::vector<int> reads_;
-  std::vector<ValueId> numbers_;           ///< of the node at hand: 0-d constants that are no tensors to PyTorch
-  mutable std::vector<std::string> read_;  ///< attributes of the node at hand that its row has looked at
+  std::vector<ValueId> numbers_;  ///< of the current node: 0-d constants that PyTorch does not treat as tensors
+  mutable std::vector<std::string> read_;  ///< attributes of the current node that its row has looked at
   std::optional<Error> error_;
 };
 
-/// What resizing was asked to multiply spatial dim `i` of `dims` by (scale_factors, or scales_h and scales_w); 0 where
-/// it was asked for a size.
+/// The factor by which resizing multiplies spatial dim `i` of `dims` (scale_factors, or scales_h and scales_w). 0 if
+/// the node gives a size instead.
 double given_scale(Legalizer& l, const Node& node, size_t i, size_t dims);
 
 /// The row of an operator, or null.

@@ -2,12 +2,15 @@
 
 #include "ir/infer.h"
 #include "ir/lower/lowering.h"
+#include "support/checked.h"
 
 namespace kiln {
 
 namespace {
 
 constexpr size_t kMaxMapDims = 6;
+/// Of a model: far more than what memory is for, far less than what 64 bits count.
+constexpr int64_t kMostBytes = int64_t{1} << 50;
 
 }  // namespace
 
@@ -30,7 +33,7 @@ Error Lowering::unsupported(const Node& node, const std::string& what) const {
 Result<Plan> Lowering::run() {
   views_.resize(graph.values.size());
   storage_.resize(graph.values.size());
-  // Segments arrive in file order: that is the clock of everything that happens at load.
+  // Segments arrive in file order. This order is the clock of the load.
   std::vector<int> order(graph.segments.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
   std::sort(order.begin(), order.end(), [&](int a, int b) {
@@ -46,6 +49,7 @@ Result<Plan> Lowering::run() {
 
   find_late_joins();
   find_inverted_residuals();
+  find_what_ends_in_outputs();
   plan_placements();
   for (ValueId id : graph.inputs) {
     const Value& v = graph.value(id);
@@ -54,15 +58,25 @@ Result<Plan> Lowering::run() {
     at = allocate(dims, v.dtype, row_major(static_cast<int>(dims.size())), kRunPhase);
     plan.inputs.push_back({v.name, v.dtype, dims, {at.buffer, 0}});
   }
-  for (const Node& node : graph.nodes) KILN_TRY(lower_node(node));
+  for (const Node& node : graph.nodes) {
+    KILN_TRY(lower_node(node));
+    if (too_large_) return unsupported(node, "what is stored with the padding would be too large");
+    if (over_budget())
+      return unsupported(node, constant_bytes_ > kMaxConstantBytes
+                                   ? "the model needs more than 64 MB of constants that the compiler makes"
+                                   : "the model stands for more steps than are planned");
+  }
   finish_outputs();
   if (precision != Precision::exact) round_weights();
   number_phases();
+  KILN_TRY(limit_load());
   assign_spaces();
   set_lifetimes();
   plan.weights_bytes = plan_arena(plan.buffers, Space::weights);
   plan.arena_bytes = plan_arena(plan.buffers, Space::arena, &plan.arena_lower_bound);
   plan.staging_bytes = plan_arena(plan.buffers, Space::staging);
+  if (plus(plus(plan.weights_bytes, plan.arena_bytes), plan.staging_bytes) >= kMostBytes)
+    return Error{ErrorCode::out_of_memory, "the model needs more memory than any machine has", ""};
   set_barriers();
   return std::move(plan);
 }
@@ -120,6 +134,7 @@ View Lowering::source_view(ValueId id) {
                     ? found->second
                     : new_buffer(graph.segments[static_cast<size_t>(v.segment)].size, view.phase);
   segment_buffer_[v.segment] = view.buffer;
+  buffer_segment_[static_cast<size_t>(view.buffer)] = v.segment;
   return view;
 }
 
@@ -131,6 +146,7 @@ const View& Lowering::view(ValueId id) {
 
 View Lowering::constant(const Sizes& dims, DType dtype, std::vector<uint8_t> bytes) {
   View v = allocate(dims, dtype, row_major(static_cast<int>(dims.size())), -1);
+  constant_bytes_ += static_cast<int64_t>(bytes.size());
   plan.constants.push_back({{v.buffer, 0}, std::move(bytes)});
   return v;
 }
@@ -144,8 +160,8 @@ Fusion Lowering::fusion(const Node& node) {
   return f;
 }
 
-/// A node runs at load when everything it reads is there by then; contractions always run in the inference
-/// (their schedules are tuned).
+/// A node runs at load if everything that it reads is there by then. Contractions always run in the inference, because
+/// their schedules are tuned.
 int Lowering::phase_of(const Node& node) {
   int phase = -1;
   for (ValueId id : node.inputs)
@@ -181,6 +197,7 @@ int Lowering::new_buffer(int64_t bytes, int phase) {
   b.bytes = std::max<int64_t>(bytes, 1);
   plan.buffers.push_back(b);
   buffer_phase_.push_back(phase);
+  buffer_segment_.push_back(-1);
   return static_cast<int>(plan.buffers.size()) - 1;
 }
 
@@ -190,13 +207,19 @@ View Lowering::allocate(const Sizes& dims, DType dtype, const Order& order, int 
   v.dims = dims;
   v.strides = compact_strides(dims, order);
   v.phase = phase;
-  v.buffer = new_buffer(product(dims) * size_of(dtype), phase);
+  const int64_t bytes = times(product(dims), size_of(dtype));
+  if (bytes > kMostBytes) too_large_ = true, v.strides.assign(dims.size(), 0);
+  v.buffer = new_buffer(std::min(bytes, kMostBytes), phase);
   return v;
 }
 
 View Lowering::with_halo(const Sizes& dims, const Halo& halo, int phase) {
   View whole = allocate({dims[0], dims[1], dims[2] + halo.top + halo.bottom, dims[3] + halo.left + halo.right},
                         DType::f32, channels_last(), phase);
+  if (too_large_) {
+    whole.dims = dims;
+    return whole;
+  }
   Expr zero;
   zero.constant(0);
   fill_border(whole, {0, 0, halo.top, halo.left}, dims, zero, phase);
@@ -278,7 +301,7 @@ void Lowering::append_map(const Expr& expr, const View& out, const std::vector<V
       v.dims[d] = 1;
       return v;
     };
-    for (int64_t i = 0; i < out.dims[d]; ++i) {
+    for (int64_t i = 0; i < out.dims[d] && !over_budget(); ++i) {
       std::vector<View> parts;
       for (const View& in : inputs) parts.push_back(at(in, i));
       append_map(expr, at(out, i), parts, label, phase);
@@ -317,23 +340,25 @@ void Lowering::own_packs(size_t first, int consumer) {
 // -----------------------------------------------------------------------------------------------------
 
 void Lowering::finish_outputs() {
+  std::vector<bool> taken(plan.buffers.size());  // by an input, or by another output
+  for (const Port& p : plan.inputs) taken[static_cast<size_t>(p.at.buffer)] = true;
   for (ValueId id : graph.outputs) {
     const Value& value = graph.value(id);
     View v = view(id);
-    const bool own =
-        std::none_of(plan.inputs.begin(), plan.inputs.end(), [&](const Port& p) { return p.at.buffer == v.buffer; });
-    const bool repeated =
-        std::any_of(plan.outputs.begin(), plan.outputs.end(), [&](const Port& p) { return p.at.buffer == v.buffer; });
-    if (!own || repeated || v.phase != kRunPhase || !is_row_major(v)) {
+    const auto buffer = static_cast<size_t>(v.buffer);
+    taken.resize(plan.buffers.size());
+    if (v.phase != kRunPhase || taken[buffer] || !is_row_major(v)) {
       const View to = allocate(v.dims, v.dtype, row_major(v.rank()), kRunPhase);
       append_map(identity_expr(lane_of(v.dtype)), to, {v}, "output " + value.name, kRunPhase);
       v = to;
+    } else {
+      taken[buffer] = true;
     }
     plan.outputs.push_back({value.name, value.dtype, v.dims, {v.buffer, v.offset * size_of(v.dtype)}});
   }
 }
 
-/// Splits the steps into the inference's and those of each load phase; phases that do nothing get no number.
+/// Splits the steps into those of the inference and those of each load phase. A phase without steps gets no number.
 void Lowering::number_phases() {
   std::vector<int> run_index(pending_.size(), -1);
   std::map<int, int> dense;
@@ -374,6 +399,19 @@ void Lowering::number_phases() {
   }
   std::sort(plan.transfers.begin(), plan.transfers.end(),
             [](const Transfer& a, const Transfer& b) { return a.file_offset < b.file_offset; });
+}
+
+/// What depends on weights and constants alone may be expanded to any size, too.
+Status Lowering::limit_load() const {
+  double work = 0;
+  for (const auto& phase : plan.init)
+    for (const PlanStep& step : phase) {
+      work += std::max(flops_of(step.spec), bytes_of(step.spec) / size_of(DType::f32));
+      if (work > load_limit(graph.weights_bytes))
+        return Error{ErrorCode::unsupported_operator, "the model computes too much of constants when it is loaded",
+                     step.label};
+    }
+  return ok();
 }
 
 void Lowering::assign_spaces() {
@@ -417,31 +455,56 @@ void Lowering::set_lifetimes() {
   }
 }
 
+/// For each buffer of the arena the last step that touches what lay in its place before it; -1: none did.
+std::vector<int> Lowering::last_tenants() const {
+  std::vector<int> last(plan.buffers.size(), -1), before = last;
+  for (size_t i = 0; i < plan.steps.size(); ++i)
+    for (const Operand& o : plan.steps[i].operands)
+      if (o.buffer >= 0) last[static_cast<size_t>(o.buffer)] = static_cast<int>(i);
+  std::vector<std::pair<int64_t, int>> order;  // in which buffers come up
+  for (size_t i = 0; i < plan.buffers.size(); ++i)
+    if (plan.buffers[i].space == Space::arena) order.emplace_back(plan.buffers[i].first, static_cast<int>(i));
+  std::sort(order.begin(), order.end());
+  // From each address to the next: the last step that touches it. (The containers are those of ir/arena.cpp: less
+  // code.)
+  std::set<std::pair<int64_t, int64_t>> tenants{{0, -1}};
+  const auto split = [&](int64_t at) {
+    const auto next = tenants.lower_bound({at, -1});
+    return next != tenants.end() && next->first == at ? next : tenants.insert({at, std::prev(next)->second}).first;
+  };
+  for (const auto& [first, i] : order) {
+    const Buffer& b = plan.buffers[static_cast<size_t>(i)];
+    int& latest = before[static_cast<size_t>(i)];
+    const int64_t end = split(b.offset + b.bytes)->first;
+    for (auto at = split(b.offset); at->first != end; at = tenants.lower_bound({b.offset, -1})) {
+      latest = std::max(latest, static_cast<int>(at->second));
+      tenants.erase(*at);
+    }
+    tenants.insert({b.offset, last[static_cast<size_t>(i)]});
+  }
+  return before;
+}
+
 /// A barrier stands where a step touches memory that a step since the last barrier has touched, unless both
 /// only read, or both write parts of one buffer (a halo and its inside, the parts of a concatenation: never
 /// the same bytes).
 void Lowering::set_barriers() {
-  struct Access {
-    int buffer;
-    bool write;
-  };
-  std::vector<Access> open;
-  const auto overlap = [&](int a, int b) {
-    if (a == b) return true;
-    const Buffer &x = plan.buffers[static_cast<size_t>(a)], &y = plan.buffers[static_cast<size_t>(b)];
-    return x.space == Space::arena && y.space == Space::arena && x.offset < y.offset + y.bytes &&
-           y.offset < x.offset + x.bytes;
-  };
-  for (PlanStep& step : plan.steps) {
-    std::vector<Access> mine;
-    for (size_t i = 0; i < step.operands.size(); ++i)
-      if (step.operands[i].buffer >= 0) mine.push_back({step.operands[i].buffer, i == 0});
-    for (const Access& m : mine)
-      for (const Access& o : open)
-        if ((m.write || o.write) && !(m.buffer == o.buffer && m.write && o.write) && overlap(m.buffer, o.buffer))
-          step.barrier_before = true;
-    if (step.barrier_before) open.clear();
-    open.insert(open.end(), mine.begin(), mine.end());
+  const std::vector<int> before = last_tenants();
+  std::vector<int> read(plan.buffers.size(), -1), written = read;  // by which step last
+  int barrier = 0;
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    PlanStep& step = plan.steps[i];
+    const auto each = [&](auto visit) {
+      for (size_t o = 0; o < step.operands.size(); ++o)
+        if (step.operands[o].buffer >= 0) visit(static_cast<size_t>(step.operands[o].buffer), o == 0);
+    };
+    each([&](size_t buffer, bool write) {
+      const bool first = read[buffer] < 0 && written[buffer] < 0;
+      const int last = std::max(write ? read[buffer] : written[buffer], first ? before[buffer] : -1);
+      if (last >= barrier) step.barrier_before = true;
+    });
+    if (step.barrier_before) barrier = static_cast<int>(i);
+    each([&](size_t buffer, bool write) { (write ? written : read)[buffer] = static_cast<int>(i); });
   }
 }
 

@@ -1,5 +1,5 @@
-// Steps in execution order over buffers with addresses: what is left of a model when everything but the kernels' code
-// is decided.
+// A plan: steps in execution order over buffers with offsets. Everything about a model is decided, except schedules and
+// the kernels' code.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ enum class Space : uint8_t {
   weights,  ///< filled once at load, kept
   arena,    ///< lives inside one run; inputs and outputs too
   staging,  ///< lives inside the load only; shares its memory with the arena
-  file,  ///< a weight that is only packed, where a page has put the bytes of the file: `offset` from the first weight
+  file,     ///< a weight that is only packed, among the bytes of the file: `offset` from the first weight
 };
 
 struct Buffer {
@@ -39,8 +39,8 @@ struct PlanStep {
   std::string label;  ///< "conv aten.convolution resnet/encoder/stage0 …" for profiles
 };
 
-/// Bytes [file_offset, file_offset + size) of the weights go to `dst` when they arrive; then init phase `phase` (if
-/// any) may run.
+/// Bytes [file_offset, file_offset + size) of the weights go to `dst` when they arrive. Then load phase `phase` may
+/// run, if there is one.
 struct Transfer {
   int segment = 0;
   int64_t file_offset = 0, size = 0;
@@ -58,7 +58,7 @@ struct Port {
 struct Plan {
   std::vector<Buffer> buffers;
   std::vector<PlanStep> steps;
-  std::vector<std::vector<PlanStep>> init;  ///< by phase: constants folded, weights repacked, once, single-threaded
+  std::vector<std::vector<PlanStep>> init;  ///< by load phase: packs weights, computes constants; once, on one thread
   std::vector<Transfer> transfers;          ///< in file order
   struct Inline {
     Operand dst;
@@ -70,21 +70,21 @@ struct Plan {
   int64_t arena_lower_bound = 0;  ///< largest sum of live arena buffers at any step
 };
 
-/// What may reorder arithmetic: docs/precision.md has the measured error of each.
+/// How far arithmetic may be reordered and rounded. docs/precision.md has the measured error of each.
 enum class Precision : uint8_t {
-  exact,     ///< every sum is that of its products: rounding alone, about 1e-6 of the scale
+  exact,     ///< sums of products: only rounding, about 1e-5 of the scale
   balanced,  ///< the fastest algorithms that keep a model's outputs within 1e-4 of their scale
   fast,      ///< … within 1e-3
 };
-/// Of the name that every interface has for it.
+/// By the name that every interface uses.
 Result<Precision> precision_by_name(std::string_view name);
 
-/// Graph (optimized) → Plan. Values become strided views of buffers: permute, reshape, expand, slice and concat cost
-/// nothing where the strides allow; convolutions read zero-padded buffers that their producers write into directly.
-/// Whatever depends on weights alone becomes init steps.
+/// Optimized graph → plan. Values become strided views of buffers, so permute, reshape, expand, slice and concat cost
+/// nothing where the strides allow. Convolutions read zero-padded buffers, which their producers write into directly.
+/// What depends on weights alone becomes steps of load phases.
 Result<Plan> lower(const Graph& graph, Precision precision = Precision::balanced);
 
-/// Assigns offsets to the buffers of one space so that buffers alive at once do not overlap; returns the size.
+/// Assigns offsets to the buffers of one space. Buffers that are alive at once do not overlap. Returns the size.
 int64_t plan_arena(std::vector<Buffer>& buffers, Space space, int64_t* lower_bound = nullptr);
 
 std::string to_string(const Plan& plan);  ///< for --dump=plan

@@ -15,7 +15,7 @@ struct Number {
   double value;
 };
 
-// Each leaves its result in its first operand; false: there is none.
+// Each leaves its result in its first operand. false: there is no result.
 
 bool integer(Number& out, int64_t v) {
   out = {false, v, 0};
@@ -26,7 +26,7 @@ bool real(Number& out, double v) {
   return std::isfinite(v);
 }
 
-/// An integer that no double equals fails.
+/// Fails for an integer that a double cannot hold exactly.
 bool make_real(Number& n) {
   if (n.is_real) return true;
   return n.whole >= -kExact && n.whole <= kExact && real(n, static_cast<double>(n.whole));

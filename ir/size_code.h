@@ -1,5 +1,4 @@
-// Sizes as expressions of other sizes, in postfix: what a file says of the sizes that follow from others, and of those
-// that it can take.
+// Expressions of sizes, in postfix. A file holds them for sizes that follow from others, and for guards.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +8,7 @@
 
 namespace kiln {
 
-/// The numbers are those of format/model.fbs. Numbers are integers or reals; an operation on one of each makes reals.
+/// The values are those of format/model.fbs. Numbers are integers or reals. An operation on one of each is on reals.
 enum class SizeOp : int64_t {
   number,  ///< the argument
   symbol,  ///< the size of the symbol that the argument names
@@ -37,18 +36,18 @@ enum class SizeOp : int64_t {
   kCount
 };
 
-/// Operations with an argument each, which only number, symbol and real read.
+/// Operations, each with an argument. Only number, symbol and real use it.
 using SizeCode = std::vector<std::pair<int64_t, int64_t>>;
 
-/// How many numbers an operation takes from the stack, on which it leaves one.
+/// How many numbers an operation takes from the stack. It leaves one there.
 constexpr size_t operands_of(SizeOp op) {
   if (op == SizeOp::number || op == SizeOp::symbol || op == SizeOp::real) return 0;
   if (op >= SizeOp::floor && op <= SizeOp::root) return 1;
   return op == SizeOp::choose ? 3 : 2;
 }
 
-/// The whole number that a code makes of the symbols' sizes. None where it makes no whole number, divides by nothing,
-/// or passes the range in which its numbers are exact. The code may be anything.
+/// The whole number that a code computes from the symbols' sizes. None if the result is not whole, if it divides by
+/// zero, or if a number leaves the range in which it is exact. The code may be anything.
 std::optional<int64_t> evaluate(const SizeCode& code, const std::vector<int64_t>& sizes);
 
 }  // namespace kiln

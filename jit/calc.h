@@ -8,7 +8,7 @@
 
 namespace kiln::math {
 
-// 1.5·2^23: adding it rounds to an integer, which then stands in the low bits of the sum.
+// 1.5·2^23. Adding it rounds to an integer, which is then in the low bits of the sum.
 constexpr float kMagic = 12582912.0f;
 constexpr int32_t kMagicBits = 0x4b400000;
 
@@ -75,7 +75,7 @@ class Calc {
   Vec differ(Vec a, Vec b) const { return op(VecBinary::xor_, a, b); }
   Vec abs(Vec a) const { return op(VecUnary::abs, a); }
   Vec sign_of(Vec a) const { return both(a, ki(INT32_MIN)); }
-  /// The 12 leading bits: the product of two such is exact, rounded once or twice.
+  /// The 12 leading bits. The product of two such numbers is exact, whether the target rounds once or twice.
   Vec leading(Vec a) const { return both(a, ki(~0xfff)); }
   Vec shl(Vec a, int bits) const {
     const Vec v = e.vec();
@@ -88,8 +88,7 @@ class Calc {
     return v;
   }
   Vec logical_shr(Vec a, int bits) const { return both(shr(a, bits), ki(static_cast<int32_t>(~0u >> bits))); }
-  /// a·2^n for n from -252 to 254: in two steps, so that results in the denormal range and next to overflow come out
-  /// right.
+  /// a·2^n for n from -252 to 254, in two steps. So results are right in the denormal range and near overflow.
   Vec scale(Vec a, Vec n) const {
     const Vec half = shr(n, 1), rest = isub(n, half), bias = ki(127);
     const Vec s1 = shl(iadd(half, bias), 23), s2 = shl(iadd(rest, bias), 23);

@@ -35,7 +35,7 @@ Func Emitter::shared_function(const std::string& key, FunctionRef<Func()> emit) 
 }
 
 void horizontal(Emitter& e, VecBinary op, Vec v, Vec scratch) {
-  // Every lane ends with the fold of all: after rotations by w/2, w/4, …, 1 (the width is a power of two).
+  // Every lane ends with the fold of all lanes, after rotations by w/2, w/4, …, 1. The width is a power of two.
   for (int distance = e.width() / 2; distance >= 1; distance /= 2) {
     e.rotate(scratch, v, distance);
     e.op(op, v, v, scratch);

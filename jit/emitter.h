@@ -1,6 +1,6 @@
-// The one instruction set that kernels are written in: typed operations on virtual registers, structured control flow,
+// The instruction set that kernels are written in: typed operations on virtual registers, structured control flow,
 // functions. A register is mutable and belongs to the function in which it was made. A kernel never knows which backend
-// it talks to.
+// implements the emitter.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ struct Arg {
   int64_t imm = 0;
 };
 
-/// base + offset bytes; the offset is never negative.
+/// base + offset bytes, whatever the offset's sign.
 struct Mem {
   Int base;
   int64_t offset = 0;
@@ -79,7 +79,7 @@ enum class VecBinary : uint8_t {
   mul,
   div,
   min,
-  max,  // f32; min is b < a ? b : a, max is a < b ? b : a: a NaN in a stays, one in b does not
+  max,  // f32; min is b < a ? b : a, max is a < b ? b : a, so a NaN stays if it is in a
   i32_add,
   i32_sub,
   i32_mul,
@@ -99,15 +99,15 @@ class Emitter {
 
   // -- functions
   // ---------------------------------------------------------------------------------------------------------
-  /// Opens a function of `params` integer parameters and no result; they are the registers param(0)…. Functions do not
-  /// nest.
+  /// Opens a function with `params` integer parameters, the registers param(0)…, and no result. Functions do not nest.
   virtual Func begin_function(const std::string& name, int params, bool exported = false) = 0;
   virtual void end_function() = 0;
   virtual Int param(int index) = 0;
-  /// Calls a function that was ended before.
+  /// Calls a function that has ended.
   virtual void call(Func function, const std::vector<Arg>& args) = 0;
   virtual void return_() = 0;
-  /// A function that several kernels call: `emit` makes it when `key` comes up for the first time. Between functions.
+  /// A function that several kernels call. `emit` makes it the first time that `key` is asked for. Call it between
+  /// functions.
   Func shared_function(const std::string& key, FunctionRef<Func()> emit);
 
   // -- integers
@@ -127,13 +127,13 @@ class Emitter {
   void if_(Int a, Compare cmp, Arg b, FunctionRef<void()> then) {
     if_(a, cmp, b, then, [] {});
   }
-  /// for (i = begin; i < end; i += step) body. No test before the first round where begin and end are immediates.
+  /// for (i = begin; i < end; i += step) body. If begin and end are immediates, the first round runs without a test.
   void for_range(Int i, Arg begin, Arg end, Arg step, FunctionRef<void()> body);
 
   // -- vectors
   // -----------------------------------------------------------------------------------------------------------
-  /// Outside of blocks: constants that are used from here on are made here. Where they are made otherwise, at the
-  /// function's beginning, they take registers from the loops before.
+  /// Makes the constants that are used from here on. By default constants are made at the beginning of the function,
+  /// where they take registers from earlier loops. Call it outside of blocks.
   virtual void constants_from_here() {}
   virtual Vec vec() = 0;
   virtual void set(Vec dst, Vec src) = 0;
@@ -141,21 +141,21 @@ class Emitter {
   virtual void splat_i32(Vec dst, int32_t value) = 0;
   virtual void splat_int(Vec dst, Int src) = 0;   ///< low 32 bits into every lane
   virtual void splat_load(Vec dst, Mem src) = 0;  ///< one 32-bit element into every lane
-  /// `lanes` (1…width) consecutive elements; the other lanes become 0. Integers are widened or truncated to i32 lanes,
-  /// u8/i8 too; booleans become masks. Never touches memory beyond the last element.
+  /// Loads `lanes` (1…width) consecutive elements; the other lanes become 0. Integers are widened or truncated to i32
+  /// lanes, also u8 and i8. Booleans become masks. It never touches memory beyond the last element.
   virtual void load(Vec dst, Mem src, DType type, int lanes) = 0;
   virtual void store(Mem dst, Vec src, DType type, int lanes) = 0;
   void load(Vec dst, Mem src) { load(dst, src, DType::f32, width()); }
   void store(Mem dst, Vec src) { store(dst, src, DType::f32, width()); }
-  /// One 32-bit element from memory into lane `lane`, the other lanes stay.
+  /// Loads one 32-bit element into lane `lane`. The other lanes stay.
   virtual void load_lane(Vec dst, int lane, Mem src) = 0;
   virtual void store_lane(Mem dst, Vec src, int lane) = 0;
   virtual void op(VecUnary op, Vec dst, Vec a) = 0;
   virtual void op(VecBinary op, Vec dst, Vec a, Vec b) = 0;
   virtual void madd(Vec dst, Vec a, Vec b, Vec c) = 0;   ///< dst = a·b + c, rounded once or twice as the target does
   virtual void nmadd(Vec dst, Vec a, Vec b, Vec c) = 0;  ///< dst = c − a·b
-  /// dst = c + the products of each lane's two i16, added: i32 that wrap. Low halves meet low ones, high ones high
-  /// ones.
+  /// dst = c + a.low · b.low + a.high · b.high in each lane, where low and high are a lane's two i16. The i32 sum
+  /// wraps.
   virtual void dot_i16(Vec dst, Vec a, Vec b, Vec c) = 0;
   virtual void shift_left(Vec dst, Vec a, int bits) = 0;
   virtual void shift_right(Vec dst, Vec a, int bits) = 0;                   ///< arithmetic
@@ -165,7 +165,7 @@ class Emitter {
 
   /// Not zero when a lane of the mask is set.
   virtual void any(Int dst, Vec mask) = 0;
-  /// `then` when a lane of the mask is set, which is rare.
+  /// Runs `then` if a lane of the mask is set. Use it where that is rare.
   virtual void if_any(Vec mask, FunctionRef<void()> then);
 
   // -- atomics on 32-bit words (only where target().threads)
@@ -201,7 +201,7 @@ struct Module {
   std::vector<Symbol> symbols;  ///< functions in order of emission (offsets within `bytes`; wasm: size only)
 };
 
-/// An emitter that also ends in a Module. Backends: make_wasm_emitter (jit/backends/wasm.h), make_native_emitter,
+/// An emitter that makes a Module. Backends: make_wasm_emitter (jit/backends/wasm.h), make_native_emitter,
 /// make_reference_emitter.
 class ModuleEmitter : public Emitter {
  public:

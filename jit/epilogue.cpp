@@ -4,23 +4,9 @@
 
 namespace kiln {
 
-namespace {
-
-/// Offsets may not be negative: with such strides count them from the last element, which lies lowest.
-Mem from_lowest(Emitter& e, Mem at, int64_t step, int lanes) {
-  if (step >= 0) return at;
-  const int64_t back = (lanes - 1) * step;
-  const Int lowest = e.integer();
-  add(e, lowest, at.base, at.offset + back);
-  return {lowest, -back};
-}
-
-}  // namespace
-
 Vec load_strided(Emitter& e, Mem at, DType type, int64_t stride, int lanes) {
   const Vec v = e.vec();
   const int64_t size = size_of(type);
-  at = from_lowest(e, at, stride * size, lanes);
   if (stride == 1) {
     e.load(v, at, type, lanes);
   } else if (stride == 0 && size == 4) {
@@ -68,7 +54,6 @@ integer::Wide load_strided(Emitter& e, Mem at, DType type, Lane lane, int64_t st
   if (lane != Lane::i64) return {load_strided(e, at, type, stride, lanes)};
   integer::Wide v{e.vec(), e.vec()};
   const int64_t step = 8 * stride;
-  at = from_lowest(e, at, step, lanes);
   const Mem above{at.base, at.offset + 4};
   if (stride == 0) {
     e.splat_load(v.low, at);
@@ -112,7 +97,18 @@ std::string code_text(const Epilogue& epilogue) {
 
 namespace {
 
-/// The instruction that adds a bias to the sum.
+/// How often the instructions read operand `operand`; 0 is the sum.
+int uses_of(const std::vector<PointInst>& insts, uint16_t operand) {
+  const auto is_it = [&](uint16_t at) { return insts[at].op == PointOp::input && insts[at].a == operand; };
+  int uses = 0;
+  for (const PointInst& i : insts) {
+    const int n = arity(i.op);
+    uses += (n > 0 && is_it(i.a)) + (n > 1 && is_it(i.b)) + (n > 2 && is_it(i.c));
+  }
+  return uses;
+}
+
+/// The instruction that adds a bias to the sum, where neither is read again.
 const PointInst* bias_sum(const Epilogue& epilogue) {
   const std::vector<PointInst>& insts = epilogue.expr.insts;
   const auto is_sum = [&](uint16_t at) { return insts[at].op == PointOp::input && insts[at].a == 0; };
@@ -120,17 +116,13 @@ const PointInst* bias_sum(const Epilogue& epilogue) {
     const PointInst& i = insts[at];
     if (i.op != PointOp::input || i.a == 0) return false;
     const FusedOperand& o = epilogue.operands[i.a - 1u];
-    return o.dtype == DType::f32 && !moves(o);
+    return o.dtype == DType::f32 && !moves(o) && uses_of(insts, i.a) == 1;
   };
-  const PointInst* found = nullptr;
-  int uses = 0;
-  for (const PointInst& i : insts) {
-    const int n = arity(i.op);
-    uses += (n > 0 && is_sum(i.a)) + (n > 1 && is_sum(i.b)) + (n > 2 && is_sum(i.c));
+  if (uses_of(insts, 0) != 1) return nullptr;
+  for (const PointInst& i : insts)
     if (i.op == PointOp::add && i.lane == Lane::f32 && ((is_sum(i.a) && is_bias(i.b)) || (is_sum(i.b) && is_bias(i.a))))
-      found = &i;
-  }
-  return uses == 1 ? found : nullptr;
+      return &i;
+  return nullptr;
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ int Expr::num_inputs() const {
 namespace {
 
 uint16_t append(Expr& expr, PointInst inst) {
-  // One order of operands, so that equal expressions have equal texts.
+  // Operands get a fixed order, so that equal expressions have equal texts.
   if ((inst.op == PointOp::add || inst.op == PointOp::mul) && inst.a > inst.b) std::swap(inst.a, inst.b);
   for (size_t i = 0; i < expr.insts.size(); ++i)
     if (expr.insts[i] == inst) return static_cast<uint16_t>(i);
@@ -194,7 +194,7 @@ Expr compose(const Expr& outer, int slot, const Expr& inner, const std::vector<i
   };
   const uint16_t value = copy(inner, inner_map, -1, 0);
   const uint16_t top = copy(outer, outer_map, slot, value);
-  // The result must stand last, also when it was shared with an earlier instruction.
+  // The result must be the last instruction, even if it equals an earlier one.
   if (top != result.last()) result.insts.push_back(result.insts[top]);
   return result;
 }

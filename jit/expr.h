@@ -1,5 +1,5 @@
-// A pointwise expression: a list of instructions in static single assignment form, the last one is the result.
-// It is what a `map` node computes, and what a fused epilogue applies to an accumulator before it is stored.
+// A pointwise expression: a list of instructions in static single assignment form. The last one is the result.
+// A `map` node computes one. A fused epilogue applies one to an accumulator before it is stored.
 #pragma once
 
 #include <cstdint>
@@ -9,16 +9,16 @@
 
 namespace kiln {
 
-/// What an element is in an expression: f32, i32 (narrower integers are widened on load and cut when stored), a mask
-/// (all ones or all zeros; a boolean in memory), or i64. Integers wrap around, as in PyTorch.
+/// The kind of an element in an expression: f32, i32, mask or i64. Narrower integers are widened to i32 when loaded and
+/// cut when stored. A mask is all ones or all zeros; in memory it is a boolean. Integers wrap around, as in PyTorch.
 enum class Lane : uint8_t { f32, i32, mask, i64 };
 inline bool is_integer(Lane lane) { return lane == Lane::i32 || lane == Lane::i64; }
 
 enum class PointOp : uint8_t {
   input,     ///< operand number `a`; `lane` says how it is read
   constant,  ///< `value`, in integer and mask lanes `integer` (a mask: 0 or 1)
-  // f32 × f32 → f32; all but atan2 also of two integers. Those divide towards zero; divided by 0 they give 0, and leave
-  // the dividend. A negative power of an integer is 0 but for those of 1 and -1.
+  // f32 × f32 → f32. All but atan2 also take two integers. Integers divide towards zero. Divided by 0, the quotient is
+  // 0 and the remainder is the dividend. A negative power of an integer is 0, except for the bases 1 and -1.
   add,
   sub,
   mul,
@@ -65,11 +65,11 @@ enum class PointOp : uint8_t {
   logical_not,
   select,   ///< a (mask) ? b : c
   to_f32,   ///< from integers, rounded once, or from mask as 0/1
-  to_i32,   ///< from f32 by truncation (the nearest there is beyond the range, 0 for NaN), from i64 its low bits, from
-            ///< mask
+  to_i32,   ///< from f32: truncated, clamped to the range, 0 for NaN; from i64: the low bits; from mask
   to_mask,  ///< x != 0
   to_i64,   ///< as to_i32
-  // integer × integer → integer, b bits; beyond the width, or a negative b, all bits go (shr leaves the sign)
+  // integer × integer → integer: shifts by b bits. If b is negative or not below the width, all bits are shifted out
+  // (shr leaves the sign).
   shl,
   shr,
 };
@@ -87,12 +87,12 @@ struct PointInst {
   }
 };
 
-/// What an integer operation with two operands, or neg or abs, makes of two numbers of the lane.
+/// The result of an integer operation on single numbers: with two operands, or neg or abs.
 int64_t apply_integer(PointOp op, Lane lane, int64_t a, int64_t b);
 /// The number of the lane that has the same low bits.
 int64_t wrapped(int64_t value, Lane lane);
 int arity(PointOp op);
-/// Whether it is computed by a polynomial, or in rounds: with many constants and values at once.
+/// Whether it is computed by a polynomial or in rounds, and so needs many registers at once.
 bool is_polynomial(PointOp op);
 const char* name_of(PointOp op);
 
@@ -106,10 +106,10 @@ struct Expr {
   int num_inputs() const;
   bool operator==(const Expr& o) const { return insts == o.insts; }
 
-  // Builders: append an instruction (sharing an equal one that stands already) and return its index.
+  // Builders: append an instruction, or find an equal one, and return its index.
   uint16_t input(int operand, Lane lane = Lane::f32);
   uint16_t constant(float value);
-  uint16_t integer(int64_t value, Lane lane);  ///< a constant of integers (cut to what the lane holds) or masks
+  uint16_t integer(int64_t value, Lane lane);  ///< a constant of an integer lane (cut to its width) or a mask
   uint16_t unary(PointOp op, uint16_t a);
   uint16_t binary(PointOp op, uint16_t a, uint16_t b);
   uint16_t select(uint16_t mask, uint16_t a, uint16_t b);
@@ -121,8 +121,8 @@ bool has_i64(const Expr& expr);
 /// The expression that just reads operand 0.
 Expr identity_expr(Lane lane = Lane::f32);
 
-/// outer with its operand `slot` replaced by the result of `inner`. The caller says where the operands of each end up:
-/// operand i of inner becomes inner_map[i], operand i of outer (i != slot) becomes outer_map[i].
+/// `outer` with its operand `slot` replaced by the result of `inner`. The maps renumber the operands: operand i of
+/// inner becomes inner_map[i], and operand i of outer (i != slot) becomes outer_map[i].
 Expr compose(const Expr& outer, int slot, const Expr& inner, const std::vector<int>& outer_map,
              const std::vector<int>& inner_map);
 

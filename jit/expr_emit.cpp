@@ -59,8 +59,8 @@ class ExprEmitter {
     e_.splat_i32(v, value);
     return v;
   }
-  /// Not as a constant: Firefox gives equal constants of a function one register for all of their life. Where sums
-  /// begin as zeros, a ReLU behind the loop would take a register from it.
+  /// A zero that is not made as a constant. Firefox keeps equal constants of a function in one register for all of
+  /// their life. If sums begin as zeros, a ReLU after the loop would take a register from the loop.
   Vec zero() { return op(VecBinary::xor_, inputs_[0].low, inputs_[0].low); }
   Vec op(VecUnary o, Vec a) {
     const Vec v = e_.vec();
@@ -77,7 +77,8 @@ class ExprEmitter {
     e_.compare(v, lane, c, a, b);
     return v;
   }
-  /// PyTorch's min/max give NaN when either operand is NaN, and of zeros the second; the emitter's when the first is.
+  /// PyTorch's min and max give NaN if either operand is NaN, and the second of two zeros. The emitter's give NaN only
+  /// if the first operand is NaN.
   Vec nan_aware(VecBinary o, Vec a, Vec b) {
     const Vec r = e_.vec();
     e_.select(r, compare(Lane::f32, Compare::eq, a, a), op(o, b, a), a);  // a NaN in b passes through
@@ -119,7 +120,7 @@ class ExprEmitter {
         return compare(f32 ? Lane::f32 : Lane::i32, compare_of(i.op), a, b);
     }
   }
-  /// Of i32, what needs no code of its own: the low half of what 64 bits give.
+  /// i32 operations without code of their own: the low half of the 64-bit result.
   Vec widened(const PointInst& i, Vec a, Vec b) {
     return binary(i, integer::from_i32(e_, a), integer::from_i32(e_, b)).low;
   }
@@ -187,8 +188,7 @@ class ExprEmitter {
   static Compare compare_of(PointOp op) {
     return static_cast<Compare>(static_cast<int>(op) - static_cast<int>(PointOp::eq));
   }
-  /// With a constant operand (relu, clamp) the order of operands alone keeps a NaN: min(a,b) is b < a ? b :
-  /// a.
+  /// With a constant operand (relu, clamp) the order of operands is enough to keep a NaN: min(a,b) is b < a ? b : a.
   Vec min_max(VecBinary o, const PointInst& i, Vec a, Vec b) {
     for (uint16_t operand : {i.a, i.b})
       if (std::isnan(expr_.insts[operand].value)) return regs_[operand].low;

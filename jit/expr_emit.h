@@ -9,10 +9,10 @@
 
 namespace kiln {
 
-/// Emits `expr` with inputs[i] as operand i; the inputs stay as they are. Returns the register of the result (an
-/// input's own register for the identity). Neither an operand nor the result is an i64.
+/// Emits `expr` with inputs[i] as operand i. It does not change the inputs. Returns the register of the result, which
+/// for the identity is the input's own. Neither an operand nor the result may be an i64.
 Vec emit_expr(Emitter& e, const Expr& expr, const std::vector<Vec>& inputs);
-/// The same of any lanes.
+/// The same for any lanes.
 integer::Wide emit_wide_expr(Emitter& e, const Expr& expr, const std::vector<integer::Wide>& inputs);
 
 }  // namespace kiln

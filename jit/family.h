@@ -1,4 +1,4 @@
-// One row per kernel family: everything that the tuner, the planner and the module builder ask of it.
+// One row per kernel family: what the tuner, the planner and the module builder need to know.
 #pragma once
 
 #include "jit/emitter.h"
@@ -12,13 +12,13 @@ struct KernelCode {
   Schedule schedule;
 };
 
-/// The first word of a thread's scratch where it begins with a step of a run. What a kernel writes there, or anywhere
-/// behind it, it finds when the same thread goes on with the same step.
+/// The first word of a thread's scratch when the thread begins a step of a run. A kernel may overwrite it and anything
+/// behind it. It finds what it wrote when the same thread goes on with the same step.
 constexpr int32_t kNothingLeft = -1;
-constexpr int64_t kScratchHeader = 64;  ///< bytes that keep what lies behind such words aligned
+constexpr int64_t kScratchHeader = 64;  ///< bytes; keeps what lies behind that word aligned
 
-/// Emitted entries take (begin, end, scratch, operand addresses…, sizes…): the half-open range of work units of one
-/// thread, that thread's scratch memory, then the operands in the order that the spec documents.
+/// An emitted entry takes (begin, end, scratch, operand addresses…, sizes…): a half-open range of work units, the
+/// scratch memory of the calling thread, then the operands in the order that the spec documents.
 struct Family {
   const char* name;
   /// Independent units of work that may be split over threads.
@@ -28,14 +28,14 @@ struct Family {
   /// Whether the schedule fits the target's registers and the shape.
   bool (*feasible)(const KernelSpec&, const Schedule&, const Target&);
   Func (*emit)(Emitter&, const KernelSpec&, const Schedule&, const std::string& name);
-  /// For kernels that take sizes at each call, so that specs alike in all else share them: what of the spec and the
-  /// schedule the code depends on …
+  /// For kernels that take sizes at each call. Specs that differ only in sizes then share code. `code` is the part of
+  /// the spec and the schedule that the code depends on …
   KernelCode (*code)(const KernelSpec&, const Schedule&) = nullptr;
-  /// … and the rest: integers that follow the operands of a call.
+  /// … and `sizes` is the rest: integers that follow the operands of a call.
   std::vector<int64_t> (*sizes)(const KernelSpec&, const Schedule&, const Target&) = nullptr;
 };
 
-/// What emit() is given for a spec, and what calls of it pass after the operands.
+/// What emit() gets for a spec, and what a call passes after the operands.
 KernelCode code_of(const KernelSpec& spec, const Schedule& schedule);
 std::vector<int64_t> sizes_of(const KernelSpec& spec, const Schedule& schedule, const Target& target);
 

@@ -8,7 +8,7 @@ namespace kiln::integer {
 namespace {
 
 constexpr float kTwo32 = 4294967296.0f;
-/// How far below the quotient of two rounded floats the true one may lie, with room to spare.
+/// How far the true quotient may be below that of two rounded floats, with a margin.
 constexpr float kLess = 1 - 1.0f / (1 << 19);
 
 class Integers : public math::Calc {
@@ -24,14 +24,14 @@ class Integers : public math::Calc {
     const Vec top = ki(INT32_MIN);
     return icmp(Compare::lt, differ(a, top), differ(b, top));
   }
-  /// a < b, where `high` says so of the upper halves.
+  /// a < b, where `high` is the comparison of the upper halves.
   Vec below(const Wide& a, const Wide& b, Vec high) const {
     return either(high, both(icmp(Compare::eq, a.high, b.high), below(a.low, b.low)));
   }
   Wide with(VecBinary o, const Wide& a, Vec b) const { return {op(o, a.low, b), op(o, a.high, b)}; }
   /// x, negated where the mask is set.
   Wide negated(Vec mask, const Wide& x) const { return subtract(e, with(VecBinary::xor_, x, mask), {mask, mask}); }
-  /// An unsigned number as a float, give or take 2^-22 of it.
+  /// An unsigned number as a float, with a relative error of 2^-22.
   Vec about(Vec x) const { return add(op(VecUnary::i32_to_f32, x), both(sign(x), k(kTwo32))); }
   Vec about(const Wide& x) const { return add(mul(about(x.high), k(kTwo32)), about(x.low)); }
   /// The whole part of a float in [0, 2^63).
@@ -52,8 +52,8 @@ class Integers : public math::Calc {
     set(to, x);
     return to;
   }
-  /// Unsigned. A quotient of floats is right to 18 bits and, made a little less, never too large: each round takes as
-  /// much off the rest, the quotient of which is below 2 after four.
+  /// Unsigned. A quotient of floats is right to 18 bits. It is made a little smaller, so it is never too large. Each
+  /// round subtracts that much from the rest. After four rounds the quotient of the rest is below 2.
   Wide divide_unsigned(const Wide& a, const Wide& b) const {
     const Vec divisor = about(b);
     const Wide quotient = constant(e, 0), rest = copy(a);
@@ -74,12 +74,13 @@ Vec divide(Emitter& e, Vec a, Vec b) {
   const Integers c(e);
   const Vec divisor = c.op(VecUnary::i32_to_f32, b);
   Vec q = c.ki(0), rest = a;
-  // Each round takes the quotient of what is left, right to 22 bits; after two it is off by one at most.
+  // Each round divides the rest, right to 22 bits. After two rounds the quotient is off by at most one.
   for (int round = 0; round < 2; ++round) {
     q = c.iadd(q, c.op(VecUnary::f32_to_i32, c.div(c.op(VecUnary::i32_to_f32, rest), divisor)));
     rest = c.isub(a, c.imul(q, b));
   }
-  // one too far: the rest has the other sign than a; one too short: |rest| ≥ |b|, unsigned. Masks are -1.
+  // If it is one too large, the rest has another sign than a. If it is one too small, |rest| ≥ |b|, unsigned. Masks are
+  // -1.
   const Vec step = c.either(c.sign(c.differ(a, b)), c.ki(1));
   const Vec far = c.without(c.sign(c.differ(rest, a)), c.is_zero(rest));
   const Vec done = c.below(c.op(VecUnary::i32_abs, rest), c.op(VecUnary::i32_abs, b));
@@ -101,7 +102,7 @@ Wide from_f32(Emitter& e, Vec x) {
   const Vec magnitude = c.abs(x);
   const Vec beyond = c.cmp(Compare::ge, magnitude, c.k(0x1p63f));
   const Wide y = select(e, beyond, constant(e, INT64_MAX), c.whole(magnitude));
-  // The least number has no positive one: it is the complement of the greatest.
+  // The least number has no positive counterpart. It is the complement of the greatest.
   const Vec negative = c.both(c.sign(x), c.cmp(Compare::eq, x, x)), one = c.without(negative, beyond);
   return subtract(e, c.with(VecBinary::xor_, y, negative), {one, one});
 }
@@ -110,14 +111,14 @@ Vec to_f32(Emitter& e, const Wide& x) {
   const Integers c(e);
   const Vec sign = c.sign(x.high);
   Wide m = c.negated(sign, x);
-  // The leading one goes to bit 63; what is lost of 2^33 is counted in the exponent.
+  // Shifts the leading one to bit 63, and counts the shift in the exponent.
   Vec exponent = c.ki(127 + 33);
   for (const int bits : {32, 16, 8, 4, 2, 1}) {
     const Vec empty = c.is_zero(bits < 32 ? c.logical_shr(m.high, 32 - bits) : m.high);
     m = select(e, empty, shift(e, PointOp::shl, m, bits), m);
     exponent = c.isub(exponent, c.both(empty, c.ki(bits)));
   }
-  // 31 bits, the last of which says whether anything was below: rounded once, by the conversion.
+  // Keeps 31 bits. The last one says whether any lower bit was set, so the conversion rounds once.
   const Vec rest = c.both(c.either(m.high, c.inverse(c.is_zero(m.low))), c.ki(1));
   const Vec value = c.op(VecUnary::i32_to_f32, c.either(c.logical_shr(m.high, 1), rest));
   return c.either(c.mul(value, c.shl(exponent, 23)), c.sign_of(sign));
@@ -169,7 +170,7 @@ Wide power(Emitter& e, const Wide& a, const Wide& b) {
         e.any(more, to_mask(e, rest));
       },
       more, Compare::ne, 0);
-  // Negative powers of 1 and -1 are theirs by parity, which the first round saw; of others 0.
+  // Negative powers of 1 and -1 depend on parity, which the first round has handled. All others are 0.
   const Wide size = absolute(e, a);
   const Vec unit = c.is_zero(c.either(c.differ(size.low, c.ki(1)), size.high));
   return c.with(VecBinary::andnot, result, c.without(c.sign(b.high), unit));

@@ -1,13 +1,13 @@
-// Integer arithmetic on vector registers beyond what the emitter has: 64-bit integers as pairs of 32-bit lanes, and
-// division of both widths. All of it is exact and wraps around; what an operation means is said in jit/expr.h and
-// computed for single numbers by apply_integer.
+// Integer arithmetic on vector registers that the emitter lacks: 64-bit integers as pairs of 32-bit lanes, and
+// division of both widths. All of it is exact and wraps around. jit/expr.h defines each operation, and apply_integer
+// computes it for single numbers.
 #pragma once
 
 #include "jit/emitter.h"
 
 namespace kiln::integer {
 
-/// The two halves of a 64-bit integer in each lane. Of elements of 32 bits only `low` is there.
+/// The two halves of a 64-bit integer in each lane. For 32-bit elements only `low` is used.
 struct Wide {
   Vec low, high = {};
 };
@@ -16,7 +16,7 @@ Vec divide(Emitter& e, Vec a, Vec b);  ///< of i32 lanes
 
 Wide constant(Emitter& e, int64_t value);
 Wide from_i32(Emitter& e, Vec x);
-Wide from_f32(Emitter& e, Vec x);       ///< truncated; the nearest there is beyond the range, 0 for NaN
+Wide from_f32(Emitter& e, Vec x);       ///< truncated, clamped to the range, 0 for NaN
 Vec to_f32(Emitter& e, const Wide& x);  ///< rounded once
 Vec to_mask(Emitter& e, const Wide& x);
 Wide add(Emitter& e, const Wide& a, const Wide& b);

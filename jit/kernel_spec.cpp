@@ -12,7 +12,7 @@ using Sizes = std::vector<int64_t>;
 
 int64_t product(const Sizes& s) { return std::accumulate(s.begin(), s.end(), int64_t{1}, std::multiplies<>()); }
 
-/// Appends " name=value" fields; a spec's text is its identity, so every field goes in.
+/// Appends " name=value" fields. A spec's text is its identity, so every field must be in it.
 class Text {
  public:
   explicit Text(const char* family) : text_(family) {}

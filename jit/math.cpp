@@ -17,7 +17,7 @@ Vec exp_reduced(const Calc& c, Vec x, Vec n) {
 
 }  // namespace
 
-// Clamps read max(min(x, high), low) in this order of operands, which keeps a NaN in x.
+// Clamps are max(min(x, high), low), in this order of operands, which keeps a NaN in x.
 
 Vec exp(Emitter& e, Vec x0) {
   const Calc c(e);
@@ -55,8 +55,8 @@ Vec expm1(Emitter& e, Vec x) {
   return c.select(c.cmp(Compare::lt, c.abs(x), c.k(0.35f)), c.mul(p, x), big);  // a product keeps -0
 }
 
-// Where erf and tanh saturate their rationals are exactly 1, rounded once or twice per step: others would leave
-// something of huge numbers in GELU.
+// Where erf and tanh saturate, their rationals are exactly 1, whether a step rounds once or twice. Otherwise GELU of
+// huge negative numbers would not be 0.
 
 Vec erf(Emitter& e, Vec x0) {
   const Calc c(e);
@@ -83,14 +83,14 @@ Vec tanh(Emitter& e, Vec x0) {
 Vec sigmoid(Emitter& e, Vec x) {
   const Calc c(e);
   const Vec one = c.k(1);
-  // exp_flushed answers inf from 88.4 to 89: 0 comes out where the sigmoid is below 5e-39
+  // exp_flushed gives inf from 88.4 to 89, so the result is 0 where the sigmoid is below 5e-39
   return c.div(one, c.add(one, exp_flushed(e, c.min(c.op(VecUnary::neg, x), c.k(89)))));
 }
 
 namespace {
 
-/// r less a multiple of d that leaves |r| below it, exactly, while r/d is below 2^127: rounds of 11 bits of the
-/// quotient, whose products with the halves of d are exact. Lanes where |r| is below d stay.
+/// Subtracts a multiple of d from r, exactly, such that |r| is below d. r/d must be below 2^127. Each round takes 11
+/// bits of the quotient, whose products with the halves of d are exact. Lanes with |r| below d stay.
 void reduce_by(const Calc& c, Vec r, Vec d) {
   const Vec hi = c.leading(d), lo = c.sub(d, hi), on = c.cmp(Compare::ge, c.abs(r), d);
   const Int again = c.e.integer();
@@ -111,7 +111,8 @@ Vec fmod(Emitter& e, Vec a, Vec b) {
   const Calc c(e);
   const Vec y = c.abs(b), r = e.vec();
   e.op(VecUnary::abs, r, a);
-  // Large quotients in steps of 96 bits; a quarter of large numbers, whose products would overflow.
+  // Large quotients take steps of 96 bits. Large numbers are scaled by a quarter, because their products would
+  // overflow.
   const Vec far = c.mul(y, c.k(0x1p96f)), rare = c.cmp(Compare::ge, r, c.min(far, c.k(0x1p126f)));
   e.if_any(rare, [&] {
     const Vec quarter = c.mul(r, c.k(0.25f)), step = c.mul(far, c.k(0.25f));

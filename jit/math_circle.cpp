@@ -5,12 +5,12 @@
 namespace kiln::math {
 namespace {
 
-/// An angle less its multiple of π/2; the last two bits of the multiple count.
+/// An angle reduced by a multiple of π/2. Only the last two bits of the multiple matter.
 struct Angle {
   Vec rest, quadrant;
 };
 
-/// Bits 32 to 63 of the product of 32-bit numbers without sign, the first below 2^31.
+/// Bits 32 to 63 of the product of two unsigned 32-bit numbers. The first is below 2^31.
 Vec high_product(const Calc& c, Vec a, Vec b) {
   const Vec mask = c.ki(0xffff);
   const Vec a_lo = c.both(a, mask), a_hi = c.shr(a, 16), b_lo = c.both(b, mask), b_hi = c.logical_shr(b, 16);
@@ -19,12 +19,12 @@ Vec high_product(const Calc& c, Vec a, Vec b) {
   return c.iadd(c.iadd(c.imul(a_hi, b_hi), c.shr(across, 16)), c.iadd(c.logical_shr(other, 16), c.shr(middle, 16)));
 }
 
-/// For |x| from 256 to the largest float (Payne and Hanek): |x| is m·2^e; of 1/2π only the 96 bits count that m·2^e
-/// moves behind the point and that are not too small to see.
+/// For |x| from 256 to the largest float (Payne and Hanek). |x| is m·2^e. Only 96 bits of 1/2π matter: those that m·2^e
+/// moves behind the binary point and that are not too small.
 Angle reduced_large(const Calc& c, Vec x0) {
   const Vec x = c.abs(x0);
   const Vec e = c.isub(c.shr(x, 23), c.ki(134));  // x = m·2^(e - 16), m below 2^24
-  // The bits of 2^-16/2π from e on: 0 to 7 of them by shifting m, the others in steps of 64, 32, 16 and 8.
+  // The bits of 2^-16/2π from e on. Shifting m takes 0 to 7 of them, steps of 64, 32, 16 and 8 take the others.
   const Vec shift = c.shl(c.iadd(c.both(e, c.ki(7)), c.ki(150)), 23);
   const Vec m = c.op(VecUnary::f32_to_i32, c.either(c.both(x, c.ki(0x007fffff)), shift));
   const auto bit = [&](int k) { return c.shr(c.shl(e, 31 - k), 31); };
@@ -58,18 +58,18 @@ Angle reduced_large(const Calc& c, Vec x0) {
   return {c.add(angle, c.sub(x, x)), c.isub(c.differ(quadrant, below), below)};  // NaN for infinity
 }
 
-/// For |x| up to 10000, the multiple counted from `first` on. The rest is right to 5e-11, `finely` to 1e-15 (before it
-/// is rounded): what a tangent makes of it can be large.
+/// For |x| up to 10000. The multiple counts from `first` on. The rest has an error of 5e-11, or with `finely` of 1e-15
+/// before it is rounded, because a tangent can magnify it.
 Angle reduced_small(const Calc& c, Vec x, int first, bool finely) {
   const Vec magic = c.k(kMagic + static_cast<float>(first)), sum = c.madd(x, c.k(0.636619772367581343f), magic),
             n = c.sub(sum, magic);
-  // Parts of π/2 of 11 bits, whose products with n below 2^13 are exact, and what is left. (n is 0 for -0: it stays.)
+  // π/2 in parts of 11 bits and a rest. Products of a part with n below 2^13 are exact. (For -0, n is 0 and x stays.)
   const Vec rest = c.nmadd(n, c.k(4.837512969970703125e-4f), c.nmadd(n, c.k(1.5703125f), x));
   const Vec less = c.nmadd(n, c.k(finely ? 7.549533620476723e-8f : 7.549789948768648e-8f), rest);
   return {finely ? c.nmadd(n, c.k(2.5633440682570896e-12f), less) : less, sum};
 }
 
-/// A function of an angle, which is reduced at length where there are large ones.
+/// A function of an angle. Large angles take the long reduction.
 Vec of_angle(const Calc& c, Vec x, int first, bool finely, FunctionRef<Vec(const Angle&)> function) {
   const Vec value = function(reduced_small(c, x, first, finely)), large = c.cmp(Compare::gt, c.abs(x), c.k(10000));
   c.e.if_any(large, [&] {
@@ -79,7 +79,7 @@ Vec of_angle(const Calc& c, Vec x, int first, bool finely, FunctionRef<Vec(const
   return value;
 }
 
-/// Sine and cosine of the rest, and all ones where the quadrant is odd.
+/// Sine and cosine of the rest, and a mask of odd quadrants.
 struct Legs {
   Vec sine, cosine, odd;
 };
@@ -92,7 +92,7 @@ Legs legs(const Calc& c, const Angle& angle) {
           c.madd(c.mul(z, z), k, c.nmadd(z, c.k(0.5f), c.k(1))), c.shr(c.shl(angle.quadrant, 31), 31)};
 }
 
-/// Of x plus `first` right angles.
+/// The sine of x plus `first` right angles.
 Vec sine(Emitter& e, Vec x, int first) {
   const Calc c(e);
   return of_angle(c, x, first, false, [&](const Angle& angle) {

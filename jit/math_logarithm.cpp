@@ -10,7 +10,7 @@ namespace {
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-/// A logarithm at 0, at infinity, of negative numbers and NaN.
+/// The logarithm of 0, infinity, negative numbers and NaN.
 Vec with_limits(const Calc& c, Vec x, Vec result) {
   result = c.select(c.cmp(Compare::eq, x, c.k(0)), c.k(-kInf), result);
   result = c.select(c.cmp(Compare::eq, x, c.k(kInf)), x, result);
@@ -22,9 +22,9 @@ struct Pair {
   Vec hi, lo;
 };
 
-/// log2 of finite x > 0 to 2^-33 of itself: n + log2 p + log2(m/p), m from √¾ to √3, p 1 or 1½, and log2(m/p) is
-/// 2/ln 2 · (s + s³/3 + …) with s = (m − p) / (m + p), at most 0.1. What is large is kept in two parts whose products
-/// are exact.
+/// log2 of finite x > 0 with a relative error of 2^-33: n + log2 p + log2(m/p), with m from √¾ to √3 and p of 1 or 1½.
+/// log2(m/p) is 2/ln 2 · (s + s³/3 + …) with s = (m − p) / (m + p), at most 0.1. Large terms are kept in two parts,
+/// whose products are exact.
 Pair log2_pair(const Calc& c, Vec x0) {
   const Vec tiny = c.cmp(Compare::lt, x0, c.k(1.17549435e-38f));
   const Vec x = c.select(tiny, c.mul(x0, c.k(16777216.0f)), x0);
@@ -47,7 +47,7 @@ Pair log2_pair(const Calc& c, Vec x0) {
   return {sum, c.sub(lo, c.sub(c.sub(sum, n), hi))};
 }
 
-/// 2^(hi + lo) within 0.7 units, for finite ones.
+/// 2^(hi + lo) within 0.7 units in the last place, for finite arguments.
 Vec exp2_of(const Calc& c, Vec hi, Vec lo) {
   const Vec magic = c.k(kMagic), sum = c.add(c.add(hi, lo), magic);
   hi = c.sub(hi, c.sub(sum, magic));
@@ -113,7 +113,7 @@ Vec pow(Emitter& e, Vec x, Vec y) {
   const Vec zero = c.k(0), one = c.k(1), inf = c.k(kInf);
   const Vec ax = c.abs(x), ay = c.abs(y);
   const Pair p = log2_pair(c, ax);
-  // y·log2|x|; a larger y changes nothing, since |log2| is 0 or more than 2^-24
+  // y·log2|x|. A larger y changes nothing, because |log2| is 0 or more than 2^-24
   const Vec bounded = c.max(c.min(y, c.k(4294967296.0f)), c.k(-4294967296.0f));
   const Vec y_hi = c.leading(bounded);
   const Vec hi = c.mul(y_hi, p.hi), lo = c.madd(bounded, p.lo, c.mul(c.sub(bounded, y_hi), p.hi));
@@ -126,7 +126,7 @@ Vec pow(Emitter& e, Vec x, Vec y) {
   const Vec grows = c.differ(c.cmp(Compare::gt, ax, one), c.cmp(Compare::lt, y, zero));
   value = c.select(extreme, c.both(grows, inf), value);
   value = c.select(c.cmp(Compare::eq, ax, one), one, value);
-  // the sign of odd powers; other powers of negative numbers are NaN unless they are whole
+  // the sign of odd powers; fractional powers of negative numbers are NaN
   const Vec half = c.mul(y, c.k(0.5f));
   const Vec whole = c.cmp(Compare::eq, c.op(VecUnary::floor, y), y);
   const Vec even = c.cmp(Compare::eq, c.op(VecUnary::floor, half), half);

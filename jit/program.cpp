@@ -9,7 +9,7 @@
 namespace kiln {
 namespace {
 
-/// Steps of one chunk function: so that none becomes so large that engines are slow to compile it.
+/// Steps per chunk function. Engines are slow to compile larger functions.
 constexpr size_t kChunk = 24;
 
 class ProgramEmitter {
@@ -41,7 +41,7 @@ class ProgramEmitter {
   }
 
  private:
-  /// Kernels that take their sizes at each call are emitted once for all of their kind.
+  /// Kernels that take sizes at each call are emitted once for all specs that share the code.
   Func entry(const Program::Kernel& k, const std::string& name) {
     const Family& family = family_of(k.spec);
     if (!family.code) return family.emit(e_, k.spec, k.schedule, name);
@@ -50,7 +50,7 @@ class ProgramEmitter {
                               [&] { return family.emit(e_, code.spec, code.schedule, name); });
   }
 
-  /// chunk(base, thread, threads, first, last): its steps that lie in [first, last).
+  /// chunk(base, thread, threads, first, last): runs those of its steps that are in [first, last).
   Func emit_chunk(size_t begin) {
     const Func f = e_.begin_function("steps" + std::to_string(begin), 5);
     const Int base = e_.param(0), thread = e_.param(1), first = e_.param(3), last = e_.param(4);
@@ -72,7 +72,8 @@ class ProgramEmitter {
     return f;
   }
 
-  /// Before a step: the steps since the last barrier must be done. Leaves if the run was cancelled.
+  /// A barrier before a step: waits until the steps since the last barrier are done. Returns from the chunk if the run
+  /// was cancelled.
   void emit_gate(size_t step) {
     const Int base = e_.param(0), control = e_.integer(), status = e_.integer();
     add(e_, control, base, p_.control);
@@ -96,7 +97,7 @@ class ProgramEmitter {
     return family_of(k.spec).units(k.spec, k.schedule, e_.target());
   }
 
-  /// What a thread does of a step.
+  /// Runs a thread's part of a step.
   void emit_share(size_t i, Int slot, Int scratch) {
     const ProgramStep& step = p_.steps[i];
     const Int base = e_.param(0);
@@ -104,8 +105,27 @@ class ProgramEmitter {
     if (family_of(k.spec).scratch_bytes(k.spec, k.schedule, e_.target()) > 0) leave_nothing(e_, scratch);
     if (!e_.target().threads) return emit_call(step, base, {0, units(step), scratch});
     sharing_.each_piece(base, e_.param(1), e_.param(2), slot, i, units(step), [&](Int begin, Int end) {
-      emit_call(step, base, {begin, end, scratch});
+      if (step.looks < 2) return emit_call(step, base, {begin, end, scratch});
+      emit_in_parts(begin, end, ceil_div(units(step), step.looks), [&](Int from, Int until) {
+        emit_call(step, base, {from, until, scratch});
+      });
     });
+  }
+
+  /// part(from, until) for one run of units after the other; none once the run is cancelled.
+  void emit_in_parts(Int begin, Int end, int64_t units, FunctionRef<void(Int, Int)> part) {
+    const Int from = e_.integer(), until = e_.integer(), cancel = e_.integer(), control = e_.integer();
+    add(e_, control, e_.param(0), p_.control);
+    e_.set(from, begin);
+    e_.do_while(
+        [&] {
+          add(e_, until, from, units);
+          e_.op(IntOp::min, until, until, end);
+          e_.atomic_load(cancel, {control, kControlCancel});
+          e_.if_(cancel, Compare::eq, 0, [&] { part(from, until); });
+          e_.set(from, until);
+        },
+        from, Compare::lt, end);
   }
 
   void emit_call(const ProgramStep& step, Int base, std::vector<Arg> args) {
@@ -119,7 +139,7 @@ class ProgramEmitter {
     e_.call(entries_[static_cast<size_t>(step.kernel)], args);
   }
 
-  /// init(base, phase): a function for each phase, all of it on one thread.
+  /// init(base, phase): calls a function for each phase, all on one thread.
   void emit_init() {
     std::vector<Func> phases;
     for (size_t phase = 0; phase < p_.init.size(); ++phase) {
@@ -130,9 +150,20 @@ class ProgramEmitter {
       e_.end_function();
     }
     e_.begin_function("init", 2, true);
-    for (size_t phase = 0; phase < phases.size(); ++phase)
-      e_.if_(e_.param(1), Compare::eq, static_cast<int64_t>(phase), [&] { e_.call(phases[phase], {e_.param(0)}); });
+    emit_choice(phases, 0, phases.size());
     e_.end_function();
+  }
+
+  /// Calls the one of phases [first, last) that is asked for, after as many comparisons as halves.
+  void emit_choice(const std::vector<Func>& phases, size_t first, size_t last) {
+    if (last - first < 2) {
+      if (last > first) e_.call(phases[first], {e_.param(0)});
+      return;
+    }
+    const size_t middle = (first + last) / 2;
+    e_.if_(
+        e_.param(1), Compare::lt, static_cast<int64_t>(middle), [&] { emit_choice(phases, first, middle); },
+        [&] { emit_choice(phases, middle, last); });
   }
 
   void emit_run() {

@@ -1,5 +1,5 @@
-// Kernels and the order they run in, in the jit's own terms: addresses and nothing else. emit_program() makes it one
-// module.
+// A program: kernels and steps in their order, with addresses in place of values and buffers. emit_program() makes a
+// module of it.
 #pragma once
 
 #include <string>
@@ -16,6 +16,7 @@ struct ProgramStep {
   std::vector<int64_t> operands;  ///< byte addresses relative to the base that the entry is called with
   bool barrier_before = false;    ///< earlier steps' results must be visible to every thread first
   int pieces = 0;  ///< that each thread's share is cut into, the first the largest; 0: one thread does the step
+  int looks = 1;   ///< in so many parts it is done, before each of which the cancel flag is looked at; 1: it is not
 };
 
 struct Program {
@@ -28,18 +29,19 @@ struct Program {
   std::vector<std::vector<ProgramStep>> init;  ///< phases that run once, single-threaded, as weights arrive
   int64_t control = 0;                         ///< address of the control block, kControlBytes long, 64-byte aligned
   int64_t scratch = 0, scratch_stride = 0;     ///< per-thread scratch: scratch + thread × stride
-  int threads = 1;                             ///< the most that a run may have
+  int threads = 1;                             ///< at most so many in a run
   int64_t progress = 0;                        ///< address of progress_bytes(); only where target().threads
 };
 
-/// The control block (32-bit words): status, a cancel flag that the host may set, and how many threads sleep.
+/// The control block (32-bit words): status, a cancel flag that the host may set, how many threads sleep, and the
+/// status of a load, which no run clears.
 constexpr int64_t kControlBytes = 1024;
-constexpr int64_t kControlStatus = 0, kControlCancel = 64, kControlSleepers = 128;
+constexpr int64_t kControlStatus = 0, kControlCancel = 64, kControlSleepers = 128, kControlLoadStatus = 192;
 /// From here to kControlBytes the control block belongs to the host (js-sdk, native pool): start generation, etc.
 constexpr int64_t kControlHost = 256;
 
 /// How far a run has come (jit/sharing.h): a line for each thread, a record for each step. The host clears all of it
-/// before a run of several threads, which is why it lies by itself, and once before the first run.
+/// before the first run, and before every run with several threads. So it is a region of its own.
 constexpr int64_t kProgressLine = 64;
 constexpr int64_t progress_record_bytes(int threads) { return round_up(4 * (1 + threads), kProgressLine); }
 constexpr int64_t progress_bytes(int threads, size_t steps) {
@@ -47,14 +49,15 @@ constexpr int64_t progress_bytes(int threads, size_t steps) {
 }
 
 /// Exports (all parameters address-wide integers):
-///   run(base, thread, threads, first, last)   steps [first, last); threads call it with the same range, or not at all
-///   init(base, phase)                         the steps of one init phase
-/// When run() returns on one thread, all the work is done, though others may still be on their way out: they must be
-/// before progress is cleared. A cancel flag that is set when a step is completed ends the run everywhere, with status
-/// kStatusAborted; the host clears status and flag before a run.
+///   run(base, thread, threads, first, last)   steps [first, last); a thread calls it with the common range or not at
+///                                             all
+///   init(base, phase)                         the steps of one load phase
+/// When run() returns on one thread, all the work is done. Other threads may still be about to return. They must have
+/// returned before progress is cleared. If the cancel flag is set when a step is completed, the run ends on every
+/// thread, with status kStatusAborted. The host clears status and flag before a run.
 Status emit_program(Emitter& emitter, const Program& program);
-/// One half of it: `init` or `run` with the kernels that it needs. As modules of their own the first is at work while
-/// the second is still emitted.
+/// One half of the program: `init` or `run`, with the kernels that it needs. As two modules, the first already runs
+/// while the second is emitted.
 enum class ProgramPart : uint8_t { load, run };
 Status emit_program(Emitter& emitter, const Program& program, ProgramPart part);
 

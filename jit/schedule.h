@@ -10,7 +10,7 @@ namespace kiln {
 
 enum class Algorithm : uint8_t { direct, winograd2, winograd4, strassen, int16 };  ///< of a contraction: jit/kernels/
 
-/// Which loop of a contraction is outermost inside a thread's share.
+/// Which loop of a contraction is outermost inside a thread's range of units.
 enum class LoopOrder : uint8_t { rows_outer, panels_outer };
 
 struct Schedule {

@@ -6,13 +6,13 @@ namespace kiln {
 namespace {
 
 /// Rounds of spinning before a thread goes to sleep: about half a millisecond. It must be longer than a sleeper takes
-/// to wake, 0.1 ms and more on virtual machines: else whoever waits falls asleep, wakes late, and so lets the other
-/// fall asleep at the next step, for the whole run.
+/// to wake, which is 0.1 ms and more on virtual machines. Otherwise a waiting thread falls asleep and wakes late. Then
+/// the other falls asleep at the next step, and so on for the whole run.
 constexpr int64_t kSpins = 200000;
 
-// A slot: the units to do, whose share is looked at, how many pieces of this step the thread has taken.
+// A slot: the units to do, the thread whose share is searched, and how many pieces of this step the thread has taken.
 constexpr int64_t kBegin = 0, kEnd = 4, kShare = 8, kTaken = 12;
-// A step's record: pieces done (kDone when that is all), then for each share the next ticket.
+// A step's record: the number of finished pieces (kDone when all are), then the next ticket of each share.
 constexpr int64_t kPieces = 0, kTickets = 4;
 constexpr int kDone = -1;
 
@@ -54,9 +54,9 @@ Int Sharing::record(Int base, Arg step) {
   return at;
 }
 
-/// take(base, thread, threads, step, units, pieces): the thread's next units into its slot; an empty range when there
-/// are none left. Every thread has a share, in as many pieces as `pieces` says, and takes of its own first, then of the
-/// others'. No pieces: the step is not worth sharing, and done by whoever comes first.
+/// take(base, thread, threads, step, units, pieces): writes the thread's next units to its slot, or an empty range if
+/// none are left. Every thread has a share of `pieces` pieces. It takes its own first, then those of others. With 0
+/// pieces the step is not worth sharing, and the first thread that comes does it.
 void Sharing::emit_take() {
   take_ = e_.begin_function("take", 6);
   const Int base = e_.param(0), thread = e_.param(1), threads = e_.param(2), units = e_.param(4), pieces = e_.param(5);
@@ -108,9 +108,9 @@ void Sharing::emit_take() {
   e_.end_function();
 }
 
-/// The next piece of a share, whose tickets are counted at `word`; word = 0 when there is none. Each piece is half of
-/// what is left, the last one all of it: large ones while there is much to do, small ones where threads should end
-/// together.
+/// Takes the next piece of a share. `word` counts its tickets; word = 0 if no piece is left. Each piece is half of the
+/// rest, and the last one is all of it. So pieces are large while there is much to do, and small at the end, where
+/// threads should finish together.
 void Sharing::take_ticket(Int word, Int victim, Int shares, Int units, Int pieces, Int begin, Int end, Int taken) {
   const Int ticket = e_.integer(), low = e_.integer(), high = e_.integer(), size = e_.integer();
   const Mem tickets{word, kTickets};
@@ -136,8 +136,8 @@ void Sharing::take_ticket(Int word, Int victim, Int shares, Int units, Int piece
   e_.if_(ticket, Compare::lt, pieces, piece, [&] { e_.set(word, 0); });
 }
 
-/// Adds what this thread has done. Whoever completes the step decides whether the run was cancelled, before anybody
-/// goes on, and wakes those who sleep.
+/// Adds what this thread has done. The thread that completes the step decides whether the run was cancelled, before any
+/// thread goes on. Then it wakes those that sleep.
 void Sharing::announce(Int control, Int record, Int total, Int taken) {
   const Int before = e_.integer(), sleepers = e_.integer();
   const Mem done{record, kPieces};

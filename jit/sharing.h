@@ -1,6 +1,6 @@
-// How threads share the steps of a run: pieces that each takes by a ticket, instead of fixed shares that all must meet
-// at a barrier with. A thread that is late, or that the system has put aside, holds up nothing but the piece in its
-// hands: the others do the rest, and when it comes it finds out by a look at each step.
+// How threads share the steps of a run. Each step is cut into pieces, which threads take by ticket. A thread that is
+// late, or that the system has suspended, holds up only its current piece. The others do the rest. When a late thread
+// arrives, it finds at each step that the work is done.
 #pragma once
 
 #include "jit/program.h"
@@ -13,12 +13,12 @@ class Sharing {
   Sharing(Emitter& emitter, const Program& program) : e_(emitter), p_(program) {}
   void emit();
 
-  /// A thread's own line of memory, for the calls below.
+  /// The address of a thread's own line of progress, for the calls below.
   Int slot(Int base, Int thread);
-  /// Calls body(begin, end) with range after range of units until none of the step is left for this thread.
+  /// Calls body(begin, end) for ranges of units until nothing of the step is left for this thread.
   void each_piece(Int base, Int thread, Int threads, Int slot, size_t step, int64_t units, FunctionRef<void(Int, Int)>);
-  /// Returns when the step is done, where it is not one before `first`. All that its threads wrote is then visible, and
-  /// the status word tells whether the run was cancelled: all threads see the same.
+  /// Returns when the step is done, or at once for a step before `first`. This thread then sees everything that the
+  /// step's threads wrote. The status word says whether the run was cancelled; all threads see the same.
   void await(Int base, Int threads, Int first, Arg step);
 
  private:

@@ -15,8 +15,7 @@ struct Target {
   bool fma = true;            ///< multiply-add in one instruction (wasm: relaxed SIMD)
   bool threads = false;       ///< shared memory, atomics
   bool memory64 = false;      ///< wasm: 64-bit addresses
-  bool shared_tiles =
-      false;  ///< a tile takes sizes and strides at each call: less code, which is quickly made and warm
+  bool shared_tiles = false;  ///< tiles take sizes and strides at each call: less code, sooner emitted and optimised
 };
 
 Target wasm_target(bool relaxed_simd, bool shared_memory, bool memory64 = false);

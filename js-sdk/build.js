@@ -1,7 +1,10 @@
 // dist/: index.js (the SDK), worker.js (every worker), roles.js (the same code for pages without workers), the same three as Node
-// takes them, which can be read (*.node.js), types, the compiler, the licences.
+// takes them, which can be read (*.node.js), the types of what is exported, the compiler, the licences.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { generateDtsBundle } from 'dts-bundle-generator';
 import { build } from 'esbuild';
 import { compiler, defines } from './defines.js';
 
@@ -23,7 +26,17 @@ for (const [extension, options] of Object.entries(kKinds)) {
   await build({ ...common, entryPoints: [at('src/index.ts')], plugins: [keepRoles] });
   await build({ ...common, entryPoints: [at('src/worker.ts'), at('src/roles.ts')] });
 }
-execFileSync(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.types.json')], { stdio: 'inherit' });
+writeTypes(at('dist/index.d.ts'));
 copyFileSync(compiler, at('dist/compiler.wasm'));
 copyFileSync(at('../LICENSE'), at('dist/LICENSE'));
 copyFileSync(at('NOTICE'), at('dist/NOTICE'));
+
+/** One file of declarations: what a user may name, and nothing internal. */
+function writeTypes(file) {
+  const each = mkdtempSync(join(tmpdir(), 'wasmkiln-types-'));
+  execFileSync(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.types.json'), '--outDir', each], { stdio: 'inherit' });
+  const [types] = generateDtsBundle([{ filePath: join(each, 'index.d.ts'), output: { noBanner: true, exportReferencedTypes: false } }], { preferredConfigPath: at('tsconfig.types.json') });
+  // Symbol.dispose, for a page whose `lib` is older than it.
+  writeFileSync(file, `/// <reference lib="esnext.disposable" />\n${types}`);
+  rmSync(each, { recursive: true });
+}

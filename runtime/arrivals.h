@@ -1,17 +1,17 @@
-// What a run may begin with while weights still arrive.
+// Which steps of a run may begin while weights still arrive.
 #pragma once
 
 #include "ir/plan.h"
 
 namespace kiln {
 
-/// Counts of transfers, in their order: once so many are complete, with the phases that they start …
+/// Counts of transfers, in their order. When so many are complete, with the phases that they start, …
 struct Arrivals {
-  int arena = 0;           ///< … no byte of a weight comes to the arena any more
-  std::vector<int> steps;  ///< … all that each step of a run reads is in place
+  int arena = 0;           ///< … no more weights arrive in the arena
+  std::vector<int> steps;  ///< … everything that step i of a run reads is in place
 };
 
-/// `buffers` are the plan's, where they lie in the end.
+/// `buffers` are the plan's, with their final offsets.
 Arrivals find_arrivals(const Plan& plan, const std::vector<Buffer>& buffers);
 
 }  // namespace kiln

@@ -1,6 +1,9 @@
 #include "runtime/c_api.h"
 
+#include "runtime/native_guard.h"
+#include "runtime/native_sandbox.h"
 #include "runtime/native_session.h"
+#include "support/function_ref.h"
 
 using namespace kiln;
 
@@ -19,14 +22,27 @@ static_assert(KILN_BOOL == static_cast<int>(DType::boolean) && KILN_INT32 == sta
 static_assert(KILN_EXACT == static_cast<int>(Precision::exact) && KILN_FAST == static_cast<int>(Precision::fast),
               "precisions follow Precision");
 
-thread_local std::string last_error;
+thread_local std::string last_text;
+thread_local const char* last_error = "";
 
 int fail(const Error& e) {
-  last_error = e.message + (e.where.empty() ? "" : " [" + e.where + "]");
+  try {
+    last_text = e.message + (e.where.empty() ? "" : " [" + e.where + "]");
+    last_error = last_text.c_str();
+  } catch (const std::bad_alloc&) {
+    last_error = "out of memory";  // for the message of an error
+  }
   return 1 + static_cast<int>(e.code);
 }
-int fail(const char* what) { return fail(Error{ErrorCode::bad_option, what, ""}); }
-int answer(const Status& status) { return status ? KILN_OK : fail(status.error()); }
+int fail(const char* what) {
+  last_error = what;
+  return KILN_BAD_OPTION;
+}
+/// The status of `work`, whatever happens in it.
+int answer(FunctionRef<Status()> work) {
+  const Status status = guarded(work);
+  return status ? KILN_OK : fail(status.error());
+}
 
 Result<SessionOptions> session_options(const kiln_options& o) {
   SessionOptions out;
@@ -89,7 +105,7 @@ int describe(const std::vector<Port>& ports, size_t index, kiln_port* out) {
 
 extern "C" {
 
-const char* kiln_last_error(void) { return last_error.c_str(); }
+const char* kiln_last_error(void) { return last_error; }
 
 const char* kiln_status_name(int status) {
   if (status == KILN_OK) return "ok";
@@ -100,22 +116,34 @@ void kiln_options_init(kiln_options* options) {
   if (options) *options = {0, "host", KILN_BALANCED, 0, nullptr, 1, 1, nullptr, 0};
 }
 
+int kiln_sandbox_enter(const kiln_sandbox* sandbox) {
+  if (!sandbox || (sandbox->num_read && !sandbox->read)) return fail("sandbox, or its files, is null");
+  return answer([&]() -> Status {
+    Sandbox own;
+    own.memory_bytes = static_cast<int64_t>(sandbox->memory_bytes);
+    own.cpu_seconds = static_cast<int64_t>(sandbox->cpu_seconds);
+    own.file_bytes = static_cast<int64_t>(sandbox->file_bytes);
+    own.read.assign(sandbox->read, sandbox->read + sandbox->num_read);
+    if (sandbox->write) own.write = sandbox->write;
+    return enter_sandbox(own);
+  });
+}
+
 int kiln_model_open(const char* path, const kiln_options* options, kiln_model** model) {
   if (!model) return fail("model is null");
   *model = nullptr;
   if (!path) return fail("path is null");
-  kiln_options defaults;
-  kiln_options_init(&defaults);
-  const auto parsed = session_options(options ? *options : defaults);
-  if (!parsed) return fail(parsed.error());
-  auto session = NativeSession::open(path, *parsed);
-  if (!session) return fail(session.error());
-  auto opened = std::make_unique<kiln_model>();
-  opened->session = std::move(*session);
-  for (size_t step = 0; step < opened->session->planned().plan.steps.size(); ++step)
-    opened->schedules.push_back(to_string(opened->session->choice_of(step).schedule));
-  *model = opened.release();
-  return KILN_OK;
+  return answer([&]() -> Status {
+    kiln_options defaults;
+    kiln_options_init(&defaults);
+    KILN_ASSIGN(const SessionOptions parsed, session_options(options ? *options : defaults));
+    auto opened = std::make_unique<kiln_model>();
+    KILN_ASSIGN(opened->session, NativeSession::open(path, parsed));
+    for (size_t step = 0; step < opened->session->planned().plan.steps.size(); ++step)
+      opened->schedules.push_back(to_string(opened->session->choice_of(step).schedule));
+    *model = opened.release();
+    return ok();
+  });
 }
 
 void kiln_model_close(kiln_model* model) { delete model; }
@@ -132,11 +160,11 @@ int kiln_model_output(const kiln_model* model, size_t index, kiln_port* port) {
 int kiln_model_run(kiln_model* model, const kiln_input* inputs, size_t num_inputs, const kiln_output* outputs,
                    size_t num_outputs) {
   if (!model || (num_inputs && !inputs) || (num_outputs && !outputs)) return fail("model, inputs or outputs is null");
-  const auto in = input_views(inputs, num_inputs);
-  if (!in) return fail(in.error());
-  const auto out = output_views(outputs, num_outputs);
-  if (!out) return fail(out.error());
-  return answer(model->session->run(*in, *out));
+  return answer([&]() -> Status {
+    KILN_ASSIGN(const std::vector<InputView> in, input_views(inputs, num_inputs));
+    KILN_ASSIGN(const std::vector<OutputView> out, output_views(outputs, num_outputs));
+    return model->session->run(in, out);
+  });
 }
 
 void kiln_model_cancel(kiln_model* model) {
@@ -164,12 +192,12 @@ int kiln_model_step(const kiln_model* model, size_t index, kiln_step* step) {
 int kiln_model_profile(kiln_model* model, const kiln_input* inputs, size_t num_inputs, int passes, double* ms) {
   if (!model || !ms || (num_inputs && !inputs)) return fail("model, inputs or ms is null");
   if (passes < 1) return fail("passes must be at least 1");
-  const auto in = input_views(inputs, num_inputs);
-  if (!in) return fail(in.error());
-  const auto times = model->session->profile(*in, passes);
-  if (!times) return fail(times.error());
-  std::copy(times->begin(), times->end(), ms);
-  return KILN_OK;
+  return answer([&]() -> Status {
+    KILN_ASSIGN(const std::vector<InputView> in, input_views(inputs, num_inputs));
+    KILN_ASSIGN(const std::vector<double> times, model->session->profile(in, passes));
+    std::copy(times.begin(), times.end(), ms);
+    return ok();
+  });
 }
 
 }  // extern "C"

@@ -8,7 +8,8 @@
  *   if (kiln_model_run(model, &image, 1, &logits, 1)) …
  *   kiln_model_close(model);
  *
- * Every function that can fail returns a status: KILN_OK is 0. Nothing throws. A model may be used from several
+ * Every function that can fail returns a status: KILN_OK is 0. Nothing throws, also where memory or threads cannot be
+ * had: that is KILN_OUT_OF_MEMORY, and a model that is open stays usable. A model may be used from several
  * threads; their calls take turns, in the order in which they come. kiln_model_cancel() comes through at once.
  * Strings and shapes that a function gives belong to the model and live as long as it does. */
 #ifndef WASMKILN_C_API_H
@@ -28,12 +29,12 @@ enum kiln_status {
   KILN_BAD_FILE = 1,             /* unreadable, not a model, truncated, damaged */
   KILN_UNSUPPORTED_VERSION = 2,  /* made for a newer runtime */
   KILN_UNSUPPORTED_OPERATOR = 3, /* the message lists the nodes */
-  KILN_BAD_INPUT = 4,            /* name, type, shape, size or an index out of its table */
-  KILN_BAD_OPTION = 5,           /* also: a null pointer where none may be */
+  KILN_BAD_INPUT = 4,            /* name, type, shape or size; an index outside its table */
+  KILN_BAD_OPTION = 5,           /* also a null pointer where none is allowed */
   KILN_BAD_WISDOM = 6,
-  KILN_OUT_OF_MEMORY = 7,
-  KILN_INTERNAL = 8, /* a bug of wasmkiln: please report it */
-  KILN_ABORTED = 9   /* kiln_model_cancel() ended the run */
+  KILN_OUT_OF_MEMORY = 7, /* or threads that the system does not start */
+  KILN_INTERNAL = 8,      /* a bug of wasmkiln: please report it */
+  KILN_ABORTED = 9        /* kiln_model_cancel() ended the run */
 };
 
 enum kiln_dtype {
@@ -47,14 +48,14 @@ enum kiln_dtype {
   KILN_BOOL = 7 /* a byte, 0 or 1 */
 };
 
-/* The message of the last call that failed on this thread: what is wrong, where, and what to do. */
+/* The message of the last failed call on this thread: what is wrong, where, and what to do. */
 const char* kiln_last_error(void);
 /* "bad-input" for KILN_BAD_INPUT, and so on. */
 const char* kiln_status_name(int status);
 
 enum kiln_precision {
-  KILN_EXACT = 0,    /* rounding alone, about 1e-6 of the scale */
-  KILN_BALANCED = 1, /* the default: the fastest algorithms that keep outputs within 1e-4 of their scale */
+  KILN_EXACT = 0,    /* only rounding, about 1e-5 of an output's scale */
+  KILN_BALANCED = 1, /* the default: the fastest algorithms within 1e-4 of the scale */
   KILN_FAST = 2      /* … within 1e-3 */
 };
 
@@ -64,23 +65,36 @@ typedef struct kiln_dim {
   int64_t size;
 } kiln_dim;
 
-/* Set every field by kiln_options_init(), then change what you want to. */
+/* Set every field with kiln_options_init(), then change what you want. */
 typedef struct kiln_options {
-  int threads;          /* with the caller's; 0: one per core */
+  int threads;          /* including the caller's; 0: one per core */
   const char* isa;      /* "host", "avx2", "avx512", "neon", "reference" */
   int precision;        /* enum kiln_precision */
-  double tuning_ms;     /* how long opening may measure kernels that no wisdom knows; 0: not at all */
+  double tuning_ms;     /* how long opening may measure kernels that are not in the wisdom; 0: not at all */
   const char* wisdom;   /* path of a wisdom file to read, or NULL */
-  int device_wisdom;    /* read and keep what was measured on this machine, in the user's cache directory */
+  int device_wisdom;    /* use and update this machine's wisdom in the user's cache directory */
   int verify_checksums; /* compare the weights with their hashes */
   const kiln_dim* dims;
   size_t num_dims;
 } kiln_options;
 void kiln_options_init(kiln_options* options);
 
+/* What a process that runs models nobody vouches for may still do; read: files, write: a folder, or NULL. */
+typedef struct kiln_sandbox {
+  size_t memory_bytes; /* of addresses, with code and the stacks of threads */
+  size_t cpu_seconds;  /* of all threads together; then the system ends the process */
+  size_t file_bytes;   /* of any file that it writes */
+  const char* const* read;
+  size_t num_read;
+  const char* write;
+} kiln_sandbox;
+/* Gives up everything else, for this process and for ever; open files but the first three are closed. Call it in a
+ * process of its own, in its first thread before there are others, and before a model is opened. */
+int kiln_sandbox_enter(const kiln_sandbox* sandbox);
+
 /* Loads and compiles. `options` may be NULL. On failure *model is NULL. */
 int kiln_model_open(const char* path, const kiln_options* options, kiln_model** model);
-/* No call may be under way. NULL is allowed. */
+/* No other call on the model may be running. NULL is allowed. */
 void kiln_model_close(kiln_model* model);
 
 typedef struct kiln_port {
@@ -109,13 +123,13 @@ typedef struct kiln_output {
   void* data;
   size_t bytes; /* exactly the port's */
 } kiln_output;
-/* Every input must be given, in any order; outputs that are not asked for are not copied. */
+/* Every input must be given, in any order. Outputs that you do not ask for are not copied. */
 int kiln_model_run(kiln_model* model, const kiln_input* inputs, size_t num_inputs, const kiln_output* outputs,
                    size_t num_outputs);
-/* From any thread: ends the run that is under way, which returns KILN_ABORTED. Without one it does nothing. */
+/* Ends the current run, which returns KILN_ABORTED. May be called from any thread. Without a run it does nothing. */
 void kiln_model_cancel(kiln_model* model);
 
-/* Bytes of one block of memory that holds everything a model uses while it runs. */
+/* Bytes of the one block of memory that a model uses while it runs. */
 typedef struct kiln_memory {
   size_t weights, arena, scratch, total;
 } kiln_memory;
@@ -125,12 +139,12 @@ int kiln_model_memory(const kiln_model* model, kiln_memory* memory);
 typedef struct kiln_step {
   const char* label;
   const char* kernel;   /* family */
-  const char* schedule; /* what was chosen for it */
+  const char* schedule; /* how it is computed */
   double flops, bytes;
 } kiln_step;
 size_t kiln_model_num_steps(const kiln_model* model);
 int kiln_model_step(const kiln_model* model, size_t index, kiln_step* step);
-/* The least milliseconds of each step over `passes` passes, into ms[kiln_model_num_steps()]. */
+/* Writes the least milliseconds of each step over `passes` passes to ms[kiln_model_num_steps()]. */
 int kiln_model_profile(kiln_model* model, const kiln_input* inputs, size_t num_inputs, int passes, double* ms);
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-// Schedules for the kernels of one model: wisdom where there is some, else what a search measured, else the prior.
+// Chooses schedules for the kernels of one model: from wisdom, else from a search, else from the prior.
 #pragma once
 
 #include <memory>
@@ -13,16 +13,16 @@ class Chooser {
   /// `planned` must outlive the chooser.
   Chooser(const Planned& planned, Target target, Device device);
 
-  /// What was measured before; before the first batch.
+  /// Adds earlier measurements. Call it before the first batch.
   void add(const Wisdom& wisdom) { wisdom_.merge(wisdom); }
-  /// The next kernels to measure, of those that wisdom says nothing of; indices are those of searched().
+  /// The next candidates to measure, of specs that are not in the wisdom. Their `spec` is an index into searched().
   const std::vector<Search::Candidate>& next_batch(int max_candidates);
-  /// What measures them.
+  /// The program that measures this batch.
   BenchProgram bench() const { return make_bench_program(searched_, batch_, target_, duel()); }
-  /// Whether they are the best so far of one spec and who has beaten it.
+  /// Whether the batch is the best candidate so far of one spec and the one that has beaten it.
   bool duel() const { return search_->confirming(); }
   const std::vector<KernelSpec>& searched() const { return searched_; }
-  /// Best time of one candidate of the last batch in nanoseconds; < 0: it failed.
+  /// Reports the best time of one candidate of the last batch in nanoseconds. < 0: it failed.
   void report(size_t index, double nanoseconds) { search_->report(index, nanoseconds); }
 
   /// One per spec of `planned`.

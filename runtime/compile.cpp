@@ -5,13 +5,17 @@
 #include "jit/backends/wasm.h"
 #include "jit/kernels/contraction.h"
 #include "runtime/file_placement.h"
+#include "runtime/verify_plan.h"
+#include "support/checked.h"
 
 namespace kiln {
 namespace {
 
 constexpr int64_t kAlign = 64;
+/// Bytes: what spaces are laid out of never comes near the end of 64 bits.
+constexpr int64_t kMostCounted = int64_t{1} << 60;
 
-/// A step's schedule: its own, a pack's consumer's, or what the prior thinks of an init step.
+/// A step's schedule: its own, for a pack that of its consumer, or for another init step the prior's.
 Schedule schedule_of(const PlanStep& step, int own, const Planned& planned, const std::vector<Choice>& choices,
                      const CompileOptions& options) {
   const int of = step.schedule_of >= 0 ? step.schedule_of : own;
@@ -19,7 +23,7 @@ Schedule schedule_of(const PlanStep& step, int own, const Planned& planned, cons
   return choices[static_cast<size_t>(planned.step_spec[static_cast<size_t>(of)])].schedule;
 }
 
-/// The plan's buffers, those of weights that are packed at load as large as their schedules want them.
+/// The plan's buffers. Those of packed weights get the size that their schedules need.
 std::vector<Buffer> sized_buffers(const Planned& planned, const std::vector<Choice>& choices,
                                   const CompileOptions& options) {
   std::vector<Buffer> buffers = planned.plan.buffers;
@@ -31,7 +35,7 @@ std::vector<Buffer> sized_buffers(const Planned& planned, const std::vector<Choi
   return buffers;
 }
 
-/// Of every thread: what the step that wants most wants.
+/// Scratch per thread: that of the step that needs most.
 int64_t scratch_bytes(const Planned& planned, const std::vector<Choice>& choices, const CompileOptions& options) {
   int64_t most = 0;
   const auto consider = [&](const PlanStep& step, int own) {
@@ -59,7 +63,8 @@ MemoryMap lay_out(const Plan& plan, std::vector<Buffer> buffers, int64_t scratch
   return m;
 }
 
-/// Packs read what they are given; and panels are written in the order in which the rows of their source lie.
+/// How a step reads its source. A pack reads just its operand, and writes panels in the order in which the rows of its
+/// source lie.
 Traversal traversal_of(const PlanStep& step, const Schedule& schedule, const Target& target) {
   const auto* pack = std::get_if<PackSpec>(&step.spec);
   if (!pack) return {};
@@ -76,7 +81,7 @@ Traversal traversal_of(const PlanStep& step, const Schedule& schedule, const Tar
   return {(last + row) * size_of(DType::f32), panel * size_of(DType::f32)};
 }
 
-/// The same with the file in memory.
+/// The same, with the bytes of the file in memory.
 MemoryMap lay_out_over_file(const Planned& planned, const std::vector<Choice>& choices, std::vector<Buffer> buffers,
                             int64_t scratch_stride, const CompileOptions& options) {
   const Plan& plan = planned.plan;
@@ -97,7 +102,7 @@ MemoryMap lay_out_over_file(const Planned& planned, const std::vector<Choice>& c
   return m;
 }
 
-/// Kernels of a program, each (spec, schedule) once.
+/// The kernels of a program. Each (spec, schedule) is in it once.
 class KernelTable {
  public:
   explicit KernelTable(Program& program) : program_(program) {}
@@ -114,11 +119,22 @@ class KernelTable {
   std::map<std::string, int> index_;
 };
 
+/// Roughly, on one thread.
+double microseconds_of(const KernelSpec& spec) {
+  constexpr double kFlopsPerUs = 40e3, kBytesPerUs = 10e3;
+  return std::max(flops_of(spec) / kFlopsPerUs, bytes_of(spec) / kBytesPerUs);
+}
+
+/// Who cancels a run waits for a part of a step, some 10 ms where it is as quick as is assumed here.
+int looks_of(double us) {
+  constexpr double kPartUs = 10e3, kMost = 1 << 20;
+  return static_cast<int>(std::clamp(us / kPartUs, 1.0, kMost));
+}
+
 /// How finely a thread's share of a step is cut: the last pieces take some 10 µs, so that threads end together. A step
 /// of a few microseconds is over before another thread has fetched what it works on.
-int pieces_of(const KernelSpec& spec, int threads) {
-  constexpr double kFlopsPerUs = 40e3, kBytesPerUs = 10e3, kLeastUs = 5, kPieceUs = 10;
-  const double us = std::max(flops_of(spec) / kFlopsPerUs, bytes_of(spec) / kBytesPerUs);
+int pieces_of(double us, int threads) {
+  constexpr double kLeastUs = 5, kPieceUs = 10;
   if (us < kLeastUs) return 0;
   int pieces = 1;
   for (double piece = us / threads; piece >= 2 * kPieceUs && pieces < 5; piece /= 2) ++pieces;
@@ -133,9 +149,14 @@ Program make_program(const Planned& planned, const std::vector<Choice>& choices,
   const auto convert = [&](const PlanStep& step, int own) {
     ProgramStep out;
     out.kernel = kernels.index(step.spec, schedule_of(step, own, planned, choices, options));
-    for (const Operand& o : step.operands) out.operands.push_back(memory.address(o));
+    for (const Operand& o : step.operands) {
+      const bool of_load = o.buffer == Operand::kStatusWord && own < 0;
+      out.operands.push_back(of_load ? memory.control + kControlLoadStatus : memory.address(o));
+    }
     out.barrier_before = step.barrier_before;
-    out.pieces = pieces_of(step.spec, options.threads);
+    const double us = microseconds_of(step.spec);
+    out.pieces = pieces_of(us, options.threads);
+    out.looks = looks_of(us);
     return out;
   };
   for (size_t i = 0; i < plan.steps.size(); ++i) program.steps.push_back(convert(plan.steps[i], static_cast<int>(i)));
@@ -222,16 +243,20 @@ Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>
   if (options.dump) options.dump("schedule", schedules_text(planned, out.choices));
   const int64_t scratch = scratch_bytes(planned, out.choices, options);
   std::vector<Buffer> buffers = sized_buffers(planned, out.choices, options);
+  int64_t all = times(scratch, options.threads);
+  for (const Buffer& b : buffers) all = plus(all, b.bytes);
+  const auto too_large = [](int64_t bytes) {
+    return Error{ErrorCode::out_of_memory,
+                 "the model needs " + std::to_string(bytes >> 20) + " MB, more than this memory can address", ""};
+  };
+  if (all > kMostCounted) return too_large(all);
   out.memory = options.file_at ? lay_out_over_file(planned, out.choices, std::move(buffers), scratch, options)
                                : lay_out(planned.plan, std::move(buffers), scratch, options);
   const int64_t limit =
       options.target.isa == Isa::wasm ? wasm_memory_limit(options.target.memory64) - (1 << 20) : int64_t{1} << 46;
-  if (out.memory.total_bytes > limit)
-    return Error{
-        ErrorCode::out_of_memory,
-        "the model needs " + std::to_string(out.memory.total_bytes >> 20) + " MB, more than this memory can address",
-        ""};
+  if (out.memory.total_bytes > limit) return too_large(out.memory.total_bytes);
   out.program = make_program(planned, out.choices, out.memory, options);
+  KILN_TRY(verify_plan(planned.plan, out, options));
   return out;
 }
 

@@ -1,4 +1,4 @@
-// The straight line: bytes → graph → plan → schedules → module, one function, with a dump after every stage.
+// The straight line from graph to module: plan_model, lay_out_model, emit_part. Every stage can be dumped.
 #pragma once
 
 #include <functional>
@@ -19,19 +19,20 @@ struct CompileOptions {
   std::map<std::string, int64_t> dims;
   int threads = 1;
   Precision precision = Precision::balanced;
-  /// The first `landed` bytes of the file's weights lie in the model's memory before they are packed, `file_at` from
-  /// its base (a multiple of 64) or further on; 0: nowhere. The others come to a staging area when it is their turn.
+  /// The first `landed` bytes of the file's weights lie in the model's memory before they are packed. They begin
+  /// `file_at` bytes from its base (a multiple of 64) or further on. The others come to a staging area, one after the
+  /// other. 0: all come to the staging area.
   int64_t file_at = 0, landed = 0;
   std::function<void(const char* stage, const std::string& text)> dump;  ///< called after every stage when set
 };
 
-/// Where everything lies in the model's memory, relative to its base: control block, progress of a run, weights, arena
-/// (and staging), scratch. With the file in memory: control block, progress, arena (and staging), scratch, weights,
-/// into which the bytes of the file reach that have been packed by then.
+/// Where everything lies in the model's memory, relative to its base: control block, progress, weights, arena (and
+/// staging), scratch. If the file's bytes land in memory, the order is: control block, progress, arena (and staging),
+/// scratch, weights. The packed weights then reach into the bytes of the file that have been packed already.
 struct MemoryMap {
   int64_t control = 0, progress = 0, weights = 0, arena = 0, scratch = 0, scratch_stride = 0;
   int64_t file = 0, weights_bytes = 0, total_bytes = 0;
-  std::vector<Buffer> buffers;  ///< the plan's, packed weights as large as their schedules want them
+  std::vector<Buffer> buffers;  ///< the plan's; packed weights have the size that their schedules need
   int64_t address(const Operand& operand) const;
 };
 
@@ -44,8 +45,8 @@ struct Planned {
 };
 Result<Planned> plan_model(Graph graph, const CompileOptions& options);
 
-/// Bytes that weights will take, before their schedules are known: as many as in the plan, fewer where the prior would
-/// make integers of them.
+/// The bytes that the weights will take, as expected before schedules are known: those of the plan, less where the
+/// prior would choose 16-bit integers.
 int64_t expected_weights_bytes(const Planned& planned, const CompileOptions& options);
 
 struct Compiled {
@@ -53,9 +54,9 @@ struct Compiled {
   MemoryMap memory;
   std::vector<Choice> choices;  ///< per spec of Planned::specs
 };
-/// The backend for a target; null when this build has none.
+/// The backend for a target. Null if this build has none.
 std::unique_ptr<ModuleEmitter> make_emitter(const Target& target);
-/// Everything but the code: `choices` where they are usable, else the prior's; memory laid out; the program to emit.
+/// Lays out a model: memory, schedules and the program to emit. Unusable `choices` are replaced by the prior's.
 Result<Compiled> lay_out_model(const Planned& planned, const std::vector<Choice>& choices,
                                const CompileOptions& options);
 /// One half of a laid-out model as a module of its own.

@@ -1,4 +1,4 @@
-// Which backend serves a target. The page's compiler links only its own.
+// Chooses the backend of a target. The page's compiler links only its own.
 #include "jit/backends/wasm.h"
 #include "runtime/compile.h"
 #ifndef __EMSCRIPTEN__

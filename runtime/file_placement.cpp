@@ -8,17 +8,17 @@ namespace {
 constexpr int64_t kAlign = 64;
 constexpr int64_t kNone = INT64_MAX;
 
-/// Something that happens in a load, which is a row of them: constants are written, phases run that no transfer
-/// starts, then, transfer by transfer, bytes get to their place and the steps of its phase run.
+/// A load is a sequence of events. First constants are written, and phases run that no transfer starts. Then, for each
+/// transfer, bytes come to their place, and the steps of its phase run.
 struct Event {
-  int written = -1;       ///< buffer, all of which may be written
-  int64_t needs = kNone;  ///< the first byte of the file that must be as it came when this begins
-  int64_t limit = kNone;  ///< the byte of the file that it may not reach while it is at work
+  int written = -1;       ///< a buffer, any part of which may be written
+  int64_t needs = kNone;  ///< the first byte of the file that must be unchanged when this begins
+  int64_t limit = kNone;  ///< the byte of the file that its writes may not reach meanwhile
 };
 
-/// Every byte of the file stays as it came until the last event that needs it. So what an event writes ends before the
-/// first byte that it, unless it is done with it by then, or any later event needs; how far apart the file and the
-/// packed weights must be for that is the lead.
+/// Every byte of the file stays unchanged until the last event that needs it. So what an event writes must end before
+/// the first byte that a later event needs, and before the first byte that the event itself has not read yet. The lead
+/// is the distance between packed weights and file that ensures this.
 class Placer {
  public:
   Placer(const Plan& plan, std::vector<Buffer>& buffers, int64_t landed,
@@ -32,7 +32,7 @@ class Placer {
     std::vector<size_t> order;
     for (size_t i = 0; i < buffers_.size(); ++i)
       if (buffers_[i].space == Space::weights) order.push_back(i);
-    // The lead is the largest of `end - limit`, which no other order makes smaller.
+    // The lead is the largest `end - limit`. No other order makes it smaller.
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return limits[a] < limits[b]; });
     FilePlacement out;
     for (const size_t i : order) {
@@ -46,7 +46,7 @@ class Placer {
   }
 
  private:
-  /// What is read when it comes, and then no more, stays where it is.
+  /// Leaves a transfer in the file if it is read when it comes and never again.
   void read_in_place(int t) {
     const Transfer& transfer = plan_.transfers[static_cast<size_t>(t)];
     Buffer& buffer = buffers_[static_cast<size_t>(transfer.dst.buffer)];
@@ -64,7 +64,7 @@ class Placer {
     for (size_t phase = 0; phase < plan_.init.size(); ++phase)
       if (!waits[phase]) run(phase);
     for (const Transfer& transfer : plan_.transfers) {
-      // Also what stays in the file may come only now. What is moved goes over its own bytes.
+      // Bytes that stay in the file may come only now, too. Bytes that are moved go over themselves.
       const int64_t needs = transfer.file_offset < landed_ ? transfer.file_offset : kNone;
       events_.push_back({transfer.dst.buffer, needs});
       if (transfer.phase >= 0) run(static_cast<size_t>(transfer.phase));
@@ -88,7 +88,7 @@ class Placer {
     event.limit = std::min(event.limit, how.panel ? begin + how.bytes - how.panel : begin);
   }
 
-  /// What no part of a buffer may reach.
+  /// For each buffer, the byte of the file that none of its bytes may reach.
   std::vector<int64_t> limits_of_buffers() const {
     std::vector<int64_t> limits(buffers_.size(), kNone);
     int64_t needed = kNone;  // behind the event

@@ -1,5 +1,5 @@
-// JSON written as it goes, for what a page waits for: a tree of values would be built to be thrown away, by code that
-// runs once, in an engine's baseline tier.
+// Writes JSON directly, where a page waits for it. A tree of values would cost time: code that runs once runs in an
+// engine's baseline tier.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +43,7 @@ class JsonText {
     for (int64_t v : values) number(v);
     return close(']');
   }
-  /// Bytes that are no UTF-8 pass as they are: whoever decodes the text replaces them.
+  /// Bytes that are not UTF-8 pass unchanged. Whoever decodes the text replaces them.
   JsonText& string(const std::string& value) {
     constexpr const char* kHex = "0123456789abcdef";
     separate();

@@ -1,4 +1,4 @@
-// The machine under this process, and where what was measured on it is kept.
+// The machine of this process, and its wisdom file.
 #pragma once
 
 #include <optional>
@@ -12,11 +12,11 @@ namespace kiln {
 Device host_device(int threads);
 /// Cores that this process may use.
 int host_threads();
-/// The target that `name` means here: "host" (the best), "avx2", "avx512", "neon", "reference". Error: unknown, or not
-/// of this CPU.
+/// The target of a name: "host" (the best of this CPU), "avx2", "avx512", "neon", "reference". Error: the name is
+/// unknown, or this CPU lacks the target.
 Result<Target> target_by_name(const std::string& name);
 
-/// A wisdom file that processes share: read, merged and replaced as a whole, never half.
+/// A wisdom file that several processes use. It is read, merged and replaced as a whole.
 class WisdomFile {
  public:
   explicit WisdomFile(std::string path) : path_(std::move(path)) {}
@@ -24,7 +24,7 @@ class WisdomFile {
   static std::optional<WisdomFile> of_device(const Device& device);
   const std::string& path() const { return path_; }
   Result<Wisdom> load() const;
-  /// Adds to what the file has (what it has is dropped when it cannot be used).
+  /// Adds to the file's entries. A file that cannot be used is replaced.
   Status merge(const Wisdom& learned) const;
   Status replace(const Wisdom& wisdom) const;
 

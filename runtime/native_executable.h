@@ -1,4 +1,4 @@
-// Emitted code that this process can call: machine code, or the reference interpreter's closures.
+// Emitted code that this process can call: machine code or closures of the reference interpreter.
 #pragma once
 
 #include <array>
@@ -8,7 +8,7 @@
 
 namespace kiln {
 
-/// The functions that a host calls; a module has those that were emitted into it.
+/// The functions that a host calls. A module has some of them.
 enum class Entry : uint8_t {
   run,    ///< (base, thread, threads, first, last)
   init,   ///< (base, phase)
@@ -21,7 +21,7 @@ class NativeExecutable {
   virtual ~NativeExecutable() = default;
   /// Calls an entry with its first arguments; several threads may do so at once.
   virtual Status call(Entry entry, const std::array<int64_t, 5>& args) const = 0;
-  /// Tells Linux perf of the functions, where it was asked to (runtime/native_perf.h).
+  /// Tells Linux perf about the functions, if KILN_PERF asks for it (runtime/native_perf.h).
   virtual Status register_for_perf() const { return ok(); }
   const Module& module() const { return module_; }
 

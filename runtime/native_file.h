@@ -20,6 +20,7 @@ class ModelFile {
   ~ModelFile();
 
   const std::string& path() const { return path_; }
+  const std::vector<uint8_t>& head() const { return head_; }
   /// The graph, verified; also that the file is as long as its weights need.
   Result<Graph> graph() const {
     if (onnx_) return onnx_->graph;
@@ -43,14 +44,14 @@ class ModelFile {
   std::unique_ptr<OnnxModel> onnx_;
 };
 
-/// Compares a file's weights with the hashes that its head gives of their blocks.
+/// Compares blocks of a file's weights with the hashes in its head.
 class Verification {
  public:
   /// `file` must outlive it.
   Verification(const ModelFile& file, const Graph& graph)
       : file_(file), bytes_(graph.weights_bytes), hashes_(graph.block_hashes) {}
-  /// Takes one block after the other until none is left; the threads that call it share the work. The error names the
-  /// first block that this thread found damaged.
+  /// Checks one block after the other until none is left. Several threads may call it; they share the work. The error
+  /// names the first damaged block that this thread found.
   Status work();
 
  private:

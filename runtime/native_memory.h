@@ -1,4 +1,4 @@
-// The model's memory: zeros, page-aligned, with a page on either side that nobody may touch.
+// The model's memory: zeros, page-aligned, with a guard page on either side.
 #pragma once
 
 #include <cstdint>

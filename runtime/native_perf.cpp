@@ -5,6 +5,7 @@
 
 #ifdef __linux__
 #include <elf.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -42,6 +43,13 @@ uint64_t nanoseconds() {
   return static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
 }
 
+/// A new file: what lay there goes first, and a link, which somebody else may have put there, is never followed.
+std::FILE* create(const std::string& path) {
+  unlink(path.c_str());
+  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  return file < 0 ? nullptr : fdopen(file, "w+");
+}
+
 uint32_t process() { return static_cast<uint32_t>(getpid()); }
 
 }  // namespace
@@ -49,14 +57,14 @@ uint32_t process() { return static_cast<uint32_t>(getpid()); }
 Result<std::unique_ptr<PerfLog>> PerfLog::open(const std::string& map_path, const std::string& dump_path) {
   std::unique_ptr<PerfLog> log(new PerfLog);
   log->names_ = map_path.empty() ? dump_path : map_path;
-  if (!map_path.empty() && !(log->map_ = std::fopen(map_path.c_str(), "w")))
+  if (!map_path.empty() && !(log->map_ = create(map_path)))
     return Error{ErrorCode::bad_option, "perf's map cannot be written", map_path};
   if (!dump_path.empty()) KILN_TRY(log->open_dump(dump_path));
   return log;
 }
 
 Status PerfLog::open_dump(const std::string& path) {
-  dump_ = std::fopen(path.c_str(), "w+");
+  dump_ = create(path);
   if (!dump_) return Error{ErrorCode::bad_option, "perf's jitdump cannot be written", path};
   DumpHeader header;
   header.machine = kMachine;

@@ -1,4 +1,4 @@
-// What Linux perf needs to know of code that no file on disk holds: which function lies where, and its bytes.
+// Tells Linux perf about code that is in no file: where each function lies, and its bytes.
 #pragma once
 
 #include <cstdio>
@@ -10,9 +10,9 @@
 
 namespace kiln {
 
-/// Tells perf of a module's functions, as KILN_PERF asks: "map" writes /tmp/perf-<pid>.map (names, for `perf report`),
-/// "dump" writes jit-<pid>.dump into the working folder (names and instructions, for `perf inject --jit`), "map,dump"
-/// both. Without it nothing is done. Call it after the code is loaded, before it runs.
+/// Tells perf about a module's functions, as KILN_PERF says. "map" writes /tmp/perf-<pid>.map (names, for `perf
+/// report`). "dump" writes jit-<pid>.dump in the working folder (names and instructions, for `perf inject --jit`).
+/// "map,dump" writes both. Without KILN_PERF it does nothing. Call it after the code is loaded and before it runs.
 Status perf_register(const NativeCode& code);
 
 /// The files themselves.
@@ -35,7 +35,7 @@ class PerfLog {
   std::string names_;  ///< of the files, for errors
   std::FILE* map_ = nullptr;
   std::FILE* dump_ = nullptr;
-  void* mark_ = nullptr;  ///< the dump mapped as code: by this perf learns of it
+  void* mark_ = nullptr;  ///< the dump, mapped as code: perf finds it by this
   uint64_t functions_ = 0;
 };
 

@@ -5,6 +5,9 @@
 #include <future>
 #include <limits>
 #include <set>
+#include <system_error>
+
+#include "runtime/native_guard.h"
 
 namespace kiln {
 namespace {
@@ -25,9 +28,9 @@ std::string names(const std::vector<Port>& ports) {
   return text;
 }
 
-const Port* find(const std::vector<Port>& ports, const std::string& name) {
-  const auto it = std::find_if(ports.begin(), ports.end(), [&](const Port& p) { return p.name == name; });
-  return it == ports.end() ? nullptr : &*it;
+const Port* find(const NativeSession::Ports& ports, const std::string& name) {
+  const auto it = ports.find(name);
+  return it == ports.end() ? nullptr : it->second;
 }
 
 Status check(const Port& port, const InputView& given) {
@@ -40,6 +43,16 @@ Status check(const Port& port, const InputView& given) {
                          std::to_string(given.bytes),
                      port.name);
   return ok();
+}
+
+/// `work` on a thread of its own; nothing where the system has none left.
+template <class Work>
+std::future<Status> beside(const Work& work) {
+  try {
+    return std::async(std::launch::async, work);
+  } catch (const std::system_error&) {
+    return {};
+  }
 }
 
 }  // namespace
@@ -63,45 +76,53 @@ void Turns::give() {
 }
 
 Result<std::unique_ptr<NativeSession>> NativeSession::open(const std::string& path, const SessionOptions& options) {
+  return guarded([&]() -> Result<std::unique_ptr<NativeSession>> {
+    std::unique_ptr<NativeSession> session(new NativeSession);
+    KILN_TRY(session->load(path, options));
+    return session;
+  });
+}
+
+Status NativeSession::load(const std::string& path, const SessionOptions& options) {
   const Clock::time_point start = Clock::now();
   if (options.threads < 0 || options.threads > 256)
     return Error{ErrorCode::bad_option, "threads must be 1 to 256, or 0 for one per core", ""};
-  std::unique_ptr<NativeSession> s(new NativeSession);
-  KILN_ASSIGN(s->options_.target, target_by_name(options.isa));
-  s->options_.threads = options.threads ? options.threads : host_threads();
-  s->options_.device = host_device(s->options_.threads);
-  s->options_.dims = options.dims;
-  s->options_.precision = options.precision;
+  KILN_ASSIGN(options_.target, target_by_name(options.isa));
+  options_.threads = options.threads ? options.threads : host_threads();
+  options_.device = host_device(options_.threads);
+  options_.dims = options.dims;
+  options_.precision = options.precision;
 
   KILN_ASSIGN(const ModelFile file, ModelFile::open(path));
   KILN_ASSIGN(Graph graph, file.graph());
   Verification verification(file, graph);
   const auto verify = [&] { return options.verify_checksums ? verification.work() : ok(); };
-  std::future<Status> verified = std::async(std::launch::async, verify);  // beside everything that follows
-  KILN_ASSIGN(s->planned_, plan_model(std::move(graph), s->options_));
-  s->timings_.plan_ms = since_ms(start);
+  std::future<Status> verified = beside(verify);
+  KILN_ASSIGN(planned_, plan_model(std::move(graph), options_));
+  for (const Port& port : inputs()) input_ports_[port.name] = &port;
+  for (const Port& port : outputs()) output_ports_[port.name] = &port;
+  timings_.plan_ms = since_ms(start);
 
   const Clock::time_point tuning = Clock::now();
   std::vector<Choice> choices;
-  KILN_TRY(s->choose(options, choices));
-  s->timings_.tune_ms = since_ms(tuning);
+  KILN_TRY(choose(options, choices));
+  timings_.tune_ms = since_ms(tuning);
 
   const Clock::time_point emission = Clock::now();
-  KILN_ASSIGN(s->compiled_, lay_out_model(s->planned_, choices, s->options_));
-  KILN_ASSIGN(s->code_,
-              load_executable(s->options_.target, [&](Emitter& e) { return emit_program(e, s->compiled_.program); }));
-  KILN_TRY(s->code_->register_for_perf());
-  s->timings_.emit_ms = since_ms(emission);
+  KILN_ASSIGN(compiled_, lay_out_model(planned_, choices, options_));
+  KILN_ASSIGN(code_, load_executable(options_.target, [&](Emitter& e) { return emit_program(e, compiled_.program); }));
+  KILN_TRY(code_->register_for_perf());
+  timings_.emit_ms = since_ms(emission);
 
   const Clock::time_point loading = Clock::now();
-  KILN_ASSIGN(s->memory_, NativeMemory::allocate(s->compiled_.memory.total_bytes));
-  KILN_TRY(s->load_weights(file));
+  KILN_ASSIGN(memory_, NativeMemory::allocate(compiled_.memory.total_bytes));
+  KILN_TRY(load_weights(file));
   KILN_TRY(verify());
-  KILN_TRY(verified.get());
-  s->timings_.weights_ms = since_ms(loading);
-  s->team_ = std::make_unique<NativeTeam>(*s->code_, s->memory_.base(), s->compiled_.memory, s->options_.threads);
-  s->timings_.total_ms = since_ms(start);
-  return s;
+  if (verified.valid()) KILN_TRY(verified.get());
+  timings_.weights_ms = since_ms(loading);
+  KILN_ASSIGN(team_, NativeTeam::start(*code_, memory_.base(), compiled_.memory, options_.threads));
+  timings_.total_ms = since_ms(start);
+  return ok();
 }
 
 Status NativeSession::choose(const SessionOptions& options, std::vector<Choice>& choices) {
@@ -126,7 +147,8 @@ Status NativeSession::choose(const SessionOptions& options, std::vector<Choice>&
 
 char* NativeSession::at(const Operand& operand) const { return memory_.at(compiled_.memory.address(operand)); }
 
-/// As js-sdk/src/host/session.ts: constants, phases that wait for no weight, then each weight and the phase it starts.
+/// The order is that of js-sdk/src/host/session.ts: constants, phases that wait for no weight, then each weight and the
+/// phase that it starts.
 Status NativeSession::load_weights(const ModelFile& file) {
   const Plan& plan = planned_.plan;
   const auto init = [&](int64_t phase) { return code_->call(Entry::init, {memory_.base(), phase}); };
@@ -140,13 +162,16 @@ Status NativeSession::load_weights(const ModelFile& file) {
     KILN_TRY(file.read_weights(t.file_offset, at(t.dst), t.size));
     if (t.phase >= 0) KILN_TRY(init(t.phase));
   }
-  return ok();
+  int32_t status;
+  std::memcpy(&status, memory_.at(compiled_.memory.control + kControlLoadStatus), sizeof status);
+  if (status == kStatusOk) return ok();
+  return Error{ErrorCode::bad_file, "a weight holds an index that is outside its table", ""};
 }
 
 Status NativeSession::check_inputs(const std::vector<InputView>& given) const {
   std::set<std::string> seen;
   for (const InputView& view : given) {
-    const Port* port = find(inputs(), view.name);
+    const Port* port = find(input_ports_, view.name);
     if (!port) return bad_input("the model has no input '" + view.name + "'; it takes " + names(inputs()), view.name);
     if (!seen.insert(view.name).second) return bad_input("an input is given twice", view.name);
     KILN_TRY(check(*port, view));
@@ -158,13 +183,13 @@ Status NativeSession::check_inputs(const std::vector<InputView>& given) const {
 
 void NativeSession::write_inputs(const std::vector<InputView>& given) {
   for (const InputView& view : given)
-    if (view.bytes) std::memcpy(at(find(inputs(), view.name)->at), view.data, static_cast<size_t>(view.bytes));
+    if (view.bytes) std::memcpy(at(find(input_ports_, view.name)->at), view.data, static_cast<size_t>(view.bytes));
 }
 
 Result<std::vector<const Port*>> NativeSession::match_outputs(const std::vector<OutputView>& wanted) const {
   std::vector<const Port*> ports;
   for (const OutputView& view : wanted) {
-    ports.push_back(find(outputs(), view.name));
+    ports.push_back(find(output_ports_, view.name));
     if (!ports.back())
       return bad_input("the model has no output '" + view.name + "'; it gives " + names(outputs()), view.name);
     if (view.bytes != bytes_of(*ports.back()))
@@ -190,7 +215,7 @@ Status NativeSession::run_steps(int64_t first, int64_t last) {
   }
 }
 
-/// One caller at a time; only inside can cancel() reach it.
+/// Has one caller at a time. cancel() can reach a run only inside this.
 template <class Work>
 auto NativeSession::exclusively(const Work& work) {
   turns_.take();
@@ -199,7 +224,7 @@ auto NativeSession::exclusively(const Work& work) {
     team_->clear_cancel();
     running_ = true;
   }
-  auto result = work();
+  auto result = guarded(work);
   {
     const std::lock_guard lock(running_mutex_);
     running_ = false;
@@ -209,38 +234,46 @@ auto NativeSession::exclusively(const Work& work) {
 }
 
 Status NativeSession::run(const std::vector<InputView>& given, const std::vector<OutputView>& wanted) {
-  KILN_TRY(check_inputs(given));
-  KILN_ASSIGN(const std::vector<const Port*> ports, match_outputs(wanted));
-  return exclusively([&]() -> Status {
-    write_inputs(given);
-    KILN_TRY(run_steps(0, static_cast<int64_t>(planned_.plan.steps.size())));
-    for (size_t i = 0; i < wanted.size(); ++i)
-      if (wanted[i].bytes) std::memcpy(wanted[i].data, at(ports[i]->at), static_cast<size_t>(wanted[i].bytes));
-    return ok();
+  return guarded([&]() -> Status {
+    KILN_TRY(check_inputs(given));
+    KILN_ASSIGN(const std::vector<const Port*> ports, match_outputs(wanted));
+    return exclusively([&] { return run_once(given, ports, wanted); });
   });
 }
 
+Status NativeSession::run_once(const std::vector<InputView>& given, const std::vector<const Port*>& ports,
+                               const std::vector<OutputView>& wanted) {
+  write_inputs(given);
+  KILN_TRY(run_steps(0, static_cast<int64_t>(planned_.plan.steps.size())));
+  for (size_t i = 0; i < wanted.size(); ++i)
+    if (wanted[i].bytes) std::memcpy(wanted[i].data, at(ports[i]->at), static_cast<size_t>(wanted[i].bytes));
+  return ok();
+}
+
 Result<std::vector<double>> NativeSession::profile(const std::vector<InputView>& given, int passes) {
-  using Times = std::vector<double>;
-  KILN_TRY(check_inputs(given));
-  return exclusively([&]() -> Result<Times> {
-    const auto steps = static_cast<int64_t>(planned_.plan.steps.size());
-    Times best(static_cast<size_t>(steps), std::numeric_limits<double>::infinity());
-    double empty = std::numeric_limits<double>::infinity();
-    const auto time = [&](int64_t first, int64_t last, double& least) -> Status {
-      const Clock::time_point start = Clock::now();
-      KILN_TRY(run_steps(first, last));
-      least = std::min(least, since_ms(start));
-      return ok();
-    };
-    for (int pass = 0; pass < passes; ++pass) {
-      write_inputs(given);  // a run leaves other things in their place
-      KILN_TRY(time(0, 0, empty));
-      for (int64_t step = 0; step < steps; ++step) KILN_TRY(time(step, step + 1, best[static_cast<size_t>(step)]));
-    }
-    for (double& ms : best) ms = std::max(ms - empty, 0.0);
-    return best;
+  return guarded([&]() -> Result<std::vector<double>> {
+    KILN_TRY(check_inputs(given));
+    return exclusively([&] { return time_steps(given, passes); });
   });
+}
+
+Result<std::vector<double>> NativeSession::time_steps(const std::vector<InputView>& given, int passes) {
+  const auto steps = static_cast<int64_t>(planned_.plan.steps.size());
+  std::vector<double> best(static_cast<size_t>(steps), std::numeric_limits<double>::infinity());
+  double empty = std::numeric_limits<double>::infinity();
+  const auto time = [&](int64_t first, int64_t last, double& least) -> Status {
+    const Clock::time_point start = Clock::now();
+    KILN_TRY(run_steps(first, last));
+    least = std::min(least, since_ms(start));
+    return ok();
+  };
+  for (int pass = 0; pass < passes; ++pass) {
+    write_inputs(given);  // a run leaves other things in their place
+    KILN_TRY(time(0, 0, empty));
+    for (int64_t step = 0; step < steps; ++step) KILN_TRY(time(step, step + 1, best[static_cast<size_t>(step)]));
+  }
+  for (double& ms : best) ms = std::max(ms - empty, 0.0);
+  return best;
 }
 
 void NativeSession::cancel() {

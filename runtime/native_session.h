@@ -18,12 +18,12 @@ namespace kiln {
 
 struct SessionOptions {
   std::string isa = "host";  ///< see target_by_name()
-  int threads = 0;           ///< with the caller's; 0: as many as this process has cores
+  int threads = 0;           ///< including the caller's; 0: one per core of this process
   std::map<std::string, int64_t> dims;
   Precision precision = Precision::balanced;
-  double tuning_ms = 0;          ///< budget for measuring what no wisdom tells
-  std::vector<Wisdom> wisdom;    ///< given ones
-  bool device_wisdom = true;     ///< also read this device's wisdom file, and add to it what was measured
+  double tuning_ms = 0;          ///< budget for measuring kernels that are not in the wisdom
+  std::vector<Wisdom> wisdom;    ///< given by the user
+  bool device_wisdom = true;     ///< also read this device's wisdom file, and add new measurements to it
   bool verify_checksums = true;  ///< compare the weights with their hashes
   std::function<void(const TuneProgress&)> on_tune;
 };
@@ -60,25 +60,28 @@ class Turns {
 
 class NativeSession {
  public:
+  using Ports = std::map<std::string, const Port*>;  ///< by name
+  /// Whatever the system refuses (memory, threads) is an error too, here and in what follows; nothing throws.
   static Result<std::unique_ptr<NativeSession>> open(const std::string& path, const SessionOptions& options = {});
 
   const std::vector<Port>& inputs() const { return planned_.plan.inputs; }
   const std::vector<Port>& outputs() const { return planned_.plan.outputs; }
 
-  /// Runs once. Every input must be given; outputs that are not asked for are not copied. Calls from several threads
-  /// take turns, in the order in which they came. Errors: bad_input (names, types, sizes, an index outside its table),
-  /// aborted.
+  /// Runs the model once. Every input must be given. Outputs that are not asked for are not copied. Calls from several
+  /// threads take turns, in the order in which they came. Errors: bad_input (names, types, sizes, an index outside its
+  /// table), aborted.
   Status run(const std::vector<InputView>& inputs, const std::vector<OutputView>& outputs);
-  /// Ends the run (or profile) that is under way, from any thread; it returns `aborted`. Without one it does nothing.
+  /// Ends the current run or profile, which returns `aborted`. May be called from any thread. Without a run it does
+  /// nothing.
   void cancel();
-  /// The least milliseconds of each step over `passes` whole passes, each step timed between its neighbours, as in a
-  /// run, less what an empty step takes.
+  /// The least milliseconds of each step over `passes` whole passes. Steps are timed in their order, as in a run. The
+  /// time of an empty step is subtracted.
   Result<std::vector<double>> profile(const std::vector<InputView>& inputs, int passes);
 
   const CompileOptions& options() const { return options_; }
   const Planned& planned() const { return planned_; }
   const MemoryMap& memory() const { return compiled_.memory; }
-  /// What was chosen for a step, and by whom.
+  /// The schedule of a step, and its origin.
   const Choice& choice_of(size_t step) const {
     return compiled_.choices[static_cast<size_t>(planned_.step_spec[step])];
   }
@@ -86,16 +89,20 @@ class NativeSession {
   const SessionTimings& timings() const { return timings_; }
   /// What was measured at this load.
   const Wisdom& learned() const { return learned_; }
-  /// What did not work and does not matter to the answer: wisdom that could not be read or saved.
+  /// Failures that do not affect results: wisdom that could not be read or saved.
   const std::vector<std::string>& notes() const { return notes_; }
 
  private:
   NativeSession() = default;
+  Status load(const std::string& path, const SessionOptions& options);
   Status choose(const SessionOptions& options, std::vector<Choice>& choices);
   Status load_weights(const ModelFile& file);
   Status check_inputs(const std::vector<InputView>& inputs) const;
   void write_inputs(const std::vector<InputView>& inputs);
   Result<std::vector<const Port*>> match_outputs(const std::vector<OutputView>& outputs) const;
+  Status run_once(const std::vector<InputView>& inputs, const std::vector<const Port*>& ports,
+                  const std::vector<OutputView>& outputs);
+  Result<std::vector<double>> time_steps(const std::vector<InputView>& inputs, int passes);
   Status run_steps(int64_t first, int64_t last);
   template <class Work>
   auto exclusively(const Work& work);
@@ -103,6 +110,7 @@ class NativeSession {
 
   CompileOptions options_;
   Planned planned_;
+  Ports input_ports_, output_ports_;  // of planned_
   Compiled compiled_;
   std::unique_ptr<NativeExecutable> code_;
   NativeMemory memory_;

@@ -6,18 +6,20 @@
 
 #include <climits>
 #include <cstring>
+#include <system_error>
 
 #include "jit/program.h"
+#include "runtime/native_guard.h"
 
 namespace kiln {
 namespace {
 
-// The host's words of the control block, as in js-sdk/src/shared/memory.ts: start generation, first and last step; how
-// many threads are in the run, and whether it is closed to those who come now.
+// The host's words of the control block, as in js-sdk/src/shared/memory.ts: start generation, first and last step, how
+// many threads are in the run, and whether the run is closed to late threads.
 constexpr int64_t kGeneration = kControlHost, kFirst = kControlHost + 4, kLast = kControlHost + 8,
                   kInside = kControlHost + 64;
 constexpr int32_t kClosed = 1 << 16;
-/// Rounds of looking at a word before sleeping on it: some 20 µs, what waking up from sleep costs.
+/// Rounds of polling a word before sleeping on it: some 20 µs, as long as waking up takes.
 constexpr int kSpins = 1000;
 
 using Word = std::atomic<int32_t>;
@@ -36,7 +38,7 @@ void relax() {
 #endif
 }
 
-/// Returns when the word is no longer `old`, with what it is.
+/// Waits until the word is no longer `old`, and returns it.
 int32_t await_change(Word& word, int32_t old) {
   for (int spin = 0; spin < kSpins; ++spin) {
     const int32_t now = word.load();
@@ -55,7 +57,23 @@ int32_t await_change(Word& word, int32_t old) {
 NativeTeam::NativeTeam(const NativeExecutable& executable, int64_t base, const MemoryMap& memory, int threads)
     : executable_(executable), base_(base), memory_(memory), threads_(threads) {
   word(kInside).store(kClosed);
-  for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { serve(thread); });
+}
+
+Result<std::unique_ptr<NativeTeam>> NativeTeam::start(const NativeExecutable& executable, int64_t base,
+                                                      const MemoryMap& memory, int threads) {
+  std::unique_ptr<NativeTeam> team(new NativeTeam(executable, base, memory, threads));
+  team->workers_.reserve(static_cast<size_t>(threads));
+  for (int thread = 1; thread < threads; ++thread) {
+    try {
+      team->workers_.emplace_back([self = team.get(), thread] { self->serve(thread); });
+    } catch (const std::system_error&) {  // those that have started end with the team
+      return Error{ErrorCode::out_of_memory,
+                   "the system starts no more than " + std::to_string(thread) + " of " + std::to_string(threads) +
+                       " threads: ask for fewer, one needs none",
+                   ""};
+    }
+  }
+  return team;
 }
 
 NativeTeam::~NativeTeam() {
@@ -77,13 +95,13 @@ void NativeTeam::serve(int thread) {
   for (int32_t generation = 0;;) {
     generation = await_change(word(kGeneration), generation);
     if (ending_) return;
-    if (!(word(kInside).fetch_add(1) & kClosed) && !take_part(thread, word(kFirst).load(), word(kLast).load()))
-      failed_ = true;
+    const auto work = [&] { return take_part(thread, word(kFirst).load(), word(kLast).load()); };
+    if (!(word(kInside).fetch_add(1) & kClosed) && !guarded(work)) failed_ = true;
     if (word(kInside).fetch_sub(1) == kClosed + 1) wake(word(kInside));
   }
 }
 
-/// Nobody is in a run: what the last one left is cleared, and the others are called.
+/// No thread is in a run. Clears the progress of the last run and calls the other threads.
 void NativeTeam::let_in(int64_t first, int64_t last) {
   std::memset(reinterpret_cast<void*>(static_cast<intptr_t>(base_ + memory_.progress)), 0,
               static_cast<size_t>(memory_.weights - memory_.progress));
@@ -94,7 +112,7 @@ void NativeTeam::let_in(int64_t first, int64_t last) {
   wake(word(kGeneration));
 }
 
-/// Who has not come yet need not come any more; who is inside has nothing left to do.
+/// A thread that has not come yet need not come any more. A thread inside has nothing left to do.
 void NativeTeam::see_out() {
   for (int32_t inside = word(kInside).fetch_or(kClosed) | kClosed; inside != kClosed;)
     inside = await_change(word(kInside), inside);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -12,21 +13,24 @@ namespace kiln {
 
 class NativeTeam {
  public:
-  /// Starts threads − 1 threads. `executable` and the memory at `base` must outlive the team.
-  NativeTeam(const NativeExecutable& executable, int64_t base, const MemoryMap& memory, int threads);
+  /// Starts threads − 1 threads; an error where the system does not. `executable` and the memory at `base` must outlive
+  /// the team.
+  static Result<std::unique_ptr<NativeTeam>> start(const NativeExecutable& executable, int64_t base,
+                                                   const MemoryMap& memory, int threads);
   ~NativeTeam();
   NativeTeam(const NativeTeam&) = delete;
   NativeTeam& operator=(const NativeTeam&) = delete;
 
   int threads() const { return threads_; }
-  /// Steps [first, last) on all threads that come in time; returns when the work is done, with the status word they
-  /// left. One caller at a time.
+  /// Runs steps [first, last) on all threads that arrive in time. Returns the status word when the work is done. One
+  /// caller at a time.
   Result<int32_t> run(int64_t first, int64_t last);
-  /// Ends the run under way with its next step, and every later one until clear_cancel().
+  /// Ends the current run at its next step, and every later run until clear_cancel().
   void cancel();
   void clear_cancel();
 
  private:
+  NativeTeam(const NativeExecutable& executable, int64_t base, const MemoryMap& memory, int threads);
   std::atomic<int32_t>& word(int64_t offset) const;
   void serve(int thread);
   void let_in(int64_t first, int64_t last);

@@ -14,9 +14,9 @@ namespace {
 
 constexpr int kBatch = 8, kSamples = 10;
 constexpr double kWarmUpMs = 0.2;
-constexpr double kHopeless = 1.3;  ///< so much slower than the best, a candidate does not win
+constexpr double kHopeless = 1.3;  ///< a candidate that is so much slower than the best cannot win
 
-/// Milliseconds of `repeats` calls.
+/// The milliseconds of `repeats` calls.
 template <class Run>
 double time_ms(const Run& run, int64_t repeats) {
   const Clock::time_point start = Clock::now();
@@ -36,9 +36,9 @@ double warm_up(const Run& run, double sample_ms) {
 /// How many calls of `once_ms` make a sample.
 int64_t calls(double sample_ms, double once_ms) { return std::max<int64_t>(1, std::llround(sample_ms / once_ms)); }
 
-/// The least nanoseconds of each candidate's whole kernel. Stops when it is `late` with what it has: at least one
-/// sample each. All samples are as long as the longest call of those that may win: on a busy machine a short one finds
-/// a quiet moment sooner.
+/// The least nanoseconds of each candidate's whole kernel. When it is `late` it stops, with at least one sample each.
+/// All samples are as long as the longest call of a candidate that may win. On a busy machine a shorter sample would
+/// find a quiet moment sooner.
 std::vector<double> measure(const std::function<void(size_t index, int64_t repeats)>& bench,
                             const std::vector<BenchPortion>& portions, double sample_ms,
                             const std::function<bool()>& late) {
@@ -60,7 +60,7 @@ std::vector<double> measure(const std::function<void(size_t index, int64_t repea
   return best;
 }
 
-/// Operands of ordinary size: zeros are quick to multiply on no machine, but denormals are slow.
+/// Operands of ordinary size. Zeros are no faster to multiply on any machine, but denormals are slower.
 void fill(const NativeMemory& memory) {
   auto* at = reinterpret_cast<float*>(memory.at(0));
   for (int64_t i = 0; i < memory.bytes() / 4; ++i) at[i] = static_cast<float>(i % 64) * 0.015625f;

@@ -1,5 +1,5 @@
-// Measures candidate kernels on this machine: warmed up, interleaved, the least of several samples of about a
-// millisecond.
+// Measures candidate kernels on this machine. Candidates are warmed up and interleaved. The least of several samples of
+// about a millisecond counts.
 #pragma once
 
 #include <chrono>
@@ -20,11 +20,11 @@ struct TuneProgress {
   int measured = 0;  ///< candidates
 };
 
-/// Lets the search measure until it is done or the budget is spent (which a last batch may exceed a little).
+/// Lets the search measure until it is done or the budget is spent. The last batch may exceed the budget a little.
 Status tune(Chooser& chooser, const Target& target, double budget_ms,
             const std::function<void(const TuneProgress&)>& progress = {});
 
-/// The rate of independent fused multiply-adds of this target on one core, in GFLOP/s: what kernels can reach at best.
+/// The peak of this target on one core in GFLOP/s, measured with independent fused multiply-adds.
 Result<double> measure_peak(const Target& target);
 
 }  // namespace kiln

@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-/// One model at a time: what kiln_open made and everything after it.
+/// The state of the current model, from kiln_open() on.
 struct State {
   CompileOptions options;
   Planned planned;
@@ -176,6 +176,11 @@ int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const c
                      {"fileWeightsBytes", state->planned.graph.weights_bytes},
                      {"arenaBytes", plan.arena_bytes},
                      {"kernels", state->planned.specs.size()}});
+}
+
+int32_t kiln_digests() {
+  state->result = state->planned.graph.block_digests;
+  return 0;
 }
 
 int32_t kiln_wisdom(const char* text, uint32_t size) {

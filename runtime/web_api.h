@@ -1,22 +1,25 @@
-// What a page's JavaScript calls: the compiler as one small WebAssembly instance, one model at a time, thrown away
-// after use. Strings and bytes go in through kiln_alloc'ed memory and come out through kiln_result_*(). A call that
-// fails returns a negative number and leaves {"code","message","where"} as the result.
+// What a page's JavaScript calls. The compiler is one small WebAssembly instance, compiles one model, and is thrown
+// away after use. Strings and bytes go in through memory from kiln_alloc() and come out through kiln_result_*(). A call
+// that fails returns a negative number and leaves {"code","message","where"} as the result.
 //
 //   1. kiln_head_layout(bytes ≥ 16, n)     → result JSON {"headBytes","weightsBegin"}
 //   2. kiln_open(head, n, fileBytes, options, m)   options: "key=value" lines:
 //        threads, shared, relaxedSimd, memory64 (0/1), device, l1, l2, precision (exact, balanced, fast), dim.<symbol>
 //                                          → result JSON: the outline
 //                                          {"inputs","outputs","weightsBytes","arenaBytes","kernels":n}
+//      kiln_digests()                      → result = the SHA-256 of each MiB of the file's weights, as its head gives
+//      it
 //   3. kiln_wisdom(json, n)                any number of times
 //   4. kiln_tune_next(max)                 → 0: nothing (left) to measure; k > 0: result = a module with exports
 //        bench(base, index, repeats), k candidates; kiln_tune_describe() → JSON
-//        {"bytes","candidates":[{"spec","schedule","flops"}]}
+//        {"bytes","duel","candidates":[{"spec","schedule","flops"}]}
 //      kiln_tune_report(index, ns)
-//   5. kiln_lay_out(fileAt)                fileAt: where the weights of the file lie in the model's memory (a multiple
-//   of
-//                                          64), or further on if "file" says so; 0: they come when it is their turn
-//                                          → result = the module that packs weights, with the export `init`;
-//      kiln_manifest()                     → result JSON, see docs/architecture.md:
+//   5. kiln_lay_out(fileAt, landed)        fileAt: where the file's weights lie in the model's memory (a multiple of
+//   64),
+//                                          or further on if "file" says so; 0: each comes when it is its turn. Only the
+//                                          first `landed` bytes lie there.
+//                                          → result = the module that packs weights, with the export `init`
+//      kiln_manifest()                     → result JSON, see js-sdk/src/shared/manifest.ts:
 //        {"memory":{control,arena,scratch,scratchStride,weights,packed,file,total},
 //        "inputs"/"outputs":[{name,dtype,shape,address,bytes}],
 //         "transfers":[{segment,offset,size,address,phase}], "constants":[{address,base64}],
@@ -36,6 +39,7 @@ void* kiln_alloc(uint32_t bytes);
 void kiln_free(void* p);
 int32_t kiln_head_layout(const uint8_t* bytes, uint32_t size);
 int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const char* options, uint32_t options_size);
+int32_t kiln_digests();
 int32_t kiln_wisdom(const char* json, uint32_t size);
 int32_t kiln_tune_next(uint32_t max_candidates);
 int32_t kiln_tune_describe();

@@ -8,8 +8,8 @@
 namespace kiln {
 namespace {
 
-/// WebAssembly does not say which processor it runs on, but leaves the sign of a NaN that arithmetic makes to it: an
-/// x86 sets it, an ARM does not.
+/// WebAssembly does not say which processor it runs on. But the processor chooses the sign of a NaN that arithmetic
+/// makes: an x86 sets it, an ARM does not.
 bool is_x86() {
   volatile float infinity = std::numeric_limits<float>::infinity();
   volatile float nan = infinity - infinity;

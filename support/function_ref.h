@@ -1,4 +1,4 @@
-// A non-owning reference to a callable: what a structured-control-flow body is passed as. No allocation, no RTTI.
+// A non-owning reference to a callable, for bodies of structured control flow. No allocation, no RTTI.
 #pragma once
 
 #include <type_traits>

@@ -1,4 +1,4 @@
-// Errors are values: Result<T> carries a T or an Error, zero-cost to pass on and impossible to ignore.
+// Errors are values: a Result<T> holds a T or an Error. It is cheap to pass on and cannot be ignored.
 #pragma once
 
 #include <string>
@@ -15,9 +15,9 @@ enum class ErrorCode {
   bad_input,             ///< wrong name, type, shape or value of a run input
   bad_option,            ///< an option that is out of range or contradicts another
   bad_wisdom,            ///< a wisdom file that cannot be used
-  out_of_memory,
-  internal,  ///< our own bug
-  aborted,   ///< a run that was cancelled
+  out_of_memory,         ///< or what else the system or a budget has no more of
+  internal,              ///< our own bug
+  aborted,               ///< a run that was cancelled
 };
 
 const char* error_code_name(ErrorCode code);

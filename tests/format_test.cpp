@@ -35,6 +35,7 @@ fb::ModelT small_model() {
   m.segments.push_back(std::move(segment));
   m.weights_bytes = 64;
   m.block_hashes = {0};
+  m.block_digests.resize(kDigestBytes);
   const auto node = [&](uint32_t op, std::vector<int> in, std::vector<int> out) {
     auto n = std::make_unique<fb::NodeT>();
     n->op = op;
@@ -192,6 +193,66 @@ TEST(Format, InputsAndOutputsHaveNamesOfTheirOwn) {
 }
 
 /// What a program takes for granted is checked when sizes are known, and says whose line it is.
+/// Lists, tables and strings may be referred to any number of times: what that unfolds to is counted.
+TEST(Format, RefusesSmallFilesThatUnfoldToMuch) {
+  const auto refused = [](const char* what, size_t nodes, size_t operands, size_t where, size_t attrs) {
+    flatbuffers::FlatBufferBuilder b;
+    const std::vector<fb::Dim> dims{{2, -1}};
+    const auto value = [&](const char* name) {
+      const auto text = b.CreateString(name);
+      const auto shape = b.CreateVectorOfStructs(dims);
+      return fb::CreateValue(b, text, fb::DType::f32, shape);
+    };
+    const auto values = b.CreateVector(std::vector<flatbuffers::Offset<fb::Value>>{value("x"), value("y")});
+    const auto op = b.CreateString("aten.cat.default");
+    const auto names = b.CreateVector(std::vector<flatbuffers::Offset<flatbuffers::String>>{op});
+    const auto said = b.CreateString(std::string(where, 'w'));
+    const auto in = b.CreateVector(std::vector<int>(operands, 0)), out = b.CreateVector(std::vector<int>{-1});
+    const auto key = b.CreateString("dim");
+    const auto attr = fb::CreateAttr(b, key, fb::AttrKind::none);
+    const auto args = b.CreateVector(std::vector<flatbuffers::Offset<fb::Attr>>(attrs, attr));
+    const auto node = fb::CreateNode(b, 0, in, out, args, said);
+    const auto all = b.CreateVector(std::vector<flatbuffers::Offset<fb::Node>>(nodes, node));
+    const auto ports = b.CreateVector(std::vector<int>{0});
+    fb::ModelBuilder m(b);
+    m.add_version(kFormatVersion);
+    m.add_head_hash(1);
+    m.add_op_names(names), m.add_values(values), m.add_nodes(all), m.add_inputs(ports), m.add_outputs(ports);
+    b.FinishSizePrefixed(m.Finish(), "KILN");
+    std::vector<uint8_t> bytes{b.GetBufferPointer(), b.GetBufferPointer() + b.GetSize()};
+    seal_head(bytes.data(), static_cast<int64_t>(bytes.size()));
+    const auto graph = read(bytes);
+    ASSERT_EQ(graph.ok(), *what == 0) << what;
+    if (*what) {
+      EXPECT_EQ(graph.error().code, ErrorCode::bad_file);
+      EXPECT_NE(graph.error().message.find(what), std::string::npos) << graph.error().message;
+    }
+  };
+  refused("", 3, 3, 3, 3);
+  refused("", 1000, 10, 100, 3);
+  refused("unfolds to far more", 4000, 4000, 10, 1);     // 16 KB of operands, 64 MB
+  refused("unfolds to far more", 4000, 1, 4000, 1);      // text
+  refused("does not verify", 4000, 1, 1, 4000);          // attributes
+  refused("a text of 1048576 bytes", 1, 1, 1 << 20, 1);  // which every step would repeat
+}
+
+/// What is shown to people is UTF-8 without control characters, so that nothing reaches a terminal through a name.
+TEST(Format, RefusesTextThatCannotBeShown) {
+  const auto with = [](const std::string& text) {
+    fb::ModelT named = small_model(), placed = small_model();
+    named.values[3]->name = text;
+    placed.nodes[0]->where = text;
+    const auto name = read(bytes_of(named)), where = read(bytes_of(placed));
+    EXPECT_EQ(name.ok(), where.ok()) << text;
+    return name.ok();
+  };
+  for (const char* good : {"logits", "größe", "出力", "a.b[0]/c", "🙂", "e\u0301"}) EXPECT_TRUE(with(good)) << good;
+  using namespace std::string_literals;
+  for (const std::string& bad : {"a\0"s, "\x1b[31m"s, "a\nb"s, "\x7f"s, "\xc2\x85"s, "\xff"s, "\xc0\xaf"s, "\xe2\x82"s,
+                                 "\xed\xa0\x80"s, "\xf4\x90\x80\x80"s, "\xe2\x80\xae"s, "\xe2\x81\xa6"s})
+    EXPECT_FALSE(with(bad)) << bad;
+}
+
 TEST(Format, GuardsAreChecked) {
   const auto with = [](const std::vector<int64_t>& code) {
     fb::ModelT m = small_model();
@@ -273,6 +334,9 @@ TEST(Format, RefusesWhatDoesNotFit) {
       {"unknown segment", [](fb::ModelT& m) { m.values[1]->segment = 1; }},
       {"no hash of the weights", [](fb::ModelT& m) { m.block_hashes.clear(); }},
       {"a hash too many", [](fb::ModelT& m) { m.block_hashes.push_back(0); }},
+      {"no digest of the weights", [](fb::ModelT& m) { m.block_digests.clear(); }},
+      {"half a digest", [](fb::ModelT& m) { m.block_digests.resize(kDigestBytes / 2); }},
+      {"a digest too many", [](fb::ModelT& m) { m.block_digests.resize(2 * kDigestBytes); }},
       {"data of another size",
        [](fb::ModelT& m) {
          m.values[0]->data = {1, 2, 3};

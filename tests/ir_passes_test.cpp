@@ -88,6 +88,43 @@ TEST(BatchNorm, StaysWhenTheConvolutionIsReadTwice) {
   EXPECT_EQ(count(g, Op::map), 1);
 }
 
+/// up(a [1,70,4,3] → 8×6) by its rows and columns, alone or joined with b [1,5,8,6], through a 1×1 convolution.
+Graph mixed(bool join, bool read_twice, int64_t outputs) {
+  SourceGraph s;
+  const ValueId a = s.input({1, 70, 4, 3}), b = s.input({1, 5, 8, 6});
+  const ValueId up =
+      s.op("aten.upsample_bilinear2d.vec", {a}, {1, 70, 8, 6}, {{"output_size", Ints{8, 6}}, {"align_corners", false}});
+  const ValueId x = join ? s.op("aten.cat.default", {b, up}, {1, 75, 8, 6}, {axis("dim", 1)}) : up;
+  const ValueId w = s.weight({outputs, join ? 75 : 70, 1, 1}), bias = s.weight({outputs}, "bias");
+  const ValueId y = s.op("aten.convolution.default", {x, w, bias}, {1, outputs, 8, 6});
+  s.output(s.op("aten.relu.default", {y}, {1, outputs, 8, 6}));
+  if (read_twice) s.output(up);
+  return optimized(s);
+}
+
+/// Pixels of the images that the 1×1 convolutions read.
+std::vector<int64_t> mixed_pixels(const Graph& g) {
+  std::vector<int64_t> out;
+  for (const Node& node : g.nodes)
+    if (node.op == Op::conv)
+      out.push_back(g.value(node.inputs[0]).shape[2].value * g.value(node.inputs[0]).shape[3].value);
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+TEST(Enlarging, ChannelsAreMixedBefore) {
+  const Graph alone = mixed(false, false, 7), joined = mixed(true, false, 7);
+  EXPECT_EQ(mixed_pixels(alone), (std::vector<int64_t>{12})) << to_string(alone);
+  EXPECT_EQ(mixed_pixels(joined), (std::vector<int64_t>{12, 48})) << to_string(joined);
+  EXPECT_EQ(count(joined, Op::concat), 0);
+  EXPECT_EQ(count(joined, Op::map), 0) << to_string(joined);  // the sum, bias and activation are somebody's epilogue
+}
+
+TEST(Enlarging, StaysWhereItWouldBeMoreWork) {
+  EXPECT_EQ(mixed_pixels(mixed(true, true, 7)), (std::vector<int64_t>{48}));    // the enlarged image is there anyway
+  EXPECT_EQ(mixed_pixels(mixed(true, false, 71)), (std::vector<int64_t>{48}));  // more channels to enlarge
+}
+
 TEST(Padding, MovesIntoWindows) {
   SourceGraph s;
   const ValueId x = s.input({1, 2, 6, 7});

@@ -327,6 +327,17 @@ TEST(Lower, SharedWeightsArePackedOnceForEqualConsumers) {
   EXPECT_EQ(plan->buffers[static_cast<size_t>(plan->transfers[0].dst.buffer)].space, Space::staging);
 }
 
+/// Sums may begin with a bias only where nothing else reads it: drawn by tests/fuzz/differential.
+TEST(Lower, ABiasIsAddedToTheSumAndReadAgain) {
+  Sketch s;
+  const ValueId bias = s.weight({5});
+  const ValueId y = *s.build.matmul(s.input({7, 3}), s.weight({3, 5}));
+  Fx f;
+  const Expr twice = f.finish(f.un(PointOp::abs, f.in(0) + f.in(1)) * f.in(1));
+  s.graph.outputs = {*s.build.map(twice, {y, bias}, DType::f32)};
+  check(*fuse(s.graph), 12);
+}
+
 /// Weights that each of several steps reads in its own way: packed as they lie, turned, in part, reduced, mapped,
 /// gathered from, or as they are.
 TEST(Lower, WeightsThatSeveralStepsReadAreWrittenOverByTheLast) {

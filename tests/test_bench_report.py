@@ -99,3 +99,18 @@ def test_a_page_shows_both_precisions(both: report.Results) -> None:
     assert "`precision: 'fast'`" in text
     assert ["minilm, 'fast'", "80.0", "40.0", "4.00", "1.00", "5.0", "50.0", "1.00×"] in cells(text, "minilm, 'fast'")
     assert ["bert-base", "2.0e-05 (2.0e-06)", "4.0e-03 (5.0e-04)", "2.0e-05 (2.0e-06)"] in cells(text, "bert-base")
+
+
+def test_models_that_nobody_tuned_for_are_a_group_of_their_own() -> None:
+    untuned = [
+        row("vit", engine, metric, value) | {"group": "untuned"}
+        for engine, run in (("wasmkiln", 50.0), ("ort-web", 100.0))
+        for metric, value in (("run_median_ms", run), ("max_error_ratio", 1e-6))
+    ]
+    tuned = rows(("wasmkiln", "ort-web"))
+    results = report.Results(tuned + untuned)
+    text = report.page(results)
+    assert results.models == report.Results(tuned).models
+    before, after = text.split("## Models that nobody tuned for")
+    assert not cells(before, "vit")
+    assert cells(after, "vit") == [["vit", "50.0", "100 (2.00×)"], ["vit", "1.0e-06", "1.0e-06"]]

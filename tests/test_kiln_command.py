@@ -41,6 +41,7 @@ def test_inspect(kiln) -> None:
     assert "aten.convolution.default" in text
     assert "1x1x8x8" in text
     assert "hashes match" in text
+    assert f"integrity: {wasmkiln.integrity(MODEL)}\n" in text
 
 
 @pytest.mark.parametrize("isa", ["host", "reference"])
@@ -51,6 +52,46 @@ def test_run_writes_what_pytorch_answers(kiln, tmp_path: Path, isa: str, precisi
     got = np.fromfile(tmp_path / "out/logits.bin", np.float32)
     want = np.fromfile(DIGITS / "outputs/logits.bin", np.float32)
     np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCES[precision] * np.abs(want).max())
+
+
+def test_run_in_a_sandbox_answers_the_same(kiln, tmp_path: Path) -> None:
+    image = f"image={DIGITS / 'inputs/image.bin'}"
+    kiln("run", MODEL, "--sandbox", "--sandbox-memory", "1000", "--input", image, "--output-dir", tmp_path / "out")
+    got = np.fromfile(tmp_path / "out/logits.bin", np.float32)
+    want = np.fromfile(DIGITS / "outputs/logits.bin", np.float32)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-4 * np.abs(want).max())
+    done = kiln("run", tmp_path / "none.kiln", "--sandbox", "--input", image, code=1)
+    assert "there is no sandbox" in done.stderr
+    done = kiln("run", MODEL, "--sandbox", "--sandbox-memory", "64", "--threads", "64", "--input", image, code=1)
+    assert "out-of-memory" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "a\\b"])
+def test_outputs_that_are_no_names_of_files(kiln, tmp_path: Path, name: str) -> None:
+    class Double(nn.Module):
+        def forward(self, x):
+            return x * 2
+
+    wasmkiln.export(Double(), (torch.ones(2),), tmp_path / "m.kiln", input_names=["x"], output_names=[name])
+    torch.ones(2).numpy().tofile(tmp_path / "x.bin")
+    done = kiln(
+        "run", tmp_path / "m.kiln", "--input", f"x={tmp_path / 'x.bin'}", "--output-dir", tmp_path / "out", code=1
+    )
+    assert "cannot be the name of a file" in done.stderr
+    assert not list((tmp_path / "out").glob("*"))
+    assert not (tmp_path / "escaped.bin").exists()
+
+
+def test_names_do_not_reach_the_terminal_as_they_are(kiln, tmp_path: Path) -> None:
+    class Double(nn.Module):
+        def forward(self, x):
+            return x * 2
+
+    for name in ("\x1b[31mred", "a\nb", "\u202ereversed"):
+        with pytest.raises(wasmkiln.ExportError, match="cannot be shown"):
+            wasmkiln.export(Double(), (torch.ones(2),), tmp_path / "m.kiln", output_names=[name])
+    done = kiln("inspect", tmp_path / "\x1b[31mnone", code=1)
+    assert "\x1b" not in done.stderr
 
 
 @pytest.mark.parametrize("model", ["minilm", "whisper-encoder"])

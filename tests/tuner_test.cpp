@@ -159,6 +159,18 @@ double written(const BenchProgram& bench, const Target& target, size_t index, in
   return static_cast<double>(changed) / static_cast<double>(rows * n);
 }
 
+TEST(Prior, RowsOfABlockLieAsFarApartAsTheStrideSays) {
+  // A layer of wav2vec 2.0: 3 taps of 512 channels, every other sample.
+  ContractionSpec s;
+  s.ow = 3199, s.kw = 3, s.k = 512, s.n = 512;
+  s.a_col = 1024, s.a_tap_col = 512, s.c_col = 512;
+  for (const int64_t l2 : {int64_t{512} << 10, int64_t{1} << 20}) {
+    const int64_t rows = prior(s, kTarget, with_l2(l2)).mc;
+    EXPECT_GT(rows, 0);
+    EXPECT_LE(rows * s.a_col * 4, l2 * 4 / 5) << "three quarters, and less than a tile";
+  }
+}
+
 TEST(Bench, GoesThroughALargeKernelInPartsAndRunsAllOfASmallOne) {
   const std::vector<KernelSpec> specs{product(12, 20000, 200), product(5, 7, 9)};
   for (const Target& target : testing::targets()) {

@@ -173,23 +173,27 @@ def judge_all(names: list[str], limit: int | None, dtype: torch.dtype = torch.fl
 
 INTRODUCTION = """# Operators
 
-What `torch.export` leaves of a model must be among the operators below; anything else is one error that lists every
-such node with its line in the model's code. How to add one: [add-an-operator.md](add-an-operator.md).
+Every operator that `torch.export` leaves in a model must be in the table below. Otherwise export fails with one
+error, which lists every such node with its line in the model's code. [Add an operator](add-an-operator.md) says how
+to add one.
 
-This page is made by `python tools/opinfo.py --write` from the operator table (`kiln ops`) and from PyTorch's own
-samples of every operator (`torch.testing`'s OpInfo, float32), {limit} of each. They go through export and the native
-runtime and are compared with eager PyTorch: to {tolerance:g} of the result's scale, and exactly where numbers are
-whole. pytest runs some of them each time, and those of ONNX's node tests that PyTorch has calls for
+`python tools/opinfo.py --write` makes this page from the operator table (`kiln ops`) and from PyTorch's own samples
+of every operator (`torch.testing`'s OpInfo, float32), {limit} of each. Each sample goes through export and the native
+runtime, and is compared with eager PyTorch: floats to {tolerance:g} of the result's scale, everything else exactly.
+pytest runs some of the samples each time. It also runs those of ONNX's node tests that PyTorch can express
 (`tools/onnx_nodes.py`).
 
-Integers are computed in the type that PyTorch computes them in, and wrap around as they do there; their sums and
-products are int64. Two things that PyTorch has no value for have one here. An integer divided by 0 is an error there;
-here its quotient is 0 and its remainder the dividend, and a divisor that is known to be 0 is refused. A float that an
-integer type cannot hold becomes the nearest number that it holds, and NaN becomes 0.
+Integers are computed in PyTorch's type and wrap around as they do there. Their sums and products are int64. Two cases
+differ from PyTorch:
+
+- An integer divided by 0 is an error in PyTorch. Here the quotient is 0 and the remainder is the dividend. A divisor
+  that is known to be 0 is refused.
+- PyTorch does not define what a float becomes that an integer type cannot hold. Here it becomes the nearest number
+  that the type holds, and NaN becomes 0.
 """
 
 REASONS = {
-    "differs": "Computed otherwise than PyTorch does",
+    "differs": "Different from PyTorch",
     "refused": "Refused, with a reason",
     "unsupported": "Operators that are missing",
 }

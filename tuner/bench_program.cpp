@@ -5,46 +5,15 @@
 #include "jit/kernels/contraction.h"
 #include "jit/kernels/loops.h"
 #include "jit/kernels/winograd.h"
+#include "jit/touch.h"
 #include "tuner/tuner.h"
 
 namespace kiln {
 namespace {
 
-using Sizes = std::vector<int64_t>;
-
-int64_t extent(const Sizes& dims, const Sizes& strides) {
-  int64_t last = 0;
-  for (size_t i = 0; i < dims.size(); ++i) last += (dims[i] - 1) * strides[i];
-  return (last + 1) * 4;
-}
-
-/// Bytes from each operand's address to the end of what the kernel touches there.
-Sizes operand_bytes(const KernelSpec& spec, const Schedule& schedule) {
-  Sizes out;
-  if (const auto* s = std::get_if<ContractionSpec>(&spec)) {
-    const Sizes dims{s->batch[0], s->batch[1], s->oh, s->ow, s->n};
-    out.push_back(extent(dims, {s->c_batch[0], s->c_batch[1], s->c_row, s->c_col, 1}));
-    out.push_back(extent({s->batch[0], s->batch[1], s->oh, s->ow, s->kh, s->kw, s->k},
-                         {s->a_batch[0], s->a_batch[1], s->a_row, s->a_col, s->a_tap_row, s->a_tap_col, 1}));
-    PackSpec b;
-    b.taps = s->kh * s->kw, b.k = s->k, b.n = s->n;
-    if (s->winograd) b.stride = stride_in_taps(*s);
-    out.push_back(extent({s->batch[0], s->batch[1], packed_elements(b, schedule)}, {s->b_batch[0], s->b_batch[1], 1}));
-    for (const FusedOperand& o : s->epilogue.operands) out.push_back(extent(dims, o.strides));
-  } else if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) {
-    const Sizes dims{d->batch, d->oh, d->ow, d->c};
-    out.push_back(extent(dims, {d->out_batch, d->out_row, d->out_col, 1}));
-    out.push_back(extent({d->batch, d->oh, d->ow, d->kh, d->kw, d->c},
-                         {d->in_batch, d->in_row, d->in_col, d->in_tap_row, d->in_tap_col, 1}));
-    out.push_back(d->kh * d->kw * d->c * 4);
-    for (const FusedOperand& o : d->epilogue.operands) out.push_back(extent(dims, o.strides));
-  }
-  return out;
-}
-
 /// Half a millisecond of work tells as much as ten.
 constexpr double kBenchFlops = 25e6;
-/// Of fewer blocks a smaller last one, which costs more than its rows do, counts for too much to be left out.
+/// With fewer blocks, a smaller last one matters too much to be left out: it costs more than its rows do.
 constexpr int64_t kLeastBlocks = 8;
 
 BenchPortion whole_of(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
@@ -59,8 +28,8 @@ BenchPortion portion(int64_t least, int64_t last, double part, double share_of_l
   return {units, last, share_of_last * static_cast<double>(units) / whole};
 }
 
-/// Blocks of rows (or of Winograd's tiles) cost the same, but for a smaller last one, and so do the panels in one, but
-/// for what its first unit makes for all.
+/// Blocks of rows (or of Winograd's tiles) cost the same, except a smaller last one. The panels of a block cost the
+/// same, except the first, which prepares the block.
 BenchPortion portion_of_blocks(const ContractionSpec& s, const Schedule& schedule, int64_t units, double part) {
   const bool direct = schedule.algorithm == Algorithm::direct;
   const int form = winograd_tile(schedule.algorithm);
@@ -94,9 +63,9 @@ BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std:
     out.program.kernels.push_back({spec, c.schedule});
     out.portions.push_back(whole ? whole_of(spec, c.schedule, target) : portion_of(spec, c.schedule, target));
     int64_t at = kControlBytes + kScratchHeader + round_up(family_of(spec).scratch_bytes(spec, c.schedule, target), 64);
-    for (int64_t bytes : operand_bytes(spec, c.schedule)) {
-      step.operands.push_back(at);
-      at += round_up(bytes, 64) + 64;
+    for (const Span& s : touched(spec, c.schedule)) {
+      step.operands.push_back(at - s.begin);
+      at += round_up(s.end - s.begin, 64) + 64;
     }
     out.bytes = std::max(out.bytes, at);
     out.program.steps.push_back(std::move(step));
@@ -119,7 +88,7 @@ Status emit_bench(Emitter& e, const BenchProgram& bench) {
     e.if_(index, Compare::eq, at, [&] {
       e.do_while(
           [&] {
-            // Every repeat goes on where the last one ended: weights arrive from afar, as they do in a model.
+            // Every repeat continues where the last one ended. So weights come from memory, as they do in a model.
             const Mem position{base, at * 4};
             e.load_int(begin, position, DType::i32);
             e.if_(begin, Compare::lt, 0, [&] { e.set(begin, 0); });

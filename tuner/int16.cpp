@@ -16,7 +16,7 @@ double int16_cost(const ContractionSpec& spec, const Schedule& schedule, const T
   const ContractionSpec s = flattened(spec);
   const int64_t m = s.oh * s.ow, block = schedule.mc ? std::min<int64_t>(schedule.mc, m) : m;
   const int64_t blocks = ceil_div(m, block), panels = ceil_div(s.n, tile_columns(schedule, target));
-  // Threads that share a block make its rows each for themselves.
+  // If threads share a block, each converts its rows for itself.
   const auto times = static_cast<double>(std::max<int64_t>(blocks, device.threads)) / static_cast<double>(blocks);
   return times * int16_rows_cost(m, s.k, target) +
          tiled_cost(int16_product(s), schedule.mr, schedule.nv, target, true) +

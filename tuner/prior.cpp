@@ -1,4 +1,5 @@
-// The schedule for a spec that nobody measured: a model of the micro-kernel's rate, and blocks that fit the caches.
+// The schedule for a spec that was never measured. It uses a model of the micro-kernel's rate, and blocks that fit the
+// caches.
 #include <algorithm>
 
 #include "jit/kernels/contraction.h"
@@ -9,8 +10,8 @@
 namespace kiln {
 namespace {
 
-/// Cycles per k of an mr × nv tile: two multiply-adds and two loads a cycle, and at least their latency of four. A
-/// dozen chains of multiply-adds keep both units busy; with fewer some of their latency shows.
+/// Cycles per k of an mr × nv tile. A cycle takes two multiply-adds and two loads, and a multiply-add has a latency of
+/// four. A dozen chains of multiply-adds keep both units busy. With fewer, some of the latency shows.
 double cycles_per_k(int64_t mr, int64_t nv, const Target& target) {
   constexpr double kBusyChains = 12;
   const auto chains = static_cast<double>(mr * nv), operands = static_cast<double>(mr + nv);
@@ -19,7 +20,7 @@ double cycles_per_k(int64_t mr, int64_t nv, const Target& target) {
          0.01 * operands;
 }
 
-/// The same of words of two integers, whose products and sums are two instructions, but wait for one another less.
+/// The same for words of two integers. A product and a sum are two instructions, but they wait less for each other.
 double cycles_per_word(int64_t mr, int64_t nv) {
   const auto chains = static_cast<double>(mr * nv), operands = static_cast<double>(mr + nv);
   return std::max(chains * 0.6, operands * 0.5) + 0.03 * operands;
@@ -52,8 +53,8 @@ double tiled_cost(const ContractionSpec& s, int mr, int nv, const Target& target
   return cost;
 }
 
-/// A block of A too large for the second cache comes from the last one for every panel, a large B comes again for every
-/// block. Half of that hides behind the arithmetic.
+/// A block of A that is too large for the second-level cache comes from the last-level cache for every panel. A large B
+/// comes again for every block. Half of that hides behind the arithmetic.
 double overflow_cost(double block_bytes, double b_bytes, int64_t blocks, int64_t panels, const Device& device) {
   const auto l2 = static_cast<double>(device.l2_bytes);
   double moved = 0;
@@ -64,7 +65,7 @@ double overflow_cost(double block_bytes, double b_bytes, int64_t blocks, int64_t
 
 namespace {
 
-/// The tile of which the product of s.oh·s.ow × s.n costs least.
+/// The tile for which the product of s.oh·s.ow × s.n costs least.
 Schedule best_tile(const ContractionSpec& s, const Target& target, double* cost) {
   Schedule best;
   for (const Schedule& t : product_tiles(s.oh * s.ow, s.n, target)) {
@@ -74,13 +75,13 @@ Schedule best_tile(const ContractionSpec& s, const Target& target, double* cost)
   return best;
 }
 
-/// Of a direct convolution of stride 2: what Winograd's form must not exceed. ResNet-50's first one takes 0.77 of the
-/// time alone where this model says 0.93, but the whole model as long as before, for 1 MB more; YOLOv8n's, up to 0.91
-/// here, make it faster. Natively no gain could be told from noise.
+/// Winograd's form of a convolution of stride 2 must cost less than this part of the direct form. ResNet-50's first
+/// convolution takes 0.77 of the time alone, where this model says 0.93. The whole network takes as long, with 1 MB
+/// more. YOLOv8n's convolutions, up to 0.91 here, make it faster. Natively no gain could be told from noise.
 constexpr double kStridedWorthIt = 0.92;
 
-/// The best Winograd schedule if it costs less than `cost`. Of the tiles only those are blocked whose product costs
-/// little more than the least.
+/// The best Winograd schedule if it costs less than `cost`. Only tiles whose product costs little more than the least
+/// are blocked.
 std::optional<Schedule> winograd_prior(const ContractionSpec& spec, double cost, const Target& target,
                                        const Device& device) {
   constexpr double kNear = 1.03;
@@ -108,9 +109,10 @@ std::optional<Schedule> winograd_prior(const ContractionSpec& spec, double cost,
   return best;
 }
 
-/// Of A, that a row of a block brings into the cache.
+/// Of A, that a row of a block brings into the cache: of one line of taps, as far as windows lie apart.
 int64_t row_bytes(const ContractionSpec& s) {
-  return std::max<int64_t>(1, s.kh * s.kw == 1 ? s.k * 4 : s.k * 4 * s.kh);
+  const int64_t taps = s.kh == 1 ? std::max(s.k, std::min(s.kw * s.k, s.a_col)) : s.kh * s.k;
+  return std::max<int64_t>(1, taps * 4);
 }
 
 }  // namespace
@@ -118,7 +120,7 @@ int64_t row_bytes(const ContractionSpec& s) {
 Schedule blocked(const ContractionSpec& spec, Schedule schedule, const Target& target, const Device& device) {
   const ContractionSpec s = flattened(spec);
   const int64_t m = s.oh * s.ow, mr = schedule.mr;
-  // A block of A stays in most of the second-level cache while the panels of B go by; B is read once for each block.
+  // A block of A fills most of the second-level cache while the panels of B pass. B is read once for each block.
   const int64_t parts = ceil_div(m * row_bytes(s), device.l2_bytes * 3 / 4);
   int64_t mc = std::min<int64_t>(round_up(ceil_div(m, parts), mr), 65535 / mr * mr);
   const int64_t panels = ceil_div(s.n, tile_columns(schedule, target)) * s.batch[0] * s.batch[1];
@@ -130,7 +132,7 @@ Schedule blocked(const ContractionSpec& spec, Schedule schedule, const Target& t
 
 namespace {
 
-/// A product by tiles, and what its blocks overflow.
+/// A product in tiles, and what overflows the caches with its blocks.
 double direct_cost(const ContractionSpec& spec, const Schedule& schedule, const Target& target, const Device& device) {
   const ContractionSpec s = flattened(spec);
   const int64_t m = s.oh * s.ow, block = schedule.mc ? std::min<int64_t>(schedule.mc, m) : m;
@@ -140,15 +142,17 @@ double direct_cost(const ContractionSpec& spec, const Schedule& schedule, const 
                        ceil_div(s.n, tile_columns(schedule, target)), device);
 }
 
-/// The best Strassen schedule if it costs clearly less than `cost`. Whole models keep less of the gain than kernels
-/// alone promise: MiniLM's products took 0.96 of the time, but MiniLM 2% longer on one thread, 5% on two. That is also
-/// why the search is not offered any other. Natively it does not pay: with AVX-512 BERT-base took 1.25 times as long.
+/// The best Strassen schedule if it costs less than `cost`. With few rows it must be clearly less, as whole models then
+/// keep little of the gain: sums of weights that come from memory wait for them. MiniLM's products, of 64 rows, took
+/// 0.96 of the time, but MiniLM 2% longer on one thread, 5% on two; T5's encoder of 64 tokens took 1.03. That is also
+/// why the search is not offered any other. With 196 rows whole models keep it (Swin, ConvNeXt, CLIP, ViT: 0.97 to
+/// 0.99). Natively it does not pay: with AVX-512 BERT-base took 1.25 times as long.
 std::optional<Schedule> strassen_prior(const ContractionSpec& spec, double cost, const Target& target,
                                        const Device& device) {
-  constexpr double kWorthIt = 0.945;
+  constexpr int64_t kFewRows = 128;
   std::optional<Schedule> best;
   if (!spec.strassen || target.isa != Isa::wasm) return best;
-  cost *= kWorthIt;
+  cost *= spec.oh * spec.ow < kFewRows ? 0.945 : 0.985;
   for (const Schedule& tile : product_tiles(ceil_div(spec.oh * spec.ow, 2), spec.n / 2, target))
     for (const Schedule& c : strassen_blockings(spec, tile, target)) {
       const double own = strassen_cost(spec, c, target, device);
@@ -157,7 +161,7 @@ std::optional<Schedule> strassen_prior(const ContractionSpec& spec, double cost,
   return best;
 }
 
-/// The best schedule of integers if it costs less than `cost`.
+/// The best schedule with 16-bit integers, if it costs less than `cost`.
 std::optional<Schedule> int16_prior(const ContractionSpec& spec, double cost, const Target& target,
                                     const Device& device) {
   std::optional<Schedule> best;
@@ -183,7 +187,7 @@ Schedule contraction_prior(const ContractionSpec& spec, const Target& target, co
   return strassen_prior(spec, cost, target, device).value_or(direct);
 }
 
-/// Multiply-adds, and loads of inputs and taps, of the whole image.
+/// Cycles for the whole image: multiply-adds, and loads of inputs and taps.
 double depthwise_cost(const DepthwiseSpec& s, const Schedule& schedule, const Target& target) {
   const auto extent = [](int64_t outputs, int64_t taps, int64_t stride, int64_t tap_stride) {
     tap_stride = std::max<int64_t>(1, tap_stride);
@@ -194,7 +198,7 @@ double depthwise_cost(const DepthwiseSpec& s, const Schedule& schedule, const Ta
     const int64_t inputs = extent(height, s.kh, s.in_row, s.in_tap_row) * extent(width, s.kw, s.in_col, s.in_tap_col);
     const auto products = static_cast<double>(height * width * s.kh * s.kw);
     const auto loads = static_cast<double>(inputs + height * s.kh * s.kw);
-    // An accumulator's multiply-adds come one after the other: few of them wait for one another.
+    // The multiply-adds of one accumulator depend on each other. With few accumulators they wait.
     return std::max({products * (target.fma ? 0.5 : 0.55), loads * 0.5, 4.0 * static_cast<double>(s.kh * s.kw)}) +
            static_cast<double>(height * width) + 8;
   };
@@ -206,7 +210,7 @@ double depthwise_cost(const DepthwiseSpec& s, const Schedule& schedule, const Ta
   return static_cast<double>(whole) * rows(schedule.tile_h) + (rest ? rows(rest) : 0);
 }
 
-/// The tile for both products; a block's scores fill a quarter of the second-level cache.
+/// Picks the tile for both products. A block's scores fill a quarter of the second-level cache.
 Schedule attention_prior(const AttentionSpec& s, const Target& target, const Device& device) {
   if (s.k_row) return Schedule{};
   Schedule best;

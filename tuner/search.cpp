@@ -6,11 +6,13 @@
 namespace kiln {
 
 namespace {
-/// The model behind the prior errs by less than this: what it thinks so much slower than its pick is not measured.
+/// The prior's model errs by less than this factor. A candidate that it expects to be slower than its pick by more is
+/// not measured.
 constexpr double kDoubt = 1.2;
 constexpr double kEqual = 0.95;
 
-/// Tiles with the blocks that suit them: how much of a cache a whole model leaves, one kernel alone cannot tell.
+/// Each tile with the blocks that the prior would choose. One kernel alone cannot show how much of a cache a whole
+/// model leaves.
 std::vector<Schedule> worth_measuring(const KernelSpec& spec, const Target& target, const Device& device) {
   std::vector<Schedule> out;
   const auto* contraction = std::get_if<ContractionSpec>(&spec);
@@ -25,7 +27,7 @@ std::vector<Schedule> worth_measuring(const KernelSpec& spec, const Target& targ
 }
 }  // namespace
 
-/// Candidates in the order of what the model thinks of them, the prior's pick first.
+/// Candidates in the order of their expected cost. The prior's pick is first.
 Search::Search(std::vector<KernelSpec> specs, Target target, const Device& device) : target_(std::move(target)) {
   for (KernelSpec& spec : specs) {
     Entry e;
@@ -53,7 +55,7 @@ std::vector<Search::Candidate> Search::next_batch(int max_candidates) {
     batch_ = {{spec, challenged->best.schedule}, {spec, challenged->challenger->schedule}};
     return batch_;
   }
-  // Every spec's likely winners first, in the order of its work; then the less likely ones.
+  // First the likely winners of every spec, in the order of their work. Then the less likely ones.
   const auto weight = [&](const Entry& e) {
     return e.untried.empty() ? -1.0 : flops_of(e.spec) / (1 + 1e3 * static_cast<double>(e.batches));
   };
@@ -77,7 +79,7 @@ void Search::report(size_t index, double nanoseconds) {
     if (nanoseconds >= 0) e.best = measured;
     return;
   }
-  // Differences of a few percent are noise, or the caches of a benchmark: what stands stays then.
+  // A difference of a few percent may be noise, or the caches of the benchmark. Then the current choice stays.
   constexpr double kAny = std::numeric_limits<double>::infinity();
   const double least = e.best.origin == Origin::measured ? e.best.nanoseconds * kEqual : kAny;
   const bool wins = nanoseconds >= 0 && nanoseconds < least;

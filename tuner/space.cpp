@@ -1,4 +1,4 @@
-// The schedules worth considering for a spec: what fits the registers, at the blockings that differ.
+// The schedules worth considering for a spec: tiles that fit the registers, with the blockings that differ.
 #include <algorithm>
 
 #include "jit/kernels/contraction.h"

@@ -11,7 +11,7 @@ double strassen_cost(const ContractionSpec& spec, const Schedule& schedule, cons
   const int64_t rows = strassen_rows(s, schedule), half = ceil_div(rows, 2), blocks = s.ow / rows;
   const int64_t pairs = s.n / (2 * tile_columns(schedule, target)), depth = s.k / 2;
   const int64_t panel_sums = pairs * 4 * depth * schedule.nv, row_sums = half * 4 * ceil_div(depth, target.width);
-  // Vectors: of a panel's sums, of A's, of results that are added; cycles for each.
+  // Vectors of a panel's sums, of A's sums and of added results, with the cycles for each.
   constexpr double kPanelSum = 1.5, kRowSum = 1.5, kResult = 8;
   double cost = 7 * tiled_cost(strassen_product(s, rows, s.n / 2), schedule.mr, schedule.nv, target);
   cost += static_cast<double>(panel_sums) * kPanelSum + static_cast<double>(row_sums) * kRowSum;
@@ -19,7 +19,7 @@ double strassen_cost(const ContractionSpec& spec, const Schedule& schedule, cons
   cost *= static_cast<double>(blocks);
   const double block_bytes = 1.75 * static_cast<double>(rows * s.k * 4),
                b_bytes = static_cast<double>(packed_size(s.k, s.n)) * 4;
-  // Each product reads its quadrants from end to end, which are half as dear to fetch.
+  // Each product reads its quadrants in order, so fetching costs half as much.
   return cost + overflow_cost(block_bytes, b_bytes, blocks, pairs, device) / 2;
 }
 

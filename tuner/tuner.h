@@ -11,7 +11,7 @@
 
 namespace kiln {
 
-/// The generator version: part of every wisdom key; raised when the code a (spec, schedule) stands for changes.
+/// Part of every wisdom key. Raise it when a (spec, schedule) stands for other code.
 constexpr int kGeneratorVersion = 5;
 
 /// What the prior knows of the machine.
@@ -19,7 +19,7 @@ struct Device {
   std::string id = "unknown";  ///< CPU or user-agent class, part of the wisdom key
   int64_t l1_bytes = 32 << 10, l2_bytes = 1 << 20;
   int threads = 1;
-  bool fast_dots = true;  ///< products of pairs of i16 are an instruction: of an x86, elsewhere they are four
+  bool fast_dots = true;  ///< a product of pairs of i16 is one instruction (x86); elsewhere it is four
 };
 
 enum class Origin : uint8_t { prior, wisdom, measured };
@@ -36,11 +36,11 @@ struct Choice {
 std::vector<Schedule> candidates(const KernelSpec& spec, const Target& target);
 /// The best guess without measuring (tuner/prior.cpp).
 Schedule prior(const KernelSpec& spec, const Target& target, const Device& device);
-/// The schedule of what runs once, at load: kernels that many specs share, where there are such.
+/// The schedule of a step that runs once, at load. It selects kernels that many specs share, if there are any.
 Schedule prior_at_load(const KernelSpec& spec, const Target& target, const Device& device);
 
-/// Measured choices (tuner/wisdom.cpp). The key of an entry names target, device, threads, generator version and spec;
-/// an entry of another key is never found.
+/// Measured choices (tuner/wisdom.cpp). The key of an entry names target, device, threads, generator version and spec.
+/// An entry is used for no other key.
 class Wisdom {
  public:
   static std::string scope(const Target& target, const Device& device);
@@ -57,7 +57,7 @@ class Wisdom {
   std::map<std::string, std::map<std::string, Choice>> entries_;  // scope → spec → choice
 };
 
-/// A search that can be driven from outside (a page, a native loop): take a batch, measure it, report, until done.
+/// A search that its caller drives (a page, a native loop): take a batch, measure it, report, until it is done.
 class Search {
  public:
   Search(std::vector<KernelSpec> specs, Target target, const Device& device);
@@ -65,14 +65,14 @@ class Search {
     int spec;
     Schedule schedule;
   };
-  /// The next kernels to measure against each other, all of one spec; empty when there is nothing left. Whoever beats
-  /// the best so far meets it once more: chance favours one of many.
+  /// The next candidates to measure against each other, all of one spec. Empty when nothing is left. A candidate that
+  /// beats the best so far is measured against it once more, because one of many may win by chance.
   std::vector<Candidate> next_batch(int max_candidates);
-  /// Best time of one candidate of the last batch, in their order, in nanoseconds for the whole kernel on one thread;
+  /// Reports the best time of candidate `index` of the last batch, in nanoseconds for the whole kernel on one thread.
   /// < 0: it failed.
   void report(size_t index, double nanoseconds);
   Choice best(int spec) const;
-  /// Whether the last batch is to be measured whole: it is the best so far of a spec and who has beaten it.
+  /// Whether the last batch is the best candidate so far of a spec and the one that has beaten it. Measure these whole.
   bool confirming() const { return confirming_; }
 
  private:
@@ -80,7 +80,7 @@ class Search {
     KernelSpec spec;
     std::vector<Schedule> untried;
     int batches = 0;  ///< taken so far
-    Choice best;      ///< at first the prior's, which is measured first
+    Choice best;      ///< begins with the prior's, which is measured first
     std::optional<Choice> challenger;
   };
   Target target_;
@@ -89,20 +89,22 @@ class Search {
   bool confirming_ = false;  ///< the batch is the best so far and its challenger
 };
 
-/// What one repeat runs of a kernel: so many of its first `last` units, other ones each time; `share` of all its work.
+/// What one repeat runs of a kernel: `units` of its first `last` units, others each time. `share` is their part of the
+/// kernel's work.
 struct BenchPortion {
   int64_t units, last;
   double share;
 };
 
-/// A program that measures candidates: one kernel each, scratch and operands laid out over arbitrary data; `bench(base,
-/// index, repeats)` runs one, or of a large one some units, others each time. At base there are as many words of state.
+/// A program that measures candidates, one kernel each. Scratch and operands lie over arbitrary data. `bench(base,
+/// index, repeats)` runs a kernel, or some units of a large one, others each time. At base there is a word of state for
+/// each.
 struct BenchProgram {
-  std::vector<BenchPortion> portions;  ///< of each kernel; empty: all of every kernel
+  std::vector<BenchPortion> portions;  ///< per kernel; empty: all of every kernel
   Program program;
   int64_t bytes = 0;
 };
-/// `whole`: all of every kernel, however large.
+/// `whole`: runs all of every kernel, however large it is.
 BenchProgram make_bench_program(const std::vector<KernelSpec>& specs, const std::vector<Search::Candidate>& batch,
                                 const Target& target, bool whole = false);
 /// Emits it: exports bench(base, index, repeats).

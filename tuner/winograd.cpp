@@ -8,29 +8,30 @@
 namespace kiln {
 namespace {
 
-/// Cycles per byte: from memory, and from the last cache when the second is too small.
+/// Cycles per byte: from memory, and from the last-level cache if the second-level one is too small.
 constexpr double kFromMemory = 1.0 / 7, kFromLastCache = 1.0 / 12, kFromSecondCache = 1.0 / 100;
-/// Of weights that come again in the order in which they lie, most hides behind the arithmetic.
+/// Weights that are read again in order mostly hide behind the arithmetic.
 constexpr double kReadAhead = kFromLastCache / 4;
-/// Cycles per byte of weights that Winograd adds, once, at load: the first touch of a page (0.5-2 µs) and the
-/// transform.
+/// Cycles per byte of weights that Winograd adds. They are spent once, at load: the first touch of a page (0.5 to 2 µs)
+/// and the transform.
 constexpr double kAddedAtLoad = 2.0;
 
-/// In a page the first run must win back what larger weights cost at load: it is what the visitor waits for. So layers
-/// of few pixels and many channels are not transformed, or in small tiles: ResNet-50's weights take 118 MB in place of
-/// 201, and it runs as fast as with the largest tiles everywhere. A server loads once and runs for long.
+/// In a page the first run must win back what larger weights cost at load, because the visitor waits for both. So
+/// layers with few pixels and many channels use no Winograd algorithm, or small tiles. See
+/// docs/decisions/0012-size-of-winograd-weights.md. A server loads once and runs for long.
 double load_cost(double added_bytes, const Target& target) {
   return target.isa == Isa::wasm ? added_bytes * kAddedAtLoad : 0;
 }
 
-/// Cycles to transform one vector of a tile: one-dimensional transforms of as many values as there are data or points.
+/// Cycles to transform one vector of a tile by one-dimensional transforms. Their number of values is that of the data
+/// or of the points.
 double transform_cycles(WinogradForm form, bool input) {
   const double values = input ? form.data() : form.points();
   const double applications = input ? 2 * values : values + form.m;
   return applications * values * (form.m == 4 ? 2.6 : 2.0);
 }
 
-/// Cycles of all points' products: with strides those at infinity have fewer phases.
+/// Cycles for the products of all points. With a stride, points at infinity have fewer phases.
 double products_cost(const ContractionSpec& s, const Schedule& schedule, const Target& target) {
   const WinogradForm form = winograd_form(s, schedule.algorithm);
   ContractionSpec product = winograd_product(s, schedule.algorithm);
@@ -62,12 +63,12 @@ double winograd_cost(const ContractionSpec& s, const Schedule& schedule, const T
   const auto vectors = [&](int64_t channels) { return static_cast<double>(tiles * ceil_div(channels, target.width)); };
   double cost = products_cost(s, schedule, target);
   cost += vectors(s.k) * transform_cycles(form, true) + vectors(s.n) * transform_cycles(form, false);
-  // The transformed weights come once from memory, and once more for each further block of tiles.
+  // The transformed weights come from memory once, and again for each further block of tiles.
   const double weights = matrices * static_cast<double>(packed_size(s.k, s.n)) * 4;
   cost += streaming_cost(weights) + load_cost(weights * (1 - 9 / matrices), target);
   const auto l2 = static_cast<double>(device.l2_bytes);
   if (weights > l2 / 2) cost += weights * static_cast<double>(blocks - 1) * kReadAhead;
-  // What a block computes with is written and soon read again; what is more than half the cache falls out before.
+  // A block's data is written and soon read again. What exceeds half of the cache has left it by then.
   const double input = matrices * static_cast<double>(block * s.k) * 4,
                output = points * static_cast<double>(block * columns) * 4;
   cost += static_cast<double>(blocks * ranges) * std::max(0.0, input + output - l2 / 2) * 2 * kFromLastCache;

@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,30 +20,33 @@ import torch
 from torch import Tensor
 
 import zoo
+from zoo import operators
 from zoo.common import ZooModel
 
 OPSET = 20  # the first with Gelu as one operator
 ONNX_TOLERANCE = 1e-4  # of the output's largest magnitude: float32 sums in another order, up to 50 layers deep
 
 
-def source_digest() -> str:
-    """Changes whenever the zoo, the exporter or PyTorch does."""
+@cache
+def source_digest(what: str = "zoo/*.py") -> str:
+    """Changes whenever the zoo, or what of it a model is made of, the exporter or PyTorch does."""
     digest = hashlib.sha256(torch.__version__.encode())
     root = Path(__file__).resolve().parent.parent
-    for path in sorted([*root.glob("zoo/*.py"), *root.glob("py-sdk/wasmkiln/*.py")]):
+    for path in sorted([*root.glob(what), *root.glob("py-sdk/wasmkiln/*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def build_one(model_id: str, out: Path, formats: list[str]) -> None:
-    """Builds one model's files below `out`, those that are not up to date."""
+def build_one(model_id: str, out: Path, formats: list[str], quiet: bool = False) -> None:
+    """Builds one model's files below `out`, those that are not up to date; `quiet` of those that are."""
     directory = out / model_id
     stamp = directory / "stamp.json"
     done = json.loads(stamp.read_text()) if stamp.exists() else {}
-    digest = source_digest()
+    digest = source_digest("zoo/operators/*.py") if model_id.startswith(operators.PREFIX) else source_digest()
     missing = [name for name in ("io", *formats) if done.get(name) != digest]
     if not missing:
-        print(f"{model_id}: up to date")
+        if not quiet:
+            print(f"{model_id}: up to date")
         return
     directory.mkdir(parents=True, exist_ok=True)
     model = zoo.build(model_id)
@@ -77,7 +81,7 @@ def write_io(model: ZooModel, directory: Path) -> str:
         "outputs": write_tensors(outputs, directory, "outputs"),
     }
     (directory / "io.json").write_text(json.dumps(io, indent=1) + "\n")
-    return ", ".join(f"{name} {list(out.shape)} std {out.std():.3f}" for name, out in outputs.items())
+    return ", ".join(f"{name} {list(out.shape)} std {out.float().std():.3f}" for name, out in outputs.items())
 
 
 def write_onnx(model: ZooModel, directory: Path) -> str:

@@ -12,7 +12,7 @@ namespace {
 constexpr double kSampleSeconds = 1e-3;
 /// V8 recompiles a kernel after some 3 MFLOP, on a thread of its own.
 constexpr double kWarmupWork = 5e6;
-/// A call into a module costs about a microsecond under Node: a batch takes some fifty.
+/// A call into a module costs about a microsecond under Node, so a batch takes some fifty.
 constexpr double kBatchSeconds = 50e-6, kGuessedWorkPerSecond = 40e9;
 
 /// Keeps the least time of every benchmark.

@@ -1,5 +1,5 @@
-// Kernels under measurement, by Google Benchmark: interleaved at random, the least of many short samples, beside a peak
-// that is measured in between.
+// Measures kernels with Google Benchmark: interleaved at random, the least of many short samples, with a peak that is
+// measured in between.
 #pragma once
 
 #include <memory>
@@ -34,7 +34,7 @@ struct Subject {
 /// The module of a BenchProgram.
 Result<std::unique_ptr<testing::Machine>> load(const Target& target, const BenchProgram& program);
 
-/// Multiply-adds on registers alone: the most that this target can do on one thread.
+/// The peak of this target on one thread: multiply-adds on registers alone.
 class Peak {
  public:
   explicit Peak(const Target& target);
@@ -45,7 +45,7 @@ class Peak {
   double flops_ = 0;
 };
 
-/// Least seconds per run of each subject over `repetitions` samples of about a millisecond, interleaved; infinite where
+/// The least seconds per run of each subject over `repetitions` interleaved samples of about a millisecond. Infinite if
 /// it failed.
 std::vector<double> measure(const std::vector<Subject>& subjects, const Workspace& workspace, int repetitions);
 

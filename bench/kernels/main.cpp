@@ -33,7 +33,7 @@ BenchProgram lay_out(std::vector<Program::Kernel> kernels) {
   BenchProgram out;
   for (const Program::Kernel& k : kernels) {
     ProgramStep step;
-    // Not at multiples of a page from one another: loads would seem to depend on stores.
+    // Operands are not multiples of a page apart. Otherwise loads would seem to depend on stores.
     for (int64_t i = 0; i < num_operands(k.spec); ++i)
       step.operands.push_back(i * (kWorkspaceBytes / kOperands + 1088));
     out.program.steps.push_back(std::move(step));

@@ -1,5 +1,6 @@
 // Each engine behind one shape: load(at, model, threads) → { run(inputs) → {name: typed array} }, and for decoders
-// keep(input) → the engine's own tensor for a cache that stays from run to run, which `run` takes in place of the data.
+// keep(input) → the engine's own tensor for a cache that stays from run to run, which `run` takes in place of the data;
+// close() gives back what it holds; profile(inputs) → what each step takes, if the engine says.
 import { jaxJs, tfjs } from './peers.js';
 
 /** `options`: what differs from the SDK's defaults. */
@@ -9,6 +10,8 @@ const wasmkiln = (options) => async (at, model, threads, cache = false) => {
   return {
     info: () => loaded.info(),
     memory: () => loaded.memory(),
+    close: () => loaded.dispose(),
+    profile: (inputs) => loaded.profile(Object.fromEntries(inputs.map((p) => [p.name, new Tensor(p.dtype, p.data, p.shape)]))),
     keep: ({ name, data }) => {
       const tensor = loaded.inputTensor(name);
       tensor.data.set(data);
@@ -27,6 +30,7 @@ async function ortWeb(at, model, threads) {
   ort.env.wasm.wasmPaths = at('ort/');
   const session = await ort.InferenceSession.create(at(`models/${model}/model.onnx`), { executionProviders: ['wasm'], graphOptimizationLevel: 'all' });
   return {
+    close: () => session.release(),
     keep: (p) => new ort.Tensor(p.dtype, p.data.slice(), p.shape), // on the CPU it has nothing nearer: run() copies
     run: async (inputs) => {
       const outputs = await session.run(Object.fromEntries(inputs.map((p) => [p.name, p.kept ?? new ort.Tensor(p.dtype, p.data, p.shape)])));
@@ -35,4 +39,4 @@ async function ortWeb(at, model, threads) {
   };
 }
 
-export const engines = { wasmkiln: wasmkiln({}), 'wasmkiln-early': wasmkiln({ runWhileLoading: true }), 'wasmkiln-fast': wasmkiln({ precision: 'fast' }), 'ort-web': ortWeb, tfjs, 'jax-js': jaxJs };
+export const engines = { wasmkiln: wasmkiln({}), 'wasmkiln-alone': wasmkiln({ preferences: { worker: 'optional' } }), 'wasmkiln-early': wasmkiln({ runWhileLoading: true }), 'wasmkiln-fast': wasmkiln({ precision: 'fast' }), 'ort-web': ortWeb, tfjs, 'jax-js': jaxJs };

@@ -22,9 +22,9 @@ function errors(outputs, expected) {
   for (const { name, data } of expected) {
     let worst = 0, scale = 0;
     for (let i = 0; i < data.length; i++) {
-      const difference = Math.abs(outputs[name][i] - data[i]);
+      const difference = Math.abs(Number(outputs[name][i] - data[i]));
       if (!(difference <= worst)) worst = difference; // NaN too
-      scale = Math.max(scale, Math.abs(data[i]));
+      scale = Math.max(scale, Math.abs(Number(data[i])));
     }
     absolute = Math.max(absolute, worst);
     share = Math.max(share, worst && worst / scale);
@@ -119,8 +119,64 @@ async function race({ model, names, threads, rounds }) {
   return samples;
 }
 
+/** A sample of an operator's time takes at least so long: a run of most is over in less than a clock can tell. */
+const kSampleMs = 2;
+/** Runs before the first sample, until the engine of the browser has optimised what they run. */
+const kOperatorWarmMs = 150;
+/** What float32 sums in another order may do, as a share of the largest element: that of the zoo's own check. */
+const kTolerance = 1e-4;
+
+/** Models of one operator: two engines in turn, a sample of each in a round. */
+async function operators({ models, names, threads, rounds }) {
+  const results = [];
+  for (const model of models) {
+    try {
+      results.push({ model, ...(await operator(model, names, threads, rounds)) });
+    } catch (error) {
+      results.push({ model, error: `${error?.name}: ${error?.message}` });
+    }
+    await post('progress', results.at(-1));
+  }
+  return results;
+}
+
+async function operator(model, names, threads, rounds) {
+  const { inputs, expected } = await feeds(model);
+  const sessions = {}, samples = {}, runs = {}, share = {};
+  let steps;
+  const sample = async (name, count) => {
+    const start = performance.now();
+    for (let i = 0; i < count; i++) await sessions[name].run(inputs);
+    return (performance.now() - start) / count;
+  };
+  try {
+    for (const name of names) {
+      sessions[name] = await engines[name](at, model, threads);
+      share[name] = errors(await sessions[name].run(inputs), expected).max_error_ratio;
+      if (!(share[name] <= kTolerance)) throw new Error(`${name} differs from PyTorch by ${share[name]} of the largest element`);
+      const end = performance.now() + kOperatorWarmMs;
+      do runs[name] = Math.ceil(kSampleMs / (await sample(name, runs[name] ?? 1)));
+      while (performance.now() < end);
+      samples[name] = [];
+    }
+    for (let round = 0; round < rounds; round++) {
+      for (const name of round % 2 ? [...names].reverse() : names) {
+        if (threads > 1) {
+          await new Promise((resolve) => setTimeout(resolve, kThreadsSpinMs));
+          await sample(name, runs[name]);
+        }
+        samples[name].push(await sample(name, runs[name]));
+      }
+    }
+    for (const { profile } of Object.values(sessions)) steps ??= await profile?.(inputs);
+  } finally {
+    for (const session of Object.values(sessions)) await session.close();
+  }
+  return { samples, share, steps };
+}
+
 try {
-  const result = await { cold, race, revisit }[job.kind](job);
+  const result = await { cold, race, revisit, operators }[job.kind](job);
   if (result) await post('report', { result });
 } catch (error) {
   await post('report', { error: `${error?.name}: ${error?.message}` });

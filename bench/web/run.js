@@ -3,15 +3,10 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { open } from '../../tests/browser/engines.js';
-import { memoryFiles, serve } from '../../tests/browser/server.js';
+import { bench, deps, quantile, root } from './pages.js';
 import { canRun } from './peers.js';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const root = join(here, '../..');
-const deps = join(root, 'build/deps');
 /** Once it is loaded it is wasmkiln: only its first visits are measured. */
 const kEarly = 'wasmkiln-early';
 const kOurs = ['wasmkiln', kEarly, 'wasmkiln-fast'];
@@ -19,7 +14,7 @@ const kBrowserEngines = [...kOurs, 'ort-web', 'tfjs', 'jax-js'];
 const kNativeEngines = ['wasmkiln-native', 'ort-native', 'torch'];
 const { values: options } = parseArgs({
   options: {
-    models: { type: 'string', default: 'digits,minilm,resnet50,mobilenetv2,bert-base,yolov8n,whisper-encoder,whisper-decoder' },
+    models: { type: 'string' },
     engines: { type: 'string', default: 'wasmkiln,wasmkiln-early,wasmkiln-fast,ort-web,wasmkiln-native,ort-native,torch' },
     threads: { type: 'string', default: '1,2' },
     rounds: { type: 'string', default: '20' },
@@ -30,40 +25,21 @@ const { values: options } = parseArgs({
   },
 });
 const list = (text) => text.split(',').filter(Boolean);
-const [models, engines, threads] = [list(options.models), list(options.engines), list(options.threads).map(Number)];
+/** Of these only runs in a page are compared. */
+const kUntuned = list(python(['-c', 'import zoo; print(",".join(zoo.UNTUNED))']).trim());
+const kUntunedEngines = ['wasmkiln', 'ort-web'];
+const kModels = 'digits,minilm,resnet50,mobilenetv2,bert-base,yolov8n,whisper-encoder,whisper-decoder';
+const chosen = list(options.models ?? (options.report ? `${kModels},untuned` : kModels));
+const models = chosen.flatMap((model) => (model === 'untuned' ? kUntuned : [model]));
+const [engines, threads] = [list(options.engines), list(options.threads).map(Number)];
 
-const pages = new Map();
-const server = await serve({ page: here, sdk: join(root, 'js-sdk/dist'), models: join(deps, 'models'), ort: join(here, 'node_modules/onnxruntime-web/dist'), modules: join(here, 'node_modules') }, (path, body) => {
-  const [what, id] = path.split('/').slice(-2);
-  const page = pages.get(id);
-  if (what === 'report') page.done(JSON.parse(body));
-  if (what !== 'mark') return null;
-  const now = page.browser.usage().bytes;
-  if (JSON.parse(body) === 'before') page.before = now;
-  return { bytes: now - page.before };
-}, { inMemory: memoryFiles() });
-
-async function inPage(job) {
-  const id = String(pages.size);
-  const page = {};
-  const report = new Promise((resolve) => (page.done = resolve));
-  pages.set(id, page);
-  const query = new URLSearchParams({ id, job: JSON.stringify(job) });
-  page.browser = open(options.browser, `${server.origin}/isolated/page/page.html?${query}`);
-  const late = new Promise((resolve) => setTimeout(() => resolve({ error: 'no report after 10 minutes' }), 600_000).unref());
-  const { result, error } = await Promise.race([report, late]);
-  await page.browser.close();
-  if (error) throw new Error(`${JSON.stringify(job)}: ${error}`);
-  return result;
-}
-
-const sorted = (samples) => [...samples].sort((a, b) => a - b);
-const quantile = (samples, q) => sorted(samples)[Math.min(samples.length - 1, Math.floor(samples.length * q))];
+const { run: inPage, close } = await bench({ browser: options.browser });
 const rows = [];
 const units = { ms: 'ms', bytes: 'bytes', error: 'absolute', ratio: 'ratio' };
 function add(model, engine, count, metric, samples, value = quantile(samples, 0.5)) {
   const row = { model, engine, threads: count, metric, value, unit: units[metric.split('_').at(-1)], samples: samples.length };
   if (kBrowserEngines.includes(engine)) row.browser = options.browser;
+  if (kUntuned.includes(model)) row.group = 'untuned';
   rows.push(row);
 }
 function addRuns(model, engine, count, samples) {
@@ -108,7 +84,8 @@ function addMemory(model, engine, count, colds) {
 /** Each load in a browser of its own; the engines take turns, and turns at being first. */
 async function loads(kind, model, names, count) {
   const all = Object.fromEntries(names.map((name) => [name, []]));
-  for (let i = 0; i < Number(options.colds); i++) {
+  const colds = kUntuned.includes(model) ? Math.min(1, Number(options.colds)) : Number(options.colds);
+  for (let i = 0; i < colds; i++) {
     for (const engine of i % 2 ? [...names].reverse() : names) all[engine].push(await inPage({ kind, model, engine, threads: count }));
   }
   return Object.entries(all).filter(([, loads]) => loads.length);
@@ -121,7 +98,7 @@ async function coldStarts(model, names, count) {
     if (kOurs.includes(engine)) addMemory(model, engine, count, colds);
     printPhases(`cold load of ${engine}`, colds.map((cold) => cold.phases));
   }
-  const ours = names.filter((name) => kOurs.includes(name) && name !== kEarly);
+  const ours = kUntuned.includes(model) ? [] : names.filter((name) => kOurs.includes(name) && name !== kEarly);
   for (const [engine, visits] of await loads('revisit', model, ours, count)) {
     add(model, engine, count, 'second_visit_ms', visits.map((visit) => visit.second_visit_ms));
     printPhases(`second load of ${engine}`, visits.map((visit) => visit.phases));
@@ -144,7 +121,8 @@ const plan = (model, precision) => execFileSync(join(root, 'build/native/kiln'),
 const canRunHere = { ...canRun, 'wasmkiln-fast': (model) => plan(model, 'fast') !== plan(model, 'balanced') };
 
 for (const model of models) {
-  const names = engines.filter((e) => kBrowserEngines.includes(e) && (canRunHere[e]?.(model) ?? true));
+  const measured = kUntuned.includes(model) ? engines.filter((e) => kUntunedEngines.includes(e)) : engines;
+  const names = measured.filter((e) => kBrowserEngines.includes(e) && (canRunHere[e]?.(model) ?? true));
   for (const count of threads) {
     await coldStarts(model, names.filter((e) => !canRun[e]), count);
     const racers = names.filter((e) => e !== kEarly);
@@ -152,7 +130,7 @@ for (const model of models) {
       const samples = await inPage({ kind: 'race', model, names: racers, threads: count, rounds: Number(options.rounds) });
       for (const name of racers) addRuns(model, name, count, samples[name]);
     }
-    for (const engine of engines.filter((e) => kNativeEngines.includes(e))) {
+    for (const engine of measured.filter((e) => kNativeEngines.includes(e))) {
       const output = python(['bench/native.py', engine, model, String(count), options.rounds], { OMP_NUM_THREADS: String(count) });
       const { samples_ms: samples, ...others } = JSON.parse(output.trim().split('\n').at(-1));
       addRuns(model, engine, count, samples);
@@ -161,7 +139,7 @@ for (const model of models) {
     report(model, count);
   }
 }
-server.close();
+close();
 mkdirSync(dirname(options.json), { recursive: true });
 writeFileSync(options.json, `[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]\n`);
 console.log(`\n${rows.length} rows in ${options.json}`);

@@ -7,12 +7,13 @@ namespace kiln {
 
 namespace {
 
-/// Fewer rows than this read keys and values once: packing would read them, write them, and read that.
+/// With fewer rows than this, keys and values are read once, as they lie. Packing would read, write and read them
+/// again.
 constexpr int64_t kFewRows = 4;
-/// Sums of 16-bit integers are of so many.
+/// The length of a sum of 16-bit integers.
 constexpr int64_t kLeastKeys = 32;
 
-/// A matrix of keys or values per batch and head: strides over the output's leading dims, and how it is packed if it
+/// A matrix of keys or values per batch and head: strides over the output's leading dims, and how it is packed, if it
 /// is.
 struct Matrices {
   Sizes strides;
@@ -20,7 +21,7 @@ struct Matrices {
   int64_t elements = 0;
 };
 
-/// As they lie: every batch's own strides.
+/// Matrices as they lie, with the strides of every batch.
 Matrices as_they_lie(const View& b, size_t lead) {
   Matrices m;
   m.strides.assign(lead, 0);
@@ -30,7 +31,7 @@ Matrices as_they_lie(const View& b, size_t lead) {
   return m;
 }
 
-/// Packed, one batch after the other; nothing where they are more than two loops.
+/// Packed matrices, one batch after the other. Nothing if batches are more than two loops.
 std::optional<Matrices> in_panels(const View& b, size_t lead) {
   Matrices m;
   const size_t own = b.dims.size() - 2;
@@ -54,8 +55,8 @@ std::optional<Matrices> in_panels(const View& b, size_t lead) {
 
 }  // namespace
 
-/// One kernel, where batches and heads are at most two loops; else false, and nothing appended. `k` is [..., D, keys].
-/// With `late` these keys and values follow those of k and v.
+/// Appends one kernel, if batches and heads are at most two loops. Else it returns false and appends nothing. `k` is
+/// [..., D, keys]. The keys and values of `late` follow those of k and v.
 bool Lowering::append_attention(const View& q, const View& k, const View& v, const View& c, const Fusion& f,
                                 const std::string& label, const LateKeys* late) {
   const size_t lead = c.dims.size() - 2;
@@ -126,8 +127,8 @@ bool Lowering::append_attention(const View& q, const View& k, const View& v, con
   return true;
 }
 
-/// Attention of few queries reads each key once, wherever it lies: what joins a cache and what a step adds to it, for
-/// such attention alone, need not be there.
+/// Attention of few queries reads each key once, wherever it lies. So a concatenation of a cache and what a step adds
+/// to it is not made, if only such attention reads it.
 void Lowering::find_late_joins() {
   for (const Node& node : graph.nodes) {
     if (node.op != Op::concat || node.inputs.size() != 2) continue;
@@ -144,6 +145,19 @@ void Lowering::find_late_joins() {
   }
 }
 
+/// One for all attention of so many queries and keys.
+Result<View> Lowering::causal_mask(const Node& node, int64_t queries, int64_t keys) {
+  const std::string key = "causal " + std::to_string(queries) + "x" + std::to_string(keys);
+  const auto made = copies_.find(key);
+  if (made != copies_.end()) return made->second;
+  if (queries > kMaxConstantBytes / std::max<int64_t>(keys, 1))
+    return unsupported(node, "a causal mask of more than 64 MB: give the mask as an operand");
+  std::vector<uint8_t> seen(static_cast<size_t>(queries * keys));
+  for (int64_t i = 0; i < queries; ++i)
+    for (int64_t j = 0; j < keys; ++j) seen[static_cast<size_t>(i * keys + j)] = j <= i;
+  return copies_[key] = constant({queries, keys}, DType::boolean, std::move(seen));
+}
+
 /// Scores, softmax, and the weighted sum; heads are views, and the result's heads stand side by side in a
 /// row.
 Status Lowering::lower_attention(const Node& node) {
@@ -152,7 +166,7 @@ Status Lowering::lower_attention(const Node& node) {
   const std::string label = label_of(node);
   const Sizes dims = out_dims(node);
   const size_t rank = dims.size();
-  const int64_t queries = q.dims[rank - 2], keys = graph.value(node.inputs[1]).shape[rank - 2].value;
+  const int64_t queries = q.dims.rbegin()[1], keys = graph.value(node.inputs[1]).shape.rbegin()[1].value;
   Sizes score_dims = dims;
   score_dims[rank - 1] = keys;
 
@@ -169,14 +183,12 @@ Status Lowering::lower_attention(const Node& node) {
   };
   if (has(node, 3)) apply_mask(input(node, 3));
   if (a.causal) {
-    std::vector<uint8_t> seen(static_cast<size_t>(queries * keys));
-    for (int64_t i = 0; i < queries; ++i)
-      for (int64_t j = 0; j < keys; ++j) seen[static_cast<size_t>(i * keys + j)] = j <= i;
-    apply_mask(constant({queries, keys}, DType::boolean, std::move(seen)));
+    KILN_ASSIGN(const View mask, causal_mask(node, queries, keys));
+    apply_mask(mask);
   }
   f.then(scaled, masks);
 
-  if (!is_contiguous_in(q, static_cast<int>(rank) - 1)) q = copied(q, row_major(q.rank()));
+  if (!is_contiguous_in(q, q.rank() - 1)) q = copied(q, row_major(q.rank()));
   const auto turned = [](const View& keys_in_rows) {
     std::vector<int64_t> axes(keys_in_rows.dims.size());
     for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);
@@ -198,7 +210,7 @@ Status Lowering::lower_attention(const Node& node) {
   const View k = input(node, 1), v = input(node, 2);
   if (append_attention(q, turned(k), v, out, f, label)) return ok();
 
-  // More loops over batches than a kernel has.
+  // There are more loops over batches than a kernel has.
   const View scores = allocate(score_dims, DType::f32, row_major(static_cast<int>(rank)), kRunPhase);
   KILN_TRY(product_of(q, turned(k), scores, f, label + " scores"));
 

@@ -1,4 +1,4 @@
-// What goes along one axis: running sums and resizing. Results are stored as their inputs are.
+// Operations along one axis: running sums and resizing. A result has the layout of its input.
 #include <algorithm>
 #include <cstring>
 
@@ -7,7 +7,7 @@
 namespace kiln {
 namespace {
 
-/// The dims beside `axis`, as few as can be.
+/// The dims other than `axis`, merged to as few as possible.
 Box beside(size_t axis, const std::vector<View>& operands) {
   Box box;
   for (size_t d = 0; d < operands[0].dims.size(); ++d) {
@@ -20,14 +20,6 @@ Box beside(size_t axis, const std::vector<View>& operands) {
   box.sort();
   box.merge();
   return box;
-}
-
-/// Whether nothing but resizing stands between a value and a result of the model, which is row-major.
-bool ends_in_output(const Graph& graph, ValueId id) {
-  if (std::find(graph.outputs.begin(), graph.outputs.end(), id) != graph.outputs.end()) return true;
-  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
-    return node.op == Op::taps && node.inputs[0] == id && ends_in_output(graph, node.outputs[0]);
-  });
 }
 
 template <class T>
@@ -52,13 +44,24 @@ Status Lowering::lower_scan(const Node& node) {
   return ok();
 }
 
+/// Between those values and a result of the model, which is row-major, stands nothing but resizing.
+void Lowering::find_what_ends_in_outputs() {
+  ends_in_output_.resize(graph.values.size());
+  for (ValueId id : graph.outputs) ends_in_output_[static_cast<size_t>(id)] = true;
+  for (size_t n = graph.nodes.size(); n-- > 0;) {
+    const Node& node = graph.nodes[n];
+    if (node.op == Op::taps && ends_in_output_[static_cast<size_t>(node.outputs[0])])
+      ends_in_output_[static_cast<size_t>(node.inputs[0])] = true;
+  }
+}
+
 Status Lowering::lower_taps(const Node& node) {
   const TapsAttrs& a = *std::get_if<TapsAttrs>(&node.attrs);
   const auto axis = static_cast<size_t>(a.axis);
   const int phase = phase_of(node);
   View x = input(node, 0);
   const bool grows = product(x.dims) < product(out_dims(node));
-  if (grows && ends_in_output(graph, node.outputs[0]) && !is_row_major(x))
+  if (grows && ends_in_output_[static_cast<size_t>(node.outputs[0])] && !is_row_major(x))
     x = copied(x, row_major(x.rank()));  // rather than the larger result
   const Fusion f = fusion(node);
   const View out = destination(node, order_of(x), phase);

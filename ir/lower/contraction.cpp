@@ -62,20 +62,26 @@ Status Lowering::lower_conv(const Node& node) {
   if (a.transposed) return lower_transposed_conv(node);
   Sizes dims = out_dims(node);
   const Halo halo = conv_halo(node);
+  const std::array<int64_t, 2> stride = taken(a.stride, dims[2], dims[3]);
   View x = input(node, 0);
   const View& w = input(node, 1);
-  // Pixel by pixel, rows may as well be columns.
+  // For 1×1 windows, rows may be columns too.
   const bool turn = x.strides[2] < (x.dims[3] - 1) * x.strides[3] && x.dims[2] > 1 && w.dims[2] * w.dims[3] == 1 &&
-                    a.stride[0] == 1 && a.stride[1] == 1 && halo.empty();
+                    stride[0] == 1 && stride[1] == 1 && halo.empty();
   const auto turned = [&](const View& v) { return turn ? permuted(v, {0, 1, 3, 2}) : v; };
   if (turn) std::swap(dims[2], dims[3]);
   x = channels_last_with(turned(x), halo);
   const int64_t groups = a.groups;
   const bool rows_apart = dims[0] > 1 && groups > 1 && !is_depthwise(node);  // see ContractionSpec
   const View c = turned(destination(node, turn ? Order{0, 3, 2, 1} : channels_last(), kRunPhase, rows_apart ? 3 : 1));
-  if (product(dims) == 0) return ok();
   if (product({w.dims[1], w.dims[2], w.dims[3]}) == 0) return unsupported(node, "convolution over nothing");
-  Windows windows{grouped(x, 1, groups), grouped(w, 0, groups), grouped(c, 1, groups), {}, a.stride, a.dilation};
+  if (too_large_ || product(dims) == 0) return ok();
+  Windows windows{grouped(x, 1, groups),
+                  grouped(w, 0, groups),
+                  grouped(c, 1, groups),
+                  {},
+                  stride,
+                  taken(a.dilation, w.dims[2], w.dims[3])};
   windows.x.offset -= halo.top * x.strides[2] + halo.left * x.strides[3];
   windows.fusion = conv_fusion(node);
   for (View& v : windows.fusion.operands) v = grouped(turned(v), 1, groups);
@@ -188,7 +194,7 @@ Status Lowering::product_of(const View& a, const View& b, const View& c, const F
   if (product(c.dims) == 0) return ok();
   if (a.dims.back() == 0) return Error{ErrorCode::unsupported_operator, "a matrix product over no elements", label};
   if (append_product(a, b, c, f, label)) return ok();
-  // More loops than a contraction has: copies whose batches are one loop.
+  // There are more loops than a contraction has. Copies make the batches one loop.
   const auto straight = [&](const View& v, const Sizes& dims) {
     return copied(expanded(v, dims), row_major(static_cast<int>(dims.size())));
   };
@@ -207,7 +213,7 @@ Status Lowering::product_of(const View& a, const View& b, const View& c, const F
   return ok();
 }
 
-/// False, and nothing appended, if the loops over batches and rows are too many or a row would overlap the
+/// Returns false and appends nothing if there are too many loops over batches and rows, or if a row would overlap the
 /// one before.
 bool Lowering::append_product(const View& a, const View& b, const View& c, const Fusion& f, const std::string& label) {
   const size_t lead = c.dims.size() - 2;

@@ -1,5 +1,5 @@
-// Inverted residuals: where a 1×1 convolution makes an image so wide that it would not stay in a cache until the
-// depthwise convolution and the 1×1 one behind it have read it, the three are one step.
+// Inverted residuals. A 1×1 convolution may make an image so large that it leaves the cache before the depthwise
+// convolution and the second 1×1 one have read it. Then the three are one step.
 #include <algorithm>
 
 #include "ir/lower/lowering.h"
@@ -73,7 +73,7 @@ void Lowering::find_inverted_residuals() {
 
 Status Lowering::lower_inverted_residual(const Node& project) {
   const auto& [expand, middle] = inverted_residuals_[&project];
-  const ConvAttrs& a = *conv(middle);
+  ConvAttrs a = *conv(middle);
   const Sizes wide = out_dims(*expand), filtered = out_dims(*middle), dims = out_dims(project);
   View x = input(*expand, 0);
   const bool transposed = x.strides[2] < (x.dims[3] - 1) * x.strides[3] && x.dims[2] > 1;
@@ -90,6 +90,8 @@ Status Lowering::lower_inverted_residual(const Node& project) {
   s.expand.epilogue = conv_epilogue(expanded_by);
 
   const View& w = view(middle->inputs[1]);
+  a.stride = taken(a.stride, filtered[2], filtered[3]);
+  a.dilation = taken(a.dilation, w.dims[2], w.dims[3]);
   const int64_t right =
       (filtered[3] - 1) * a.stride[1] + (w.dims[3] - 1) * a.dilation[1] + 1 - a.pad_begin[1] - wide[3];
   s.pad_top = a.pad_begin[0], s.pad_left = a.pad_begin[1];

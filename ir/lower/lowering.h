@@ -1,4 +1,4 @@
-// The state of one lowering, shared by the functions that lower each family of canonical nodes.
+// The state of one lowering. Functions for each family of canonical nodes use it.
 #pragma once
 
 #include <map>
@@ -9,29 +9,30 @@
 
 #include "ir/lower/view.h"
 #include "ir/plan.h"
+#include "support/budget.h"
 #include "support/function_ref.h"
 
 namespace kiln {
 
-/// An expression still on views: operand 0 is the accumulator, operand i ≥ 1 is operands[i-1], broadcast to
-/// the output's dims.
+/// An expression on views. Operand 0 is the accumulator; operand i ≥ 1 is operands[i-1], broadcast to the output's
+/// dims.
 struct Fusion {
   Expr expr;
   std::vector<View> operands;
   bool empty() const { return expr.empty(); }
-  /// Applies `expr` (of operand 0 and of `extra` as operands 1…) after what is here.
+  /// Applies `expr` to the current result. Its operands 1… are `extra`.
   void then(const Expr& next, const std::vector<View>& extra);
 };
 
-/// The epilogue of a kernel, strides chosen from each operand's view by `pick`.
+/// The epilogue of a kernel. `pick` chooses the strides of each operand's view.
 Epilogue make_epilogue(const Fusion& fusion, FunctionRef<Sizes(const View&)> pick);
 
-/// The same of operands [N,C,H,W]: over the strides of a contraction (image, no groups, row, column, channel), of a
+/// The same for operands [N,C,H,W], with the strides of a contraction (image, no groups, row, column, channel) or of a
 /// depthwise convolution (image, row, column, channel).
 Epilogue conv_epilogue(const Fusion& fusion);
 Epilogue depthwise_epilogue(const Fusion& fusion);
 
-/// A convolution on views: of every output pixel, the products of a window of x with w.
+/// A convolution on views: every output pixel is a sum of products of a window of x with w.
 struct Windows {
   View x;         ///< [N, G, K, H, W] from the first pixel's first tap on; H and W do not matter
   View w;         ///< [G, n, K, KH, KW]
@@ -39,6 +40,12 @@ struct Windows {
   Fusion fusion;  ///< operands as c
   std::array<int64_t, 2> stride{1, 1}, dilation{1, 1};  ///< in pixels of x
 };
+/// Strides or dilations of so many pixels or taps: one that nobody takes is 1, whatever a file says.
+inline std::array<int64_t, 2> taken(std::array<int64_t, 2> steps, int64_t rows, int64_t columns) {
+  if (rows == 1) steps[0] = 1;
+  if (columns == 1) steps[1] = 1;
+  return steps;
+}
 /// A view whose dim `dim` is `groups` dims of equal parts.
 View grouped(const View& v, size_t dim, int64_t groups);
 
@@ -64,14 +71,14 @@ class Lowering {
   // -- memory
   /// A new buffer that holds `dims` compactly in `order`.
   View allocate(const Sizes& dims, DType dtype, const Order& order, int phase);
-  /// Where a node's result goes: its place in a concatenation, a buffer with a halo, or a new compact one in
-  /// `order`. A kernel that writes `run` innermost dims of `order` as neighbours gets the compact one where a
-  /// place cannot offer that; consumers then copy.
+  /// Where a node's result goes: its place in a concatenation, a buffer with a halo, or a new compact one in `order`. A
+  /// kernel may need the `run` innermost dims of `order` to be contiguous. If the place is not, it gets a compact
+  /// buffer, and consumers copy.
   View destination(const Node& node, const Order& order, int phase, int run = 0);
   /// A copy of `from` in `order`, with stored zeros around it if `halo` asks for them.
   View copied(const View& from, const Order& order, const Halo& halo = {});
   View with_halo(const Sizes& dims, const Halo& halo, int phase);
-  /// Fills everything of `whole` outside the box that starts at `begin` with sizes `inner`.
+  /// Fills `whole` outside of the part that starts at `begin` and has sizes `inner`.
   void fill_border(const View& whole, const Sizes& begin, const Sizes& inner, const Expr& value, int phase);
   View constant(const Sizes& dims, DType dtype, std::vector<uint8_t> bytes);
 
@@ -85,6 +92,11 @@ class Lowering {
   int append(KernelSpec spec, const std::vector<View>& operands, const std::string& label, int phase = kRunPhase);
   void append_map(const Expr& expr, const View& out, const std::vector<View>& inputs, const std::string& label,
                   int phase);
+
+  /// Of support/budget.h: then nothing more is to be appended, and the node at hand is refused.
+  bool over_budget() const {
+    return pending_.size() > step_limit(graph.nodes.size()) || constant_bytes_ > kMaxConstantBytes;
+  }
 
   // -- families (one file each)
   Status lower_conv(const Node& node);
@@ -119,14 +131,14 @@ class Lowering {
   };
   bool append_attention(const View& q, const View& k, const View& v, const View& c, const Fusion& fusion,
                         const std::string& label, const LateKeys* late = nullptr);
-  /// B of a contraction that is appended next: packed, or, for a single row of A, as it lies.
+  /// B of a contraction that is appended next: packed or, for a single row of A, as it lies.
   View factor(ContractionSpec& spec, const PackSpec& pack, const View& b, int64_t elements, const std::string& label);
   /// A depthwise convolution's weights [C, 1, KH, KW] as its kernel reads them.
   View depthwise_taps(const View& w);
   /// A packed B for a contraction that is appended next.
   View packed(const PackSpec& spec, const View& source, int64_t elements, const KernelSpec& consumer,
               const std::string& label);
-  /// Packs since pending step `first` are for step `consumer`, which has several.
+  /// Makes `consumer` the consumer of all packs since pending step `first`.
   void own_packs(size_t first, int consumer);
   Error unsupported(const Node& node, const std::string& what) const;
   static std::string label_of(const Node& node);
@@ -136,31 +148,34 @@ class Lowering {
   Plan plan;
 
  private:
+  Result<View> causal_mask(const Node& node, int64_t queries, int64_t keys);
   void find_late_joins();
   void find_inverted_residuals();
+  void find_what_ends_in_outputs();
   void plan_placements();
   Status lower_node(const Node& node);
   void finish_outputs();
-  /// How far apart the elements of B are (format/model.fbs); 0: nobody knows.
+  /// How far apart the elements of B are (format/model.fbs). 0: unknown.
   float spread_of(const Operand& source, const PackSpec& b) const;
-  /// Whether B as integers, or as sums of its quadrants, keeps the precision that was asked for, whatever it is
-  /// multiplied with.
+  /// Whether B as 16-bit integers, or as sums of its quadrants, keeps the precision, whatever it is multiplied with.
   bool may_be_integers(const Operand& source, const PackSpec& b) const;
   bool may_be_summed(const Operand& source, const PackSpec& b) const;
   void round_weights();
   void round_rows(const PackSpec& rows, const Operand& source, int to, int phase, const std::string& label);
   void number_phases();
+  Status limit_load() const;
   void assign_spaces();
   void set_lifetimes();
+  std::vector<int> last_tenants() const;
   void set_barriers();
-  /// The phase of a step that reads `phase`: what needs constants alone runs with the first transfer, or,
-  /// without one, in the inference.
+  /// The phase of a step that reads `phase`. A step that needs only constants runs with the first transfer, or in the
+  /// inference if there is none.
   int step_phase(int phase) const { return phase < 0 ? first_phase_ : phase; }
   int segment_phase(int segment) const { return segment_time_[static_cast<size_t>(segment)]; }
   int new_buffer(int64_t bytes, int phase);
   View source_view(ValueId id);
 
-  /// What consumers want of where a value is stored.
+  /// What consumers want of the place of a value.
   struct Placement {
     Halo halo;
     ValueId concat = kNoValue;  ///< placed in this concatenation's result …
@@ -170,25 +185,29 @@ class Lowering {
     bool free() const { return concat == kNoValue && !through && !lifted; }
   };
   void lift_halo(const Node& reshape, const Node* producer);
-  void place_parts(const Node& concat, const std::vector<const Node*>& producers);
-  bool spread_halos();
+  void place_parts(const Node& concat, const std::vector<const Node*>& producers, std::vector<bool>& barred,
+                   std::vector<int>& counts);
+  void spread_halos();
   std::optional<View> place_of(ValueId id, const Order& order);
-  const View& storage_of(ValueId id, const Order& order);
+  void make_storage(ValueId id, const Order& order, const std::optional<View>& place);
   static Order order_for_reshape(const View& x, const Sizes& dims, bool* plain);
   Status copy_reshaped(const Node& node, const View& x);
   std::map<ValueId, const Node*> late_joins_;  // concatenations that are lowered when something asks for them
   struct InvertedResidual {
     const Node *expand, *depthwise;
   };
+  std::vector<bool> ends_in_output_;                            // behind nothing but resizing
   std::map<const Node*, InvertedResidual> inverted_residuals_;  // by what projects
   std::set<const Node*> inside_;                                // of those: lowered with it
+  bool too_large_ = false;                                      // what was allocated last, by far
   std::vector<Placement> placements_;
   std::vector<View> views_;    // by value; buffer < 0: not made yet
   std::vector<View> storage_;  // of values some part or view of which was placed in them
   std::vector<Pending> pending_;
-  std::vector<int> buffer_phase_;  // when each buffer's contents come up
-  std::vector<int> segment_time_;  // segment → index among transfers
-  int first_phase_ = kRunPhase;    // of the first segment that anything reads
+  std::vector<int> buffer_phase_;    // when each buffer's contents come up
+  std::vector<int> buffer_segment_;  // whose segment it holds; -1: none
+  std::vector<int> segment_time_;    // segment → index among transfers
+  int first_phase_ = kRunPhase;      // of the first segment that anything reads
   std::map<int, int> segment_buffer_;
   struct Part {  ///< of a segment, beyond what its buffer holds: goes to where its step reads it
     int segment;
@@ -196,7 +215,8 @@ class Lowering {
     PlanStep step;
   };
   std::vector<Part> parts_;
-  std::map<std::string, View> packs_, copies_;
+  std::map<std::string, View> packs_, copies_;  // copies_: causal masks, too
+  int64_t constant_bytes_ = 0;
 };
 
 }  // namespace kiln

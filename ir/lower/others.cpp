@@ -10,7 +10,7 @@ Status Lowering::lower_map(const Node& node) {
   const int phase = phase_of(node);
   std::vector<View> inputs;
   for (size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(expanded(input(node, i), dims));
-  // Stored as the operand with the most elements of its own is.
+  // The result has the layout of the operand with the most elements of its own.
   Order order = row_major(static_cast<int>(dims.size()));
   int64_t most = 0;
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -136,8 +136,9 @@ Status Lowering::lower_pool(const Node& node) {
   WindowSpec s;
   s.kind = a.kind;
   s.batch = x.dims[0], s.c = x.dims[1], s.ih = x.dims[2], s.iw = x.dims[3], s.oh = out.dims[2], s.ow = out.dims[3];
-  s.kh = a.kernel[0], s.kw = a.kernel[1], s.stride_h = a.stride[0], s.stride_w = a.stride[1];
-  s.dilation_h = a.dilation[0], s.dilation_w = a.dilation[1], s.pad_top = a.pad_begin[0], s.pad_left = a.pad_begin[1];
+  const auto stride = taken(a.stride, s.oh, s.ow), dilation = taken(a.dilation, a.kernel[0], a.kernel[1]);
+  s.kh = a.kernel[0], s.kw = a.kernel[1], s.stride_h = stride[0], s.stride_w = stride[1];
+  s.dilation_h = dilation[0], s.dilation_w = dilation[1], s.pad_top = a.pad_begin[0], s.pad_left = a.pad_begin[1];
   s.divide_by_all = a.count_include_pad && (a.pad_begin[0] | a.pad_begin[1] | a.pad_end[0] | a.pad_end[1]);
   s.divisor = a.divisor;
   s.even = a.even[0] != 0;

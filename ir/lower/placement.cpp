@@ -1,5 +1,5 @@
-// Where results are stored so that nobody has to move them: inside a concatenation, with zeros around them, or such
-// that a view of them lies there.
+// Chooses where results are stored, so that nobody must move them: inside a concatenation, with zeros around them, or
+// such that a view of them is in such a place.
 #include <algorithm>
 
 #include "ir/infer.h"
@@ -8,10 +8,10 @@
 namespace kiln {
 namespace {
 
-/// Computes nothing: its result is its operand's memory.
+/// Whether a node computes nothing, and its result is its operand's memory.
 bool is_view(Op op) { return op == Op::reshape || op == Op::permute || op == Op::expand || op == Op::slice; }
 
-/// The `run` innermost dims of `order` lie in `place` one behind the other.
+/// Whether the `run` innermost dims of `order` are contiguous in `place`.
 bool runs_along(const View& place, const Order& order, int run) {
   int64_t stride = 1;
   for (size_t i = order.size(); run-- > 0;) {
@@ -41,16 +41,17 @@ void Lowering::plan_placements() {
       halo = larger(halo, conv_halo(node));
     }
   }
+  std::vector<bool> barred(graph.values.size());
+  std::vector<int> counts(graph.values.size());
   for (size_t n = graph.nodes.size(); n-- > 0;)
     if (graph.nodes[n].op == Op::concat && !late_joins_.count(graph.nodes[n].outputs[0]))
-      place_parts(graph.nodes[n], producers);
-  while (spread_halos()) {
-  }
+      place_parts(graph.nodes[n], producers, barred, counts);
+  spread_halos();
   for (const Node& node : graph.nodes)
     if (node.op == Op::reshape) lift_halo(node, producers[static_cast<size_t>(node.inputs[0])]);
 }
 
-/// Sequences become images of one row for a convolution: whoever computes a sequence writes it between the zeros.
+/// Sequences become images of one row for a convolution. The producer of a sequence writes it between the zeros.
 void Lowering::lift_halo(const Node& reshape, const Node* producer) {
   const auto without_ones = [&](ValueId id) {
     Sizes dims = sizes_of(graph.value(id).shape);
@@ -68,102 +69,132 @@ void Lowering::lift_halo(const Node& reshape, const Node* producer) {
 }
 
 /// Gives each part that is computed, perhaps behind views, its place in the concatenation, unless it has one already.
-void Lowering::place_parts(const Node& concat, const std::vector<const Node*>& producers) {
+/// `barred`: values that views lead to but no place, so that nobody follows them again; `counts`: room
+/// to count parts, zeros before and after.
+void Lowering::place_parts(const Node& concat, const std::vector<const Node*>& producers, std::vector<bool>& barred,
+                           std::vector<int>& counts) {
   const auto axis = std::get_if<AxisAttrs>(&concat.attrs)->axis;
   const auto placement = [&](ValueId id) -> Placement& { return placements_[static_cast<size_t>(id)]; };
+  const auto open = [&](ValueId id) { return placement(id).free() && !barred[static_cast<size_t>(id)]; };
+  // A reshape of a broadcast copies, and so can write anywhere; other reshapes and permutations are views.
+  const auto passes = [&](const Node* node) {
+    if (!node || (node->op != Op::reshape && node->op != Op::permute)) return false;
+    const Node* before = producers[static_cast<size_t>(node->inputs[0])];
+    return !(node->op == Op::reshape && before && before->op == Op::expand);
+  };
+  for (ValueId id : concat.inputs) ++counts[static_cast<size_t>(id)];
   int64_t start = 0;
   for (ValueId id : concat.inputs) {
     const int64_t at = start;
     start += graph.value(id).shape[static_cast<size_t>(axis)].value;
-    // A reshape of a broadcast copies, and so can write anywhere; other reshapes and permutations are views.
-    const auto passes = [&](const Node* node) {
-      if (!node || (node->op != Op::reshape && node->op != Op::permute)) return false;
-      const Node* before = producers[static_cast<size_t>(node->inputs[0])];
-      return !(node->op == Op::reshape && before && before->op == Op::expand);
-    };
+    if (counts[static_cast<size_t>(id)] > 1) continue;
     std::vector<const Node*> views;
     ValueId computed = id;
-    for (const Node* node = producers[static_cast<size_t>(id)]; passes(node) && placement(computed).free();
+    for (const Node* node = producers[static_cast<size_t>(id)]; passes(node) && open(computed);
          node = producers[static_cast<size_t>(computed)]) {
       views.push_back(node);
       computed = node->inputs[0];
     }
     const Node* producer = producers[static_cast<size_t>(computed)];
-    const bool once = std::count(concat.inputs.begin(), concat.inputs.end(), id) == 1;
-    if (!producer || !once || !placement(computed).free()) continue;
-    if (is_view(producer->op) && producer->op != Op::reshape) continue;
+    if (!producer || !open(computed) || (is_view(producer->op) && producer->op != Op::reshape)) {
+      for (const Node* view : views) barred[static_cast<size_t>(view->outputs[0])] = true;
+      continue;
+    }
     for (const Node* view : views) placement(view->inputs[0]).through = view;
     Placement& p = placement(id);
     p.concat = concat.outputs[0];
     p.axis = axis;
     p.start = at;
   }
+  for (ValueId id : concat.inputs) counts[static_cast<size_t>(id)] = 0;
 }
 
-/// Zeros wanted around a part of a value are wanted around the whole. True if anything grew.
-bool Lowering::spread_halos() {
-  bool grew = false;
-  const auto grow = [&](ValueId id, const Halo& by) {
-    Halo& halo = placements_[static_cast<size_t>(id)].halo;
-    grew = grew || !halo.covers(by);
-    halo = larger(halo, by);
-  };
-  const auto is_image = [&](ValueId id) {
-    return graph.value(id).shape.size() == 4 && graph.value(id).dtype == DType::f32;
+/// Zeros wanted around a part of a value are wanted around the whole. What is sliced is never a part itself, so first
+/// slices hand theirs on to what they are of, then parts to concatenations.
+void Lowering::spread_halos() {
+  const auto halo = [&](ValueId id) -> Halo& { return placements_[static_cast<size_t>(id)].halo; };
+  const auto is_image = [&](const Node& node, Op op) {
+    const Value& out = graph.value(node.outputs[0]);
+    return node.op == op && out.shape.size() == 4 && out.dtype == DType::f32;
   };
   for (size_t n = graph.nodes.size(); n-- > 0;) {
     const Node& node = graph.nodes[n];
-    const ValueId out = node.outputs[0];
-    if (node.op == Op::slice && is_image(out)) {
-      const Shape &from = graph.value(node.inputs[0]).shape, &to = graph.value(out).shape;
-      if (from[2] == to[2] && from[3] == to[3]) grow(node.inputs[0], placements_[static_cast<size_t>(out)].halo);
-    } else if (node.op == Op::concat && is_image(out) && std::get_if<AxisAttrs>(&node.attrs)->axis == 1) {
-      for (ValueId id : node.inputs) {
-        const Placement& p = placements_[static_cast<size_t>(id)];
-        if (p.concat == out) grow(out, p.halo);
-      }
-    }
+    if (!is_image(node, Op::slice)) continue;
+    const Shape &from = graph.value(node.inputs[0]).shape, &to = graph.value(node.outputs[0]).shape;
+    if (from[2] == to[2] && from[3] == to[3])
+      halo(node.inputs[0]) = larger(halo(node.inputs[0]), halo(node.outputs[0]));
   }
-  return grew;
+  for (const Node& node : graph.nodes) {
+    if (!is_image(node, Op::concat) || std::get_if<AxisAttrs>(&node.attrs)->axis != 1) continue;
+    const ValueId out = node.outputs[0];
+    for (ValueId id : node.inputs)
+      if (placements_[static_cast<size_t>(id)].concat == out) halo(out) = larger(halo(out), halo(id));
+  }
 }
 
-/// The memory that a value was promised, if any; `order` is how its producer would like it to lie.
-std::optional<View> Lowering::place_of(ValueId id, const Order& order) {
-  const Placement& p = placements_[static_cast<size_t>(id)];
-  const Sizes dims = sizes_of(graph.value(id).shape);
-  if (p.concat != kNoValue) {
-    const View& whole = storage_of(p.concat, order);
-    Sizes start(dims.size(), 0);
-    start[static_cast<size_t>(p.axis)] = p.start;
-    return sliced(whole, start, Sizes(dims.size(), 1), dims);
+/// The memory that a value was promised, if any; `order` is how its producer would like it to lie. The way there leads
+/// from value to value (views, the concatenations that one is part of) to one that has memory, or is given it, and
+/// back.
+std::optional<View> Lowering::place_of(ValueId id, const Order& wanted) {
+  struct Stop {
+    ValueId id;
+    Order order;
+    bool storage;  ///< of what others write parts or views of; else the place of a value
+  };
+  std::vector<Stop> way{{id, wanted, false}};
+  std::optional<View> found;
+  for (;;) {
+    const Stop at = way.back();
+    const Placement& p = placements_[static_cast<size_t>(at.id)];
+    if (at.storage) {
+      if (storage_[static_cast<size_t>(at.id)].buffer >= 0 || p.lifted) break;
+      way.push_back({at.id, at.order, false});
+    } else if (p.concat != kNoValue || p.lifted) {
+      way.push_back({p.lifted ? at.id : p.concat, at.order, true});
+    } else {
+      if (!p.through) break;
+      View compact;
+      compact.dims = sizes_of(graph.value(at.id).shape);
+      compact.strides = compact_strides(compact.dims, at.order);
+      const ValueId seen = p.through->outputs[0];
+      const auto* permute = std::get_if<PermuteAttrs>(&p.through->attrs);
+      const auto as_seen =
+          permute ? permuted(compact, permute->axes) : reshaped(compact, sizes_of(graph.value(seen).shape));
+      if (!as_seen) break;
+      way.push_back({seen, order_of(*as_seen), false});
+    }
   }
-  if (p.lifted) return storage_of(id, order);
-  if (!p.through) return std::nullopt;
-  const ValueId seen = p.through->outputs[0];
-  const Sizes seen_dims = sizes_of(graph.value(seen).shape);
-  View compact;
-  compact.dims = dims;
-  compact.strides = compact_strides(dims, order);
-  const auto* permute = std::get_if<PermuteAttrs>(&p.through->attrs);
-  const auto as_seen = permute ? permuted(compact, permute->axes) : reshaped(compact, seen_dims);
-  if (!as_seen) return std::nullopt;
-  const auto place = place_of(seen, order_of(*as_seen));
-  if (!place) return std::nullopt;
-  return permute ? permuted(*place, inverse(permute->axes)) : reshaped(*place, dims);
+  for (; !way.empty(); way.pop_back()) {
+    const Stop& at = way.back();
+    const Placement& p = placements_[static_cast<size_t>(at.id)];
+    const Sizes dims = sizes_of(graph.value(at.id).shape);
+    if (at.storage) {
+      if (storage_[static_cast<size_t>(at.id)].buffer < 0) make_storage(at.id, at.order, found);
+      found = storage_[static_cast<size_t>(at.id)];
+    } else if (p.concat != kNoValue) {
+      Sizes start(dims.size(), 0);
+      start[static_cast<size_t>(p.axis)] = p.start;
+      found = sliced(*found, start, Sizes(dims.size(), 1), dims);
+    } else if (p.through && found) {
+      const auto* permute = std::get_if<PermuteAttrs>(&p.through->attrs);
+      found = permute ? permuted(*found, inverse(permute->axes)) : reshaped(*found, dims);
+    }
+  }
+  return found;
 }
 
 /// The memory of a value that others write parts or views of, made when the first of them is.
-const View& Lowering::storage_of(ValueId id, const Order& order) {
-  View& whole = storage_[static_cast<size_t>(id)];
-  if (whole.buffer >= 0) return whole;
+void Lowering::make_storage(ValueId id, const Order& order, const std::optional<View>& place) {
   const Value& value = graph.value(id);
-  const Placement& p = placements_[static_cast<size_t>(id)];
-  const auto place = p.lifted ? std::nullopt : place_of(id, order);
-  if (place && place->halo.covers(p.halo)) return whole = *place;
+  const Halo& halo = placements_[static_cast<size_t>(id)].halo;
   const Sizes dims = sizes_of(value.shape);
-  if (!p.halo.empty() && dims.size() == 4 && value.dtype == DType::f32)
-    return whole = with_halo(dims, p.halo, kRunPhase);
-  return whole = allocate(dims, value.dtype, order, kRunPhase);
+  View& whole = storage_[static_cast<size_t>(id)];
+  if (place && place->halo.covers(halo))
+    whole = *place;
+  else if (!halo.empty() && dims.size() == 4 && value.dtype == DType::f32)
+    whole = with_halo(dims, halo, kRunPhase);
+  else
+    whole = allocate(dims, value.dtype, order, kRunPhase);
 }
 
 View Lowering::destination(const Node& node, const Order& order, int phase, int run) {
@@ -183,9 +214,9 @@ View Lowering::destination(const Node& node, const Order& order, int phase, int 
   return at = allocate(dims, out_dtype(node), order, phase);
 }
 
-/// The order in which a copy of `x` can be seen as `dims`, nearest to how x lies: groups of dims that become one
-/// another stay together, and the groups are ordered as in memory. Sets `plain` if no group becomes several dims: then
-/// any strides will do.
+/// The order of a copy of `x` that can be viewed as `dims` and is closest to the layout of x. Groups of dims that
+/// become each other stay together, and groups have the order of x in memory. Sets `plain` if no group becomes several
+/// dims. Then any strides are possible.
 Order Lowering::order_for_reshape(const View& x, const Sizes& dims, bool* plain) {
   struct Group {
     int64_t stride;
@@ -220,7 +251,7 @@ Order Lowering::order_for_reshape(const View& x, const Sizes& dims, bool* plain)
   return order;
 }
 
-/// A reshape of what does not lie in order: x is written once more, where and as the result is wanted.
+/// A reshape of a value that is not in order. It copies x once, to the place and layout of the result.
 Status Lowering::copy_reshaped(const Node& node, const View& x) {
   const Sizes dims = out_dims(node);
   bool plain = false;

@@ -1,5 +1,6 @@
-// Weights that are read once in a run: what such a product waits for is memory, so unless that is to be exact they lie
-// there as rounded rows, half as large, if they are most of the model: elsewhere it would be no faster.
+// Weights that a run reads once. Such a product waits for memory. So the weights are stored as rounded rows, half as
+// large, unless the precision is exact. This is done only if they are most of the model, because elsewhere it would not
+// be faster.
 #include <algorithm>
 
 #include "ir/lower/lowering.h"
@@ -11,14 +12,14 @@ namespace {
 constexpr int64_t kLeastBytes = 256 << 10;
 /// Shorter rows are mostly padding.
 constexpr int64_t kShortestRow = 64;
-/// Floats arrive in parts, each of which takes the place of the one before.
+/// The size of the parts in which floats arrive. Each takes the place of the one before.
 constexpr int64_t kPartBytes = 4 << 20;
-/// So that each part is aligned in the file.
+/// The multiple to which parts are rounded, so that each is aligned in the file.
 constexpr int64_t kPartRows = 16;
-/// How far apart elements may be that share a scale or a sum (docs/precision.md says what it costs).
+/// How far apart elements with a common scale or sum may be. docs/precision.md says what it costs.
 constexpr float kMostSpread = 3, kMostSpreadOfFast = 30, kMostSpreadOfSums = 100;
 
-/// The rows that a step reads as `operand`, if it could read them rounded.
+/// The rows that a step reads as `operand`, if it can read them rounded.
 std::optional<PackSpec> rows_read(const PlanStep& step, size_t operand) {
   PackSpec rows;
   rows.src_k = 1;
@@ -40,10 +41,9 @@ void read_rounded(KernelSpec& spec) {
 }  // namespace
 
 float Lowering::spread_of(const Operand& source, const PackSpec& b) const {
-  const auto held = std::find_if(segment_buffer_.begin(), segment_buffer_.end(),
-                                 [&](const auto& each) { return each.second == source.buffer; });
-  if (held == segment_buffer_.end()) return 0;
-  const Segment& segment = graph.segments[static_cast<size_t>(held->first)];
+  const int held = source.buffer < 0 ? -1 : buffer_segment_[static_cast<size_t>(source.buffer)];
+  if (held < 0) return 0;
+  const Segment& segment = graph.segments[static_cast<size_t>(held)];
   const bool whole =
       source.offset == 0 && b.batch[0] * b.batch[1] * b.taps == 1 && b.k * b.n * size_of(DType::f32) == segment.size;
   const bool as_rows = b.src_k == 1 && b.src_n == b.k && segment.rows == b.n;
@@ -51,9 +51,9 @@ float Lowering::spread_of(const Operand& source, const PackSpec& b) const {
   return !whole ? 0 : as_rows ? segment.column_spread : as_columns ? segment.row_spread : 0;
 }
 
-/// An element is off by a share of the largest that has its scale, or shares its sum, which shows where that meets a
-/// zero. So what is multiplied with the same input must not be much smaller, all of it, than the largest there is. What
-/// a file does not say of its weights nobody knows.
+/// The error of an element is relative to the largest element with the same scale or sum. It shows where that largest
+/// element meets a zero. So the elements that are multiplied with one input must not all be much smaller than the
+/// largest of the weight. The file says how far apart they are; without that, nothing is known.
 bool Lowering::may_be_integers(const Operand& source, const PackSpec& b) const {
   const float spread = spread_of(source, b);
   return precision != Precision::exact && spread > 0 &&
@@ -114,11 +114,10 @@ void Lowering::round_weights() {
 }
 
 void Lowering::round_rows(const PackSpec& rows, const Operand& source, int to, int phase, const std::string& label) {
-  const auto segment = std::find_if(segment_buffer_.begin(), segment_buffer_.end(),
-                                    [&](const auto& held) { return held.second == source.buffer; });
+  const int segment = buffer_segment_[static_cast<size_t>(source.buffer)];
   Buffer& whole = plan.buffers[static_cast<size_t>(source.buffer)];
   const int64_t row_bytes = rows.k * size_of(DType::f32);
-  const bool in_parts = segment != segment_buffer_.end() && rows.src_n == rows.k && rows.n * row_bytes == whole.bytes;
+  const bool in_parts = segment >= 0 && rows.src_n == rows.k && rows.n * row_bytes == whole.bytes;
   const int64_t count = in_parts ? std::max(kPartRows, kPartBytes / row_bytes / kPartRows * kPartRows) : rows.n;
   if (in_parts) whole.bytes = std::min(whole.bytes, count * row_bytes);
   for (int64_t first = 0; first < rows.n; first += count) {
@@ -133,7 +132,7 @@ void Lowering::round_rows(const PackSpec& rows, const Operand& source, int to, i
       continue;
     }
     step.operands[1] = {new_buffer(part.n * row_bytes, phase), 0};
-    parts_.push_back({segment->first, first * row_bytes, part.n * row_bytes, std::move(step)});
+    parts_.push_back({segment, first * row_bytes, part.n * row_bytes, std::move(step)});
   }
 }
 

@@ -1,9 +1,10 @@
-// A transposed convolution, one small convolution for each phase of its output: pixel stride · j + phase is a sum over
-// the taps t with phase + padding ≡ dilation · t (mod stride), each of which meets pixel j + const of the input. No
-// zeros are put between pixels. Neighbouring phases that read the same pixels are computed together: those along a row
-// as columns of one product, those along a column as its groups.
+// A transposed convolution is one small convolution for each phase of its output. Pixel stride · j + phase is a sum
+// over the taps t with phase + padding ≡ dilation · t (mod stride). Each of these taps meets pixel j + const of the
+// input. No zeros are put between pixels. Neighbouring phases that read the same pixels are computed together: those
+// along a row as columns of one product, those along a column as its groups.
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "ir/lower/lowering.h"
 
@@ -40,6 +41,7 @@ std::vector<Run> runs_of(const Dimension& d) {
     if (r.tap >= 0 && r.tap < d.kernel) {
       r.tap_step = d.stride / common, r.step = d.dilation / common;
       r.taps = (d.kernel - 1 - r.tap) / r.tap_step + 1;
+      if (r.taps == 1) r.tap_step = r.step = 1;  // taken by nobody
       r.from = (at - r.tap * d.dilation) / d.stride - (r.taps - 1) * r.step;
     }
     if (!runs.empty()) {
@@ -62,18 +64,19 @@ Dimension dimension(const Graph& graph, const Node& node, size_t i) {
           a.stride[i],          a.dilation[i],         a.pad_begin[i]};
 }
 
-/// The pixels of these phases: [N, C, phases, OH, phases, OW] of an image [N, C, H, W].
+/// The pixels of these phases in an image [N, C, H, W], as [N, C, phases, OH, phases, OW].
 View pixels(const View& v, const Run& row, const Run& col, const std::array<int64_t, 2>& stride) {
   View out = v;
   out.halo = {};
   out.offset += row.first * v.strides[2] + col.first * v.strides[3];
   out.dims = {v.dims[0], v.dims[1], row.phases, row.size, col.phases, col.size};
-  out.strides = {
-      v.strides[0], v.strides[1], v.strides[2], stride[0] * v.strides[2], v.strides[3], stride[1] * v.strides[3]};
+  const auto steps = taken(stride, row.size, col.size);
+  out.strides = {v.strides[0], v.strides[1],           v.strides[2], steps[0] * v.strides[2],
+                 v.strides[3], steps[1] * v.strides[3]};
   return out;
 }
 
-/// [N, G, n, OH, OW] of pixels: phases of rows as groups, those of columns beside the channels.
+/// Pixels as [N, G, n, OH, OW]: phases of rows are groups, phases of columns are beside the channels.
 View as_groups(const View& v) {
   View out = v;
   out.dims = {v.dims[0], v.dims[2], v.dims[4] * v.dims[1], v.dims[3], v.dims[5]};
@@ -97,14 +100,12 @@ View taps_of(const View& w, const Run& row, const Run& col) {
 }
 
 /// Each phase of a run by itself.
-std::vector<Run> apart(const Run& run) {
-  std::vector<Run> out(static_cast<size_t>(run.phases), run);
-  for (size_t i = 0; i < out.size(); ++i)
-    out[i].first += static_cast<int64_t>(i), out[i].tap += static_cast<int64_t>(i), out[i].phases = 1;
-  return out;
+void apart(Run run, std::vector<Run>& out) {
+  const int64_t phases = std::exchange(run.phases, 1);
+  for (int64_t i = 0; i < phases; ++i, ++run.first, ++run.tap) out.push_back(run);
 }
 
-/// What the epilogue makes of sums over no taps.
+/// The result of the epilogue for sums over no taps.
 void append_bare(Lowering& l, const Fusion& fusion, const View& c, const std::vector<View>& operands,
                  const std::string& label) {
   Expr zero;
@@ -133,14 +134,16 @@ Halo Lowering::transposed_halo(const Node& node) const {
 Status Lowering::lower_transposed_conv(const Node& node) {
   const ConvAttrs& a = *std::get_if<ConvAttrs>(&node.attrs);
   const std::vector<Run> rows = runs_of(dimension(graph, node, 0)), cols = runs_of(dimension(graph, node, 1));
-  if (rows.size() * cols.size() > kMaxRuns)
+  const auto too_many = [&] {
     return unsupported(node, "a transposed convolution of so many different phases (stride " +
                                  std::to_string(a.stride[0]) + "x" + std::to_string(a.stride[1]) + ")");
+  };
+  if (rows.size() * cols.size() > kMaxRuns) return too_many();
   const View x = channels_last_with(input(node, 0), conv_halo(node)), w = input(node, 1);
   const bool rows_apart = x.dims[0] > 1 && a.groups > 1 && !is_depthwise(node);  // see ContractionSpec
   const View c = destination(node, channels_last(), kRunPhase, rows_apart ? 3 : 1);
   const Fusion fusion = conv_fusion(node);
-  if (product(c.dims) == 0) return ok();
+  if (too_large_ || product(c.dims) == 0) return ok();
   // Neighbouring pixels as channels: as the result lies, and whatever is added to it.
   const auto moves = [](const View& v, size_t dim) { return v.dims[dim] > 1 && v.strides[dim] != 0; };
   const auto joins = [](const View& v) { return v.strides[3] == v.dims[1] * v.strides[1]; };
@@ -151,6 +154,7 @@ Status Lowering::lower_transposed_conv(const Node& node) {
   for (const View& v : fusion.operands) columns_join = columns_join && (joins(v) || per_channel(v));
 
   const auto lower_run = [&](const Run& row, const Run& col) {
+    if (over_budget()) return;
     const auto part = [&](const View& v) { return pixels(v, row, col, a.stride); };
     std::vector<View> operands;
     for (const View& v : fusion.operands) operands.push_back(part(v));
@@ -189,10 +193,18 @@ Status Lowering::lower_transposed_conv(const Node& node) {
     p.dilation = {row.step, col.step};
     append_windows(std::move(p), label_of(node));
   };
-  for (const Run& row : rows)
-    for (const Run& one_row : a.groups == 1 ? std::vector<Run>{row} : apart(row))
-      for (const Run& col : cols)
-        for (const Run& one_col : columns_join ? std::vector<Run>{col} : apart(col)) lower_run(one_row, one_col);
+  const auto steps_of = [](const std::vector<Run>& runs, bool join) {
+    std::vector<Run> steps;
+    for (const Run& run : runs) {
+      if (join) steps.push_back(run);
+      if (!join && steps.size() <= kMaxRuns) apart(run, steps);
+    }
+    return steps;
+  };
+  const std::vector<Run> by_row = steps_of(rows, a.groups == 1), by_column = steps_of(cols, columns_join);
+  if (by_row.size() * by_column.size() > kMaxRuns) return too_many();
+  for (const Run& row : by_row)
+    for (const Run& col : by_column) lower_run(row, col);
   return ok();
 }
 

@@ -1,7 +1,10 @@
 #include "ir/lower/view.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <numeric>
+
+#include "support/checked.h"
 
 namespace kiln {
 
@@ -15,9 +18,7 @@ Sizes sizes_of(const Shape& shape) {
   return sizes;
 }
 
-int64_t product(const Sizes& sizes) {
-  return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
-}
+int64_t product(const Sizes& sizes) { return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, times); }
 
 Order row_major(int rank) {
   Order order(static_cast<size_t>(rank));
@@ -39,7 +40,7 @@ Sizes compact_strides(const Sizes& dims, const Order& order) {
   for (size_t i = order.size(); i-- > 0;) {
     const auto d = static_cast<size_t>(order[i]);
     strides[d] = stride;
-    stride *= dims[d];
+    stride = times(stride, dims[d]);
   }
   return strides;
 }
@@ -47,7 +48,7 @@ Sizes compact_strides(const Sizes& dims, const Order& order) {
 Order order_of(const View& view) {
   const auto key = [&](int d) {
     const auto i = static_cast<size_t>(d);
-    return view.dims[i] == 1 || view.strides[i] == 0 ? INT64_MAX : view.strides[i];
+    return view.dims[i] == 1 || view.strides[i] == 0 ? INT64_MAX : std::abs(view.strides[i]);
   };
   Order order = row_major(view.rank());
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return key(a) > key(b); });
@@ -97,8 +98,8 @@ View permuted(const View& view, const std::vector<int64_t>& axes) {
 View sliced(const View& view, const Sizes& start, const Sizes& step, const Sizes& dims) {
   View out = view;
   for (size_t i = 0; i < dims.size(); ++i) {
-    out.offset += start[i] * view.strides[i];
-    out.strides[i] = step[i] * view.strides[i];
+    out.offset = plus(out.offset, times(start[i], view.strides[i]));
+    out.strides[i] = times(step[i], view.strides[i]);
     if (i >= 2 && (dims[i] != view.dims[i] || step[i] != 1)) out.halo = {};
   }
   out.dims = dims;
@@ -126,7 +127,7 @@ std::optional<View> reshaped(const View& view, const Sizes& dims) {
   Sizes from, from_strides;  // without dims of size 1, which say nothing
   for (size_t i = 0; i < view.dims.size(); ++i)
     if (view.dims[i] != 1) from.push_back(view.dims[i]), from_strides.push_back(view.strides[i]);
-  // Walk both shapes from the inside; each group is the shortest run of dims with equal products.
+  // Walks both shapes from the innermost dims. A group is the shortest run of dims with equal products.
   size_t i = from.size(), j = dims.size();
   while (i > 0 || j > 0) {
     if (i == 0) {  // only ones are left
@@ -181,9 +182,9 @@ void Box::merge() {
     if (dims[i] == 1) erase(i);
   for (size_t i = dims.size(); i-- > 1;) {
     bool one_walk = true;
-    for (const Sizes& s : strides) one_walk = one_walk && s[i - 1] == dims[i] * s[i];
+    for (const Sizes& s : strides) one_walk = one_walk && s[i - 1] == times(dims[i], s[i]);
     if (!one_walk) continue;
-    dims[i] *= dims[i - 1];
+    dims[i] = times(dims[i], dims[i - 1]);
     erase(i - 1);
   }
 }

@@ -1,5 +1,5 @@
-// A value as lowering sees it: a strided window on a buffer. Everything here is arithmetic on sizes and strides;
-// nothing is emitted.
+// Views: a value as lowering sees it, a strided part of a buffer. Everything here is arithmetic on sizes and strides.
+// Nothing is emitted.
 #pragma once
 
 #include <climits>
@@ -23,7 +23,7 @@ struct Halo {
 };
 Halo larger(const Halo& a, const Halo& b);
 
-/// When a step can run: at load once transfer `phase` has arrived, or in every inference.
+/// When a step can run: in every inference, or at load, when transfer `phase` has arrived.
 constexpr int kRunPhase = INT_MAX;
 
 struct View {
@@ -56,7 +56,7 @@ inline bool is_contiguous_in(const View& view, int dim) {
 View permuted(const View& view, const std::vector<int64_t>& axes);
 View sliced(const View& view, const Sizes& start, const Sizes& step, const Sizes& dims);
 View expanded(const View& view, const Sizes& dims);  ///< right-aligned broadcast
-/// 64-bit elements as two of 32 bits, side by side in a last dim.
+/// 64-bit elements as pairs of 32-bit ones, in a new last dim.
 View in_words(View view);
 /// The same elements in another shape, where the strides allow it without a copy.
 std::optional<View> reshaped(const View& view, const Sizes& dims);
@@ -66,9 +66,9 @@ struct Box {
   Sizes dims;
   std::vector<Sizes> strides;
   void add_loop(int64_t size, const Sizes& operand_strides);
-  /// Outermost first by the strides of operand 0; ties (broadcast) keep their order.
+  /// Sorts loops by the strides of operand 0, outermost first. Equal ones (broadcast) keep their order.
   void sort();
-  /// Drops loops of one round and merges neighbours that every operand walks as one.
+  /// Drops loops of one round, and merges neighbouring loops that are one loop for every operand.
   void merge();
 };
 

@@ -1,5 +1,5 @@
-// Scaled dot-product attention. The pattern written out (softmax(q kᵀ · scale + mask) v) is recognised by
-// ir/passes/attention.cpp.
+// Scaled dot-product attention. ir/passes/attention.cpp recognises it where a model writes it out: softmax(q kᵀ · scale
+// + mask) v.
 #include <cmath>
 
 #include "ir/legalizer.h"
@@ -7,7 +7,7 @@
 namespace kiln {
 namespace {
 
-/// Fewer key/value heads than query heads: each serves several, [..., h, s, e] → [..., h, r, s, e] → [..., h·r, s, e].
+/// With fewer key/value heads than query heads each is repeated: [..., h, s, e] → [..., h, r, s, e] → [..., h·r, s, e].
 Result<ValueId> repeat_heads(Legalizer& l, const Node& node, ValueId x, int64_t heads) {
   Shape s = l.b.shape(x);
   if (s.size() < 3 || s[s.size() - 3].value == heads) return x;

@@ -6,7 +6,7 @@
 namespace kiln {
 namespace {
 
-/// Adds `bias`, broadcast, scaled; an absent one adds nothing.
+/// Adds the scaled, broadcast `bias`, if there is one.
 Result<ValueId> add_bias(Legalizer& l, ValueId x, ValueId bias, double beta = 1) {
   if (bias == kNoValue) return x;
   const DType dtype = l.b.value(x).dtype;
@@ -22,7 +22,7 @@ Result<ValueId> scale(Legalizer& l, ValueId x, double by) {
   return l.b.map(f.finish(f.in(0, lane_of(dtype)) * by), {x}, dtype);
 }
 
-/// PyTorch's weights of a transposed convolution, [g·Ci, Co, KH, KW], with the outputs in front: [g·Co, Ci, KH, KW].
+/// Weights of a transposed convolution, from PyTorch's [g·Ci, Co, KH, KW] to [g·Co, Ci, KH, KW].
 Result<ValueId> outputs_first(Legalizer& l, const Node& node, ValueId w, int64_t groups) {
   const Shape s = l.b.shape(w);
   const int64_t in = s[0].value, out = s[1].value;
@@ -69,7 +69,7 @@ Status convolution(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// a · b of integers, which wrap as PyTorch's do: every product is in memory before the sums are taken.
+/// a · b of integers, which wrap as in PyTorch. All products are stored before they are summed.
 Result<ValueId> integer_matmul(Legalizer& l, ValueId a, ValueId b, bool transpose_b) {
   constexpr int64_t kMaxProducts = int64_t{1} << 22;
   const DType dtype = l.b.value(a).dtype;
@@ -104,7 +104,7 @@ Result<ValueId> integer_matmul(Legalizer& l, ValueId a, ValueId b, bool transpos
   return l.b.cast(y, dtype);
 }
 
-/// As torch.matmul: a 1-d operand gets a dim that is taken away again.
+/// As torch.matmul. A 1-d operand gets a dim, and the result loses it.
 Result<ValueId> product(Legalizer& l, ValueId a, ValueId b, bool transpose_b) {
   const bool row = l.b.rank(a) == 1, column = l.b.rank(b) == 1;
   if (l.b.rank(a) == 0 || l.b.rank(b) == 0) return misfit("a matrix product needs operands with dims");

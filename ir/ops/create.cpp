@@ -1,4 +1,4 @@
-// Tensors from nothing: numbers spread over a shape, ramps, triangles.
+// Tensors that are made without data: constant fills, ramps, triangles.
 #include <algorithm>
 #include <cmath>
 

@@ -14,7 +14,7 @@ Status embedding(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// A number is a vector of one, as to PyTorch.
+/// A 0-d tensor counts as a vector of one element, as in PyTorch.
 Result<ValueId> at_least_1d(Legalizer& l, ValueId x) {
   if (l.b.rank(x) > 0) return x;
   return l.b.reshape(x, {Dim(1)});
@@ -41,8 +41,8 @@ ValueId ramp(Legalizer& l, int64_t count, const Shape& shape) {
   return l.b.integers(values, shape, DType::i32);
 }
 
-/// accumulated + index · stride, an index of an axis of `size`, which may count from the end. One that is out of range
-/// makes a result that is, whatever is added later: the least there is.
+/// accumulated + index · stride. The index is on an axis of `size` and may count from the end. If it is out of range,
+/// the result is the least integer, which stays out of range whatever is added later.
 Result<ValueId> flat_index(Legalizer& l, ValueId accumulated, ValueId index, int64_t size, int64_t stride) {
   Fx f;
   const Lane own = lane_of(l.b.value(index).dtype);
@@ -60,7 +60,8 @@ Result<ValueId> flat_index(Legalizer& l, ValueId accumulated, ValueId index, int
   return l.b.map(f.finish(f.where(outside, bad, flat)), operands, DType::i32);
 }
 
-/// out[i…] = x[i…, with index[i…] on one axis]: elements of the flattened tensor. Sizes on other axes may be cut.
+/// out[i…] = x[i…, with index[i…] on one axis]. It gathers elements of the flattened tensor. The index may be smaller
+/// than x on other axes.
 Status gather(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   KILN_ASSIGN(ValueId index, l.need(node, 1));
@@ -97,7 +98,7 @@ Status gather(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// x[:, i, j]: the indices broadcast together. Indexed axes are brought side by side and merged into one, which is
+/// x[:, i, j]: the indices are broadcast. The indexed axes are moved side by side and merged into one axis, which is
 /// gathered.
 Status index(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
@@ -107,7 +108,7 @@ Status index(Legalizer& l, const Node& node) {
     (l.in(node, i + 1) != kNoValue ? indexed : others).push_back(static_cast<int64_t>(i));
   if (indexed.empty() || node.inputs.size() > rank + 1)
     return misfit(node.source + ": the indices do not fit the input");
-  // The result's dims stand where the indices stood, or in front when those are apart.
+  // The indices' dims take the place of the indexed axes. They come first if those axes are not adjacent.
   const bool together = indexed.back() - indexed.front() + 1 == static_cast<int64_t>(indexed.size());
   const int64_t at = together ? indexed.front() : 0;
   std::vector<int64_t> order = others;

@@ -1,4 +1,4 @@
-// Parts of tensors and tensors from parts.
+// Splits tensors, and joins them.
 #include <algorithm>
 #include <limits>
 
@@ -156,6 +156,8 @@ Status pad(Legalizer& l, const Node& node) {
   for (size_t i = 0; i < list.size() / 2; ++i) {
     const size_t dim = rank - 1 - i;
     const int64_t before = list[2 * i], after = list[2 * i + 1], size = l.b.shape(x)[dim].value;
+    for (const int64_t by : {before, after})
+      if (by < -kMaxElements || by > kMaxElements) return misfit(node.source + ": a padding is out of range");
     if (before < 0 || after < 0) {
       const int64_t cut_before = std::min<int64_t>(before, 0), cut_after = std::min<int64_t>(after, 0);
       KILN_ASSIGN(x, l.b.slice_axis(x, static_cast<int64_t>(dim), -cut_before, size + cut_before + cut_after));
@@ -200,7 +202,7 @@ Status roll(Legalizer& l, const Node& node) {
   return l.set(node, x);
 }
 
-/// self with a run of one axis replaced by src: what stands before, src, what stands after.
+/// Replaces a range of one axis of self by src: joins the part before, src, and the part after.
 Result<ValueId> replace_run(Legalizer& l, ValueId x, ValueId src, int64_t axis, int64_t begin) {
   const int64_t size = l.b.shape(x)[static_cast<size_t>(axis)].value,
                 count = l.b.shape(src)[static_cast<size_t>(axis)].value;
@@ -217,7 +219,7 @@ Result<ValueId> replace_run(Legalizer& l, ValueId x, ValueId src, int64_t axis, 
   return l.b.concat(parts, axis);
 }
 
-/// self with every `step`-th element from `begin` on replaced by src: chosen by position, src read by index.
+/// Replaces every `step`-th element of self from `begin` on by src. A mask by position selects; src is read by index.
 Result<ValueId> replace_steps(Legalizer& l, ValueId x, ValueId src, int64_t axis, int64_t begin, int64_t step) {
   const int64_t size = l.b.shape(x)[static_cast<size_t>(axis)].value,
                 count = l.b.shape(src)[static_cast<size_t>(axis)].value;

@@ -133,7 +133,7 @@ Status expand_as(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// Each axis of size n, r times over: [n] → [1,n] → [r,n] → [r·n].
+/// Repeats each axis of size n r times: [n] → [1,n] → [r,n] → [r·n].
 Status repeat(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   std::vector<int64_t> repeats = l.integers(node, l.has(node, "repeats") ? "repeats" : "dims");

@@ -15,8 +15,8 @@ Status softmax(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// Over the last dims, as many as normalized_shape has. Mean and deviation (further outputs of the native form) are not
-/// computed.
+/// Normalises over as many of the last dims as normalized_shape has. Mean and deviation, further outputs of the native
+/// form, are not computed.
 template <NormKind kKind>
 Status layer_norm(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
@@ -55,8 +55,8 @@ Result<ValueId> affine(Legalizer& l, ValueId x, ValueId scale, ValueId shift) {
   return l.b.map(f.finish(t), std::move(operands), DType::f32);
 }
 
-/// The inference form: scale = gamma / sqrt(var + eps) and shift = beta − mean · scale are computed from the weights at
-/// load.
+/// The form for inference. The load computes scale = gamma / sqrt(var + eps) and shift = beta − mean · scale from the
+/// weights.
 Status batch_norm(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
   KILN_ASSIGN(const ValueId mean, l.need_f32(node, 3));
@@ -80,7 +80,7 @@ Status batch_norm(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// The mean of each group of channels, once for each channel: [N, C, 1, …] of means of channels.
+/// The mean of each group, repeated for each of its channels: [N, C, 1, …] from the means of the channels.
 Result<ValueId> mean_of_groups(Legalizer& l, ValueId means, int64_t groups) {
   const Shape s = l.b.shape(means);
   const Dim each(s[1].value / groups);
@@ -91,8 +91,8 @@ Result<ValueId> mean_of_groups(Legalizer& l, ValueId means, int64_t groups) {
   return l.b.reshape(again, s);
 }
 
-/// Groups of channels with all their pixels, each normalised by its own mean and variance, then scaled and shifted per
-/// channel. Sums are over pixels first: images lie channels last, and so every pass goes through them as they lie.
+/// Normalises each group of channels, with all its pixels, by its mean and variance, then scales and shifts per
+/// channel. It sums over pixels first. Images lie channels last, so every pass reads them in memory order.
 Result<ValueId> normalize_groups(Legalizer& l, ValueId x, int64_t groups, double eps, ValueId gamma, ValueId beta) {
   if (is_empty(l.b.shape(x))) return x;
   std::vector<int64_t> pixels;
@@ -142,7 +142,7 @@ Status instance_norm(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// Batch norm by the batch's own statistics (what instance norm becomes): each channel is one row.
+/// Batch norm with the statistics of the batch, which instance norm becomes. Each channel is one row.
 Status own_statistics(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
   const Shape s = l.b.shape(x);

@@ -1,5 +1,5 @@
-// Functions of several tensors with broadcasting; a number in place of a tensor is a 0-d constant. Integers are
-// computed in the type that PyTorch computes them in, and wrap around.
+// Functions of several tensors, with broadcasting. A number in place of a tensor is a 0-d constant. Integers are
+// computed in PyTorch's type and wrap around.
 #include <algorithm>
 
 #include "ir/legalizer.h"
@@ -45,7 +45,7 @@ const Formula kFormulas[] = {
     {"aten.__rshift__", Kind::bits, PointOp::shr},
 };
 
-/// Operand i of a map, read as its dtype and taken to `lane`.
+/// Operand i of a map, read as its dtype and converted to `lane`.
 Term read(Legalizer& l, Fx& f, const std::vector<ValueId>& operands, int i, Lane lane) {
   return f.to(f.in(i, lane_of(l.b.value(operands[static_cast<size_t>(i)]).dtype)), lane);
 }
@@ -115,8 +115,8 @@ Status add(Legalizer& l, const Node& node) {
 
 enum class Rounding : uint8_t { none, floor, trunc, floor_remainder, trunc_remainder };
 
-/// Of floats, as PyTorch's div_floor: a quotient that was rounded up to a whole number is the next lower one, so it
-/// comes from what the remainder leaves.
+/// Floor division of floats, as PyTorch's div_floor. A quotient may have been rounded up to a whole number. So it is
+/// computed from the dividend less the remainder.
 Term floor_quotient(Fx& f, Term a, Term b, Term remainder, Term across) {
   const Term quotient = a / b, zero = f.c(0);
   Term q = (a - remainder) / b;
@@ -127,8 +127,8 @@ Term floor_quotient(Fx& f, Term a, Term b, Term remainder, Term across) {
   return f.where(f.bin(PointOp::eq, b, zero), quotient, q);
 }
 
-/// Quotients and remainders of integers. PyTorch raises an error where a divisor is 0: so does what is known to be; of
-/// a divisor that only the run knows, the quotient is 0 and the remainder the dividend.
+/// Quotients and remainders of integers. PyTorch raises an error if a divisor is 0. Here a divisor that is known to be
+/// 0 is an error. If only the run knows it, the quotient is 0 and the remainder is the dividend.
 Status divide_integers(Legalizer& l, const Node& node, const std::vector<ValueId>& operands, DType common,
                        Rounding mode) {
   Fx f;
@@ -147,7 +147,7 @@ Status divide_integers(Legalizer& l, const Node& node, const std::vector<ValueId
                 operands, common);
   if (mode == Rounding::trunc) return emit(l, node, f, a / b, operands, common);
   if (mode == Rounding::trunc_remainder) return emit(l, node, f, f.bin(PointOp::fmod, a, b), operands, common);
-  // Towards zero, and one down where that left a rest of another sign than the divisor.
+  // Rounds towards zero, then one down if the remainder's sign differs from the divisor's.
   const Term zero = f.whole(0, lane), quotient = a / b, rest = a - quotient * b;
   Term step = f.bin(PointOp::logical_and, f.bin(PointOp::ne, rest, zero),
                     f.bin(PointOp::logical_xor, f.bin(PointOp::lt, rest, zero), f.bin(PointOp::lt, b, zero)));
@@ -176,7 +176,7 @@ Status divide(Legalizer& l, const Node& node, Rounding mode) {
   } else {
     y = f.bin(PointOp::fmod, a, b);
     const Term zero = f.c(0);
-    // a rest of the other sign than the divisor's, an infinite one's too
+    // the remainder's sign differs from the divisor's, also if that is infinite
     const Term across = f.bin(PointOp::logical_and, f.bin(PointOp::ne, y, zero),
                               f.bin(PointOp::logical_xor, f.bin(PointOp::lt, y, zero), f.bin(PointOp::lt, b, zero)));
     if (mode == Rounding::floor_remainder) y = f.where(across, y + b, y);
@@ -216,7 +216,7 @@ Status power(Legalizer& l, const Node& node) {
 }
 
 Status where(Legalizer& l, const Node& node) {
-  // Of the overload that has a number in front of its last operand that one is the second.
+  // In the overload with a number in front of the last operand, that operand is the second.
   const bool scalar_self = node.source == "aten.where.ScalarSelf";
   KILN_ASSIGN(const ValueId mask, l.need(node, 0));
   KILN_ASSIGN(const ValueId a, l.tensor_or_number(node, scalar_self ? kNoOperand : 1, "self"));
@@ -268,13 +268,13 @@ Status lerp(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId given, l.tensor_or_number(node, 2, "weight"));
   KILN_ASSIGN(const ValueId weight, l.b.cast(given, DType::f32));
   Fx f;
-  // from the nearer end, so that a weight of 1 gives b
+  // computed from the nearer end, so that a weight of 1 gives exactly b
   const Term from = f.in(0), to = f.in(1), w = f.in(2), way = to - from;
   const Term near = f.bin(PointOp::lt, f.un(PointOp::abs, w), f.c(0.5));
   return emit(l, node, f, f.where(near, from + w * way, to - way * (f.c(1) - w)), {a, b, weight}, DType::f32);
 }
 
-/// x > 0 ? x : w · x, one weight or one per channel (dim 1).
+/// x > 0 ? x : w · x, with one weight or one per channel (dim 1).
 Status prelu(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
   KILN_ASSIGN(ValueId w, l.need_f32(node, 1));

@@ -1,4 +1,4 @@
-// Functions of one tensor: each is a formula over its elements.
+// Functions of one tensor. Each is a formula over its elements.
 #include <cmath>
 #include <limits>
 
@@ -27,7 +27,7 @@ struct Formula {
 
 const double kInf = std::numeric_limits<double>::infinity();
 
-/// Bounds of -kInf and kInf are none. A bound that is NaN makes everything NaN.
+/// A bound of -kInf or kInf does nothing. A bound that is NaN makes every element NaN.
 Term clamp(Fx& f, Term x, double low, double high) {
   const Lane lane = f.lane(x);
   if (low != -kInf) x = f.bin(PointOp::max, x, f.c(low, lane));
@@ -35,16 +35,26 @@ Term clamp(Fx& f, Term x, double low, double high) {
   return x;
 }
 
-/// The same with bounds of the node, where it has them: of integers exactly.
+/// A number of the node beside x: of integers exactly.
+Term beside(Fx& f, Term x, const Number& n) {
+  const Lane lane = f.lane(x);
+  return lane == Lane::f32 ? f.c(n.real) : f.whole(n.whole, lane);
+}
+
+/// The same with bounds of the node, where it has them.
 Term clamp(Fx& f, Term x, const Params& p, const char* low, const char* high) {
   for (const char* bound : {low, high}) {
     if (!bound || !p.l.has(p.node, bound)) continue;
     const Number n = p.l.any_number(p.node, bound);
     if (n.real == (bound == low ? -kInf : kInf)) continue;
-    const Lane lane = f.lane(x);
-    x = f.bin(bound == low ? PointOp::max : PointOp::min, x, lane == Lane::f32 ? f.c(n.real) : f.whole(n.whole, lane));
+    x = f.bin(bound == low ? PointOp::max : PointOp::min, x, beside(f, x, n));
   }
   return x;
+}
+
+Term threshold(Fx& f, Term x, const Params& p) {
+  const Term limit = beside(f, x, p.l.any_number(p.node, "threshold"));
+  return f.where(f.bin(PointOp::le, x, limit), beside(f, x, p.l.any_number(p.node, "value")), x);
 }
 
 template <PointOp kOp>
@@ -55,12 +65,13 @@ Term plain(Fx& f, Term x, const Params&) {
 Term sigmoid(Fx& f, Term x) { return f.un(PointOp::sigmoid, x); }
 Term relu6_of(Fx& f, Term x) { return clamp(f, x, 0, 6); }
 
-/// log(1 + exp(-|x|)): what softplus and logsigmoid differ by from straight lines.
+/// log(1 + exp(-|x|)): the difference of softplus and logsigmoid from straight lines.
 Term decay(Fx& f, Term x) {
   return f.un(PointOp::log1p, f.un(PointOp::exp, f.un(PointOp::neg, f.un(PointOp::abs, x))));
 }
 
-/// log(1 + exp(b x)) / b without overflow; x where b x is above the threshold, which from 18 on changes nothing.
+/// log(1 + exp(b x)) / b without overflow. If b x is above the threshold it is x. A threshold of 18 or more changes
+/// nothing.
 Term softplus(Fx& f, Term x, double beta, double threshold) {
   const Term scaled = x * beta;
   const Term y = f.bin(PointOp::max, x, f.c(0)) + decay(f, scaled) / beta;
@@ -80,13 +91,13 @@ Term gelu(Fx& f, Term x, const Params& p) {
   return x * 0.5 * (f.un(PointOp::erf, x * M_SQRT1_2) + 1);
 }
 
-/// √(1 − x²), without losing what is near ±1.
+/// √(1 − x²), without cancellation near ±1.
 Term other_leg(Fx& f, Term x) { return f.un(PointOp::sqrt, (f.c(1) - x) * (x + 1)); }
 Term asin(Fx& f, Term x, const Params&) { return f.bin(PointOp::atan2, x, other_leg(f, x)); }
 Term acos(Fx& f, Term x, const Params&) { return f.bin(PointOp::atan2, other_leg(f, x), x); }
 Term atan(Fx& f, Term x, const Params&) { return f.bin(PointOp::atan2, x, f.c(1)); }
 
-/// From e^(|x|/2), which overflows only where the result does.
+/// Computed from e^(|x|/2), which overflows only if the result does.
 Term cosh(Fx& f, Term x, const Params&) {
   const Term root = f.un(PointOp::exp, f.un(PointOp::abs, x) * 0.5);
   return root * 0.5 * root + f.c(0.5) / (root * root);
@@ -100,7 +111,7 @@ Term sinh(Fx& f, Term x, const Params&) {
   return f.where(small, x, f.where(f.bin(PointOp::lt, x, f.c(0)), f.un(PointOp::neg, y), y));
 }
 
-/// By squaring: exact, and wraps around as PyTorch's does.
+/// By squaring. It is exact and wraps around, as in PyTorch.
 Term integer_power(Fx& f, Term x, int64_t e) {
   Term result = f.whole(1, f.lane(x));
   for (bool first = true; e; e >>= 1) {
@@ -199,10 +210,7 @@ const Formula kFormulas[] = {
     {"aten.square.default", Kind::same, [](Fx&, Term x, const Params&) { return x * x; }},
     {"aten.tan.default", Kind::real, plain<PointOp::tan>},
     {"aten.tanh.default", Kind::real, plain<PointOp::tanh>},
-    {"aten.threshold.default", Kind::real,
-     [](Fx& f, Term x, const Params& p) {
-       return f.where(f.bin(PointOp::le, x, f.c(p("threshold", 0))), f.c(p("value", 0)), x);
-     }},
+    {"aten.threshold.default", Kind::same, threshold},
     {"aten.trunc.default", Kind::real, plain<PointOp::trunc>},
 };
 
@@ -217,7 +225,7 @@ Status unary(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   const DType from = l.b.value(x).dtype;
   const Lane own = lane_of(from);
-  // Rounding an integer changes nothing; everything else that is real gives float32.
+  // Rounding does not change an integer. All other real functions give float32.
   const bool rounds = node.source == "aten.ceil.default" || node.source == "aten.floor.default" ||
                       node.source == "aten.round.default" || node.source == "aten.trunc.default";
   if (rounds && is_integer(own)) return l.set(node, x);

@@ -31,8 +31,8 @@ Result<ValueId> reduce(Legalizer& l, ValueId x, ReduceKind kind, std::vector<int
   return l.b.reduce(x, ReduceAttrs{kind, std::move(axes), keepdim});
 }
 
-/// The greatest or least element, or where it stands. Of booleans it says whether any or all are true; what is narrower
-/// than a lane is compared in one.
+/// The greatest or least element, or its index. For booleans it says whether any or all are true. Narrower integers are
+/// compared as i32.
 Result<ValueId> extreme(Legalizer& l, ValueId x, ReduceKind kind, std::vector<int64_t> axes, bool keepdim) {
   const DType from = l.b.value(x).dtype;
   const bool is_index = kind == ReduceKind::argmax || kind == ReduceKind::argmin;
@@ -69,7 +69,7 @@ Status extreme(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// max.dim and min.dim: values and, where they are read, indices.
+/// max.dim and min.dim: values and, if they are read, indices.
 template <ReduceKind kValues, ReduceKind kIndices>
 Status with_indices(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
@@ -98,7 +98,7 @@ Term square(Fx&, Term x, double) { return x * x; }
 Term times(Fx&, Term x, double p) { return x * p; }
 Term root(Fx& f, Term x, double) { return f.un(PointOp::sqrt, x); }
 
-/// Two passes: the mean, then the mean of squared distances, scaled by n / (n − correction).
+/// Takes two passes: the mean, then the mean of squared distances, scaled by n / (n − correction).
 template <bool kRoot, bool kWithMean>
 Status variance(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
@@ -122,7 +122,7 @@ Status variance(Legalizer& l, const Node& node) {
   return l.set(node, shaped, 1);
 }
 
-/// p-norms: 0 is refused, 1, 2 and ±inf have forms of their own.
+/// p-norms. 0 is refused; 1, 2 and ±inf have special forms.
 Status vector_norm(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need_f32(node, 0));
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
@@ -152,7 +152,7 @@ Status vector_norm(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// max + log(sum(exp(x − max))); an infinite max is no distance to measure from.
+/// max + log(sum(exp(x − max))). An infinite max counts as 0 in x − max.
 Status logsumexp(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));

@@ -6,7 +6,8 @@
 namespace kiln {
 namespace {
 
-/// Dims of 1 that an input lacks: one spatial dim is a row, [N,C,L] ↔ [N,C,1,L]; one image is a batch.
+/// Adds dims of 1 that an input lacks, and removes them. One spatial dim is a row, [N,C,L] ↔ [N,C,1,L]. One image is a
+/// batch.
 struct Lifted {
   ValueId x = kNoValue;
   bool row = false, single = false;
@@ -33,8 +34,8 @@ Status finish(Legalizer& l, const Node& node, ValueId y, const Lifted& lifted) {
   return l.set(node, y);
 }
 
-/// With ceil_mode a last window may reach over the end, if it starts inside the input or its left padding: more padding
-/// at the end.
+/// With ceil_mode the last window may reach beyond the end, if it starts inside the input or its left padding. That is
+/// more padding at the end.
 Status extend(const Node& node, PoolAttrs& a, const Shape& in) {
   for (size_t i = 0; i < 2; ++i) {
     constexpr int64_t kMax = 1 << 30;
@@ -56,7 +57,7 @@ ValueId reals(Legalizer& l, const std::vector<double>& values, const Shape& shap
   return l.b.constant(DType::f32, shape, write_constant(values, DType::f32));
 }
 
-/// Means where padding counts and what lies beyond it does not: sums, divided by how much of a window is inside.
+/// Means where padding counts but elements beyond it do not: sums, divided by the number of elements inside.
 Result<ValueId> average_within(Legalizer& l, const Node& node, ValueId x, PoolAttrs a,
                                const std::array<int64_t, 2>& pad_end) {
   a.divisor = 1;
@@ -104,15 +105,15 @@ Status pool(Legalizer& l, const Node& node) {
   return finish(l, node, y, lifted);
 }
 
-/// The most elements from ⌊o · in / out⌋ to before ⌈(o + 1) · in / out⌉.
+/// The most elements from ⌊o · in / out⌋ to before ⌈(o + 1) · in / out⌉. What in / out leaves is r: where r divides
+/// out, a share begins or ends on the edge of an element, and so reaches over one more at most; else some reach over
+/// two.
 int64_t largest_share(int64_t in, int64_t out) {
-  int64_t most = 0;
-  for (int64_t o = 0; o < out && most <= in / out + 1; ++o)
-    most = std::max(most, ceil_div((o + 1) * in, out) - o * in / out);
-  return most;
+  const int64_t each = in / out, r = in % out;
+  return r == 0 ? each : out % r == 0 ? each + 1 : each + 2;
 }
 
-/// The whole input is a plain reduction; windows may be of one size or of several.
+/// A window of the whole input is a plain reduction. Windows may have one size or several.
 template <WindowKind kKind>
 Status adaptive(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const Lifted lifted, lift(l, node));

@@ -37,13 +37,13 @@ uint16_t emit(Expr& e, const PointInst& inst) {
   }
 }
 
-/// Whether adding it changes nothing: to floats that is −0, since −0 + 0 is 0.
+/// Whether adding it changes nothing. For floats only −0 does, because −0 + 0 is 0.
 bool is_nothing(const Expr& e, uint16_t i, bool subtracted = false) {
   return is_constant(e, i, 0) && (e.insts[i].lane != Lane::f32 || std::signbit(e.insts[i].value) != subtracted);
 }
 
-/// An earlier instruction with the same value as `inst`, or −1. For every float: x·0 is not 0, x − x neither, x + 0 not
-/// x.
+/// An earlier instruction with the same value as `inst`, or −1. It must be the same for every float, so x·0 is not 0, x
+/// − x is not 0, and x + 0 is not x.
 int same_as(const Expr& e, const PointInst& inst) {
   const auto op_of = [&](uint16_t i) { return e.insts[i].op; };
   switch (inst.op) {
@@ -75,7 +75,7 @@ int same_as(const Expr& e, const PointInst& inst) {
       const PointInst& before = e.insts[inst.a];
       const Lane to = lane_after(inst.op);
       if (before.lane == to) return inst.a;
-      // there and back again: a mask as a number, an i32 as an i64
+      // a conversion and its inverse: a mask as a number, an i32 as an i64
       const bool back = is_cast(before.op) && e.insts[before.a].lane == to;
       return back && (to == Lane::mask || (to == Lane::i32 && before.op == PointOp::to_i64)) ? before.a : -1;
     }
@@ -87,7 +87,16 @@ int same_as(const Expr& e, const PointInst& inst) {
   }
 }
 
-/// `from` copied with operands renumbered; instructions that equal an earlier one fall together.
+/// The cast of a constant that is no float, as a constant; else −1.
+int constant_cast(Expr& e, const PointInst& inst) {
+  const PointInst before = e.insts[inst.a];
+  if (!is_cast(inst.op) || before.op != PointOp::constant || before.lane == Lane::f32) return -1;
+  const Lane to = lane_after(inst.op);
+  if (to == Lane::f32) return e.constant(static_cast<float>(before.integer));
+  return e.integer(to == Lane::mask ? before.integer != 0 : before.integer, to);
+}
+
+/// A copy of `from` with renumbered operands. Equal instructions become one.
 uint16_t copy(const Expr& from, Expr& to, const std::vector<int>* moved) {
   std::vector<uint16_t> at;
   for (PointInst inst : from.insts) {
@@ -96,7 +105,8 @@ uint16_t copy(const Expr& from, Expr& to, const std::vector<int>* moved) {
     if (n > 1) inst.b = at[inst.b];
     if (n > 2) inst.c = at[inst.c];
     if (inst.op == PointOp::input && moved) inst.a = static_cast<uint16_t>((*moved)[inst.a]);
-    const int same = n > 0 ? same_as(to, inst) : -1;
+    int same = n > 0 ? same_as(to, inst) : -1;
+    if (same < 0 && n == 1) same = constant_cast(to, inst);
     at.push_back(same >= 0 ? static_cast<uint16_t>(same) : emit(to, inst));
   }
   return at.back();
@@ -175,7 +185,7 @@ std::optional<double> constant_of(const Expr& expr) {
 }
 
 std::optional<Affine> affine_in(const Expr& expr, int slot) {
-  // All in one expression; per instruction: the coefficient of x (−1: none) and the rest (−1: zero).
+  // Everything in one expression. Per instruction: the coefficient of x (−1: none) and the rest (−1: zero).
   struct Part {
     int a = -1, b = -1;
   };

@@ -5,8 +5,8 @@
 namespace kiln {
 namespace {
 
-/// "mask ? x : −inf" and "mask ? −inf : x" as an addition: what is added is below every score. The bound is far beyond
-/// any score, so that the sum equals the constant in float32.
+/// "mask ? x : −inf" and "mask ? −inf : x" become an addition of a number below every score. The number is so far
+/// beyond any score that the sum equals it in float32.
 constexpr double kMinusHuge = -1e30;
 
 struct Scores {
@@ -67,7 +67,7 @@ std::optional<Scores> match_scores(Rewrite& r, ValueId x) {
     const auto factor = affine->a.empty() ? std::optional<double>(1) : constant_of(affine->a);
     if (!factor || *factor == 0) return std::nullopt;
     if (!affine->b.empty()) {
-      // Only one mask, and below it nothing but scales: scale · score + mask.
+      // There may be one mask, and below it only scales: scale · score + mask.
       if (!s.mask.empty() || s.scale != 1) return std::nullopt;
       s.mask = affine->b;
       s.operands = p->inputs;

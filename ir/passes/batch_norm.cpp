@@ -1,5 +1,5 @@
-// conv, then a per-channel a · x + b whose a and b come from weights alone: a goes into the weights, b into the bias.
-// The new weights are maps over the old ones, which the lowering runs once, at load.
+// Folds a per-channel a · x + b behind a convolution, if a and b come from weights alone: a into the weights, b into
+// the bias. The new weights are maps over the old ones. The lowering runs them once, at load.
 #include "ir/passes/canonical.h"
 
 namespace kiln {

@@ -16,7 +16,7 @@ Result<int64_t> derived(const Symbol& symbol, const std::vector<int64_t>& sizes)
   return *size;
 }
 
-/// Refuses names that the model does not have, before it asks for those that it has.
+/// Refuses names that the model does not have, before it reports missing ones.
 Status know_names(const Graph& graph, const std::map<std::string, int64_t>& dims) {
   std::string all;
   for (const Symbol& symbol : graph.symbols)

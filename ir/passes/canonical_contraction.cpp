@@ -22,7 +22,7 @@ Result<bool> matmul(Rewrite& r, const Node& node) {
   return true;
 }
 
-/// Padding of rows and columns in front of a window: the window's own, where it pads with the same value.
+/// A padding in front of a window becomes the window's own, if both pad with the same value.
 template <class Attrs>
 bool take_padding(const PadAttrs& pad, float value, Attrs& attrs) {
   if (pad.before.size() != 4 || pad.before[0] || pad.before[1] || pad.after[0] || pad.after[1] || pad.value != value)

@@ -1,5 +1,5 @@
-// Maps read each operand once, in the smallest form that broadcasts, and compute no repetitions; numbers are inside the
-// expression; a map that changes nothing is none.
+// Canonical maps: a map reads each operand once, in the smallest form that broadcasts. It computes no repetitions.
+// Numbers are inside the expression. A map that changes nothing disappears.
 #include <algorithm>
 
 #include "ir/passes/canonical.h"
@@ -7,8 +7,8 @@
 namespace kiln {
 namespace {
 
-/// Whether the operands broadcast to less than the result, which then stands for its repetitions. (An output is
-/// computed in full.)
+/// Whether the operands broadcast to less than the result. The map then computes only that, and the result is an
+/// expansion of it. (An output is computed in full.)
 bool smaller_result(const Rewrite& r, const std::vector<ValueId>& operands, const Shape& out) {
   std::vector<const Shape*> shapes;
   for (ValueId id : operands) shapes.push_back(&r.shape(id));
@@ -42,8 +42,8 @@ Result<bool> canonical_map(Rewrite& r, const Node& node) {
       if (inst.op == PointOp::input && inst.a == slot) read = true, lane = inst.lane;
     const auto first = std::find(operands.begin(), operands.end(), operands[i]);
     const bool twice = first - operands.begin() < slot;
-    Number number;
-    const bool constant = read && !twice && uniform_constant(r.graph.value(operands[i]), number);
+    const bool constant = read && !twice && r.is_uniform(operands[i]);
+    const Number number = constant ? first_number(r.graph.value(operands[i])) : Number{};
     std::vector<ValueId> fewer;
     for (size_t j = 0; j < operands.size(); ++j)
       if (j != i) fewer.push_back(operands[j]);
@@ -73,7 +73,7 @@ Result<bool> canonical_map(Rewrite& r, const Node& node) {
   }
   const bool identity = operands.size() == 1 && expr.insts.size() == 1 && expr.insts[0].op == PointOp::input;
   if (identity && r.graph.value(operands[0]).dtype == dtype && r.shape(operands[0]) == shape) {
-    // A copy stays where an output needs a value of its own.
+    // A copy stays if an output needs a value of its own.
     if (r.is_output(out) && (r.producer(operands[0]) == nullptr || r.is_output(operands[0]))) return false;
     r.replace(out, operands[0]);
     return true;

@@ -1,4 +1,4 @@
-// Views of views are one view; a view that changes nothing is none.
+// A view of a view becomes one view. A view that changes nothing disappears.
 #include <algorithm>
 #include <cstdlib>
 
@@ -57,6 +57,9 @@ Result<bool> expand(Rewrite& r, const Node& node) {
   return true;
 }
 
+/// Of concatenations of more, slices are not looked at part by part.
+constexpr size_t kMaxParts = 1024;
+
 /// Where all of a slice lies within one part of a concatenation, that part; `attrs` are then relative to it.
 ValueId sliced_part(Rewrite& r, const Node& concat, const Shape& shape, SliceAttrs& attrs) {
   const auto axis = static_cast<size_t>(std::get<AxisAttrs>(concat.attrs).axis);
@@ -81,13 +84,13 @@ Result<bool> slice(Rewrite& r, const Node& node) {
     const auto& inner = std::get<SliceAttrs>(p->attrs);
     for (size_t i = 0; i < attrs.start.size(); ++i) {
       attrs.start[i] = inner.start[i] + attrs.start[i] * inner.step[i];
-      // of one element the step is free; beyond it, it stays inside the input
+      // for one element the step is free; it must stay inside the input
       attrs.step[i] = r.shape(out)[i] == Dim(1) ? 1 : attrs.step[i] * inner.step[i];
       if (std::abs(attrs.step[i]) > (1 << 28)) return false;  // absurd sizes are left as they are
     }
     x = p->inputs[0];
   }
-  if (const Node* p = r.producer(x, Op::concat); p && element_count(r.shape(out)) > 0)
+  if (const Node* p = r.producer(x, Op::concat); p && p->inputs.size() <= kMaxParts && element_count(r.shape(out)) > 0)
     x = sliced_part(r, *p, r.shape(out), attrs);
   const bool whole =
       r.shape(x) == r.shape(out) && std::all_of(attrs.step.begin(), attrs.step.end(), [](int64_t s) { return s == 1; });
@@ -98,28 +101,68 @@ Result<bool> slice(Rewrite& r, const Node& node) {
   return true;
 }
 
-/// A gather by constant indices a, a+1, a+2, … is a slice.
+struct Run {
+  int64_t first, step, count;
+};
+/// Indices of an axis of `size` as runs of one step each, none if one is out of range.
+std::vector<Run> runs_of(const std::vector<double>& indices, int64_t size) {
+  std::vector<Run> runs;
+  for (const double given : indices) {
+    const auto i = static_cast<int64_t>(given) + (given < 0 ? size : 0);
+    if (i < 0 || i >= size) return {};
+    if (!runs.empty()) {
+      Run& last = runs.back();
+      if (last.count == 1) last.step = i - last.first;
+      if (i == last.first + last.step * last.count) {
+        ++last.count;
+        continue;
+      }
+    }
+    runs.push_back({i, 1, 1});
+  }
+  return runs;
+}
+
+/// A gather by constant indices of a few runs (a part, reflected or repeated edges, a roll) joins slices.
 Result<bool> gather(Rewrite& r, const Node& node) {
+  constexpr size_t kMostRuns = 4;
+  constexpr int64_t kMostIndices = 1024;  // many nodes may share a constant, and each looks at it
   const ValueId out = node.outputs[0], table = node.inputs[0];
   const Value& index = r.graph.value(node.inputs[1]);
   if (!index.is_constant()) return false;
-  const std::vector<double> rows = read_constant(index);
-  const int64_t axis = std::get<AxisAttrs>(node.attrs).axis;
-  const auto size = static_cast<double>(r.shape(table)[static_cast<size_t>(axis)].value);
-  if (rows.empty() || static_cast<int64_t>(rows.size()) != element_count(index.shape)) return false;
-  const double first = rows[0] < 0 ? rows[0] + size : rows[0];
-  for (size_t i = 0; i < rows.size(); ++i)
-    if ((rows[i] < 0 ? rows[i] + size : rows[i]) != first + static_cast<double>(i)) return false;
-  if (first < 0 || first + static_cast<double>(rows.size()) > size) return false;
-  KILN_ASSIGN(const ValueId part,
-              r.b.slice_axis(table, axis, static_cast<int64_t>(first), static_cast<int64_t>(rows.size())));
-  KILN_ASSIGN(const ValueId y, r.b.reshape(part, Shape(r.shape(out))));
+  const int64_t axis = std::get<AxisAttrs>(node.attrs).axis, count = element_count(index.shape);
+  const int64_t size = r.shape(table)[static_cast<size_t>(axis)].value;
+  std::vector<Run> runs;
+  if (r.is_ramp(node.inputs[1])) {
+    const int64_t given = first_number(index).whole, first = given < 0 ? given + size : given;
+    if (first >= 0 && count <= size - first) runs.push_back({first, 1, count});
+  } else if (count <= kMostIndices) {
+    const std::vector<double> rows = read_constant(index);
+    if (static_cast<int64_t>(rows.size()) == count) runs = runs_of(rows, size);
+  }
+  if (runs.empty() || runs.size() > kMostRuns) return false;
+  std::vector<ValueId> parts;
+  for (const Run& run : runs) {
+    KILN_ASSIGN(ValueId part,
+                r.b.slice_axis(table, axis, run.first, run.step ? run.count : 1, run.step ? run.step : 1));
+    if (run.step == 0) {
+      Shape shape = r.shape(part);
+      shape[static_cast<size_t>(axis)] = Dim(run.count);
+      KILN_ASSIGN(part, r.b.expand(part, shape));
+    }
+    parts.push_back(part);
+  }
+  ValueId joined = parts[0];
+  if (parts.size() > 1) {
+    KILN_ASSIGN(joined, r.b.concat(std::move(parts), axis));
+  }
+  KILN_ASSIGN(const ValueId y, r.b.reshape(joined, Shape(r.shape(out))));
   if (r.producer(y) == nullptr && r.is_output(out)) return false;
   r.replace(out, y);
   return true;
 }
 
-/// concat(…, x[a:b], x[b:c], …) → concat(…, x[a:c], …): halves that go their ways and come together again.
+/// concat(…, x[a:b], x[b:c], …) → concat(…, x[a:c], …): neighbouring slices that are joined again.
 Result<bool> concat(Rewrite& r, const Node& node) {
   const auto axis = static_cast<size_t>(std::get<AxisAttrs>(node.attrs).axis);
   const auto run_of = [&](ValueId id) -> const SliceAttrs* {  // of all of x but for `axis`

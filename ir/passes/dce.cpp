@@ -6,7 +6,7 @@ namespace kiln {
 
 namespace {
 
-/// Leaves those of the elements that are kept, in order. Most are not moved: few are dropped, or none.
+/// Keeps the marked elements, in order. Most are not moved, because few are dropped.
 template <class T>
 void close_up(std::vector<T>& elements, const std::vector<bool>& kept) {
   size_t end = 0;

@@ -1,6 +1,6 @@
-// Needs: a canonical graph. Guarantees: a map whose only reader is a map of the same shape is part of it, a map whose
-// operand is computed by a contraction, reduction, norm or pool for it alone is that node's epilogue, and biases are
-// epilogues too. What depends on weights alone is never pulled into what does not: it runs once, at load.
+// Needs: a canonical graph. Guarantees: a map whose only reader is a map of the same shape becomes part of that. A map
+// that is the only reader of a contraction, reduction, norm or pool becomes its epilogue. Biases become epilogues too.
+// What depends on weights alone is never fused with what does not: it runs once, at load.
 #include <algorithm>
 
 #include "ir/passes/canonical.h"
@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kMaxInsts = 64, kMaxInputs = 6;
 
-/// The list with `more` appended where it is not there yet; where each of `more` stands.
+/// Appends those of `more` that are not in the list yet. Returns the position of each of `more`.
 std::vector<int> merge(std::vector<ValueId>& list, size_t from, const std::vector<ValueId>& more) {
   std::vector<int> at;
   for (ValueId id : more) {
@@ -35,7 +35,7 @@ Result<bool> merge_maps(Rewrite& r, const Node& node) {
     bool outer_from_weights = true;
     for (ValueId id : node.inputs) outer_from_weights = outer_from_weights && r.from_weights(id);
     if (r.from_weights(x) && !outer_from_weights) continue;
-    // Storing a value cuts it to its dtype: only where a lane holds the same may the store go.
+    // Storing a value cuts it to its dtype. The store may be removed only if a lane holds the same value.
     const DType dtype = r.graph.value(x).dtype;
     if (dtype != DType::f32 && dtype != DType::boolean && dtype != DType::i32 && dtype != DType::i64) continue;
     std::vector<ValueId> operands, others = node.inputs;
@@ -57,7 +57,8 @@ bool takes_epilogue(Op op) {
          op == Op::pool || op == Op::taps;
 }
 
-/// A copy of `p` with `outer` applied to its result: operand `slot` of outer is the result, the others are values.
+/// A copy of `p` with `outer` applied to its result. Operand `slot` of outer is the result, its other operands are
+/// values.
 std::optional<Node> with_epilogue(const Node& p, const Expr& outer, size_t slot, const std::vector<ValueId>& operands) {
   Node fused = p;
   if (p.epilogue.empty()) fused.epilogue_begin = static_cast<int>(p.inputs.size());
@@ -75,7 +76,7 @@ std::optional<Node> with_epilogue(const Node& p, const Expr& outer, size_t slot,
   return fused;
 }
 
-/// Whether x was computed by a node that may take the map which reads it as its epilogue.
+/// Whether the node that computes x may take the map that reads x as its epilogue.
 bool may_absorb(Rewrite& r, ValueId x, const Node& map) {
   const Node* p = r.producer(x);
   if (!p || !takes_epilogue(p->op) || !r.single_use(x) || r.graph.value(x).dtype != DType::f32) return false;
@@ -90,7 +91,7 @@ bool may_absorb(Rewrite& r, ValueId x, const Node& map) {
   return std::all_of(map.inputs.begin(), map.inputs.end(), [&](ValueId id) { return r.from_weights(id); });
 }
 
-/// A map into the latest of its operands' producers. The fused node stands where the map stood, so every operand is
+/// Fuses a map into the latest producer of its operands. The fused node takes the place of the map, so every operand is
 /// ready.
 Result<bool> fuse_map(Rewrite& r, const Node& node) {
   if (node.op != Op::map) return false;
@@ -111,8 +112,8 @@ Result<bool> fuse_map(Rewrite& r, const Node& node) {
   return true;
 }
 
-/// map(view(contraction)) → view(map(contraction)), the view a reshape or permute that is read once, when every other
-/// operand is one number or has the full shape (and is then viewed back).
+/// map(view(contraction)) → view(map(contraction)). The view is a reshape or permute that is read once. Every other
+/// operand is a single number, or has the full shape and gets the inverse view.
 Result<bool> move_view_after(Rewrite& r, const Node& node) {
   if (node.op != Op::map || r.graph.value(node.outputs[0]).dtype != DType::f32) return false;
   const ValueId out = node.outputs[0];
@@ -174,7 +175,7 @@ Result<bool> bias_to_epilogue(Rewrite& r, const Node& node) {
 }  // namespace
 
 Result<Graph> fuse(Graph graph) {
-  // Maps first, so that a chain with a branch in it (x · sigmoid(x)) reads its operand once when that is looked at.
+  // Maps are fused first. A chain with a branch (x · sigmoid(x)) then reads its operand once.
   KILN_ASSIGN(graph, rewrite_by({merge_maps, canonical_map}, std::move(graph)));
   return rewrite_by({bias_to_epilogue, fuse_map, move_view_after, merge_maps, canonical_view, canonical_map},
                     std::move(graph));

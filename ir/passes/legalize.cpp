@@ -1,5 +1,5 @@
-// Needs: source nodes whose indices are in range; nothing else is trusted. Guarantees: canonical nodes only, in order,
-// shapes and types inferred and equal to the file's. What is not supported is reported in one error, all of it.
+// Needs: source nodes whose indices are in range; nothing else is trusted. Guarantees: only canonical nodes, in order,
+// with inferred shapes and types that equal the file's. One error reports everything that is not supported.
 #include <algorithm>
 
 #include "ir/legalizer.h"
@@ -49,6 +49,7 @@ Result<Graph> legalize(const Graph& graph) {
   Legalizer l(graph, out);
   std::string unsupported, where;
   bool all_fit = true;
+  int listed = 0;
   for (const Node& node : graph.nodes) {
     if (node.op != Op::source) return misfit("legalize takes source nodes");
     const auto lost = [&](ValueId id) { return id != kNoValue && l.find(id) == kNoValue; };
@@ -60,11 +61,18 @@ Result<Graph> legalize(const Graph& graph) {
     all_fit = all_fit && code == ErrorCode::unsupported_operator;
     unsupported += describe(graph, node, find_op(node.source) ? status.error().message : "");
     if (where.empty()) where = node.where;
+    if (++listed == kMaxListed) {
+      unsupported += "\n  and perhaps more";
+      break;
+    }
     l.assume_outputs(node);  // and go on, to find what else is not supported
   }
   if (!unsupported.empty())
     return Error{all_fit ? ErrorCode::unsupported_operator : ErrorCode::bad_file,
                  "the model uses operators that are not supported:" + unsupported, where};
+  l.b.lift_limit();
+  std::vector<bool> inputs(out.values.size()), outputs = inputs;
+  for (ValueId id : out.inputs) inputs[static_cast<size_t>(id)] = true;
   for (ValueId id : graph.outputs) {
     if (is_half(graph.value(id).dtype))  // an input or a weight: nodes have said so already
       return Error{ErrorCode::unsupported_operator, "the output '" + graph.value(id).name + "' is of half precision",
@@ -72,12 +80,11 @@ Result<Graph> legalize(const Graph& graph) {
     ValueId at = l.find(id);
     if (at == kNoValue) return l.not_computed(id);
     // An output has a name of its own: a value that is an input, a weight, or another output already is copied.
-    bool taken = out.value(at).is_weight() || out.value(at).is_constant();
-    for (ValueId other : out.inputs) taken = taken || other == at;
-    for (ValueId other : out.outputs) taken = taken || other == at;
-    if (taken) {
+    const auto index = static_cast<size_t>(at);
+    if (inputs[index] || outputs[index] || out.value(at).is_weight() || out.value(at).is_constant()) {
       KILN_ASSIGN(at, l.b.map(identity_expr(lane_of(out.value(at).dtype)), {at}, out.value(at).dtype));
     }
+    outputs[index] = true;
     out.value(at).name = graph.value(id).name;
     out.outputs.push_back(at);
   }
@@ -86,8 +93,10 @@ Result<Graph> legalize(const Graph& graph) {
 
 Status check_supported(const Graph& graph) {
   std::string unsupported;
+  int listed = 0;
   for (const Node& node : graph.nodes)
-    if (node.op == Op::source && !find_op(node.source)) unsupported += describe(graph, node, "");
+    if (node.op == Op::source && !find_op(node.source) && ++listed <= kMaxListed)
+      unsupported += describe(graph, node, "");
   if (!unsupported.empty())
     return Error{ErrorCode::unsupported_operator, "the model uses operators that are not supported:" + unsupported, ""};
   Graph example = graph;  // forms of operators are judged at the sizes of the example

@@ -40,7 +40,7 @@ void Rewrite::sync() {
     for (ValueId id : node.inputs) {
       if (id == kNoValue) continue;
       weights_only = weights_only && weights_only_[static_cast<size_t>(id)];
-      // A kept node was counted with the old graph; one that is new is counted on top, even if it stands for an old
+      // A kept node was counted with the old graph. A new node is counted in addition, even if it replaces an old
       // reader.
       if (static_cast<size_t>(node.outputs[0]) >= before || static_cast<size_t>(id) >= before)
         ++uses_[static_cast<size_t>(id)];
@@ -85,20 +85,40 @@ bool Rewrite::from_weights(ValueId id) {
   return weights_only_[static_cast<size_t>(id)];
 }
 
+const Rewrite::Facts& Rewrite::facts(ValueId id) {
+  facts_.resize(graph.values.size());
+  Facts& f = facts_[static_cast<size_t>(id)];
+  if (f.known) return f;
+  const Value& value = graph.value(id);
+  const auto size = static_cast<size_t>(size_of(value.dtype));
+  f = {true, value.is_constant() && !is_half(value.dtype), value.is_constant() && lane_of(value.dtype) != Lane::f32};
+  int64_t first = 0;
+  for (size_t at = 0; at + size <= value.data.size() && (f.uniform || f.ramp); at += size) {
+    int64_t element = 0;
+    std::memcpy(&element, value.data.data() + at, size);
+    if (at == 0) first = element;
+    f.uniform = f.uniform && element == first;
+    f.ramp = f.ramp && element == first + static_cast<int64_t>(at / size);
+  }
+  return f;
+}
+
 bool Rewrite::is_output(ValueId id) const {
   return static_cast<size_t>(id) < output_.size() && output_[static_cast<size_t>(id)];
 }
 
 Result<Graph> Rewrite::finish() {
+  b.lift_limit();
   std::vector<ValueId> outputs;
+  std::vector<bool> taken(graph.values.size());  // an output is a value of its own, with its name
+  for (ValueId id : graph.outputs) taken[static_cast<size_t>(id)] = true;
   for (ValueId id : graph.outputs) {
     ValueId now = resolve(id);
     const std::string name = graph.value(id).name;
     if (now != id) {
-      // An output is a value of its own, with its name.
-      const bool taken = position(now) < 0 || std::count(outputs.begin(), outputs.end(), now) > 0 ||
-                         std::count(graph.outputs.begin(), graph.outputs.end(), now) > 0;
-      if (taken) {
+      const bool own = position(now) >= 0 && !taken[static_cast<size_t>(now)];
+      taken[static_cast<size_t>(now)] = true;
+      if (!own) {
         KILN_ASSIGN(now, b.map(identity_expr(lane_of(graph.value(now).dtype)), {now}, graph.value(now).dtype));
         sync();
       }

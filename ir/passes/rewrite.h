@@ -1,5 +1,5 @@
-// One walk over a canonical graph that emits it anew: each old node is kept, replaced, or left out. Operands of a node
-// under consideration are already in the new graph, so patterns look backwards at producers.
+// One walk over a canonical graph that makes a new graph. Each old node is kept, replaced or left out. The operands of
+// the current node are already in the new graph, so patterns look backwards at producers.
 #pragma once
 
 #include <utility>
@@ -13,8 +13,8 @@ class Rewrite {
  public:
   explicit Rewrite(Graph old_graph);
 
-  /// Calls `visit(node)` for each old node with operands resolved. The visitor returns whether it took care of the node
-  /// (through replace); if not, the node is kept as it is.
+  /// Calls `visit(node)` for each old node, with operands resolved. The visitor returns true if it has replaced the
+  /// node. Otherwise the node is kept.
   template <class Visit>
   Result<Graph> run(const Visit& visit) {
     for (Node& node : old_) {
@@ -39,11 +39,14 @@ class Rewrite {
   const Node* producer(ValueId id);
   /// Position among the emitted nodes, -1 for what is not computed.
   int position(ValueId id);
-  /// At most one node reads it, and it is no output. Never optimistic within a walk.
+  /// Whether at most one node reads it and it is no output. Within a walk it may wrongly say no, but never wrongly yes.
   bool single_use(ValueId id);
   /// Weights, constants, and whatever is computed from them alone.
   bool from_weights(ValueId id);
   bool is_output(ValueId id) const;
+  /// A constant all of whose elements are equal, or each one more than the one before. Looked at once.
+  bool is_uniform(ValueId id) { return facts(id).uniform; }
+  bool is_ramp(ValueId id) { return facts(id).ramp; }
 
   const Shape& shape(ValueId id) const { return graph.value(id).shape; }
 
@@ -52,6 +55,10 @@ class Rewrite {
   bool changed = false;
 
  private:
+  struct Facts {
+    bool known = false, uniform = false, ramp = false;
+  };
+  const Facts& facts(ValueId id);
   void sync();  ///< takes note of the nodes emitted since the last call
   Result<Graph> finish();
 
@@ -59,13 +66,14 @@ class Rewrite {
   std::vector<ValueId> replaced_;
   std::vector<int> uses_, produced_at_;
   std::vector<bool> weights_only_, output_;
+  std::vector<Facts> facts_;
   size_t seen_ = 0;
 };
 
-/// Takes care of a node it applies to, and says whether it did.
+/// A rule: replaces a node if it applies, and returns whether it did.
 using Rule = Result<bool> (*)(Rewrite&, const Node&);
 
-/// Walks again and again, the first rule that applies to a node first, until none applies anywhere; what is dead goes.
+/// Walks until no rule applies anywhere. For each node, the first rule that applies wins. Dead nodes are removed.
 Result<Graph> rewrite_by(const std::vector<Rule>& rules, Graph graph);
 
 }  // namespace kiln

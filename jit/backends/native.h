@@ -1,5 +1,5 @@
 // Machine code through asmjit: AVX2 + FMA and AVX-512 on x86-64, NEON on AArch64. Any of them can be emitted on any
-// machine; NativeCode (native_code.h) runs what suits the CPU.
+// machine; NativeCode (native_code.h) runs those that the CPU supports.
 #pragma once
 
 #include <memory>

@@ -42,8 +42,8 @@ class Avx512Emitter final : public X86Emitter {
       cc.vpcmpd(k, reg(a), reg(b), kSigned[static_cast<int>(cmp)]);
     cc.vpmovm2d(reg(dst), k);
   }
-  /// One bitwise operation of three operands, the first of which is its result too. Its table names the value for each
-  /// combination of bits (first, second, third).
+  /// A bitwise operation of three operands. The first is also the result. The table has the value for each combination
+  /// of bits (first, second, third).
   void select(Vec dst, Vec mask, Vec a, Vec b) override {
     if (dst.id == a.id) return void(cc.vpternlogd(reg(a), reg(mask), reg(b), 0xe2));
     if (dst.id == b.id) return void(cc.vpternlogd(reg(b), reg(mask), reg(a), 0xb8));

@@ -9,19 +9,17 @@
 
 namespace kiln {
 
-/// A native module ready to be called, from any number of threads. Its pages are written first and executable after,
-/// never both.
+/// A native module that any number of threads may call. Its pages are first writable and then executable, never both.
 class NativeCode {
  public:
-  /// Copies the module's code; the module may go. Only a module of this process's own native emitter will do: code
-  /// holds addresses of functions of this process.
+  /// Copies the module's code, so the module may be freed. The module must come from a native emitter of this process,
+  /// because code holds addresses of functions of this process.
   static Result<std::unique_ptr<NativeCode>> load(const Module& module);
   ~NativeCode();
   NativeCode(const NativeCode&) = delete;
   NativeCode& operator=(const NativeCode&) = delete;
 
-  /// An exported function, or null. It has the C signature of as many int64_t parameters as it was emitted with, and no
-  /// result.
+  /// An exported function, or null. It takes the int64_t parameters with which it was emitted, and returns nothing.
   void* find(std::string_view exported) const;
 
   const uint8_t* base() const { return static_cast<const uint8_t*>(base_); }
@@ -36,9 +34,9 @@ class NativeCode {
   std::vector<Module::Symbol> symbols_;
 };
 
-/// The native targets that this CPU runs, best first.
+/// The native targets that this CPU supports, best first.
 std::vector<Target> host_targets();
-/// The best of them; the reference interpreter's target on a CPU that has none.
+/// The best of them, or the reference interpreter's target if there is none.
 Target host_target();
 
 }  // namespace kiln

@@ -1,5 +1,5 @@
-// What every native backend shares: functions, registers, calls, the finished module. asmjit's Compiler allocates
-// registers; one virtual register of it stands for each of ours.
+// The common part of native backends: functions, registers, calls, the finished module. asmjit's Compiler allocates
+// registers. Each of our registers is one of its virtual registers.
 #pragma once
 
 #include <asmjit/core.h>
@@ -8,7 +8,7 @@
 
 namespace kiln::native {
 
-/// Sleeps while *word == expected; wakes those that sleep. Emitted code calls them by address.
+/// Sleeps while *word == expected, and wakes all sleepers. Emitted code calls these functions by address.
 void wait_on(int32_t* word, int32_t expected);
 void wake_all(int32_t* word);
 
@@ -25,8 +25,8 @@ class FirstError final : public asmjit::ErrorHandler {
   std::string message_;
 };
 
-/// void of `params` 64-bit integers, by the C convention: what entries are called with from outside, and good enough
-/// for tiles, whose vectors are all their own.
+/// A void function of `params` 64-bit integers, in the C convention. Entries are called like this from outside. It also
+/// serves tiles, because they pass no vectors.
 class Signature : public asmjit::FuncSignatureBuilder {
  public:
   explicit Signature(size_t params) {
@@ -121,7 +121,7 @@ class NativeEmitter : public ModuleEmitter {
  protected:
   virtual void prepare(asmjit::FuncFrame& frame, bool exported) = 0;
   virtual Reg new_vec() = 0;
-  /// Where calls to a label are another instruction than calls through a register.
+  /// For targets where a call to a label is another instruction than a call through a register.
   virtual void call_label(asmjit::InvokeNode*) {}
 
   Gp reg(Int r) const { return ints_[static_cast<size_t>(r.id)]; }
@@ -136,7 +136,7 @@ class NativeEmitter : public ModuleEmitter {
   asmjit::Operand constant(const void* data, size_t bytes) {
     return cc.newConst(asmjit::ConstPoolScope::kGlobal, data, bytes);
   }
-  /// Runs `emit`; whether it emitted anything.
+  /// Runs `emit`. Returns whether it emitted anything.
   bool emits(FunctionRef<void()> emit) {
     const asmjit::BaseNode* before = cc.cursor();
     emit();

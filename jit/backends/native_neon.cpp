@@ -33,8 +33,8 @@ Compare turned(Compare cmp) {
   return kTurned[static_cast<int>(cmp)];
 }
 
-/// An element that was loaded to be splatted stays a scalar until somebody needs all its lanes: a multiply-add takes it
-/// as it is (`fmla v.4s, v.4s, v.s[0]`). Vectors are therefore read through in() and written through out().
+/// An element that was loaded to be splatted stays a scalar until an operation needs all lanes. A multiply-add takes a
+/// scalar directly (`fmla v.4s, v.4s, v.s[0]`). So vectors must be read through in() and written through out().
 class NeonEmitter final : public NativeEmitter<a64::Compiler, a64::Gp, a64::Vec> {
  public:
   using Emitter::load;
@@ -287,7 +287,7 @@ class NeonEmitter final : public NativeEmitter<a64::Compiler, a64::Gp, a64::Vec>
   void call_label(asmjit::InvokeNode* node) override { node->setId(Inst::kIdBl); }
 
  private:
-  /// Where the instruction cannot take the offset (its access is `bytes` wide), a register takes the sum.
+  /// If the instruction cannot take the offset of an access of `bytes`, a register takes the sum.
   a64::Mem mem(Mem m, int64_t bytes) {
     if (m.offset % bytes == 0 && is_imm12(m.offset / bytes))
       return a64::ptr(reg(m.base), static_cast<int32_t>(m.offset));
@@ -328,7 +328,7 @@ class NeonEmitter final : public NativeEmitter<a64::Compiler, a64::Gp, a64::Vec>
     scalar_.erase(std::remove(scalar_.begin(), scalar_.end(), v.id), scalar_.end());
     return reg(v);
   }
-  /// Where control flow meets, every vector holds all its lanes.
+  /// Where control flow joins, every vector must hold all its lanes.
   void settle() {
     for (int id : scalar_) cc.dup(reg(Vec{id}).s4(), reg(Vec{id}).s(0));
     scalar_.clear();
@@ -351,7 +351,7 @@ class NeonEmitter final : public NativeEmitter<a64::Compiler, a64::Gp, a64::Vec>
       cc.emit(inst, sum.s4(), x.s4(), y.s4());
     if (sum.id() != to.id()) cc.mov(to.b16(), sum.b16());
   }
-  /// fmin and fmax would let a NaN on either side through.
+  /// fmin and fmax would pass on a NaN of either operand.
   void choose(VecBinary operation, Vec dst, Vec a, Vec b) {
     const a64::Vec x = in(a), y = in(b), to = out(dst), mask = new_vec();
     const bool min = operation == VecBinary::min;

@@ -1,5 +1,5 @@
-// x86-64: integers, control flow, atomics, and the vector operations that AVX2 and AVX-512 spell alike. Moving parts of
-// vectors, comparing and choosing differ: native_avx2.cpp, native_avx512.cpp.
+// x86-64: integers, control flow, atomics, and the vector operations that are the same in AVX2 and AVX-512.
+// native_avx2.cpp and native_avx512.cpp have those that differ: moving parts of vectors, comparisons and selections.
 #pragma once
 
 #include <asmjit/x86.h>

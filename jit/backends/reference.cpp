@@ -443,8 +443,8 @@ class Reference final : public ReferenceEmitter {
     char* p = reinterpret_cast<char*>(static_cast<intptr_t>(at(f, m.base) + m.offset));
     bool inside = allowed_.empty();
     for (const auto& [start, size] : allowed_) inside |= p >= start && p + bytes <= start + size;
-    if (inside && m.offset >= 0) return p;
-    f.fault = m.offset < 0 ? "negative memory offset" : "memory access outside of the allowed ranges";
+    if (inside) return p;
+    f.fault = "memory access outside of the allowed ranges";
     return nullptr;
   }
   int32_t* atomic(Frame& f, Mem m) const { return reinterpret_cast<int32_t*>(access(f, m, 4)); }

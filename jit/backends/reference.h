@@ -1,6 +1,6 @@
-// The oracle backend: every operation becomes a closure that plain scalar C++ interprets on real addresses.
-// It checks what hardware does not: memory outside of what a test owns. Registers start with a pattern that
-// no right answer contains.
+// The oracle backend: every operation becomes a closure that plain scalar C++ interprets on real addresses. It finds
+// accesses outside of a test's memory, which hardware does not. Registers start with a pattern that no right answer
+// contains.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,7 @@ class ReferenceEmitter : public ModuleEmitter {
  public:
   using Emitter::call;
   using ModuleEmitter::ModuleEmitter;
-  /// Calls a function by name, after finish(); several threads may do so at once.
+  /// Calls a function by name, after finish(). Several threads may do so at once.
   virtual Status call(const std::string& name, const std::vector<int64_t>& args) const = 0;
   /// From now on an access outside of the allowed ranges ends the call with an error. Without any range all
   /// are allowed.

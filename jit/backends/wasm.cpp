@@ -13,7 +13,7 @@ using Ref = BinaryenExpressionRef;
 constexpr const char* kMemory = "0";
 constexpr int64_t kPage = 1 << 16;
 
-/// A register is a local: an expression node may stand in one place only, a local may be read anywhere.
+/// A register is a local. An expression node may be used only once, but a local may be read anywhere.
 class WasmEmitter final : public ModuleEmitter {
  public:
   explicit WasmEmitter(const Target& target) : ModuleEmitter(target), module_(BinaryenModuleCreate()) {
@@ -23,7 +23,7 @@ class WasmEmitter final : public ModuleEmitter {
     if (target.threads) features |= BinaryenFeatureAtomics();
     if (target.memory64) features |= BinaryenFeatureMemory64();
     BinaryenModuleSetFeatures(module_, features);
-    // A shared memory has a maximum, and fits where that is no larger than the module's.
+    // A shared memory has a maximum. It fits an import if its maximum is no larger than the module's.
     const auto maximum = target.threads ? static_cast<uint32_t>(wasm_memory_limit(target.memory64) / kPage) : ~0u;
     BinaryenSetMemory(module_, 1, maximum, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, 0, target.threads,
                       target.memory64, kMemory);
@@ -273,8 +273,9 @@ class WasmEmitter final : public ModuleEmitter {
       sets.push_back(BinaryenLocalSet(module_, static_cast<BinaryenIndex>(id), constant_vec(bits)));
     blocks_[0].insert(blocks_[0].begin() + static_cast<std::ptrdiff_t>(constants_at_), sets.begin(), sets.end());
   }
-  /// Constants are made once, where the function begins: V8 takes several instructions for each and does not hoist them
-  /// out of loops. All zeros and all ones cost one instruction and stay where they are, as what is rarely used.
+  /// Constants are made once, at the start of the function. V8 takes several instructions for each and does not hoist
+  /// them out of loops. All zeros and all ones cost one instruction, so they stay in place, as do rarely used
+  /// constants.
   void splat_bits(Vec dst, uint32_t bits) {
     if (bits == 0 || bits == ~0u || rare_) return assign(dst.id, constant_vec(bits));
     auto at = constants_.find(bits);
@@ -289,9 +290,9 @@ class WasmEmitter final : public ModuleEmitter {
     return BinaryenBlock(module_, nullptr, body.data(), static_cast<BinaryenIndex>(body.size()), BinaryenTypeAuto());
   }
   static uint32_t offset(Mem m) { return static_cast<uint32_t>(m.offset); }
-  /// The same place with an offset that an instruction can hold, and a few more lanes behind it.
+  /// The same place with an offset that an instruction can hold, which has no sign, and a few more lanes behind it.
   Mem near(Mem m) {
-    if (!wide() || m.offset < INT32_MAX) return m;
+    if (m.offset >= 0 && (!wide() || m.offset < INT32_MAX)) return m;
     const Int base = integer();
     op(IntOp::add, base, m.base, m.offset);
     return {base, 0};

@@ -1,5 +1,4 @@
-// Attention: a block of rows at a time, scores, softmax and the weighted sum while the block lies in a thread's
-// scratch.
+// Attention. A block of rows at a time goes through scores, softmax and the weighted sum in a thread's scratch.
 #include <algorithm>
 
 #include "jit/kernels/attention_row.h"
@@ -26,11 +25,12 @@ int64_t block_rows(const AttentionSpec& s, const Schedule& schedule) {
   return schedule.mc ? std::min<int64_t>(schedule.mc, all) : all;
 }
 bool in_integers(const Schedule& schedule) { return schedule.algorithm == Algorithm::int16; }
-/// Elements that a row of scores has room for: as integers it ends with zeros up to the end of its last sum.
+/// The room of a row of scores in elements. As integers it ends with zeros up to the end of its last sum.
 int64_t columns(const AttentionSpec& s, const Schedule& schedule) {
   return round_up(s.scores.n, in_integers(schedule) ? kInt16Sum : 16);
 }
-/// Elements from one row of scores to the next: a line more than needed, so that rows do not compete for cache sets.
+/// Elements from one row of scores to the next. It is a cache line more than needed, so that rows do not compete for
+/// cache sets.
 int64_t pitch(const AttentionSpec& s, const Schedule& schedule) { return columns(s, schedule) + 16; }
 
 int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target&) {
@@ -170,8 +170,8 @@ class AttentionEmitter {
     e_.call(weigh_, weigh);
   }
 
-  /// Rows of A as integers behind the scores, where those of queries are done with when those of weights come; for the
-  /// arguments a, b, c, …: which get the scales too.
+  /// Converts rows of A to integers, behind the scores. Those of the queries are no longer needed when those of the
+  /// weights come. The arguments a, b, c, … get the scales too.
   void make_rows(const ContractionSpec& product, int64_t pitch_of_a, Int rows, std::vector<Arg>& args) {
     const int64_t most = block_rows(s_, schedule_);
     const Int to = e_.integer(), scales = e_.integer(), scales_of_b = e_.integer();

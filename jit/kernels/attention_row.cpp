@@ -8,7 +8,7 @@ namespace kiln {
 namespace {
 
 constexpr int64_t kF = 4;  // bytes of a float
-/// Vectors of a row of V at a time; as many chains.
+/// How many vectors of a row of V are computed at a time, each a chain of its own.
 constexpr int64_t kVectors = 8;
 
 }  // namespace

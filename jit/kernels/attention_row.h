@@ -1,4 +1,4 @@
-// What attention of one query does with values as they lie in memory (for keys see dots.h).
+// Attention of one query: the weighted sum of values as they lie in memory. (For keys see dots.h.)
 #pragma once
 
 #include <string>
@@ -7,12 +7,12 @@
 
 namespace kiln {
 
-/// Rows of V, `row` elements from one to the next; `add`: their sum is added to what is there.
+/// Rows of V, `row` elements apart. `add`: their sum is added to the current result.
 struct WeighedRows {
   int64_t columns, keys, row;
   bool add;
 };
-/// Emits weigh(weights, V, out): the sum of the rows of V by their weights.
+/// Emits weigh(weights, V, out): the weighted sum of the rows of V.
 Func emit_weigh_row(Emitter& emitter, const WeighedRows& rows, const std::string& name);
 
 }  // namespace kiln

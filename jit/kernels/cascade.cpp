@@ -9,7 +9,7 @@ namespace kiln {
 
 std::vector<int64_t> Cascade::chunks(int64_t rounds, int64_t terms) const {
   if (sums_.empty() || rounds * terms <= run_) return {};
-  // As few levels as do, and on each of them as few terms: whether `levels` of n take them all.
+  // Takes as few levels as possible, and then as few terms per level. `levels` of n terms must take all terms.
   const auto takes = [&](int64_t n, size_t levels) {
     int64_t most = 1;
     for (size_t i = 0; i < levels && most < rounds * terms; ++i) most *= n;

@@ -1,4 +1,4 @@
-// Sums of many terms. One float32 that takes them all loses a little at each, and more the larger it gets.
+// Sums of many terms. A single float32 would lose a little at each term, and more as it grows.
 #pragma once
 
 #include <vector>
@@ -7,21 +7,22 @@
 
 namespace kiln {
 
-/// Adds in a cascade, as PyTorch does: sums take at most `kRun` terms each, then go into sums of the next level, which
-/// take as many of those, and so on. What is lost grows with the number of levels (four for ten million terms), not
-/// with the number of terms. A short sum is the plain loop that it would be anyway.
+/// Adds in a cascade, as PyTorch does. A sum takes at most `kRun` terms, then goes into a sum of the next level, which
+/// takes as many of those, and so on. The error grows with the number of levels (four for ten million terms), not with
+/// the number of terms. A short sum is a plain loop.
 class Cascade {
  public:
   static constexpr int64_t kRun = 64;
 
-  /// Of registers that a round adds to; none where what is computed is no sum of floats: then loops are plain.
+  /// `sums` are the registers that a round adds to. If they are empty, the result is no sum of floats, and loops are
+  /// plain.
   Cascade(Emitter& e, std::vector<Vec> sums, int64_t run = kRun) : e_(e), sums_(std::move(sums)), run_(run) {}
 
   /// for (i = 0; i < rounds; ++i) round(), each of which adds `terms` to a sum.
   void loop(int64_t rounds, int64_t terms, FunctionRef<void()> round) const;
-  /// The same with a number of rounds that is known when the code runs, at most `bound`.
+  /// The same with a number of rounds that only the run knows. It is at most `bound`.
   void loop(Arg rounds, int64_t bound, int64_t terms, FunctionRef<void()> round) const;
-  /// Terms that a sum has taken behind such a loop.
+  /// How many terms a sum has taken after such a loop.
   int64_t terms_after(int64_t rounds, int64_t terms) const;
 
   /// A nest of loops that moves pointers (see loops.h), whose innermost body adds `terms`.
@@ -29,7 +30,7 @@ class Cascade {
             const std::vector<std::vector<int64_t>>& strides, int64_t terms, FunctionRef<void()> body) const;
 
  private:
-  /// Rounds of the innermost level, of the next one, …; the last level takes what there is.
+  /// The rounds of the innermost level, of the next one, and so on. The last level takes all that is left.
   std::vector<int64_t> chunks(int64_t rounds, int64_t terms) const;
   void level(const std::vector<int64_t>& chunks, size_t level, Arg rounds, FunctionRef<void()> round) const;
 

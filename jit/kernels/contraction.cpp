@@ -29,8 +29,8 @@ ContractionSpec flattened(const ContractionSpec& spec) {
     s.oh = 1;
     return s;
   }
-  // A tile that wraps reaches its next row at a constant offset, which must not be negative: an operand that is
-  // broadcast over rows or transposed makes each row a batch of its own.
+  // A tile that wraps would go back with an operand that is broadcast over rows or transposed: each row is a batch of
+  // its own then.
   const auto ahead = [&](int64_t row, int64_t col) { return row >= (s.ow - 1) * col; };
   bool wraps = ahead(s.a_row, s.a_col) && ahead(s.c_row, s.c_col);
   for (const FusedOperand& o : s.epilogue.operands) wraps = wraps && ahead(o.strides[2], o.strides[3]);

@@ -15,7 +15,7 @@ constexpr int64_t kF = 4;
 
 const DepthwiseSpec& spec_of(const KernelSpec& spec) { return *std::get_if<DepthwiseSpec>(&spec); }
 
-/// Input offset (rows or columns, in elements) → the outputs that it is part of, and by which tap.
+/// From an input offset (of rows or columns, in elements) to the outputs that it contributes to, each with its tap.
 struct Meeting {
   int64_t output, tap;
 };
@@ -27,7 +27,7 @@ Meetings meetings(int64_t outputs, int64_t taps, int64_t stride, int64_t tap_str
   return all;
 }
 
-/// Taps that `height` output rows hold in registers: of one input row, for every output row it is part of.
+/// The taps that `height` output rows hold in registers: those that one input row meets in all its output rows.
 int64_t taps_at_once(const DepthwiseSpec& s, int64_t height) {
   size_t rows = 0;
   for (const auto& [at, outputs] : meetings(height, s.kh, s.in_row, s.in_tap_row))
@@ -129,8 +129,8 @@ class DepthwiseEmitter {
     return f;
   }
 
-  /// Every input vector is loaded once, for all the outputs and taps that meet it; so is every row of taps while the
-  /// input rows that need it go by.
+  /// Every input vector is loaded once, for all outputs and taps that meet it. A row of taps is loaded once for all
+  /// input rows that need it.
   void emit_vector(int64_t height, int64_t width, int64_t c, int lanes) {
     std::vector<Vec> acc(static_cast<size_t>(height * width));
     for (Vec& v : acc) e_.splat(v = e_.vec(), 0);

@@ -9,7 +9,7 @@
 
 namespace kiln {
 
-/// Emits row(out, in, w, epilogue operands…): all columns of the output row that each pointer is placed for.
+/// Emits row(out, in, w, epilogue operands…): all columns of one output row. Each pointer is at the start of that row.
 Func emit_depthwise_row(Emitter& emitter, const DepthwiseSpec& spec, const Schedule& schedule, const std::string& name);
 
 }  // namespace kiln

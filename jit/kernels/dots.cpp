@@ -11,13 +11,13 @@ namespace kiln {
 namespace {
 
 constexpr int64_t kF = 4;  // bytes of a float
-/// Chains of multiply-adds that hide their latency: of one row where rows are long, since memory follows one stream
-/// quickest, else of several, for all of which x is loaded once.
+/// The number of chains of multiply-adds that hide their latency. Long rows take all chains for one row, because memory
+/// delivers a single stream fastest. Short rows take one chain each, and share the loads of x.
 constexpr int64_t kChains = 8, kLongRow = 256, kShortRows = 4;
 int64_t rows_at_once(int64_t k) { return k >= kLongRow ? 1 : kShortRows; }
-/// Terms that a chain takes at once: those of tens of thousands, as of layers, are as good as sums of few.
+/// Terms that a chain adds before its sum goes to the next level. Layers with tens of thousands of terms need no more.
 constexpr int64_t kChainRun = 512;
-/// Rows of a unit of a product.
+/// Rows of a unit of work.
 constexpr int64_t kUnit = 64;
 
 /// `count` rows against x.
@@ -46,7 +46,7 @@ void emit_sums(Emitter& e, int64_t k, int64_t row, Int x, Int rows, Int sums, in
   }
 }
 
-/// One rounded row against x: several chains, since memory follows one stream quickest.
+/// One rounded row against x, in several chains, because memory delivers a single stream fastest.
 void emit_rounded_sum(Emitter& e, int64_t k, Int x, Int row, Int sum) {
   std::vector<Vec> partial(static_cast<size_t>(std::min<int64_t>(kChains, ceil_div(k, e.width()))));
   for (Vec& v : partial) e.splat(v = e.vec(), 0);

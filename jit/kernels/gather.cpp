@@ -23,11 +23,11 @@ Func emit_rounded_slice(Emitter& e, int64_t slice, const std::string& name) {
   return f;
 }
 
-/// slice(dst, src).
-Func emit_slice(Emitter& e, const GatherSpec& s, const std::string& name) {
+/// Bytes of a slice that is copied where it was found: a call would take longer than the copy.
+constexpr int64_t kSmallSlice = 64;
+
+void copy_slice(Emitter& e, const GatherSpec& s, Int dst, Int src) {
   const int64_t slice_bytes = s.slice * size_of(s.dtype);
-  const Func f = e.begin_function(name, 2);
-  const Int dst = e.param(0), src = e.param(1);
   const int64_t words = slice_bytes / 4;
   const Int byte = e.integer();
   for_vectors(e, words, 4, {dst, src}, {4, 4}, [&](int64_t at, int lanes) {
@@ -39,6 +39,12 @@ Func emit_slice(Emitter& e, const GatherSpec& s, const std::string& name) {
     e.load_int(byte, {src, at}, DType::u8);
     e.store_int({dst, at}, byte, DType::u8);
   }
+}
+
+/// slice(dst, src).
+Func emit_slice(Emitter& e, const GatherSpec& s, const std::string& name) {
+  const Func f = e.begin_function(name, 2);
+  copy_slice(e, s, e.param(0), e.param(1));
   e.end_function();
   return f;
 }
@@ -47,12 +53,20 @@ Func emit_slice(Emitter& e, const GatherSpec& s, const std::string& name) {
 Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::string& name) {
   const GatherSpec& s = spec_of(kernel);
   const int64_t bytes = size_of(s.dtype), words = rounded_row(s.slice);
-  const Func copy = s.rounded ? emit_rounded_slice(e, s.slice, name + "_slice") : emit_slice(e, s, name + "_slice");
+  const bool small = !s.rounded && s.slice * bytes <= kSmallSlice;
+  const Func copy = s.rounded ? emit_rounded_slice(e, s.slice, name + "_slice")
+                    : small   ? Func{}
+                              : emit_slice(e, s, name + "_slice");
   const Func f = e.begin_function(name, 7);
   const Int i = e.integer(), o = e.integer(), index = e.integer(), at = e.integer(), from = e.integer(),
             t = e.integer();
   for_units(e, [&](Int unit) {
-    split(e, unit, s.count, i, o);
+    if (s.outer == 1) {
+      e.set(i, unit);
+      e.set(o, 0);
+    } else {
+      split(e, unit, s.count, i, o);
+    }
     e.op(IntOp::mul, at, i, s.index_stride * size_of(s.index_dtype));
     add(e, at, at, e.param(5));
     e.load_int(index, {at, 0}, DType::i32);
@@ -78,6 +92,7 @@ Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::stri
     e.op(IntOp::mul, t, o, s.out_outer * bytes);
     add(e, at, at, t);
     add(e, at, at, e.param(3));
+    if (small) return copy_slice(e, s, at, from);
     if (!s.rounded) return e.call(copy, {at, from});
     e.op(IntOp::mul, t, index, 4);
     add(e, t, t, e.param(4));

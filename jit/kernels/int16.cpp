@@ -8,11 +8,12 @@ namespace kiln {
 namespace {
 
 constexpr int64_t kF = 4;  // bytes of a float
-/// The largest integer; the largest norm of 32 of them, with what rounding may add (3) still below 2^15.5.
+/// The largest integer, and the largest norm of 32 integers. With what rounding may add (3) the norm stays below
+/// 2^15.5.
 constexpr float kMost = 32766, kMostNorm = 46330;
-/// The least scale: what it makes an integer of has a square that is a normal float.
+/// The least scale. The square of every element that it converts to a non-zero integer is a normal float.
 constexpr float kLeastScale = 3e-22F;
-/// Added to a number below 2^22 it leaves the nearest integer in the low bits.
+/// If it is added to a number below 2^22, the nearest integer is in the low bits of the sum.
 constexpr float kRounder = 12582912;  // 1.5 · 2^23
 
 /// row(dst, src, scale, sums); see emit_int16_rows.

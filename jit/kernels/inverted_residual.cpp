@@ -1,5 +1,5 @@
-// An inverted residual: rows of the expanded image go by in a thread's scratch, where each output row takes those it
-// needs.
+// An inverted residual. Rows of the expanded image pass through a thread's scratch, where each output row reads those
+// that it needs.
 #include <algorithm>
 
 #include "jit/epilogue.h"
@@ -12,18 +12,19 @@ namespace kiln {
 namespace {
 
 constexpr int64_t kF = 4;  // bytes of a float
-/// What expanded rows take of a second-level cache.
+/// The part of a second-level cache that expanded rows take.
 constexpr int64_t kRowsBytes = 256 << 10;
-/// What a thread leaves in scratch between its units of a step: the unit whose first rows are there, and where they
-/// are.
+/// What a thread leaves in scratch between its units of a step: the number of the unit whose first rows are there, and
+/// their address.
 constexpr int64_t kNextUnit = 0, kNextRow = 4;
 
 const InvertedResidualSpec& spec_of(const KernelSpec& spec) { return *std::get_if<InvertedResidualSpec>(&spec); }
 
-/// Expanded rows that an output row reads, from the first to the last; from one output row to the next.
+/// The range of expanded rows that an output row reads, and the step from one output row to the next.
 int64_t span(const InvertedResidualSpec& s) { return (s.depthwise.kh - 1) * (s.depthwise.in_tap_row / s.row) + 1; }
 int64_t step(const InvertedResidualSpec& s) { return s.depthwise.in_row / s.row; }
-/// Expanded rows in scratch. When the last of them is read, those that the next output row needs too move to the front.
+/// Expanded rows in scratch. When the last of them has been read, those that the next output row also needs move to the
+/// front.
 int64_t rows_held(const InvertedResidualSpec& s) {
   const int64_t fit = (kRowsBytes / (s.row * kF) - span(s)) / step(s);
   return span(s) + step(s) * std::clamp<int64_t>(fit, 1, s.depthwise.oh);
@@ -154,7 +155,8 @@ class InvertedResidualEmitter {
     return out;
   }
 
-  /// The last `missing` of the rows that the output row at `at` reads: expanded, or zeros above and below the image.
+  /// Makes the last `missing` of the rows that the output row at `at` reads: expands them, or writes zeros above and
+  /// below the image.
   void expand_rows(Int at, Int a, Int input_y, Int missing) {
     const Int to = e_.integer(), from = e_.integer(), inside = e_.integer();
     e_.op(IntOp::sub, to, span(s_), missing);
@@ -181,7 +183,7 @@ class InvertedResidualEmitter {
         missing, Compare::gt, 0);
   }
 
-  /// One output row; moves its pointers to the next.
+  /// Computes one output row and moves its pointers to the next.
   void make_row(Int at, const std::vector<Int>& out) {
     const Int filtered = e_.integer();
     add(e_, filtered, e_.param(2), kScratchHeader + rows_held(s_) * row_bytes_);
@@ -205,7 +207,7 @@ class InvertedResidualEmitter {
     e_.call(p.panels, args);
   }
 
-  /// The rows at `at` that the next output row reads as well; `at` is the front then.
+  /// Moves the rows at `at` that the next output row also reads to the front. `at` is then the front.
   void to_front(Int at, Int front) {
     const Int to = e_.integer();
     e_.set(to, front);
@@ -217,7 +219,7 @@ class InvertedResidualEmitter {
     e_.set(at, front);
   }
 
-  /// Zeros left and right of the image; nobody writes there.
+  /// Writes the zeros left and right of the image. Nothing else writes there.
   void clear_sides(Int front) {
     const Int row = e_.integer(), i = e_.integer();
     const int64_t left = s_.pad_left * s_.depthwise.c, inside = s_.expand.ow * s_.depthwise.c;

@@ -1,4 +1,4 @@
-// Loop shapes that every kernel shares.
+// Loop shapes that all kernels use.
 #pragma once
 
 #include <vector>
@@ -7,7 +7,7 @@
 
 namespace kiln {
 
-/// do body while (++i < end), skipped when begin ≥ end: the walk over a thread's units.
+/// do body while (++i < end), skipped if begin ≥ end: the loop over a thread's units.
 inline void for_units(Emitter& e, FunctionRef<void(Int unit)> body) {
   const Int unit = e.param(0), end = e.param(1);
   e.if_(unit, Compare::lt, end, [&] {
@@ -20,15 +20,15 @@ inline void for_units(Emitter& e, FunctionRef<void(Int unit)> body) {
   });
 }
 
-/// Before a thread's first units of a step.
+/// Call it before a thread's first units of a step.
 inline void leave_nothing(Emitter& e, Int scratch) {
   const Int word = e.integer();
   e.set(word, kNothingLeft);
   e.store_int({scratch, 0}, word, DType::i32);
 }
 
-/// What several units of a block read from a thread's scratch, behind its header: made by make() unless the thread's
-/// last unit of this step was of the same block.
+/// Prepares what several units of a block read from a thread's scratch, behind its header. It calls make(), unless the
+/// thread's last unit of this step was in the same block.
 inline void once_per_block(Emitter& e, Int block, FunctionRef<void()> make) {
   const Mem made{e.param(2), 0};
   const Int last = e.integer();
@@ -38,15 +38,15 @@ inline void once_per_block(Emitter& e, Int block, FunctionRef<void()> make) {
     e.store_int(made, block, DType::i32);
   });
 }
-/// Where that is.
+/// The address of that.
 inline Int behind_header(Emitter& e) {
   const Int at = e.integer();
   add(e, at, e.param(2), kScratchHeader);
   return at;
 }
 
-/// A nest of loops that moves pointers: after the nest every pointer is where it was. `strides[p][d]` in bytes.
-/// `repeat` does what it is given dims[depth] times.
+/// A nest of loops that moves pointers. After the nest every pointer is where it was. `strides[p][d]` are in bytes.
+/// `repeat` runs its body dims[depth] times.
 inline void nest(Emitter& e, const std::vector<int64_t>& dims, const std::vector<Int>& pointers,
                  const std::vector<std::vector<int64_t>>& strides, size_t depth, FunctionRef<void()> body,
                  FunctionRef<void(size_t depth, FunctionRef<void()> round)> repeat) {
@@ -70,9 +70,9 @@ inline void nest(Emitter& e, const std::vector<int64_t>& dims, const std::vector
   });
 }
 
-/// Vectors of a run: `rounds` times `unroll` whole vectors, then `rest` elements (fewer than a round's):
-/// body(first element, lanes). `bases` move along by `steps` bytes an element and are where they were in the end;
-/// offsets given to the body are elements relative to the moved bases. `repeat` does what it is given `rounds` times.
+/// Vectors of a contiguous run: `rounds` times `unroll` whole vectors, then `rest` elements (fewer than a round's). It
+/// calls body(first element, lanes). `bases` move by `steps` bytes per element, and are where they were in the end. The
+/// first element is relative to the moved bases. `repeat` runs its body `rounds` times.
 inline void for_vectors(Emitter& e, Arg rounds, int64_t rest, int unroll, const std::vector<Int>& bases,
                         const std::vector<int64_t>& steps, FunctionRef<void(int64_t element, int lanes)> body,
                         FunctionRef<void(FunctionRef<void()> round)> repeat) {
@@ -126,7 +126,7 @@ inline void move_to_unit(Emitter& e, Int unit, const std::vector<int64_t>& dims,
   }
 }
 
-/// low = v mod n, high = v div n (low and high are other registers than v).
+/// low = v mod n, high = v div n. Neither low nor high may be v.
 inline void split(Emitter& e, Int v, Arg n, Int low, Int high) {
   e.op(IntOp::rem, low, v, n);
   e.op(IntOp::div, high, v, n);

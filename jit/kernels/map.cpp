@@ -1,5 +1,6 @@
-// Pointwise expressions over strided boxes: vectors along the dim in which the output is contiguous.
+// Pointwise expressions over strided operands. Vectors run along the dim in which the output is contiguous.
 #include <algorithm>
+#include <cstdlib>
 
 #include "jit/epilogue.h"
 #include "jit/kernels/families.h"
@@ -9,15 +10,24 @@
 namespace kiln {
 namespace {
 
-/// Elements of a unit of work, at most and about.
+/// Elements of a unit of work: the most, and about how many.
 constexpr int64_t kUnit = 4096;
-/// Columns of a block of a transpose: that many input lines stay in the first-level cache.
+constexpr int64_t kWord = 4;
+/// Columns of a block of a transpose. So many input lines stay in the first-level cache.
 constexpr int64_t kMaxBlock = 64, kMinBlock = 16;
+/// … if they lie in enough of its sets: steps of a large power of two meet few of them. It is taken for one of 64 sets
+/// of 8 lines of 64 bytes.
+int64_t most_columns(int64_t step) {
+  constexpr int64_t kLine = 64, kWays = 8;
+  if (step % kLine) return kMaxBlock;
+  int64_t sets = 64;
+  for (int64_t lines = step / kLine; sets > 1 && lines % 2 == 0; lines /= 2) sets /= 2;
+  return std::min(kMaxBlock, sets * kWays);
+}
 
 const MapSpec& spec_of(const KernelSpec& spec) { return *std::get_if<MapSpec>(&spec); }
 
-/// The box in the order of its loops, the vector dim last. The leading `unit_dims` dims are what units
-/// enumerate.
+/// The dims in the order of the loops, the vector dim last. Units enumerate the first `unit_dims` dims.
 struct Box {
   std::vector<int64_t> dims;
   std::vector<std::vector<int64_t>> strides;  ///< out, inputs; elements
@@ -61,7 +71,7 @@ struct Box {
     shift(dims);
     for (auto& st : strides) shift(st);
   }
-  /// Dim d becomes [extent / inner, inner]; the caller sees to it that nothing is left over, or handles it.
+  /// Dim d becomes [extent / inner, inner]. The caller handles a remainder, if there can be one.
   void split(size_t d, int64_t inner) {
     dims[d] = ceil_div(dims[d], inner);
     dims.insert(dims.begin() + static_cast<long>(d) + 1, inner);
@@ -70,7 +80,7 @@ struct Box {
       st[d] *= inner;
     }
   }
-  /// Elements are independent: any order of loops will do. Output strides descend.
+  /// Elements are independent, so loops may have any order. Here output strides descend.
   void sort_by_output() {
     for (size_t i = 1; i < dims.size(); ++i)
       for (size_t j = i; j > 0 && strides[0][j - 1] < strides[0][j]; --j) move(j, j - 1);
@@ -86,7 +96,7 @@ struct Box {
       dims[d - 1] *= inner;
     }
   }
-  /// A few output neighbours (channels of an image) are not worth a vector when the inputs have a longer run.
+  /// A few output neighbours (channels of an image) are not worth a vector if the inputs have a longer contiguous run.
   void choose_vector_dim() {
     if (dims.back() >= 4) return;
     for (size_t d = dims.size() - 1; d-- > 0;) {
@@ -95,8 +105,8 @@ struct Box {
       if (contiguous) return move(d, dims.size() - 1);
     }
   }
-  /// An input that is contiguous along another dim than the output: walk that dim next to the vector dim, in
-  /// blocks whose input lines stay in cache until all of their elements are used.
+  /// For an input that is contiguous along another dim than the output: moves that dim next to the vector dim, in
+  /// blocks. The input lines of a block stay in the cache until all their elements are used.
   void block_transpose() {
     const size_t last = dims.size() - 1;
     for (size_t p = 1; p < strides.size(); ++p) {
@@ -104,8 +114,9 @@ struct Box {
       for (size_t d = 0; d < last; ++d) {
         if (strides[p][d] != 1) continue;
         move(d, last - 1);
-        for (int64_t block = kMaxBlock; block >= kMinBlock; --block) {
-          if (dims[last] <= kMaxBlock || dims[last] % block) continue;
+        const int64_t most = most_columns(std::abs(strides[p][last]) * kWord);
+        for (int64_t block = most; block >= std::min(kMinBlock, most / 2); --block) {
+          if (dims[last] <= most || dims[last] % block) continue;
           split(last, block);
           move(last, last - 1);  // [D, V/block, block] → [V/block, D, block]
           break;

@@ -7,12 +7,12 @@ namespace kiln {
 namespace {
 
 constexpr size_t kMostDims = 3;
-/// What calls between functions can pass on every machine.
+/// The number of arguments that a call can pass on every machine.
 constexpr size_t kMostParameters = 16;
-/// Elements of a transpose that caches hold.
+/// Elements of a transpose that fits the caches.
 constexpr int64_t kSmall = 1 << 16;
 
-/// A stride along the last dim, as far as code depends on it: none, to the neighbour, or any other.
+/// The kind of a stride along the last dim, on which code depends: none, one element, or any other.
 enum Step : int64_t { kStays = 0, kNeighbour = 1, kStrided = 2 };
 int64_t step_of(int64_t stride) { return stride == 0 || stride == 1 ? stride : int64_t{kStrided}; }
 
@@ -86,7 +86,7 @@ class AnySizeMap {
     return f;
   }
 
-  /// Reads, computes and writes so many elements; the pointers move on.
+  /// Reads, computes and writes so many elements, and moves the pointers.
   void elements(int lanes) {
     std::vector<Vec> inputs;
     for (size_t p = 1; p < operands_.size(); ++p) inputs.push_back(read(p, lanes));

@@ -96,8 +96,8 @@ class NormEmitter {
     return r;
   }
 
-  /// Folds a row of the input into every lane of one register: accumulate(acc, x) for whole vectors, then
-  /// `combine` across lanes. What is left of a vector goes in one element at a time, each in every lane.
+  /// Folds a row of the input into every lane of one register: accumulate(acc, x) for whole vectors, then `combine`
+  /// across lanes. The rest of the row follows one element at a time, each in every lane.
   Vec fold(VecBinary combine, Vec start, int accumulators, FunctionRef<void(Vec acc, Vec x)> accumulate) {
     std::vector<Vec> acc;
     for (int i = 0; i < accumulators; ++i) e_.set(acc.emplace_back(e_.vec()), start);
@@ -123,7 +123,7 @@ class NormEmitter {
     return acc[0];
   }
 
-  /// The row's vectors, `unroll` in a round, which add to `sums`.
+  /// Adds the row's vectors to `sums`, `unroll` of them per round.
   void for_row(int unroll, const std::vector<Int>& bases, const std::vector<int64_t>& steps,
                const std::vector<Vec>& sums, FunctionRef<void(int64_t at, int lanes)> body) {
     const int64_t chunk = int64_t{unroll} * e_.width(), rounds = s_.cols / chunk;
@@ -131,7 +131,7 @@ class NormEmitter {
                 [&](FunctionRef<void()> round) { Cascade(e_, sums).loop(rounds, 1, round); });
   }
 
-  /// Writes the row: value(x) of what stands at `base`, then scale, shift and epilogue.
+  /// Writes the row: value(x) for the elements at `base`, then scale, shift and epilogue.
   void write(Int base, FunctionRef<Vec(Vec x)> value) {
     std::vector<Int> p{e_.param(0), base};
     std::vector<int64_t> steps{size_of(out_type_), kF};
@@ -196,7 +196,7 @@ class NormEmitter {
   void softmax() {
     Vec max = row_max();
     if (s_.masked) max = op(VecBinary::max, max, splat(-FLT_MAX));
-    // Not in an output of another type, nor in one that an operand of the epilogue may lie in.
+    // This does not work for an output of another type, nor if an operand of the epilogue may lie in the output.
     const bool stored = s_.epilogue.operands.empty() && out_type_ == DType::f32;
     Vec sum = stored ? exp_sum_stored(max) : exp_sum(max);
     if (s_.masked) sum = op(VecBinary::max, sum, splat(0.5f));  // of a row with anything in it: at least 1

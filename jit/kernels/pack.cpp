@@ -1,6 +1,6 @@
-// Packing of B: a strided matrix becomes panels of NR columns in the order in which a contraction reads them. Sizes and
-// strides come with each call: a model packs dozens of shapes, most of them once, and few kernels that run often are
-// soon optimised where a kernel for each shape would never be.
+// Packing of B: a strided matrix becomes panels of NR columns, in the order in which a contraction reads them. Sizes
+// and strides come with each call. A model packs dozens of shapes, most of them once. Engines soon optimise a few
+// kernels that run often; a kernel for each shape would never be optimised.
 #include "jit/kernels/contraction.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/int16.h"
@@ -13,9 +13,9 @@ namespace {
 
 const PackSpec& spec_of(const KernelSpec& spec) { return *std::get_if<PackSpec>(&spec); }
 
-/// Vectors of so many lanes are best stored lane by lane: an instruction each.
+/// Vectors of so many lanes are best stored lane by lane, with an instruction each.
 constexpr int kLaneStores = 4;
-/// Values of k that a block covers: its source and its part of the panel stay in the first-level cache.
+/// Values of k in a block. Its source and its part of the panel stay in the first-level cache.
 constexpr int64_t kBlock = 128;
 
 /// The loops over batches that move.
@@ -24,8 +24,8 @@ int batch_loops(const PackSpec& s) { return s.batch[0] > 1 ? 2 : s.batch[1] > 1 
 /// Whether columns are made contiguous before they become integers.
 bool gathers(const PackSpec& s) { return s.src_k != 1 || s.k % kInt16Sum != 0; }
 
-/// Of a spec, what the code depends on: in which direction the source is contiguous, whether there are batches.
-/// Everything else comes as sizes().
+/// What the code depends on: in which direction the source is contiguous, and whether there are batches. Everything
+/// else comes as sizes().
 KernelCode code(const KernelSpec& spec, const Schedule& schedule) {
   const PackSpec& s = spec_of(spec);
   if (s.scales) return round_code(s);
@@ -71,10 +71,10 @@ class PackEmitter {
   }
 
  private:
-  /// block(dst, src, last, count, pitch, src_k, src_n, matrix, panel, phase): `count` values of k of columns 0…last of
-  /// one vector's. `pitch` is from one k of the panel to the next, `matrix` from one of Winograd's matrices k × n to
-  /// the next, `panel` from the matrix to the panel, `phase` the length of that. Columns beyond the last are copies of
-  /// it, which nobody looks at.
+  /// block(dst, src, last, count, pitch, src_k, src_n, matrix, panel, phase): packs `count` values of k of columns
+  /// 0…last of one vector. `pitch` is the distance from one k of the panel to the next, `matrix` from one of Winograd's
+  /// k × n matrices to the next, `panel` from the matrix to the panel, and `phase` is the length of a panel. Columns
+  /// beyond the last are copies of it, which are never read.
   Func emit_block() {
     const Func f = e_.begin_function(name_ + "_block", 10);
     dst_ = e_.param(0), last_ = e_.param(2), count_ = e_.param(3), pitch_ = e_.param(4), src_k_ = e_.param(5);
@@ -93,7 +93,7 @@ class PackEmitter {
     return f;
   }
 
-  /// Of every column, of the last one for those that come after it.
+  /// An address for every column; those after the last one get that of the last.
   std::vector<Int> column_addresses(Int base, Arg stride) {
     std::vector<Int> out;
     for (int i = 0; i < w_; ++i) {
@@ -129,7 +129,7 @@ class PackEmitter {
     });
   }
 
-  /// The source runs along n, as the panel does.
+  /// For a source that is contiguous along n, as the panel is.
   void straight() {
     const auto whole = [&] {
       const Int k = e_.integer(), src = columns_[0];
@@ -143,8 +143,8 @@ class PackEmitter {
     e_.if_(last_, Compare::eq, w_ - 1, whole, [&] { lane_by_lane(count_); });
   }
 
-  /// The source runs along k: blocks of width × width. Narrow vectors are stored lane by lane, wide ones turned in
-  /// registers.
+  /// For a source that is contiguous along k: blocks of width × width. Narrow vectors are stored lane by lane, wide
+  /// ones are transposed in registers.
   void turned() {
     const Int rounds = e_.integer(), round = e_.integer(), rest = e_.integer();
     e_.op(IntOp::div, rounds, count_, w_);
@@ -173,7 +173,8 @@ class PackEmitter {
     for (const Vec v : values) put(v);
   }
 
-  /// rows[r][l] ↔ rows[l][r]: for every bit of the index, halves change places between rows that differ in it alone.
+  /// Transposes: rows[r][l] ↔ rows[l][r]. For every bit of the index, rows that differ only in that bit exchange
+  /// halves.
   void turn(std::vector<Vec>& rows) {
     const Vec from_high = e_.vec(), from_low = e_.vec();
     for (size_t bit = 0; bit < masks_.size(); ++bit) {
@@ -230,8 +231,8 @@ class PackEmitter {
     });
   }
 
-  /// The same of the taps of each phase. A point's phases are the k of one matrix, so its panels are longer: four times
-  /// with both coordinates finite, twice with one.
+  /// The same for the taps of each phase. A point's phases are the k of one matrix, so its panels are longer: four
+  /// times if both coordinates are finite, twice if one is.
   void winograd_by_phase(Int matrix, Int panel, Int phase) {
     WinogradTransform transforms[] = {WinogradTransform::weights(e_, form_, 2),
                                       WinogradTransform::weights(e_, form_, 1)};
@@ -278,7 +279,7 @@ class PackEmitter {
     add(e_, at, at, t);
     return at;
   }
-  /// G w Gᵀ of one phase's taps w.
+  /// G w Gᵀ for the taps w of one phase.
   std::vector<std::vector<Vec>> phase_points(WinogradTransform (&transforms)[2], size_t odd_row, size_t odd_column) {
     std::vector<std::vector<Vec>> by_column;
     for (size_t x = odd_column; x < 3; x += 2) {
@@ -360,7 +361,7 @@ class PackEmitter {
   struct Panel {
     Int dst, src, columns, pitch, point, offset, k, taps, src_tap, src_k, src_n;
   };
-  /// The panel's columns as rows of integers in scratch.
+  /// Converts the panel's columns to rows of integers in scratch.
   Panel in_integers(const Panel& p, Int scales, Int words, Int nr) {
     const Int rows = e_.integer(), pitch = e_.integer(), four = e_.integer();
     Panel out = p;

@@ -83,10 +83,11 @@ class PanelEmitter {
   /// Tiles in the order they come up from row 0: by where in an image row they start.
   std::vector<Tile> wrapping_tiles() const {
     std::vector<Tile> tiles;
-    for (int64_t start = 0, i = 0; i < s_.ow && start + mr_ <= m_; ++i, start += mr_) {
+    for (int64_t row = 1; row < s_.oh && row <= mr_; ++row) {  // of the tile that the end of each image row lies in
+      const int64_t start = row * s_.ow / mr_ * mr_;
       const Tile t{mr_, start % s_.ow};
-      if (t.x + mr_ > s_.ow && std::none_of(tiles.begin(), tiles.end(), [&](const Tile& o) { return o.x == t.x; }))
-        tiles.push_back(t);
+      if (start == row * s_.ow || start + mr_ > m_) continue;
+      if (std::none_of(tiles.begin(), tiles.end(), [&](const Tile& o) { return o.x == t.x; })) tiles.push_back(t);
     }
     return tiles;
   }

@@ -14,7 +14,7 @@ namespace {
 
 using Sizes = std::vector<int64_t>;
 
-/// Independent accumulators: they hide the latency of an addition.
+/// The number of independent accumulators, which hide the latency of an addition.
 constexpr int kAccumulators = 4;
 
 const ReduceSpec& spec_of(const KernelSpec& spec) { return *std::get_if<ReduceSpec>(&spec); }
@@ -27,8 +27,8 @@ int64_t product(const Sizes& s) {
 
 bool is_arg(ReduceKind k) { return k == ReduceKind::argmax || k == ReduceKind::argmin; }
 
-/// Which dims lanes and units run over. Kept elements that are contiguous in the input form blocks of
-/// kAccumulators vectors.
+/// Along which dims lanes and units run. Kept elements that are contiguous in the input form blocks of kAccumulators
+/// vectors.
 struct Shape {
   size_t lane_dim = SIZE_MAX;  ///< the kept dim that lanes run across
   size_t row_dim = SIZE_MAX;   ///< else the reduced dim that they do
@@ -46,7 +46,7 @@ struct Shape {
     }
     const size_t d = contiguous(s.reduced, s.in_reduced);
     if (is_arg(s.kind) && is_wide(s)) return;
-    // indices of a row are counted up in lanes: the row must be all that is reduced
+    // lanes count the indices of a row, so the row must be all that is reduced
     if (d != SIZE_MAX && is_arg(s.kind) && (s.reduced[d] != product(s.reduced) || s.reduced[d] < target.width)) return;
     row_dim = d;
   }
@@ -170,7 +170,7 @@ class ReduceEmitter {
     return bytes;
   }
 
-  /// Every lane folds its own elements; the vectors of a block are neighbours in memory.
+  /// Every lane folds its own elements. The vectors of a block are adjacent in memory.
   std::vector<Vec> fold_lanes(const std::vector<int>& lanes) {
     const Int in = e_.integer();
     e_.set(in, operand(1));
@@ -216,7 +216,7 @@ class ReduceEmitter {
     return best;
   }
 
-  /// Lanes share a contiguous run of the reduced elements; every lane ends with the result.
+  /// Lanes run along contiguous reduced elements. Every lane ends with the result.
   Vec fold_row() {
     const int64_t size = size_of(s_.dtype);
     const int w = e_.width();
@@ -255,7 +255,7 @@ class ReduceEmitter {
     return acc[0];
   }
 
-  /// Scratch holds 0, 1, 2, …: the only way to lanes that differ.
+  /// Scratch holds 0, 1, 2, …, because lanes can only get different values from memory.
   void store_lane_numbers() {
     const Int i = e_.integer();
     for (int lane = 0; lane < e_.width(); ++lane) {
@@ -303,7 +303,7 @@ class ReduceEmitter {
     e_.op(o, r, a, b);
     return r;
   }
-  /// Whether x beats the best so far; the first NaN beats everything.
+  /// Whether x beats the best so far. The first NaN beats everything.
   Vec better(Vec x, Vec best) {
     const bool max = s_.kind == ReduceKind::argmax;
     if (lane_ == Lane::i32) return compare(lane_, max ? Compare::gt : Compare::lt, x, best);
@@ -315,7 +315,7 @@ class ReduceEmitter {
     e_.select(into.index, mask, from.index, into.index);
   }
 
-  /// Only sums of floats have something to lose.
+  /// Only sums of floats need a cascade.
   Cascade cascade(const std::vector<Vec>& sums) const {
     const bool loses = lane_ == Lane::f32 && (s_.kind == ReduceKind::sum || s_.kind == ReduceKind::mean);
     return {e_, loses ? sums : std::vector<Vec>{}};
@@ -355,7 +355,7 @@ class ReduceEmitter {
         return e_.op(VecBinary::and_, acc, acc, x);
     }
   }
-  /// min and max keep a NaN in their first operand; one in the accumulator is kept by hand.
+  /// min and max keep a NaN of their first operand. This code keeps one of the accumulator.
   void extremum(VecBinary o, Vec acc, Vec x) {
     e_.select(acc, compare(Lane::f32, Compare::eq, acc, acc), logic(o, x, acc), acc);
   }

@@ -15,7 +15,8 @@ class WideReduce {
  public:
   WideReduce(Emitter& emitter, const ReduceSpec& spec) : e_(emitter), s_(spec), size_(size_of(spec.dtype)) {}
 
-  /// A result in each of `lanes`, whose elements lie `stride` apart from `in` on (0: one for all of them).
+  /// Computes a result in each of `lanes`. Their elements are `stride` apart, from `in` on (0: all read the same
+  /// element).
   Wide fold(Int in, const Sizes& dims, const Sizes& strides, int64_t stride, int lanes) {
     const bool counts = s_.kind == ReduceKind::argmax || s_.kind == ReduceKind::argmin;
     const Wide best = start(in, stride, lanes);
@@ -33,7 +34,7 @@ class WideReduce {
     return counts ? integer::from_i32(e_, best_index) : best;
   }
 
-  /// One result, in every lane: they share rows along `row`, in vectors and what is left of one.
+  /// Computes one result, in every lane. Lanes run along `row`, in vectors and a rest.
   Wide fold_row(Int in, size_t row) {
     const int w = e_.width();
     Sizes dims = s_.reduced, strides = s_.in_reduced;
@@ -71,7 +72,7 @@ class WideReduce {
     if (s_.dtype == DType::boolean) e_.op(VecBinary::and_, v, v, splat(1));
     return integer::from_i32(e_, v);
   }
-  /// What a fold begins with.
+  /// The initial value of a fold.
   Wide start(Int in, int64_t stride, int lanes) {
     const bool total = s_.kind == ReduceKind::sum || s_.kind == ReduceKind::prod;
     const Wide v{e_.vec(), e_.vec()};

@@ -10,8 +10,8 @@ inline bool is_wide(const ReduceSpec& s) {
   return s.dtype == DType::i64 || (s.dtype != DType::f32 && (s.kind == ReduceKind::sum || s.kind == ReduceKind::prod));
 }
 
-/// The body of unit(scratch, out, in): `run` neighbours along the kept dim `lane_dim`, or, where there is none
-/// (SIZE_MAX), one result, whose elements lanes share along the reduced dim `row_dim` if there is one.
+/// The body of unit(scratch, out, in). It computes `run` neighbours along the kept dim `lane_dim`. Without one
+/// (SIZE_MAX) it computes one result; then lanes run along the reduced dim `row_dim`, if there is one.
 void emit_wide_unit(Emitter& e, const ReduceSpec& s, size_t lane_dim, size_t row_dim, int64_t run);
 
 }  // namespace kiln

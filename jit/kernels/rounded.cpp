@@ -6,11 +6,11 @@ namespace kiln {
 namespace {
 
 constexpr int64_t kF = 4;  // bytes of a float
-/// The largest integer: small enough that one with another's bits below it never leaves a word. Rows of zeros have a
-/// scale too.
+/// The largest integer. With the bits of another one below it, it never overflows a word. Rows of zeros have a scale
+/// too.
 constexpr float kMost = 32766, kLow = 65536, kLeast = 1e-25F;
 
-/// round(dst, src, scale): one row of k floats. What is not finite makes the scale NaN.
+/// round(dst, src, scale): one row of k floats. An element that is not finite makes the scale NaN.
 Func emit_round_row(Emitter& e, int64_t k, const std::string& name) {
   constexpr int kChains = 4;
   const int w = e.width();

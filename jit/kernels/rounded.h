@@ -1,4 +1,4 @@
-// Rounded rows (see jit/kernel_spec.h): written once, at load, and read by products and gathers.
+// Rounded rows (see jit/kernel_spec.h). A load writes them once; products and gathers read them.
 #pragma once
 
 #include <string>
@@ -9,8 +9,8 @@
 
 namespace kiln {
 
-/// for_vectors over the k elements of the rounded row at `row`: body(element, lanes, value), where each value is still
-/// to be multiplied by the row's scale. `unroll` is even.
+/// for_vectors over the k elements of the rounded row at `row`: body(element, lanes, value). The values are not yet
+/// multiplied by the row's scale. `unroll` is even.
 void for_rounded(Emitter& e, int64_t k, int unroll, Int row, const std::vector<Int>& bases,
                  const std::vector<int64_t>& steps, FunctionRef<void(int64_t element, int lanes, Vec value)> body);
 

@@ -1,5 +1,5 @@
-// Running sums along any axis. Lanes run across a dim beside the axis: contiguous neighbours where there are any, else
-// sequences side by side.
+// Running sums along any axis. Lanes run across another dim: contiguous neighbours if there are any, else sequences
+// side by side.
 #include <algorithm>
 
 #include "jit/epilogue.h"
@@ -9,14 +9,14 @@
 namespace kiln {
 namespace {
 
-/// Vectors of neighbours that go along together: they hide the latency of an addition.
+/// How many vectors of neighbours run together, to hide the latency of an addition.
 constexpr int kVectors = 4;
-/// Steps after which what was lost goes into the sum: until then it is so small that it loses nothing itself.
+/// Steps after which the lost part is added to the sum. Until then it is so small that it loses nothing itself.
 constexpr int64_t kRun = 64;
 
 const ScanSpec& spec_of(const KernelSpec& spec) { return *std::get_if<ScanSpec>(&spec); }
 
-/// Which sequences a unit takes.
+/// Which sequences a unit computes.
 struct Lanes {
   size_t dim = SIZE_MAX;  ///< that lanes run across; none: one sequence a unit
   int64_t block = 1, blocks = 1,
@@ -143,14 +143,14 @@ class ScanEmitter {
     e_.op(o, r, a, b);
     return r;
   }
-  /// What is no number becomes 0: nothing is lost of an infinity.
+  /// A NaN becomes 0, because an infinity loses nothing.
   Vec number(Vec v) {
     const Vec is = e_.vec();
     e_.compare(is, Lane::f32, Compare::eq, v, v);
     return op(VecBinary::and_, v, is);
   }
 
-  /// Adds x; what the addition rounds off is kept (Knuth's TwoSum). The result is as good as that of a sum in double
+  /// Adds x and keeps what the addition rounds off (Knuth's TwoSum). The result is as good as that of a sum in double
   /// precision.
   Vec take(Vec sum, Vec lost, Vec x) {
     if (s_.dtype != DType::f32) {

@@ -1,4 +1,5 @@
-// Numbers that a function's code depends on: immediates, or, where kernels share the function, its last parameters.
+// Numbers that a function's code depends on. They are immediates or, if kernels share the function, its last
+// parameters.
 #pragma once
 
 #include "jit/emitter.h"
@@ -10,7 +11,7 @@ struct Size {
   int param = -1;
 };
 
-/// A function, and the arguments that it takes at every call behind all others.
+/// A function, and the last arguments of each of its calls.
 struct SizedFunc {
   Func function{};
   std::vector<int64_t> sizes;
@@ -35,8 +36,8 @@ class Sizes {
   std::vector<int64_t> values_;
 };
 
-/// Emits the function under its own name, or, where it is shared, once for all that have the same `key`: everything
-/// that the code depends on besides its sizes.
+/// Emits the function under its own name. A shared function is emitted once per `key`, which names everything that the
+/// code depends on besides sizes.
 inline SizedFunc share(Emitter& e, const Sizes& sizes, const std::string& own_name, const std::string& key,
                        FunctionRef<Func(const std::string& name)> emit) {
   if (!sizes.shared()) return {emit(own_name), {}};
@@ -45,7 +46,7 @@ inline SizedFunc share(Emitter& e, const Sizes& sizes, const std::string& own_na
 
 inline Arg arg(Emitter& e, const Size& s) { return s.param < 0 ? Arg(s.value) : Arg(e.param(s.param)); }
 
-/// The addresses base, base + stride, …, one after the other: offsets where the stride is known, else a register.
+/// The addresses base, base + stride, … in order. They are offsets if the stride is known, else a register.
 class Walk {
  public:
   Walk(Emitter& e, Int base, const Size& stride) : e_(e), at_(base), stride_(stride) {

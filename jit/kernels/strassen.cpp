@@ -44,9 +44,9 @@ struct Layout {
         end(panel + k * nr) {}
 };
 
-/// A unit is a block of rows × a pair of panels, one of each half of B's columns. All that is added lies in caches:
-/// sums of A are made once for all pairs that a thread computes of a block, sums of the panels just before their
-/// product, and results meet panel by panel, so that C is written once, by the epilogue.
+/// A unit is a block of rows × a pair of panels, one from each half of B's columns. All sums lie in caches. Sums of A
+/// are made once for all pairs that a thread computes of a block. Sums of panels are made just before their product.
+/// Results are added panel by panel. So the epilogue writes C once.
 class StrassenEmitter {
  public:
   StrassenEmitter(Emitter& emitter, const ContractionSpec& spec, const Schedule& schedule, std::string name)
@@ -117,7 +117,7 @@ class StrassenEmitter {
   }
 
   // -- products
-  /// The epilogue for a sum to which so many partial results are to be added first: the operands before its own.
+  /// The epilogue for a sum to which so many partial results are added first. They are operands in front of its own.
   Epilogue after(int partial, const Epilogue& own) const {
     Epilogue out;
     Expr sum;
@@ -136,7 +136,8 @@ class StrassenEmitter {
     return out;
   }
 
-  /// Products of `k` (half of k, or 0: only what is to be added) whose results lie in scratch or in C.
+  /// Products of `k` whose results lie in scratch or in C. `k` is half of the spec's, or 0 if there are only results to
+  /// add.
   Func emit_product(const std::string& name, int partial, bool last, int64_t k, int64_t ahead) {
     ContractionSpec p = strassen_product(s_, l_.rows, l_.nr);
     p.k = p.a_tap_col = k;
@@ -151,8 +152,8 @@ class StrassenEmitter {
     return at;
   }
 
-  /// pair(scratch, a, b, next, c, fused…): a block's rows against two panels; every pointer is that of the first
-  /// quadrant, `next` the panel that comes after b.
+  /// pair(scratch, a, b, next, c, fused…): a block's rows against two panels. Every pointer is that of the first
+  /// quadrant. `next` is the panel after b.
   Func emit_pair() {
     const ContractionSpec product = strassen_product(s_, l_.rows, s_.n / 2);
     const int64_t ahead = ahead_tiles(product, schedule_, e_.target(), s_.k * s_.n * kF);
@@ -176,7 +177,7 @@ class StrassenEmitter {
       if (ahead && touched) args.emplace_back(*touched);
       e_.call(product_of, args);
     };
-    /// To the quadrant of C, with its part of the fused operands.
+    /// Moves to a quadrant of C, with its part of the fused operands.
     const auto finish = [&](Func product_of, Int a, Int b, std::initializer_list<Int> partial, bool low, bool right) {
       const auto at = [&](int param, int64_t row, int64_t column, int64_t bytes) {
         return offset(e_.param(param), ((low ? l_.lower * row : 0) + (right ? s_.n / 2 * column : 0)) * bytes);

@@ -6,7 +6,7 @@
 
 namespace kiln {
 
-/// Rows of an M block; each is divided in its own quadrants.
+/// Rows of an M block. Each block is divided into its own quadrants.
 int64_t strassen_rows(const ContractionSpec& flattened, const Schedule& schedule);
 /// The product of two quadrants against one panel: rows that share their panels, half of k, `columns` columns.
 ContractionSpec strassen_product(const ContractionSpec& flattened, int64_t rows, int64_t columns);

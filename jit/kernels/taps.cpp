@@ -1,6 +1,6 @@
-// Resizing along one axis: each output is a weighted sum of a few inputs that a table names. Lanes run across a
-// contiguous dim beside the axis, whose elements all take the same inputs; where there is none they are neighbours on
-// the axis, whose inputs come together one by one.
+// Resizing along one axis. Each output is a weighted sum of a few inputs that a table names. Lanes run across another,
+// contiguous dim, whose elements all read the same inputs. If there is none, lanes are neighbours on the axis, and
+// their inputs are collected one by one.
 #include <algorithm>
 
 #include "jit/epilogue.h"
@@ -10,7 +10,7 @@
 namespace kiln {
 namespace {
 
-/// Sequences that outputs on the axis are made of at once: where their inputs lie is computed once for all.
+/// How many sequences are computed at once. The positions of their inputs are computed once for all.
 constexpr int64_t kRows = 4;
 
 const TapsSpec& spec_of(const KernelSpec& spec) { return *std::get_if<TapsSpec>(&spec); }
@@ -22,7 +22,7 @@ size_t lane_dim(const TapsSpec& s) {
     if (s.in[d] == 1 && s.dims[d] > 1 && (best == SIZE_MAX || s.dims[d] > s.dims[best])) best = d;
   return best;
 }
-/// Else the dim whose sequences are taken together, if its strides only go forth.
+/// Else the dim whose sequences are computed together, if its strides are not negative.
 size_t row_dim(const TapsSpec& s) {
   size_t best = SIZE_MAX;
   const auto goes_back = [&](size_t d) {
@@ -51,7 +51,7 @@ class TapsEmitter {
     const int64_t all = rows_ == SIZE_MAX ? 1 : s_.dims[rows_], block = std::min(all, kRows), rest = all % block;
     const Func whole = across_ == SIZE_MAX ? emit_along(block) : emit_across();
     const Func last = rest ? emit_along(rest) : whole;
-    // What a unit is one of, innermost: outputs of the axis, or blocks of sequences.
+    // The innermost dim of the units: outputs of the axis, or blocks of sequences.
     std::vector<int64_t> dims = s_.dims;
     if (across_ != SIZE_MAX) dims[across_] = 1;
     if (rows_ != SIZE_MAX) dims[rows_] = 1;
@@ -89,10 +89,10 @@ class TapsEmitter {
 
  private:
   const std::vector<FusedOperand>& fused() const { return s_.epilogue.operands; }
-  /// Of tap t, from that of tap 0, in a table of one row a tap.
+  /// The offset of tap t from tap 0, in a table with a row per tap.
   int64_t in_table(int64_t tap) const { return tap * s_.count * 4; }
 
-  /// The sum so far of what the taps weigh.
+  /// Adds a weighted tap to the sum.
   void weigh(Vec sum, Vec x, Vec weight, bool first) {
     if (first)
       s_.weighted ? e_.op(VecBinary::mul, sum, x, weight) : e_.set(sum, x);
@@ -177,7 +177,7 @@ class TapsEmitter {
     e_.end_function();
     return f;
   }
-  /// One element into a lane of zeros.
+  /// Loads one element into a lane that is zero.
   void put(Vec into, int lane, Mem from) {
     if (size_ == 4) return e_.load_lane(into, lane, from);
     const Vec one = e_.vec();

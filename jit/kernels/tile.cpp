@@ -11,21 +11,21 @@ namespace kiln {
 namespace {
 
 constexpr int64_t kF = 4;  // bytes of a float
-/// Whether an epilogue holds many values at once: a bias, a residual and a ReLU do not.
+/// Whether an epilogue needs many registers at once. A bias, a residual and a ReLU do not.
 bool is_long(const Expr& expr) {
   const auto many = [](const PointInst& i) { return is_polynomial(i.op); };
   return expr.insts.size() > 10 || std::any_of(expr.insts.begin(), expr.insts.end(), many);
 }
 
-/// A sum of so many products is one sum; of more it is one of sums of a part of them. No layer of a network has more,
-/// and the sums of sums take registers.
+/// Up to so many products are one sum. More are a sum of partial sums, which takes registers. No layer of a network has
+/// more.
 constexpr int64_t kLongSum = 32768, kPart = 4096;
 bool is_long_sum(const ContractionSpec& s) { return s.kh * s.kw * s.k > kLongSum; }
 
 bool taps_adjoin(const ContractionSpec& s) { return s.kw == 1 || s.a_tap_col == s.k; }  // a row of taps is one run
 int64_t run_depth(const ContractionSpec& s) { return taps_adjoin(s) ? s.kw * s.k : s.k; }
 
-/// No more than there is to do; of a product of nothing, which only adds its epilogue's operands, as asked.
+/// Unrolls no more than there is to do. A product over no k only adds its epilogue's operands; it unrolls as asked.
 int64_t unroll_of(const ContractionSpec& s, int64_t unroll) {
   return run_depth(s) ? std::min(unroll, run_depth(s)) : unroll;
 }
@@ -68,7 +68,7 @@ class TileEmitter {
  private:
   Arg arg(const Size& s) { return kiln::arg(e_, s); }
 
-  /// From a pixel to the next one of a tensor, and what comes on top of it at the end of an image row; bytes.
+  /// Bytes from a pixel of a tensor to the next one, and what is added at the end of an image row.
   struct Pitch {
     Size col, wrap;
     int64_t row_stride, col_stride, bytes;
@@ -114,8 +114,8 @@ class TileEmitter {
     return f;
   }
 
-  /// With the bias: behind the products it would take registers that they need, as would the zero of a ReLU, which
-  /// Firefox takes for the zero that sums begin with otherwise.
+  /// Sums begin with the bias. If it were added after the products, it would take registers that they need. So would
+  /// the zero of a ReLU, which Firefox merges with the zero that sums would otherwise begin with.
   void begin_sum(Vec sum, size_t j) {
     if (bias_)
       e_.set(sum, fused(*bias_, 0, j, lanes(j)));
@@ -179,7 +179,7 @@ class TileEmitter {
     });
   }
 
-  /// Where each row of A starts: a register of its own in shared tiles, else an offset.
+  /// The start of each row of A: a register of its own in shared tiles, else an offset.
   std::vector<Mem> rows_of_a() {
     std::vector<Mem> rows{{e_.param(0), 0}};
     for (int64_t i = 1; i < t_.rows; ++i) {
@@ -206,10 +206,9 @@ class TileEmitter {
   }
 
   // -- results
-  // -------------------------------------------------------------------------------------------------------------
-  // A register allocator that finds one place for a value's whole life would keep sums out of registers in the
-  // innermost loop for the sake of a long epilogue behind it. To asmjit new names make new values, to engines only
-  // memory does.
+  // ------------------------------------------------------------------------------------------------------------- A
+  // register allocator may keep a value in one place for its whole life. Because of a long epilogue it would then keep
+  // sums out of registers in the innermost loop. For asmjit a new name makes a new value; for engines only memory does.
 
   /// The same values under new names.
   std::vector<Vec> copies(const std::vector<Vec>& values) {
@@ -221,14 +220,14 @@ class TileEmitter {
     return out;
   }
 
-  /// Stores sums where results go: nothing else that the epilogue reads lies there. (YOLOv8n's convolutions take 0.92
-  /// of their time in Firefox, as long as before in Chromium.)
+  /// Stores sums in the memory of the results. No operand of the epilogue lies there.
+  /// docs/decisions/0023-registers-for-sums.md has the gain.
   void set_aside(const std::vector<Vec>& acc) {
     each_result(acc, [&](Vec sum, Mem at, int lanes) { e_.store(at, sum, DType::f32, lanes); });
     aside_ = true;
   }
 
-  /// Adds integers to them, and begins anew.
+  /// Adds integer sums to the stored ones, and starts new integer sums.
   void add_to_aside(const std::vector<Vec>& acc) {
     const Vec before = e_.vec();
     each_result(acc, [&](Vec sum, Mem at, int lanes) {
@@ -287,7 +286,7 @@ class TileEmitter {
     return v;
   }
 
-  /// `column` elements from row i, where shared tiles' pointers have moved already.
+  /// `column` elements from the start of row i. The pointers of shared tiles are already there.
   Mem element(Int pointer, int64_t i, const Pitch& p, int64_t column) const {
     const int64_t row = sizes_.shared() ? 0 : pixel(s_, t_, i, p.row_stride, p.col_stride);
     return {pointer, (row + column) * p.bytes};

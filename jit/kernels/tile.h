@@ -17,9 +17,10 @@ inline int64_t pixel(const ContractionSpec& flattened, const Tile& t, int64_t i,
   return (x / flattened.ow) * row + (x % flattened.ow - t.x) * col;
 }
 
-/// What a tile multiplies: `unroll` steps of k in each round of its loop, which with `ahead_step` also touches that
-/// many bytes of the next panel. With `int16` elements are words of two integers (see int16.h): what the rounds of one
-/// kh make is added as integers, the rest as floats, where results go. Nothing that the epilogue reads lies there.
+/// How a tile multiplies. Each round of its loop takes `unroll` steps of k. With `ahead_step` a round also touches so
+/// many bytes of the next panel. With `int16` elements are words of two integers (see int16.h). The rounds of one kh
+/// are added as integers, and those sums as floats in the memory of the results. No operand of the epilogue may lie
+/// there.
 struct TileShape {
   int64_t columns = 0, unroll = 1, ahead_step = 0;
   bool int16 = false;
@@ -28,8 +29,8 @@ struct TileShape {
 /// Rounds of the innermost loop in a tile.
 int64_t rounds_of_tile(const ContractionSpec& flattened, int64_t unroll);
 
-/// Emits f(a, b, c, fused…, [ahead], sizes…); where Target::shared_tiles says so, once for all contractions that differ
-/// in sizes and strides only.
+/// Emits f(a, b, c, fused…, [ahead], sizes…). With Target::shared_tiles, contractions that differ only in sizes and
+/// strides share it.
 SizedFunc emit_tile(Emitter& emitter, const ContractionSpec& flattened, const TileShape& shape, const Tile& tile,
                     const std::string& name);
 

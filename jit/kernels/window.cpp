@@ -1,4 +1,6 @@
 // Pooling, channels last: windows are clipped to the image at run time, vectors run over channels.
+#include <algorithm>
+
 #include "jit/epilogue.h"
 #include "jit/kernels/cascade.h"
 #include "jit/kernels/families.h"
@@ -8,8 +10,10 @@ namespace kiln {
 namespace {
 
 constexpr int64_t kF = 4;
-/// Up to so many taps, a whole window is straight-line code.
+/// A whole window of up to so many taps is straight-line code.
 constexpr int64_t kUnrolledTaps = 16;
+/// Vectors of channels that go through such a window, or through the loops over the taps of any other, together.
+constexpr int64_t kInside = 2, kClipped = 4;
 
 const WindowSpec& spec_of(const KernelSpec& spec) { return *std::get_if<WindowSpec>(&spec); }
 
@@ -73,7 +77,7 @@ class WindowEmitter {
   }
 
  private:
-  /// The first tap inside the image (as a coordinate there) and how many there are.
+  /// The first tap inside the image, as a coordinate in it, and how many taps are inside.
   void clip(Int out, int64_t stride, int64_t pad, int64_t dilation, int64_t taps, int64_t extent, Int first,
             Int count) {
     const Int start = e_.integer(), lo = e_.integer();
@@ -128,51 +132,78 @@ class WindowEmitter {
       p.push_back(e_.param(static_cast<int>(4 + i)));
       steps.push_back(o.strides[3] * size_of(o.dtype));
     }
-    for_vectors(e_, s_.c, inside ? 2 : 1, p, steps, [&](int64_t c, int lanes) {
-      Vec v = inside ? fold_inside(in, c, lanes) : fold_clipped(in, c, lanes, ny, nx);
-      if (s_.kind == WindowKind::average) e_.op(VecBinary::div, v, v, divisor);
-      v = apply_epilogue(e_, s_.epilogue, v, lanes, [&](int k) {
-        const auto i = static_cast<size_t>(k) + 2;
-        return Mem{p[i], c * steps[i]};
-      });
-      e_.store({p[0], c * steps[0]}, v, out_type_, lanes);
+    const int64_t chunk = (inside ? kInside : kClipped) * e_.width();
+    const auto channels = [&](int64_t count) {
+      std::vector<int> lanes;
+      for (int64_t c = 0; c < count; c += e_.width())
+        lanes.push_back(static_cast<int>(std::min<int64_t>(e_.width(), count - c)));
+      const std::vector<Vec> folded = inside ? fold_inside(in, lanes) : fold_clipped(in, lanes, ny, nx);
+      for (size_t i = 0; i < lanes.size(); ++i)
+        store(folded[i], divisor, static_cast<int64_t>(i) * e_.width(), lanes[i], p, steps);
+    };
+    const Int round = e_.integer();
+    e_.for_range(round, 0, s_.c / chunk, 1, [&] {
+      channels(chunk);
+      for (size_t i = 0; i < p.size(); ++i)
+        if (steps[i]) add(e_, p[i], p[i], steps[i] * chunk);
     });
+    if (s_.c % chunk) channels(s_.c % chunk);
     e_.end_function();
     return f;
   }
 
-  Vec fold_inside(Int in, int64_t c, int lanes) {
-    const Vec acc = e_.vec(), x = e_.vec(), nan = e_.vec(), unordered = e_.vec();
-    for (int64_t i = 0; i < s_.kh; ++i) {
-      for (int64_t j = 0; j < s_.kw; ++j) {
-        const bool first = i + j == 0;
-        const int64_t tap = i * s_.dilation_h * s_.in_row + j * s_.dilation_w * s_.in_col;
-        e_.load(first ? acc : x, {in, (tap + c) * kF}, DType::f32, lanes);
-        combine(acc, x, nan, unordered, first);
-      }
-    }
-    return finish(acc, nan);
+  /// The pointers stand at the first channel of those that go together; `c` counts from there.
+  void store(Vec v, Vec divisor, int64_t c, int lanes, const std::vector<Int>& p, const std::vector<int64_t>& steps) {
+    if (s_.kind == WindowKind::average) e_.op(VecBinary::div, v, v, divisor);
+    v = apply_epilogue(e_, s_.epilogue, v, lanes, [&](int k) {
+      const auto i = static_cast<size_t>(k) + 2;
+      return Mem{p[i], c * steps[i]};
+    });
+    e_.store({p[0], c * steps[0]}, v, out_type_, lanes);
   }
-  Vec fold_clipped(Int in, int64_t c, int lanes, Int ny, Int nx) {
-    const Vec acc = e_.vec(), x = e_.vec(), nan = e_.vec(), unordered = e_.vec();
+
+  std::vector<Vec> fold_inside(Int in, const std::vector<int>& lanes) {
+    std::vector<Vec> folded;
+    const Vec x = e_.vec(), unordered = e_.vec();
+    for (size_t n = 0; n < lanes.size(); ++n) {
+      const Vec acc = e_.vec(), nan = e_.vec();
+      for (int64_t i = 0; i < s_.kh; ++i) {
+        for (int64_t j = 0; j < s_.kw; ++j) {
+          const bool first = i + j == 0;
+          const int64_t tap = i * s_.dilation_h * s_.in_row + j * s_.dilation_w * s_.in_col;
+          e_.load(first ? acc : x, {in, (tap + static_cast<int64_t>(n) * e_.width()) * kF}, DType::f32, lanes[n]);
+          combine(acc, x, nan, unordered, first);
+        }
+      }
+      folded.push_back(finish(acc, nan));
+    }
+    return folded;
+  }
+  std::vector<Vec> fold_clipped(Int in, const std::vector<int>& lanes, Int ny, Int nx) {
+    const Vec x = e_.vec(), unordered = e_.vec();
     const Int row = e_.integer(), at = e_.integer();
-    e_.splat(acc, s_.kind == WindowKind::max ? -__builtin_inff() : 0.0f);
-    if (s_.kind == WindowKind::max) e_.splat_i32(nan, 0);
+    std::vector<Vec> acc, nan;
+    for (size_t n = 0; n < lanes.size(); ++n) {
+      e_.splat(acc.emplace_back(e_.vec()), s_.kind == WindowKind::max ? -__builtin_inff() : 0.0f);
+      e_.splat_i32(nan.emplace_back(e_.vec()), 0);
+    }
     e_.set(row, in);
-    const Cascade sums(e_, s_.kind == WindowKind::average ? std::vector<Vec>{acc} : std::vector<Vec>{});
+    const Cascade sums(e_, s_.kind == WindowKind::average ? acc : std::vector<Vec>{});
     sums.loop(ny, s_.kh, sums.terms_after(s_.kw, 1), [&] {
       e_.set(at, row);
       sums.loop(nx, s_.kw, 1, [&] {
-        e_.load(x, {at, c * kF}, DType::f32, lanes);
-        combine(acc, x, nan, unordered, false);
+        for (size_t n = 0; n < lanes.size(); ++n) {
+          e_.load(x, {at, static_cast<int64_t>(n) * e_.width() * kF}, DType::f32, lanes[n]);
+          combine(acc[n], x, nan[n], unordered, false);
+        }
         add(e_, at, at, s_.dilation_w * s_.in_col * kF);
       });
       add(e_, row, row, s_.dilation_h * s_.in_row * kF);
     });
-    return finish(acc, nan);
+    for (size_t n = 0; n < lanes.size(); ++n) acc[n] = finish(acc[n], nan[n]);
+    return acc;
   }
-  /// A maximum forgets a NaN: `nan` collects them as masks of ones, which read as NaN. `first`: acc has been
-  /// loaded and nothing else.
+  /// A maximum loses a NaN. `nan` collects NaNs as masks of ones, which read as NaN. `first`: acc is the first element.
   void combine(Vec acc, Vec x, Vec nan, Vec unordered, bool first) {
     if (s_.kind == WindowKind::average) {
       if (!first) e_.op(VecBinary::add, acc, acc, x);

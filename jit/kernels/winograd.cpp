@@ -39,7 +39,7 @@ struct Layout {
     columns = schedule.nc ? std::min<int64_t>(schedule.nc, s.n) : s.n;
     v_row = round_up(form.phases() * s.k, width);
     p_row = round_up(columns, width);
-    // A line more, so that the points of one tile do not compete for the same cache sets.
+    // One cache line more, so that the points of a tile do not compete for the same cache sets.
     constexpr int64_t kLine = 16;
     v_point = round_up(block * v_row, kLine) + kLine;
     p_point = round_up(block * p_row, kLine) + kLine;
@@ -50,8 +50,8 @@ struct Layout {
   }
 };
 
-/// A unit is a block of tiles × a range of columns. Its products are those of a plain contraction from scratch to
-/// scratch; a thread transforms a block's input once for all ranges of columns that it computes of it.
+/// A unit is a block of tiles × a range of columns. Its products are plain contractions from scratch to scratch. A
+/// thread transforms a block's input once for all ranges of columns that it computes of the block.
 class WinogradEmitter {
  public:
   WinogradEmitter(Emitter& emitter, const ContractionSpec& spec, const Schedule& schedule, std::string name)
@@ -141,8 +141,8 @@ class WinogradEmitter {
           });
           return;
         }
-        // Phases of a point lie one after the other, of one at infinity only those that it has. A last vector that is
-        // not whole must not reach into the next phase.
+        // The phases of a point are adjacent. A point at infinity has fewer. A last partial vector must not reach into
+        // the next phase.
         const auto columns_of = [&](int64_t count, int odd_rows) {
           e_.for_range(left, 0, count, 1, [&] {
             const Int odd = e_.integer();
@@ -169,7 +169,7 @@ class WinogradEmitter {
     return share(e_, sizes, own, "winograd_input" + shape(columns, s_.k), emit);
   }
 
-  /// A line's data → the finite points of even columns, those of odd ones, infinity of even ones.
+  /// From a line's data to the finite points of even columns, those of odd columns, and infinity of even columns.
   static std::vector<Vec> by_phase(WinogradTransform& transform, const std::vector<Vec>& d) {
     std::vector<Vec> columns[2];
     for (size_t x = 0; x < d.size(); ++x) columns[x % 2].push_back(d[x]);
@@ -222,7 +222,7 @@ class WinogradEmitter {
     Int rows;  ///< that exist, of the output or of the input
   };
 
-  /// For the tiles [param(2), param(2) + param(3)), with their rows of the output.
+  /// Loops over the tiles [param(2), param(2) + param(3)), with their rows of the output.
   void each_tile(FunctionRef<void(const Tile&)> body) {
     const Tile t{e_.integer(), e_.integer(), e_.integer(), e_.integer()};
     const Int tile = e_.param(2), left = e_.param(3), r = e_.integer();
@@ -265,7 +265,7 @@ class WinogradEmitter {
 
   // -- products
   // ------------------------------------------------------------------------------------------------------------
-  /// Of a point that has so many phases.
+  /// The product of a point with so many phases.
   ContractionSpec point_product(int phases) const {
     ContractionSpec product;
     product.ow = l_.tiles, product.k = phases * s_.k, product.n = s_.n;

@@ -1,7 +1,7 @@
-// Winograd's minimal filtering F(m×m, 3×3): a 3×3 convolution of stride 1 as (m+2)² matrix products, which together
-// multiply (m+2)²/(9m²) times as much as the direct form: 4/9 for m = 2, 1/4 for m = 4. Of stride 2, F(m×m, 2×2) over
-// its phases: (m+1)² products, which sum four phases, two at infinity, and multiply (2m+1)²/(9m²) times as much: 25/36
-// and 9/16.
+// Winograd's minimal filtering F(m×m, 3×3) computes a 3×3 convolution of stride 1 as (m+2)² matrix products. Together
+// they multiply (m+2)²/(9m²) times as often as the direct form: 4/9 for m = 2, 1/4 for m = 4. For stride 2 it is F(m×m,
+// 2×2) over the phases: (m+1)² products. Each sums four phases, or two at infinity. They multiply (2m+1)²/(9m²) times
+// as often: 25/36 and 9/16.
 #pragma once
 
 #include "jit/family.h"
@@ -9,7 +9,7 @@
 
 namespace kiln {
 
-/// How a schedule filters a convolution that it may (ContractionSpec::winograd).
+/// The form in which a schedule filters a convolution that allows it (ContractionSpec::winograd).
 WinogradForm winograd_form(const ContractionSpec& spec, Algorithm algorithm);
 /// m×m tiles that cover the output: the rows of each product.
 int64_t winograd_tiles(const ContractionSpec& spec, int m);

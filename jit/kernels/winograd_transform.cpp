@@ -7,8 +7,8 @@ namespace kiln {
 namespace {
 
 /// Interpolation is at 0 (with three taps), at plus and minus each of these, and at infinity. ±3/4 and ±3/2 instead of
-/// the usual ±1 and ±2 make the error of F(4,3) a fifth, ±1/2 and ±3/2 that of F(4,2) a sixth, and their powers are
-/// floats without rounding.
+/// the usual ±1 and ±2 make the error of F(4,3) a fifth. ±1/2 and ±3/2 make that of F(4,2) a sixth. Their powers are
+/// exact floats.
 std::vector<double> points_of(WinogradForm form) {
   if (form.m == 2) return {1};
   return {form.taps() == 3 ? 0.75 : 0.5, 1.5};

@@ -11,9 +11,9 @@ namespace kiln {
 /// Output pixels along one side of a tile; 0: not a Winograd algorithm.
 constexpr int winograd_tile(Algorithm a) { return a == Algorithm::winograd4 ? 4 : a == Algorithm::winograd2 ? 2 : 0; }
 
-/// How a 3×3 convolution is filtered, along one side. Of stride 2 it is the sum of four convolutions of stride 1, one
-/// for each phase: even and odd rows with even and odd columns. Even rows meet the first and the last tap, odd ones the
-/// middle one, so all are F(m, 2), and of a tap alone there is nothing at infinity.
+/// How a 3×3 convolution is filtered, along one side. With stride 2 it is the sum of four convolutions of stride 1, one
+/// for each phase: even and odd rows with even and odd columns. Even rows meet the first and the last tap, odd rows the
+/// middle one. So all are F(m, 2), and a single tap contributes nothing at infinity.
 struct WinogradForm {
   int m;       ///< output pixels of a tile
   int stride;  ///< of the convolution: 1 or 2
@@ -25,7 +25,8 @@ struct WinogradForm {
   constexpr int phases() const { return stride * stride; }                ///< of a finite point
 };
 
-/// A linear map as a list of multiply-adds. Made where its constants should be loaded: before the loops that apply it.
+/// A linear map as a list of multiply-adds. Make it where its constants should be loaded: before the loops that apply
+/// it.
 class WinogradTransform {
  public:
   static WinogradTransform input(Emitter& e, WinogradForm form);   ///< as many data of a phase as points → points
@@ -33,7 +34,7 @@ class WinogradTransform {
   /// `taps` of a phase → points; 1, of an odd phase: → all but infinity.
   static WinogradTransform weights(Emitter& e, WinogradForm form, int taps);
 
-  /// With one value less than the transform has, an input's odd phase: → all but infinity.
+  /// With one value fewer than the transform has it transforms an odd phase of an input: → all points but infinity.
   std::vector<Vec> apply(const std::vector<Vec>& values);
 
  private:

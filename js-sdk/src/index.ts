@@ -4,6 +4,6 @@ export { Tensor, type DataLike, type DataOf, type DType, type HalfFloats } from 
 export { KilnError, type KilnErrorCode } from './shared/errors.js';
 export type { LoadOptions, ModelSource, ProfileOptions, RunOptions, TuningOptions, WisdomStore } from './options.js';
 export type { KernelInfo, PortInfo, StepInfo } from './shared/manifest.js';
-export type { CompilerSource, Precision, ProgressEvent, Timings } from './shared/messages.js';
+export type { CompilerSource, Precision, LoadProgress, Timings } from './shared/messages.js';
 export { detectEnvironment, type Environment, type Missing } from './shared/environment.js';
 export type { Phase } from './shared/timeline.js';

@@ -1,10 +1,12 @@
 import { aborted, asKilnError, describe, type KilnError } from './shared/errors.js';
+import { mayCompile } from './shared/module.js';
 import { sharedNow } from './shared/timeline.js';
-import type { HostEvents, LoadRequest, LoadResult, ProgressEvent, SourceMessage, WisdomTexts } from './shared/messages.js';
+import type { HostEvents, LoadRequest, LoadResult, SourceMessage, WisdomTexts } from './shared/messages.js';
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
 import { mayBeKept, noteKept } from './main/kept.js';
 import { compilerCode } from './main/compiler_code.js';
 import { Absence } from './main/absence.js';
+import { patientStore, teller } from './main/callbacks.js';
 import { ModelCore } from './main/core.js';
 import { Engine } from './main/engine.js';
 import { gather } from './main/gather.js';
@@ -43,31 +45,32 @@ async function readWisdom(options: LoadOptions, { environment, stallTimeoutMs }:
 }
 
 /**
- * Loads a model and compiles it for this device while it downloads. Everything happens in workers; what the environment lacks
- * is done without and reported by info(). Throws KilnError.
+ * Loads a model and compiles it for this device while it downloads. Everything happens in workers. If the environment lacks something, the
+ * model runs without it, and info() reports it. Throws KilnError.
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   checkOptions(options);
   const { tuning } = options;
-  if (!tuning || !tuning.background) return new Model(await loadOnce(source, options));
+  if (!tuning || !tuning.background) return Model.of(await loadOnce(source, options));
   let finish: () => void = () => undefined;
   const keepAfter = new Promise<void>((resolve) => (finish = resolve)); // the next visit will find what was measured
   const core = await loadOnce(source, { ...options, tuning: { ...tuning, budgetMs: 0 } }, { keepAfter });
   void improve(core, source, { ...options, tuning: { ...tuning, budgetMs: tuning.budgetMs ?? kBackgroundMs } }).finally(finish);
-  return new Model(core);
+  return Model.of(core);
 }
 
-/** A second load, tuned this time, behind the back of the model that serves; it goes no further where nothing was measured. */
+/** A second, tuned load in the background, while the first model serves. It stops early if no schedule was measured. */
 async function improve(model: ModelCore, source: ModelSource, options: LoadOptions): Promise<void> {
   const stop = new AbortController();
+  const tell = teller(options.onProgress);
   const onProgress: LoadOptions['onProgress'] = (event) => {
     if (model.ended) stop.abort();
-    if (event.stage === 'tune') options.onProgress?.(event);
+    if (event.stage === 'tune') tell(event);
   };
   try {
     const tuned = await loadOnce(source, { ...options, runWhileLoading: false, onProgress, signal: stop.signal }, { nothingMeasured: () => stop.abort() });
     await model.adopt(tuned);
-    if (!model.ended) options.onProgress?.({ stage: 'tuned' });
+    if (!model.ended) tell({ stage: 'tuned' });
   } catch (thrown) {
     if (!stop.signal.aborted) model.note(`tuning in the background failed: ${describe(thrown)}`);
   }
@@ -76,11 +79,11 @@ async function improve(model: ModelCore, source: ModelSource, options: LoadOptio
 interface Background {
   /** Called when the compiler has measured no schedule. */
   nothingMeasured?: () => void;
-  /** When to keep the model for the next visit, if not in a moment. */
+  /** When to cache the model for the next visit, if not soon. */
   keepAfter?: Promise<void>;
 }
 
-/** Whatever goes wrong, and wherever this runs: a KilnError. What failed because its page was left begins again, once. */
+/** Loads once. Every failure is a KilnError. A load that failed because its page was left begins again, once. */
 async function loadOnce(source: ModelSource, options: LoadOptions, background: Background = {}): Promise<ModelCore> {
   const absence = new Absence();
   const again = async (thrown: unknown): Promise<ModelCore> => {
@@ -99,10 +102,12 @@ async function loadOnce(source: ModelSource, options: LoadOptions, background: B
 async function begin(source: ModelSource, options: LoadOptions, { nothingMeasured, keepAfter }: Background): Promise<ModelCore> {
   if (options.signal?.aborted) throw aborted(options.signal);
   const began = sharedNow();
+  await mayCompile();
   const wanted = settle(options);
   const input: PostableSource = postable(source);
   const notes: string[] = [];
-  const store = chooseStore(options.wisdomStore);
+  const chosen = chooseStore(options.wisdomStore);
+  const store = chosen && patientStore(chosen, wanted.stallTimeoutMs);
   const texts = readWisdom(options, wanted, store, notes);
   texts.catch(() => undefined); // thrown again to the host, which asks
   let crash: (error: KilnError) => void = () => undefined;
@@ -117,18 +122,10 @@ async function begin(source: ModelSource, options: LoadOptions, { nothingMeasure
     if (!kept) needCompiler(); // else once it is known
     return requestOf(chosen, input.message, kept, began);
   };
-  const progress = (event: ProgressEvent): void => {
-    try {
-      options.onProgress?.(event);
-    } catch (thrown) {
-      queueMicrotask(() => {
-        throw thrown; // the page's own error, and no reason to stop
-      });
-    }
-  };
+  const progress = teller(options.onProgress);
   const gathering = gather(wanted, (chosen) =>
     Team.gather({
-      threads: chosen.threads, workers: chosen.workers, request: () => request(chosen), compiler,
+      threads: chosen.threads, workers: chosen.workers, stallTimeoutMs: chosen.stallTimeoutMs, request: () => request(chosen), compiler,
       answers: { pull: input.pull, wisdom: () => texts },
       onEvent: (name, data) => {
         if (name === 'progress') progress(data as HostEvents['progress']);
@@ -172,13 +169,13 @@ async function begin(source: ModelSource, options: LoadOptions, { nothingMeasure
 }
 
 function requestOf(settings: Settings, source: SourceMessage, mayBeKept: boolean, began: number): LoadRequest {
-  const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, mailbox, stallTimeoutMs, runWhileLoading, environment } = settings;
+  const { threads, shared, relaxedSimd, memory64, dims, precision, budgetMs, verify, integrity, mailbox, stallTimeoutMs, runWhileLoading, environment } = settings;
   const compile = { threads, shared, relaxedSimd, memory64, device: environment.device, dims, precision, budgetMs };
   const build = source.kind === 'url' ? settings.build : null;
-  return { source, compile, verify, mailbox, stallTimeoutMs, runWhileLoading, build, mayBeKept, began };
+  return { source, compile, verify, integrity, mailbox, stallTimeoutMs, runWhileLoading, build, mayBeKept, began };
 }
 
-/** For the next visit, under the wisdom that it will find. In the background: the first runs come first. */
+/** Caches the model for the next visit, with the wisdom that the visit will find. It happens in the background, after the first runs. */
 async function keepModel(model: ModelCore, team: Team, texts: Promise<WisdomTexts>, store: WisdomStore | null, device: string): Promise<void> {
   try {
     const { explicit } = await texts;
@@ -190,7 +187,7 @@ async function keepModel(model: ModelCore, team: Team, texts: Promise<WisdomText
   }
 }
 
-/** Everything known about schedules now; what was measured goes to the store. */
+/** Returns everything that is known about schedules now. New measurements go to the store. */
 async function keep(result: LoadResult, texts: WisdomTexts, store: WisdomStore | null, device: string, notes: string[]): Promise<string> {
   const stored = result.storedDropped ? null : texts.stored;
   const note = store && (await remember(store, device, result.wisdom, result.storedDropped));

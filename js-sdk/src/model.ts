@@ -6,6 +6,7 @@ import type { ProfileOptions, RunOptions } from './options.js';
 import type { ModelCore } from './main/core.js';
 import type { Tensor } from './tensor.js';
 
+/** How a loaded model runs here. */
 export interface ModelInfo {
   inputs: readonly PortInfo[];
   outputs: readonly PortInfo[];
@@ -18,93 +19,103 @@ export interface ModelInfo {
   missing: readonly Missing[];
   notes: readonly string[];
   device: string;
-  /** Every distinct kernel with its schedule and where that came from. */
+  /** Every distinct kernel, its schedule, and where the schedule came from. */
   kernels: readonly KernelInfo[];
   steps: number;
   timings: Timings;
-  /** What the load did when; empty, and `timings` zero, while weights still arrive. */
+  /** The parts of the load with their times. While weights still arrive this is empty, and all `timings` are 0. */
   phases: readonly Phase[];
   moduleBytes: number;
   downloadedBytes: number;
-  /** hit: this load started from what an earlier one kept; miss: it did not. kept: the next one can. none: no cache here. */
+  /** hit: this load started from the cache. miss: it did not. kept: the next load can. none: there is no cache here. */
   cache: 'hit' | 'miss' | 'kept' | 'none';
 }
 
+/** Bytes of the model's memory. */
 export interface ModelMemory {
   weights: number;
   arena: number;
   scratch: number;
-  /** All that is used of the model's WebAssembly memory. */
+  /** All bytes of the model's WebAssembly memory that are used. */
   total: number;
-  /** The compiler and its memory are gone. */
+  /** The compiler and its memory have been freed. */
   compilerFreed: true;
 }
 
-/** One step of the model: what it is, and the least time it took. */
+/** One step of the model, and its least time. */
 export interface StepProfile extends StepInfo {
   ms: number;
   gflops: number;
 }
 
-/** Whose model is gone. */
+/** Cores whose model has been collected. */
 const forgotten = typeof FinalizationRegistry === 'undefined' ? null : new FinalizationRegistry<ModelCore>((core) => core.forgotten());
-/** Models that run, which stay though nobody else may hold them. */
+/** Models with a run under way. They stay, even if nobody else holds them. */
 const running = new Map<Promise<unknown>, Model>();
 
-/** A model that is ready to run. Dispose of it when it is not needed any more; one that nobody holds is disposed of when the engine collects it. */
+/** A model that is ready to run. Dispose of it when you do not need it any more. If nobody holds it, it is disposed of when the engine collects it. */
 export class Model {
   /** @internal So that it is called so in a page's console as well. */
   static readonly name = 'Model';
   readonly inputs: readonly PortInfo[];
   readonly outputs: readonly PortInfo[];
-  /** When all weights have arrived; rejects when they never will, as all runs do. Only of a model that runs while it loads is this later than loadModel(). */
+  /**
+   * Resolves when all weights have arrived. Rejects if they never will; then all runs reject too. It resolves later than loadModel() only
+   * with `runWhileLoading`.
+   */
   readonly loaded: Promise<void>;
 
-  /** @internal */
-  constructor(private readonly core_: ModelCore) {
-    this.inputs = core_.inputs;
-    this.outputs = core_.outputs;
-    this.loaded = core_.loaded;
-    forgotten?.register(this, core_, this);
+  private constructor(private readonly core: ModelCore) {
+    this.inputs = core.inputs;
+    this.outputs = core.outputs;
+    this.loaded = core.loaded;
+    forgotten?.register(this, core, this);
   }
 
-  /** Runs the model once. Calls while another runs wait their turn, in order; the inputs are copied at the call, but for inputTensor()s. */
+  /** @internal loadModel() makes models, nobody else. */
+  static of(core: ModelCore): Model {
+    return new Model(core);
+  }
+
+  /** Runs the model once. Calls during a run wait their turn, in order. The call copies the inputs, except tensors of inputTensor(). */
   run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {
-    return this.held(this.core_.run(inputs, options));
+    return this.held(this.core.run(inputs, options));
   }
 
   /**
-   * A tensor of the model's own for an input that is large and changes little, such as a key/value cache: write to its `data`
-   * between runs and pass it to run(), which takes it from where it is. Its values stay from run to run, until a run is given
-   * another tensor for this input; the first are undefined. Where the page and the model share no memory (see
-   * info().sharedMemory) it is copied at each run as any other.
+   * A tensor in the model's own memory. Use it for an input that is large and changes little, such as a key/value cache: write to its
+   * `data` between runs and pass it to run(), which then copies nothing. Its values stay from run to run, until a run gets another
+   * tensor for this input. At first they are undefined. If the page and the model share no memory (see info().sharedMemory), each run
+   * copies it like any other tensor.
    */
   inputTensor(name: string): Tensor {
-    return this.core_.inputTensor(name);
+    return this.core.inputTensor(name);
   }
 
-  /** Times every step on its own: the least of several repetitions. */
+  /** Times every step on its own. A step's time is the least of several repetitions. */
   profile(inputs: Record<string, Tensor>, options: ProfileOptions = {}): Promise<StepProfile[]> {
-    return this.held(this.core_.profile(inputs, options));
+    return this.held(this.core.profile(inputs, options));
   }
 
+  /** How the model runs here. */
   info(): ModelInfo {
-    return this.core_.info();
+    return this.core.info();
   }
 
+  /** How large the parts of the model's memory are. */
   memory(): ModelMemory {
-    return this.core_.memory();
+    return this.core.memory();
   }
 
-  /** What is known about schedules on this device, as JSON: ship it beside the model and pass it as tuning.wisdom. */
+  /** What is known about schedules on this device, as JSON. Ship it beside the model and pass it as `tuning.wisdom`. */
   exportWisdom(): string {
-    return this.core_.exportWisdom();
+    return this.core.exportWisdom();
   }
 
-  /** Ends the model's workers and gives its memory back. Pending runs reject with 'disposed'; doing it twice is harmless. */
+  /** Ends the model's workers and frees its memory. Pending runs reject with 'disposed'. A second call does nothing. */
   dispose(): void {
     forgotten?.unregister(this);
-    this.core_.dispose();
+    this.core.dispose();
   }
 
   [Symbol.dispose](): void {

@@ -1,20 +1,20 @@
-import type { CompilerSource, Precision, ProgressEvent } from './shared/messages.js';
+import type { CompilerSource, Precision, LoadProgress } from './shared/messages.js';
 
-/** A URL, a prepared Request, the bytes, or (Node) a path or file: URL. */
+/** A URL, a prepared Request, the bytes or, in Node, a path or file: URL. */
 export type ModelSource = string | URL | Request | ArrayBufferLike | ArrayBufferView | Blob;
 
-/** Where measured schedules are kept between loads. Failures are noted in info(), never thrown. */
+/** Where measured schedules are kept between loads. A failure is noted in info() and never thrown. */
 export interface WisdomStore {
   load(device: string): Promise<string | null>;
   save(device: string, json: string): Promise<void>;
 }
 
 export interface TuningOptions {
-  /** Milliseconds that measuring may take at load. 0: schedules come from wisdom and the prior alone. In the background, 2000 by default. */
+  /** Milliseconds that a load may spend on measuring. With 0 schedules come only from wisdom and the prior. In the background the default is 2000. */
   budgetMs?: number;
   /**
-   * Measure while the model already runs. When other schedules turn out faster the file is read again, and the new module takes
-   * the old one's place between two runs; until then there are two memories.
+   * Measure while the model already runs. If other schedules are faster, the file is read again, and the new module replaces the old
+   * one between two runs. Until then there are two memories.
    */
   background?: boolean;
   /** Measured schedules to start from: a URL, their JSON text, or the parsed object. */
@@ -22,46 +22,53 @@ export interface TuningOptions {
 }
 
 export interface LoadOptions {
-  /** 'auto' takes the machine's cores where memory can be shared, else 1. */
+  /** 'auto' uses the machine's cores if memory can be shared, else 1. */
   threads?: 'auto' | number;
   tuning?: TuningOptions | false;
-  /** Default: IndexedDB in a page, a file in the cache directory under Node. A string is another directory (Node). false: none. */
+  /** By default IndexedDB in a page, and a file in the cache directory in Node. In Node, a string names another directory. false: no store. */
   wisdomStore?: WisdomStore | string | false;
   /** Sizes of the model's symbolic dimensions. */
   dims?: Record<string, number>;
-  /** Default 'balanced'. */
+  /** How far arithmetic may be reordered and rounded. Default 'balanced'. */
   precision?: Precision;
   /**
-   * Answer as soon as the model is compiled, while its weights still arrive: the first run goes as far as they are there, and is done soon
-   * after the last. If the rest of the download fails, so do the runs, and model.loaded says why. Default false: wait for all weights.
+   * Resolve as soon as the model is compiled, while its weights still arrive. The first run goes as far as the weights are there, and ends
+   * soon after the last one. If the rest of the download fails, the runs fail, and model.loaded says why. Default false: wait for all weights.
    */
   runWhileLoading?: boolean;
-  onProgress?: (event: ProgressEvent) => void;
+  /** An exception of its own stops nothing: a page's error handlers get it, under Node it is a warning. */
+  onProgress?: (event: LoadProgress) => void;
   signal?: AbortSignal;
   /**
-   * Keep what was compiled and packed in the origin's private file system, so that the next visit starts from there. Default true;
-   * works for models that come from a URL, with the compiler that came with this SDK.
+   * Keep the compiled module and the packed weights in the origin's private file system. The next visit starts from there. Default true.
+   * This works for models from a URL, and with the compiler that came with this SDK.
    */
   cache?: boolean;
-  /** Compare weights with their hashes while they arrive. Default true. */
+  /** Compare weights with their hashes while they arrive. Default true. What was not compared is not kept for the next visit. */
   verify?: boolean;
-  /** A server that does not answer for so long, or a download that brings nothing, fails with 'stalled'. Default 30 000. */
+  /**
+   * `sha256-…`, as `python -m wasmkiln inspect` prints it: takes this file and no other, wherever it comes from. It is the SHA-256 of the file's head,
+   * which is compared before the compiler reads it, and has the SHA-256 of every MiB of the weights; these are compared in place of faster hashes, which
+   * notice damage and not malice. Several with spaces between: one of these files. Needs a secure context (https, localhost).
+   */
+  integrity?: string;
+  /** A server that does not answer for so long, or a download that brings nothing, fails with 'stalled', and so does a wisdomStore. Default 30 000. */
   stallTimeoutMs?: number;
-  /** Where compiler.wasm is, when it does not lie beside the SDK; or its bytes, or its module. */
+  /** Where compiler.wasm is, if not beside the SDK. Or its bytes, or its module. */
   compiler?: CompilerSource | URL | ArrayBuffer;
   /**
-   * Do without something the environment has. `worker`: false runs the model on this thread, which it blocks; 'optional' does so where workers
-   * cannot be started, which is an error otherwise.
+   * Do without something that the environment has. With `worker: false` the model runs on the page's own thread and blocks it. With 'optional' it does
+   * so only if workers cannot be started. By default that is an error.
    */
   preferences?: { relaxedSimd?: boolean; sharedMemory?: boolean; worker?: boolean | 'optional'; memory64?: boolean };
 }
 
 export interface RunOptions {
-  /** Aborting takes a waiting run out of the queue and stops one under way; the model stays usable. */
+  /** An abort takes a waiting run out of the queue, or stops the current run. The model stays usable. */
   signal?: AbortSignal;
 }
 
 export interface ProfileOptions extends RunOptions {
-  /** Passes over all steps; the least of their times counts. Default 10. */
+  /** How many times to run all steps. The least time of each step counts. Default 10. */
   repeats?: number;
 }

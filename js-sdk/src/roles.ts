@@ -4,12 +4,13 @@ import { startHost } from './host/role.js';
 import type { Hold, Port } from './shared/channel.js';
 import type { RoleMessage } from './shared/messages.js';
 
-/** Waits for the message that says which role this is, and takes it up: in a worker or, where there is none, in the page itself. */
+/** Waits for the message that says which role this is, takes it up, and says that it is here: in a worker or, where there is none, in the page itself. */
 export function takeSeat(page: Port, hold: Hold): void {
   page.onmessage = ({ data: message }: MessageEvent<RoleMessage>) => {
     page.onmessage = null;
     if (message.role === 'host') startHost(page, message.compiler, message.compute, hold);
     else if (message.role === 'compiler') startCompiler(message.host, page, hold);
     else startCompute(message.host, hold);
+    if (message.role !== 'host') page.postMessage(null, []);
   };
 }

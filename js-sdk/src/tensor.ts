@@ -19,15 +19,15 @@ const kTypes = Object.keys(kArrays);
 /** Bytes of a port's values. */
 export const bytesOf = ({ dtype, shape }: PortInfo): number => elements(shape) * kArrays[dtype].BYTES_PER_ELEMENT;
 
-/** A Float16Array, which not every engine has. */
+/** A Float16Array. Not every engine has one. */
 export interface HalfFloats extends ArrayBufferView {
   readonly [Symbol.toStringTag]: 'Float16Array';
   readonly length: number;
 }
 
-/** The array that holds a type; the 16-bit floats come as their bits. */
+/** The array class that holds a type. 16-bit floats are held as their bits. */
 export type DataOf<T extends DType> = InstanceType<(typeof kArrays)[T]>;
-/** What a constructor accepts besides: numbers, booleans for bool, BigInts for int64, a Float16Array for float16. All must be exact in the type, but for rounding to float32. */
+/** What the constructor also accepts: numbers, booleans for bool, BigInts for int64, a Float16Array for float16. The type must hold every value exactly; only float32 may round. */
 export type DataLike<T extends DType> =
   | DataOf<T>
   | (T extends 'float16' ? HalfFloats : T extends 'bfloat16' ? never : ArrayLike<number>)
@@ -43,8 +43,8 @@ export class Tensor<T extends DType = DType> {
   readonly shape: readonly number[];
 
   /**
-   * `data` of the type's own array class is used as it is, anything else is converted; a value that the type cannot hold is an error.
-   * Without a shape it is a vector.
+   * If `data` has the type's own array class, the tensor uses it without a copy. Anything else is converted, and a value that the type cannot hold
+   * is an error. Without a shape the tensor is a vector.
    */
   constructor(type: T, data: DataLike<T>, shape: readonly number[] = [(data as ArrayLike<unknown> | null)?.length ?? 0]) {
     if (!kTypes.includes(type)) throw bad(`${shown(type)} is no tensor type: ${typeof type === 'string' ? suggestion(type, kTypes) : ''}there are ${kTypes.join(', ')}`);
@@ -60,7 +60,7 @@ export class Tensor<T extends DType = DType> {
     this.shape = Object.freeze(dims as number[]);
   }
 
-  /** Wraps the bytes of an input or output. */
+  /** A tensor over the bytes of an input or output. */
   static fromBytes(port: PortInfo, bytes: ArrayBuffer): Tensor {
     return Tensor.over(port, new Uint8Array(bytes));
   }
@@ -141,13 +141,16 @@ export function orderInputs(ports: readonly PortInfo[], inputs: Record<string, T
   });
 }
 
-/** Kernels count on 0 and 1; the bytes of a tensor may have been anything, or changed since. */
+/** Kernels rely on 0 and 1, but the bytes of a tensor may be anything. */
 function checkBool(name: string, data: Uint8Array): void {
   const at = data.findIndex((value) => value > 1);
   if (at >= 0) throw bad(`the input "${name}" is bool and holds ${data[at] as number} at element ${at}: there are only 0 and 1`, name);
 }
 
-/** A copy of each input's bytes. `spare` are buffers of an earlier call to fill again: fresh memory costs ten times as much as the copy. */
+/**
+ * A copy of each input's bytes. `spare` are buffers of an earlier call, which are filled again. Fresh memory would cost ten times as much
+ * as the copy.
+ */
 export function packInputs(inputs: readonly DataOf<DType>[], spare: readonly ArrayBuffer[] = []): ArrayBuffer[] {
   return inputs.map((data, i) => {
     const buffer = spare[i];

@@ -1,4 +1,4 @@
-// The one worker file: the first message says which role it plays.
+// The only worker file. The first message says which role it plays.
 import type * as WorkerThreads from 'node:worker_threads';
 import type { Port } from './shared/channel.js';
 import { isNode, nodeModule } from './shared/node.js';

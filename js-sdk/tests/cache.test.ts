@@ -8,6 +8,7 @@ import { restoreBlocks, type AccessHandle } from '../src/host/restore.js';
 import { kBlockBytes } from '../src/shared/manifest.js';
 import type { CompileResult, CompileSettings } from '../src/shared/messages.js';
 import { turn } from '../src/shared/turn.js';
+import { randoms } from './support/randoms.js';
 
 const kHour = 3_600_000;
 
@@ -82,11 +83,11 @@ describe('Cache', () => {
   const image = weights(4096);
   const settings: CompileSettings = { threads: 1, shared: false, relaxedSimd: true, memory64: true, device: 'd', dims: {}, precision: 'balanced', budgetMs: 0 };
   const key: Key = { pool: 'p', entry: 'k' };
-  let disk: FakeFolder, cache: Cache, quota: number | undefined, folders: string[];
+  let digest: Digest, disk: FakeFolder, cache: Cache, quota: number | undefined, folders: string[];
   beforeEach(async () => {
     disk = new FakeFolder();
     quota = undefined;
-    folders = ['wasmkiln-cache-3', 'wasmkiln-cache-4', 'wasmkiln-other'];
+    folders = ['wasmkiln-cache-3', 'wasmkiln-cache-5', 'wasmkiln-other'];
     const root = {
       getDirectoryHandle: () => Promise.resolve(disk),
       removeEntry: (name: string) => Promise.resolve(void (folders = folders.filter((each) => each !== name))),
@@ -96,7 +97,8 @@ describe('Cache', () => {
     };
     vi.stubGlobal('FileSystemFileHandle', FakeFile);
     vi.stubGlobal('navigator', { storage: { getDirectory: () => Promise.resolve(root), estimate: () => Promise.resolve({ quota }) } });
-    cache = (await Cache.open(Digest.create())) as Cache;
+    digest = await Digest.create();
+    cache = (await Cache.open(Promise.resolve(digest))) as Cache;
   });
   afterEach(() => void vi.unstubAllGlobals());
   const restores = async (at: Key, expected: Uint8Array): Promise<boolean> => {
@@ -115,7 +117,7 @@ describe('Cache', () => {
     expect(await entry?.restore(new Uint8Array(image.length + 1), null)).toBe(false);
     entry?.close();
     expect(await restores(key, image)).toBe(true);
-    expect(folders).toEqual(['wasmkiln-cache-4', 'wasmkiln-other']);
+    expect(folders).toEqual(['wasmkiln-cache-5', 'wasmkiln-other']);
   });
 
   it('keeps weights of the same packing once, wherever they lie', async () => {
@@ -250,24 +252,69 @@ describe('Cache', () => {
     for (let i = 0; i < 12; i++) expect(await restores({ pool: `m${i}`, entry: 'k' }, weights(4096, i))).toBe(true);
   });
 
+  it('gives back the right weights or none, whatever became of its files', async () => {
+    const random = randoms(7);
+    const images = [weights(40_000, 1), weights(40_000, 2)];
+    let right = 0;
+    for (let i = 0; i < 400; i++) {
+      disk.files.clear();
+      for (const [k, image] of images.entries()) await cache.keep({ pool: 'p', entry: `k${k}` }, { ...compiled, wisdom: `${k}` }, image);
+      const names = [...disk.files.keys()];
+      const file = fileOf(names[random(names.length)] as string);
+      const at = random(file.size);
+      const edits = [
+        () => (file.bytes[at] = (file.bytes[at] as number) ^ (1 << random(8))),
+        () => (file.bytes = file.bytes.slice(0, at)),
+        () => (file.bytes = new Uint8Array([...file.bytes, ...file.bytes.subarray(at)])),
+        () => file.bytes.fill(0, at, at + 1 + random(1000)),
+        () => file.bytes.copyWithin(random(file.size), at, at + 64),
+        () => (file.bytes = fileOf(names[random(names.length)] as string).bytes.slice()), // another's
+        () => disk.files.delete(names[random(names.length)] as string),
+      ];
+      edits[random(edits.length)]?.();
+      for (const [k, image] of images.entries()) {
+        const entry = await cache.find({ pool: 'p', entry: `k${k}` });
+        if (!entry) continue;
+        const restored = new Uint8Array(image.length);
+        if (await entry.restore(restored, null)) {
+          right++;
+          expect(same(restored, image)).toBe(true);
+          expect(entry.compiled.wisdom).toBe(`${k}`);
+        }
+        entry.close();
+      }
+    }
+    expect(right).toBeGreaterThan(200);
+  });
+
+  it('takes no piece for another that was made to have its hash', async () => {
+    const same = vi.spyOn(digest, 'chain').mockReturnValue(7n);
+    await cache.keep(key, compiled, weights(4096, 1));
+    await cache.keep({ ...key, entry: 'other' }, compiled, weights(4096, 2));
+    await cache.keep({ ...key, entry: 'again' }, compiled, weights(4096, 1));
+    same.mockRestore();
+    expect(Buffer.from(fileOf(key.pool).bytes).equals(Buffer.concat([weights(4096, 1), weights(4096, 2), weights(4096, 1)]))).toBe(true);
+  });
+
   it('has another key for every other build, graph, setting and wisdom', async () => {
     const none = { explicit: [], stored: null };
     const head = new Uint8Array([1, 2, 3]);
     const keys = await Promise.all([
-      Cache.key('a', head, settings, none),
-      Cache.key('b', head, settings, none),
-      Cache.key('a', new Uint8Array([1, 2, 4]), settings, none),
-      Cache.key('a', head, { ...settings, threads: 2 }, none),
-      Cache.key('a', head, { ...settings, precision: 'exact' }, none),
-      Cache.key('a', head, { ...settings, dims: { n: 1 } }, none),
-      Cache.key('a', head, { ...settings, budgetMs: 5 }, none),
-      Cache.key('a', head, { ...settings, precision: 'fast' }, none),
-      Cache.key('a', head, settings, { explicit: ['{}'], stored: null }),
-      Cache.key('a', head, settings, { explicit: [], stored: '{}' }),
+      Cache.key('a', 'here', head, settings, none),
+      Cache.key('b', 'here', head, settings, none),
+      Cache.key('a', 'there', head, settings, none),
+      Cache.key('a', 'here', new Uint8Array([1, 2, 4]), settings, none),
+      Cache.key('a', 'here', head, { ...settings, threads: 2 }, none),
+      Cache.key('a', 'here', head, { ...settings, precision: 'exact' }, none),
+      Cache.key('a', 'here', head, { ...settings, dims: { n: 1 } }, none),
+      Cache.key('a', 'here', head, { ...settings, budgetMs: 5 }, none),
+      Cache.key('a', 'here', head, { ...settings, precision: 'fast' }, none),
+      Cache.key('a', 'here', head, settings, { explicit: ['{}'], stored: null }),
+      Cache.key('a', 'here', head, settings, { explicit: [], stored: '{}' }),
     ]);
     expect(new Set(keys.map(({ pool, entry }) => pool + entry)).size).toBe(keys.length);
-    expect(new Set(keys.map(({ pool }) => pool)).size).toBe(3); // weights are shared by all settings
-    expect(await Cache.key('a', head, { ...settings, budgetMs: 9 }, none)).toEqual(keys[6]);
+    expect(new Set(keys.map(({ pool }) => pool)).size).toBe(4); // weights are shared by all settings
+    expect(await Cache.key('a', 'here', head, { ...settings, budgetMs: 9 }, none)).toEqual(keys[7]);
   });
 
   it('is none where there is no such file system', async () => {

@@ -1,5 +1,5 @@
 // What callers give that is not what was meant: every entry point refuses it with a KilnError that says what there is.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { KilnError, loadModel, Tensor, type KilnErrorCode, type LoadOptions, type Model, type ModelSource } from '../src/index.js';
 import { orderInputs } from '../src/tensor.js';
 import type { PortInfo } from '../src/shared/manifest.js';
@@ -202,17 +202,33 @@ describe('the options of a load', () => {
     }
   });
 
-  it('do not break a load by what they throw', async () => {
-    const thrown: unknown[] = [];
-    const before = process.listeners('uncaughtException');
-    process.removeAllListeners('uncaughtException').on('uncaughtException', (error) => thrown.push(error));
+  it('do not break a load by what they throw, nor end Node', async () => {
+    const warnings: string[] = [], escaped: unknown[] = [];
+    const warn = (warning: Error): void => void warnings.push(warning.message);
+    const escape = (thrown: unknown): void => void escaped.push(thrown);
+    const events = ['uncaughtException', 'unhandledRejection'] as const;
+    const before = events.map((event) => process.listeners(event as 'uncaughtException'));
+    for (const event of events) process.removeAllListeners(event).on(event, escape);
+    process.on('warning', warn);
     try {
       (await load(modelFile(), { onProgress: () => { throw new Error('mine'); } })).dispose();
-      await new Promise((resolve) => setTimeout(resolve, 5));
-      expect(thrown.length).toBeGreaterThan(0);
+      (await load(modelFile(), { onProgress: (() => Promise.reject(new Error('later'))) as () => void })).dispose();
+      const stages: string[] = [];
+      const onProgress = ({ stage }: { stage: string }): void => {
+        stages.push(stage);
+        throw new Error('tuned');
+      };
+      using model = await load(modelFile(), { tuning: { background: true, budgetMs: 20 }, onProgress });
+      await vi.waitFor(() => expect(stages).toContain('tuned'));
+      expect(model.info().notes.join()).not.toContain('failed');
+      await vi.waitFor(() => expect(new Set(warnings)).toEqual(new Set(['mine', 'later', 'tuned'])));
+      expect(escaped).toEqual([]);
     } finally {
-      process.removeAllListeners('uncaughtException');
-      for (const listener of before) process.on('uncaughtException', listener);
+      process.off('warning', warn);
+      events.forEach((event, i) => {
+        process.removeAllListeners(event);
+        for (const listener of before[i] ?? []) process.on(event as 'uncaughtException', listener);
+      });
     }
   });
 });

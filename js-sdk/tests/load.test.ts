@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { build } from 'esbuild';
 import { describe, expect, it, vi } from 'vitest';
-import { KilnError, loadModel, Tensor, type LoadOptions, type Model, type ModelSource, type ProgressEvent } from '../src/index.js';
+import { KilnError, loadModel, Tensor, type LoadOptions, type Model, type ModelSource, type LoadProgress } from '../src/index.js';
 import type { ModelCore } from '../src/main/core.js';
 import { asKilnError } from '../src/shared/errors.js';
 import { fakeCompiler } from './support/fake_compiler.js';
@@ -30,7 +31,7 @@ const server = (respond: Respond): (() => void) => {
 
 describe('a loaded model', () => {
   it('runs, and says what it is', async () => {
-    const events: ProgressEvent[] = [];
+    const events: LoadProgress[] = [];
     using model = await load(modelFile(), { onProgress: (event) => events.push(event), tuning: { budgetMs: 20 } });
     const { out } = await model.run(vector(1, 2, 3, 4));
     expect(Array.from(out?.data as Float32Array)).toEqual(expected([1, 2, 3, 4]));
@@ -65,6 +66,14 @@ describe('a loaded model', () => {
     const thrown = new WebAssembly.CompileError("WebAssembly.instantiate(): violates the following Content Security policy directive because 'unsafe-eval' is not an allowed source");
     expect(asKilnError(thrown, 'internal', 'a worker')).toMatchObject({ code: 'unsupported-environment', message: expect.stringContaining('wasm-unsafe-eval') as string });
     expect(asKilnError(new WebAssembly.CompileError('bad magic'), 'compile', 'the compiler')).toMatchObject({ code: 'compile' });
+  });
+
+  it('is refused at once where nothing may be compiled', async () => {
+    const entry = new URL('../src/index.ts', import.meta.url).pathname;
+    const { outputFiles } = await build({ entryPoints: [entry], bundle: true, write: false, format: 'iife', globalName: 'sdk', logLevel: 'silent', define: { __KILN_WORKER__: '"worker.js"', __KILN_DIGEST__: '""' }, external: ['../roles.js'] });
+    const script = `${outputFiles[0]?.text ?? ''}; sdk.loadModel(new ArrayBuffer(8)).then(() => 'loaded', ({ name, code, message }) => ({ name, code, message }))`;
+    const answer: unknown = await runInNewContext(script, { URL, performance, setTimeout }, { contextCodeGeneration: { wasm: false } });
+    expect(answer).toEqual({ name: 'KilnError', code: 'unsupported-environment', message: expect.stringContaining('does not let WebAssembly be compiled') as string });
   });
 
   it('loads bytes, buffers, blobs, paths and URLs', async () => {
@@ -375,7 +384,7 @@ describe('a download', () => {
 
   it('says how long it is even if the server does not', async () => {
     for (const headers of [{}, { 'content-encoding': 'gzip', 'content-length': '90' }]) {
-      const events: ProgressEvent[] = [];
+      const events: LoadProgress[] = [];
       const stop = server(() => new Response(modelFile(), { headers }));
       (await load('http://host/m', { onProgress: (event) => events.push(event) }).finally(stop)).dispose();
       const downloads = events.filter((event) => event.stage === 'download');
@@ -388,7 +397,7 @@ describe('tuning in the background', () => {
   const tunedModel = async (options: LoadOptions = {}): Promise<{ model: Model; tuned: Promise<void> }> => {
     let done: () => void;
     const tuned = new Promise<void>((resolve) => (done = resolve));
-    const onProgress = ({ stage }: ProgressEvent): void => {
+    const onProgress = ({ stage }: LoadProgress): void => {
       if (stage === 'tuned') done();
     };
     return { model: await load(modelFile(), { tuning: { background: true, budgetMs: 20 }, onProgress, ...options }), tuned };
@@ -476,7 +485,7 @@ describe('bad files', () => {
     ];
     for (const [respond, code] of cases) {
       const stop = server(respond);
-      expect(await codeOf(load('http://host/m', { stallTimeoutMs: 50 })).finally(stop)).toBe(code);
+      expect(await codeOf(load('http://host/m', { stallTimeoutMs: code === 'stalled' ? 50 : 5000 })).finally(stop)).toBe(code);
     }
     expect(await codeOf(load('/no/such/file.kiln'))).toBe('network');
   });
@@ -551,6 +560,20 @@ describe('options', () => {
     const fail = (): Promise<never> => Promise.reject(new Error('quota'));
     using model = await load(modelFile(), { wisdomStore: { load: fail, save: fail } });
     expect(model.info().notes.join()).toMatch(/not read.*not saved/s);
+  });
+
+  it('does not wait for a store that never answers', async () => {
+    const never = (): Promise<never> => new Promise(() => undefined);
+    using model = await load(modelFile(), { wisdomStore: { load: never, save: never }, stallTimeoutMs: 300 });
+    expect(model.info().notes.join()).toMatch(/not read.*not answered for 0.3 s.*not saved/s);
+  });
+
+  it('does not wait for a compiler or wisdom that stops after its headers, or half-way', async () => {
+    for (const sent of [0, 1000])
+      for (const options of [{ compiler: 'http://host/c.wasm' }, { tuning: { wisdom: 'http://host/w.json' } }] satisfies LoadOptions[]) {
+        const stop = server(() => new Response(new ReadableStream({ start: (c) => c.enqueue(compiler.slice(0, sent + 1)) })));
+        await expect(load(modelFile(), { ...options, stallTimeoutMs: 300 }).finally(stop)).rejects.toMatchObject({ code: 'stalled', message: expect.stringContaining(`after ${sent + 1} bytes`) as string });
+      }
   });
 
   it('says how much memory was refused', async () => {

@@ -35,7 +35,8 @@ def run(path: Path, tensors: list[Tensor], dims: dict[str, int] | None = None) -
     outputs = {}
     for value in (head.values[i] for i in head.outputs):
         name = value.name.decode()
-        data = torch.frombuffer(bytearray((folder / f"{name}.bin").read_bytes()), dtype=TYPES[value.dtype])
+        raw, dtype = bytearray((folder / f"{name}.bin").read_bytes()), TYPES[value.dtype]
+        data = torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)
         shape = [-1] if any(dim.symbol >= 0 for dim in value.dims) else [dim.value for dim in value.dims]
         outputs[name] = data.reshape(shape)
     return outputs

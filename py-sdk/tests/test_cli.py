@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from wasmkiln import integrity
 from wasmkiln.cli import CliError, load_source
 
 MODEL = """
@@ -54,6 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_inspect(folder: Path) -> None:
     done = call(folder, "inspect", "m.kiln")
+    assert f"integrity: {integrity(folder / 'm.kiln')}\n" in done.stdout
     assert done.returncode == 0, done.stderr
     assert "aten.linear.default" in done.stdout
     assert "float32[2x3]" in done.stdout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import struct
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 import xxhash
 from torch import Tensor, nn
-from wasmkiln import ExportError, UnsupportedOperatorError, export
+from wasmkiln import ExportError, FileError, UnsupportedOperatorError, export, integrity
 from wasmkiln import model_generated as fb
 
 
@@ -226,9 +228,16 @@ def test_head_and_weights_have_their_hashes(tmp_path: Path) -> None:
     assert len(weights) > block
     blocks = [weights[at : at + block] for at in range(0, len(weights), block)]
     assert list(model.blockHashes) == [xxhash.xxh64_intdigest(bytes(b)) for b in blocks]
+    assert bytes(model.blockDigests) == b"".join(hashlib.sha256(b).digest() for b in blocks)
+    of_head = base64.b64encode(hashlib.sha256(head).digest()).decode()
+    assert integrity(tmp_path / "m.kiln") == f"sha256-{of_head}"
     at = head.index(struct.pack("<Q", model.headHash))
     head[at : at + 8] = bytes(8)
     assert xxhash.xxh64_intdigest(bytes(head)) == model.headHash
+    data[-1000] ^= 1
+    (tmp_path / "m.kiln").write_bytes(data)
+    with pytest.raises(FileError, match="digests"):
+        integrity(tmp_path / "m.kiln")
 
 
 class Attention(nn.Module):

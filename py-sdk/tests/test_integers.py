@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -269,3 +270,13 @@ def test_agrees_with_eager(name: str, dtype: torch.dtype, tmp_path: Path) -> Non
     for call in opinfo.samples(name, 1, dtype):
         outcome = opinfo.judge(call, tmp_path)
         assert outcome.kind in ("agrees", "passed over"), outcome
+
+
+def test_thresholds(tmp_path: Path) -> None:
+    """What a bound and a replacement with a fraction are beside integers is PyTorch's affair: their whole part."""
+
+    def f(a: Tensor, b: Tensor, u: Tensor) -> tuple[Tensor, ...]:
+        bounds = ((2**31, -(2**40)), (-1.5, 7.9), (7, 0))
+        return (*(F.threshold(a, *bound) for bound in bounds), F.threshold(b, 60, -(2**31)), F.threshold(u, 9.5, 3.7))
+
+    check(f, WIDE, NARROW, BYTES, folder=tmp_path)

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from wasmkiln import export
+from wasmkiln import ExportError, export
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tools import opinfo
@@ -92,6 +92,9 @@ SHAPES = {
     "bilinear with corners": (lambda x: F.interpolate(x, (7, 23), mode="bilinear", align_corners=True), (1, 2, 9, 11)),
     "bicubic": (lambda x: F.interpolate(x, scale_factor=2, mode="bicubic"), (1, 2, 9, 11)),
     "linear": (lambda x: F.interpolate(x, scale_factor=1.7, mode="linear"), (1, 2, 11)),
+    # Sizes at which no weight is 0: whether rounding makes it one decides between infinity and NaN.
+    "antialiased": (lambda x: F.interpolate(x, (4, 15), mode="bilinear", antialias=True), (1, 2, 9, 11)),
+    "antialiased cubic": (lambda x: F.interpolate(x, (4, 6), mode="bicubic", antialias=True), (1, 2, 9, 11)),
     "trilinear": (lambda x: F.interpolate(x, scale_factor=2, mode="trilinear"), (1, 2, 5, 6, 7)),
     "nearest": (lambda x: F.interpolate(x, scale_factor=1.5), (1, 2, 9, 11)),
     "nearest-exact": (lambda x: F.interpolate(x, scale_factor=0.7, mode="nearest-exact"), (1, 2, 9, 11)),
@@ -125,18 +128,53 @@ def test_what_is_no_number_reaches_what_it_reaches(name: str, value: float, tmp_
 FACTORS = [(n, f) for n in (2, 4, 5, 10, 13) for f in (0.5, 0.77, 1.2, 1.5, 2.2, 2.6, 3.3)]
 
 
+ANTIALIASED = ("bilinear", "bicubic")
+
+
 @pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "linear", "bilinear", "bicubic"])
 @pytest.mark.parametrize("dims", [1, 2])
-def test_any_factor(mode: str, dims: int, tmp_path: Path) -> None:
-    if mode in ("bilinear", "bicubic") and dims == 1 or mode == "linear" and dims == 2:
+@pytest.mark.parametrize("antialias", [False, True])
+def test_any_factor(mode: str, dims: int, antialias: bool, tmp_path: Path) -> None:
+    if mode in ANTIALIASED and dims == 1 or mode == "linear" and dims == 2 or antialias and mode not in ANTIALIASED:
         return
 
     def call(x: Tensor) -> Tensor:
-        parts = (F.interpolate(x[(..., *[slice(n)] * dims)], scale_factor=f, mode=mode) for n, f in FACTORS)
+        parts = (
+            F.interpolate(x[(..., *[slice(n)] * dims)], scale_factor=f, mode=mode, antialias=antialias)
+            for n, f in FACTORS
+        )
         return torch.cat([part.flatten() for part in parts])
 
     x = random(1, 2, *[13] * dims)
     assert not opinfo.difference(call(x).numpy(), run(call, x, tmp_path), 2e-6)
+
+
+# As photographs are made small; with corners; of one dim alone; of channels that lie last; to one pixel.
+SHRUNK = [
+    ((224, 150), (32, 31), False),
+    ((96, 130), (7, 9), True),
+    ((40, 50), (40, 9), False),
+    ((31, 33), (1, 1), False),
+]
+
+
+@pytest.mark.parametrize("mode", ANTIALIASED)
+@pytest.mark.parametrize(("size", "to", "corners"), SHRUNK)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_antialiased(
+    mode: str, size: tuple[int, int], to: tuple[int, int], corners: bool, channels_last: bool, tmp_path: Path
+) -> None:
+    def call(x: Tensor) -> Tensor:
+        x = x.permute(0, 3, 1, 2) if channels_last else x
+        return F.interpolate(x, to, mode=mode, antialias=True, align_corners=corners)
+
+    x = random(1, *size, 3) if channels_last else random(1, 3, *size)
+    assert not opinfo.difference(call(x).numpy(), run(call, x, tmp_path), 4e-6)  # of up to 58 terms, twice
+
+
+def test_too_much_at_once_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="antialias: pool before"):
+        run(lambda x: F.interpolate(x, (4, 4), mode="bicubic", antialias=True), random(1, 1, 4, 400), tmp_path)
 
 
 def test_running_sums_of_integers(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import importlib
 import logging
 import os
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -25,9 +24,10 @@ from torch.utils import _pytree as pytree
 
 from wasmkiln import model_generated as fb
 from wasmkiln.compiler import CompilerMissingError, refusal
-from wasmkiln.errors import ExportError, readable
+from wasmkiln.errors import ExportError, FileError, readable
 from wasmkiln.exporter import call_of, export
 from wasmkiln.ports import Argument, arguments
+from wasmkiln.reader import integrity, read_model
 from wasmkiln.sizes import solved
 from wasmkiln.writer import DTYPES, raw_bytes
 
@@ -35,32 +35,31 @@ DTYPE_NAMES = {number: str(dtype).removeprefix("torch.") for dtype, number in DT
 
 
 class CliError(Exception):
-    """Something the user can put right; printed without a traceback."""
+    """An error that the user can correct. It is printed without a traceback."""
+
+
+def shown(text: bytes | None) -> str:
+    """What a file says, for a terminal: characters that cannot be shown are escaped."""
+    said = (text or b"").decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
+
+
+def file_of(folder: Path, name: bytes) -> Path:
+    """Where `kiln run` writes an output. A name that is no plain name of a file leads nowhere."""
+    plain = shown(name)
+    if not plain or "/" in plain or "\\" in plain:
+        raise CliError(f"the output '{plain}' cannot be the name of a file")
+    return folder / f"{plain}.bin"
 
 
 def read_head(path: Path) -> fb.ModelT:
-    """The head of a .kiln file as objects, without the weights; only the compiler's reader verifies it."""
+    """The head of a .kiln file as objects, without the weights."""
     return read_model(path)[0]
 
 
-def read_model(path: Path) -> tuple[fb.ModelT, bytes]:
-    """The head as objects, and its bytes."""
-    with path.open("rb") as file:
-        prefix = file.read(12)
-        if len(prefix) < 12 or prefix[8:] != b"KILN":
-            raise CliError(f"{path} is not a .kiln file")
-        size = struct.unpack_from("<I", prefix)[0] + 4
-        head = prefix + file.read(size - 12)
-    if len(head) < size:
-        raise CliError(f"{path} is truncated: its head is {size} bytes long, the file only {len(head)}")
-    try:
-        return fb.ModelT.InitFromObj(fb.Model.GetRootAs(head, 4)), head
-    except Exception as error:  # Python's FlatBuffers read without a check
-        raise CliError(f"{path} is damaged: its head cannot be read") from error
-
-
 def load_source(source: str) -> tuple[torch.nn.Module, Any, Any]:
-    """`package.module:callable`, called without arguments, gives (model, inputs) or (model, inputs, dynamic_shapes)."""
+    """Calls `package.module:callable` without arguments. It returns (model, inputs) or (model, inputs,
+    dynamic_shapes)."""
     module, _, name = source.partition(":")
     if not name:
         raise CliError(f"'{source}' is not of the form module:callable")
@@ -85,33 +84,35 @@ def export_source(source: str, path: Path) -> None:
 
 
 def shape_text(model: fb.ModelT, value: fb.ValueT) -> str:
-    dims = (model.symbols[d.symbol].name.decode() if d.symbol >= 0 else str(d.value) for d in value.dims or [])
+    dims = (shown(model.symbols[d.symbol].name) if d.symbol >= 0 else str(d.value) for d in value.dims or [])
     return escape(f"{DTYPE_NAMES[value.dtype]}[{'x'.join(dims)}]")  # a name in brackets would be markup
 
 
 def inspect(path: Path) -> None:
-    """Prints ports, operators with their counts, sizes, and whether the compiler takes the file."""
+    """Prints ports, operators with their counts, sizes, its integrity, and whether the compiler takes the file."""
     model, head = read_model(path)
+    whole = integrity(path)
     console = Console()
     ports = Table(
-        "port", "name", "type", title=f"{model.name.decode()}: format {model.version}, {model.producer.decode()}"
+        "port", "name", "type", title=escape(f"{shown(model.name)}: format {model.version}, {shown(model.producer)}")
     )
     for kind, ids in (("input", model.inputs), ("output", model.outputs)):
         for i in ids:
-            ports.add_row(kind, escape(model.values[i].name.decode()), shape_text(model, model.values[i]))
+            ports.add_row(kind, escape(shown(model.values[i].name)), shape_text(model, model.values[i]))
     console.print(ports)
     operators = Table("operator", "nodes")
-    for name, count in Counter(model.opNames[node.op].decode() for node in model.nodes).most_common():
-        operators.add_row(name, str(count))
+    for name, count in Counter(shown(model.opNames[node.op]) for node in model.nodes).most_common():
+        operators.add_row(escape(name), str(count))
     console.print(operators)
     for symbol in model.symbols or []:
         if symbol.code is None or len(symbol.code) == 0:
-            console.print(f"{symbol.name.decode()}: {symbol.min} to {symbol.max or 'any size'}", markup=False)
+            console.print(f"{shown(symbol.name)}: {symbol.min} to {symbol.max or 'any size'}", markup=False)
     for guard in model.guards or []:
-        console.print(f"only where {guard.text.decode()} ({(guard.where or b'').decode() or 'PyTorch'})", markup=False)
+        console.print(f"only where {shown(guard.text)} ({shown(guard.where) or 'PyTorch'})", markup=False)
     console.print(
         f"{len(model.nodes)} nodes, {len(model.segments)} weights, {model.weightsBytes / 1e6:.2f} MB of weights"
     )
+    console.print(f"integrity: {whole}", markup=False, soft_wrap=True)
     try:
         refused = refusal(model, head, path.stat().st_size)
     except CompilerMissingError as missing:
@@ -123,7 +124,7 @@ def inspect(path: Path) -> None:
 
 
 def find_kiln(given: str | None) -> str:
-    """The native runtime's command: as given, else $KILN, else what `./dev build` made here, else on PATH."""
+    """The native command: the given one, else $KILN, else the one that `./dev build` made here, else one on PATH."""
     built = Path(__file__).resolve().parents[2] / "build/native/kiln"
     found = given or os.environ.get("KILN") or (str(built) if built.exists() else shutil.which("kiln"))
     if not found or not shutil.which(found):
@@ -135,7 +136,7 @@ def find_kiln(given: str | None) -> str:
 
 
 def sizes_of(head: fb.ModelT, leaves: list[Argument]) -> dict[str, int]:
-    """What these arguments make of the file's symbolic dims."""
+    """The sizes of the file's symbolic dims for these arguments."""
     names = [symbol.name.decode() for symbol in head.symbols or []]
     codes = [[] if symbol.code is None else symbol.code for symbol in head.symbols or []]
     dims = [
@@ -154,7 +155,7 @@ def tensors_of(leaves: list[Argument]) -> list[Tensor]:
 
 
 def run(path: Path, head: fb.ModelT, leaves: list[Argument], kiln: str, folder: Path) -> None:
-    """Runs the file natively; outputs lie in the folder."""
+    """Runs the file natively. Writes the outputs to the folder."""
     tensors = tensors_of(leaves)
     if len(tensors) != len(head.inputs):
         raise CliError(f"{path} has {len(head.inputs)} inputs, the example {len(tensors)} tensors: export it again")
@@ -172,7 +173,7 @@ def run(path: Path, head: fb.ModelT, leaves: list[Argument], kiln: str, folder: 
 
 
 def differences(file: Path, want: Tensor) -> tuple[float, float]:
-    """The largest difference between an output and PyTorch's, absolute and as a share of the output's scale."""
+    """The largest difference between an output and PyTorch's, absolute and relative to the output's scale."""
     wanted = want.numpy()
     got = np.fromfile(file, dtype=wanted.dtype)
     if got.size != wanted.size:
@@ -185,7 +186,8 @@ def differences(file: Path, want: Tensor) -> tuple[float, float]:
 
 
 def verify(path: Path, source: str, kiln: str, tolerance: float) -> bool:
-    """Runs the file natively and the model in PyTorch on the same inputs, prints the errors; True if small."""
+    """Runs the file natively and the model in PyTorch on the same inputs, and prints the errors. True if they are
+    small."""
     head = read_head(path)
     module, inputs, _ = load_source(source)
     args, kwargs = call_of(inputs, None)
@@ -203,9 +205,9 @@ def verify(path: Path, source: str, kiln: str, tolerance: float) -> bool:
         if len(expected) != len(head.outputs):
             raise CliError(f"{path} has {len(head.outputs)} outputs, the model {len(expected)}: export it again")
         for value, want in zip(head.outputs, expected, strict=True):
-            name = head.values[value].name.decode()
-            error, relative = differences(Path(folder) / f"{name}.bin", want)
-            table.add_row(escape(name), f"{error:.3e}", f"{relative:.3e}")
+            name = head.values[value].name
+            error, relative = differences(file_of(Path(folder), name), want)
+            table.add_row(escape(shown(name)), f"{error:.3e}", f"{relative:.3e}")
             good = good and relative <= tolerance  # false for NaN too
     Console().print(table)
     return good
@@ -221,7 +223,7 @@ def main() -> None:
     one = commands.add_parser("export", help="write a .kiln file")
     one.add_argument("source", **source)
     one.add_argument("path", type=Path)
-    one = commands.add_parser("inspect", help="print what a .kiln file holds")
+    one = commands.add_parser("inspect", help="print what a .kiln file holds, and its integrity")
     one.add_argument("path", type=Path)
     one = commands.add_parser("verify", help="compare a .kiln file, run natively and exactly, with PyTorch")
     one.add_argument("path", type=Path)
@@ -238,5 +240,5 @@ def main() -> None:
             inspect(args.path)
         elif not verify(args.path, args.source, find_kiln(args.kiln), args.tolerance):
             raise CliError("the outputs differ by more than the tolerance")
-    except (CliError, ExportError, OSError) as error:
+    except (CliError, ExportError, FileError, OSError) as error:
         sys.exit(f"wasmkiln: {error}")

@@ -1,4 +1,4 @@
-"""The compiler that pages download, run here by wasmtime: whether it takes a file is known when the file is written."""
+"""Runs the compiler that pages download, under wasmtime. So export knows whether the compiler takes a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NATIVE_ONLY = re.compile(r"runtime/(cli|c_api|native_)|backends/native")
 
 @dataclass(frozen=True)
 class Refusal:
-    """What the compiler says of a file that it does not take (runtime/web_api.h)."""
+    """The compiler's error for a file that it refuses (runtime/web_api.h)."""
 
     code: str
     message: str
@@ -32,11 +32,12 @@ class Refusal:
 
 
 class CompilerMissingError(Exception):
-    """Says why there is none, and how to get it."""
+    """There is no compiler. The message says why, and how to get it."""
 
 
 def find_compiler() -> Path:
-    """The one in the package, as in a wheel; in a checkout the one that was built there, unless its sources changed."""
+    """The compiler in the package, as in a wheel. In a checkout, the compiler that was built there, unless its
+    sources have changed."""
     packaged = PACKAGE / "compiler.wasm"
     if packaged.exists():
         return packaged
@@ -51,7 +52,7 @@ def find_compiler() -> Path:
 
 
 class Compiler:
-    """One instance, for one file after another."""
+    """An instance of the compiler. It checks one file after another."""
 
     def __init__(self, path: Path) -> None:
         module = compiled(path, path.stat().st_mtime)
@@ -68,7 +69,7 @@ class Compiler:
         return self.exports[name](self.store, *arguments)
 
     def put(self, data: bytes) -> int:
-        """Copies bytes into its memory."""
+        """Copies bytes into the compiler's memory."""
         at = self.call("kiln_alloc", max(len(data), 1)) & 0xFFFFFFFF
         if at == 0:
             raise MemoryError
@@ -76,7 +77,7 @@ class Compiler:
         return at
 
     def open(self, head: bytes, file_bytes: int, dims: dict[str, int]) -> Refusal | None:
-        """Reads, optimizes and lowers a model with these sizes; nothing where it takes it."""
+        """Reads, optimizes and lowers a model with these sizes. Returns nothing if the compiler takes it."""
         options = "".join(f"dim.{name}={size}\n" for name, size in dims.items()).encode()
         places = [self.put(head), self.put(options)]
         status = self.call("kiln_open", places[0], len(head), float(file_bytes), places[1], len(options))
@@ -89,7 +90,7 @@ class Compiler:
 
 @functools.lru_cache(maxsize=1)
 def compiled(path: Path, _: float) -> tuple[wasmtime.Engine, wasmtime.Module]:
-    """Machine code takes a second to make; wasmtime keeps it for other processes where it can."""
+    """Compiles the module. This takes a second, so wasmtime caches the machine code for other processes, if it can."""
     try:
         config = wasmtime.Config()
         config.cache = True
@@ -100,8 +101,8 @@ def compiled(path: Path, _: float) -> tuple[wasmtime.Engine, wasmtime.Module]:
 
 
 def sizes_to_try(model: fb.ModelT) -> Iterator[dict[str, int]]:
-    """The example's sizes of all dims that are given at load, then each at the ends of its range. A least size of 0 is
-    what PyTorch takes for a dim of which nothing is said."""
+    """The example's sizes of all dims that a load must give, then each dim at both ends of its range. PyTorch's
+    default for the least size is 0."""
     codes = [[] if symbol.code is None else symbol.code for symbol in model.symbols or []]
     free = {text(symbol.name): symbol for symbol, code in zip(model.symbols or [], codes, strict=True) if not len(code)}
     known = {text(model.symbols[i].name): size for i, size in solved(codes, examples(model)).items()}
@@ -113,7 +114,7 @@ def sizes_to_try(model: fb.ModelT) -> Iterator[dict[str, int]]:
 
 
 def examples(model: fb.ModelT) -> list[tuple[int, int]]:
-    """Symbols with the sizes that they had in the example, as dims and arguments note them."""
+    """Symbols with their sizes in the example, which dims and arguments note."""
     dims = [(dim.symbol, dim.value) for value in model.values for dim in value.dims or []]
     for attr in (attr for node in model.nodes for attr in node.attrs or []):
         if attr.symbols is not None:
@@ -126,8 +127,8 @@ def text(name: str | bytes) -> str:
 
 
 def refusal(model: fb.ModelT, head: bytes, file_bytes: int) -> str:
-    """Why the compiler does not take a model, or nothing. Sizes that do not go together, as the file itself says, are
-    no fault of it, and how much memory there is depends on who loads it."""
+    """Why the compiler refuses a model, or nothing. Sizes that the file's own guards exclude do not count. Nor does
+    a lack of memory, which depends on who loads the file."""
     path = find_compiler()
     try:
         compiler = Compiler(path)
@@ -145,7 +146,7 @@ def refusal(model: fb.ModelT, head: bytes, file_bytes: int) -> str:
 
 
 def check(model: fb.ModelT, head: bytes, file_bytes: int) -> None:
-    """Raises what a page would say of this file; warns where nobody can be asked."""
+    """Raises the error that a page would give for this file. Warns if there is no compiler to ask."""
     try:
         refused = refusal(model, head, file_bytes)
     except CompilerMissingError as error:

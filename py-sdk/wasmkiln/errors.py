@@ -1,4 +1,4 @@
-"""What can be wrong with an export, in sentences: what, at which line of the model's code, and what to do."""
+"""Errors of an export, in sentences: what is wrong, at which line of the model's code, and what to do."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ ADVICE = {  # on errors of torch.export that many meet
 
 
 class ExportError(RuntimeError):
-    """The model has no form in a .kiln file; says what to do."""
+    """A .kiln file cannot express the model. The message says what to do."""
 
 
 class UnsupportedOperatorError(ExportError):
-    """Lists every node that the runtime has no operator for, with shapes and the line of the model's code."""
+    """Lists every node that the runtime has no operator for, with its shapes and its line in the model's code."""
+
+
+class FileError(ValueError):
+    """What should be a .kiln file is none, or is damaged."""
 
 
 class UncheckedWarning(UserWarning):
-    """A file was written without asking the compiler whether it takes it: this installation has none."""
+    """A file was written, but no compiler checked it, because this installation has none."""
 
 
 def readable(error: Exception) -> str:
-    """What an error of PyTorch or of the user's code says, and where the user's code raised it."""
+    """The text of an error of PyTorch or of the user's code, and the line of the user's code that raised it."""
     text = str(error).partition("The error above occurred when calling torch.export")[0]
     lines = [line for line in text.splitlines() if line.strip()]
     shown = lines[:MAX_LINES] + (["…"] if len(lines) > MAX_LINES else [])
@@ -40,7 +44,7 @@ def readable(error: Exception) -> str:
 
 
 def raised_at(error: BaseException | None) -> str:
-    """Where the user's code raised it, or what it was raised from."""
+    """Where the user's code raised it, or the error that caused it."""
     while error is not None:
         frames = traceback.extract_tb(error.__traceback__)
         theirs = [frame for frame in frames if not any(part in frame.filename for part in NOT_THE_USERS)]
@@ -56,7 +60,7 @@ def user_line(node: fx.Node) -> str:
 
 
 def line_of(stack_trace: str) -> str:
-    """The innermost line of a trace that is not PyTorch's; its own where there is no other."""
+    """The innermost line of a trace that is not PyTorch's, or PyTorch's if there is no other."""
     lines = (line.strip() for line in stack_trace.splitlines())
     trace = [line for line in lines if line.startswith("File ") and not line.startswith('File "<')]
     if not trace:

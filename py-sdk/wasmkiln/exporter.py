@@ -1,4 +1,4 @@
-"""torch.export → .kiln: the graph in ATen's own words, every weight once."""
+"""From torch.export to a .kiln file: the graph in ATen operators, every weight once."""
 
 from __future__ import annotations
 
@@ -31,26 +31,29 @@ def export(
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
 ) -> None:
-    """Writes `model`, as traced on `example_inputs`, to `path`.
+    """Traces `model` on `example_inputs` and writes it to `path`.
 
-    example_inputs: the positional arguments of `forward` as a tuple, or all of them by keyword as a dict; `kwargs`:
-    those that it takes by keyword beside positional ones. Tensors, also in tuples, lists, dicts and registered data
-    classes, are inputs of the file, in order; anything else (numbers, booleans, None, strings) stays what it is in the
-    example. dynamic_shapes: as torch.export takes it; the dims become symbols of the file, named as the
-    torch.export.Dim or `<input>_<dim>`, and given sizes when it is loaded (`dims`); every size that follows from them
-    follows. So do whole numbers that dynamic_shapes says are dynamic.
+    example_inputs: the positional arguments of `forward` as a tuple, or all arguments by name as a dict. Tensors are
+    inputs of the file, in order, also inside tuples, lists, dicts and registered data classes. Anything else (numbers,
+    booleans, None, strings) keeps its value of the example.
 
-    The outputs of the file are what `forward` returns, in its order, without None; a number is a tensor without dims.
-    A tensor that `forward` changes in place is a copy of what the caller gave.
+    kwargs: keyword arguments beside positional ones.
 
-    input_names, output_names: one for each tensor, taken exactly; an input and an output may share a name. Without
-    them inputs are called as `forward`'s parameters, with the way into nested ones (`state.0`, `batch.ids`), outputs
-    as the keys under which they are returned, or as the graph calls what is returned without a key.
+    dynamic_shapes: as for torch.export. The dims become symbols of the file. A symbol has the name of its
+    torch.export.Dim, or `<input>_<dim>`. It gets its size when the file is loaded (`dims`), and every size that depends
+    on it follows. A whole number that dynamic_shapes says is dynamic becomes a symbol too.
 
-    Raises UnsupportedOperatorError with every operator that the runtime does not have, ExportError for anything else
-    that has no form in the file, or that the compiler refuses: what is written was read, optimized and planned by the
-    one that pages download, with the example's sizes and with each dim at the ends of its range. Where that is missing
-    an UncheckedWarning says so.
+    The outputs of the file are the tensors that `forward` returns, in order, without None. A number becomes a tensor
+    without dims. If `forward` changes a tensor in place, it changes a copy; the caller's stays as it was.
+
+    input_names, output_names: the exact names, one for each tensor. An input and an output may have the same name. By
+    default an input has the name of `forward`'s parameter, with the path into nested ones (`state.0`, `batch.ids`). An
+    output has the key under which it is returned, or the graph's name if it has no key.
+
+    Raises UnsupportedOperatorError, which lists every operator that the runtime does not have. Raises ExportError if
+    the file cannot express the model for any other reason, or if the compiler refuses it. The compiler that pages
+    download reads, optimizes and plans the file, with the example's sizes and with each dim at both ends of its range.
+    If that compiler is missing, there is an UncheckedWarning.
     """
     if not isinstance(model, nn.Module):
         raise ExportError(f"export takes a torch.nn.Module, not a {type(model).__name__}: call it in one's forward")
@@ -81,7 +84,7 @@ def call_of(example_inputs: Any, kwargs: Mapping[str, Any] | None) -> tuple[tupl
 
 @contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
-    """Shows what goes on and for how long: tracing a large model takes a minute, and says nothing of how far it is."""
+    """Shows the current stage and its time. Tracing a large model takes a minute and does not report progress."""
     with progress_bar(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as progress:
         task = progress.add_task("", total=None)
         yield lambda name: progress.reset(task, description=name)

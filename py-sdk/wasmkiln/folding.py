@@ -1,4 +1,4 @@
-"""Batch norms that follow convolutions go into their weights, where PyTorch can still compute in float64."""
+"""Folds batch norms behind convolutions into the convolutions' weights, in float64, while PyTorch is at hand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BATCH_NORMS = (aten.batch_norm.default, aten._native_batch_norm_legit_no_trainin
 
 
 class Stored:
-    """The parameters and buffers of a program, by the placeholder that stands for each."""
+    """The parameters and buffers of a program, by their placeholders."""
 
     def __init__(self, program: ExportedProgram) -> None:
         signature = program.graph_signature
@@ -46,7 +46,7 @@ def argument(node: fx.Node, name: str) -> object:
 
 
 def results_of(norm: fx.Node) -> Iterator[fx.Node]:
-    """The nodes that stand for a batch norm's (first) result."""
+    """The nodes that hold a batch norm's (first) result."""
     if norm.target is aten.batch_norm.default:
         yield norm
     else:
@@ -54,8 +54,9 @@ def results_of(norm: fx.Node) -> Iterator[fx.Node]:
 
 
 def fold_batch_norms(program: ExportedProgram) -> None:
-    """Changes the program's own table of weights, never the model's tensors. What cannot be folded (a convolution with
-    other readers, shared weights, statistics of the batch itself) stays."""
+    """Folds all batch norms that can be folded. It changes the program's table of weights, never the model's
+    tensors. A batch norm stays if the convolution has other readers, if weights are shared, or if it uses the
+    statistics of the batch."""
     stored = Stored(program)
     for norm in [node for node in program.graph.nodes if node.target in BATCH_NORMS]:
         conv, gamma, beta, mean, var = norm.args[:5]

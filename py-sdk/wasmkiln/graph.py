@@ -1,4 +1,4 @@
-"""An exported program → the values and nodes of a .kiln file, every weight once."""
+"""From an exported program to the values and nodes of a .kiln file. Every weight is in the file once."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from wasmkiln.guards import guards_of, refuse_data_checks, text_of
 from wasmkiln.ports import Argument, named, results_of
 from wasmkiln.sizes import UnknownSizeError, dim_names, expression_of
 from wasmkiln.tracing import stored, stored_tensor, user_inputs
+from wasmkiln.version import VERSION
 from wasmkiln.writer import DTYPES, INLINE_BYTES, KilnWriter
 
 # What an argument says of where and how a tensor lies: the runtime's own business.
@@ -51,14 +52,14 @@ def is_getitem(node: fx.Node) -> bool:
 
 
 def is_computed(node: fx.Node) -> bool:
-    """A call of an operator on tensors: sizes are expressions, not values."""
+    """Whether a node calls an operator on tensors. Sizes are expressions, not values."""
     return (
         node.op == "call_function" and not is_getitem(node) and isinstance(node.meta.get("val"), (Tensor, tuple, list))
     )
 
 
 def is_number(value: Any) -> bool:
-    """A number, or a size that is one."""
+    """Whether it is a number or a size."""
     return isinstance(value, (bool, int, float)) or expression_of(value) is not None
 
 
@@ -68,7 +69,7 @@ def compute_nodes(program: ExportedProgram) -> list[fx.Node]:
 
 
 def check_supported(program: ExportedProgram) -> None:
-    """Raises with every node that has no form in a file."""
+    """Raises an error that lists every node that a file cannot express."""
     known = supported_operators()
     rows = []
     unknown = False
@@ -86,7 +87,7 @@ def check_supported(program: ExportedProgram) -> None:
 
 
 def why_not(node: fx.Node) -> str:
-    """What no file can hold of a node's results, where that begins, or of the node itself."""
+    """Why a file cannot express a node or its results. Only the first node of a chain gets a reason."""
     if isinstance(node.target, torch._ops.HigherOrderOperator):
         return "files hold no control flow: compute what either way needs and choose by torch.where"
     if any(why_not_held(tensor) for operand in node.all_input_nodes for tensor in tensors_of(operand)):
@@ -147,13 +148,13 @@ class GraphExporter:
         self.output_names = named("output", output_names, [name for name, _ in results])
         if not results:
             raise ExportError(f"{name}.forward returns no tensor")
-        self.writer = KilnWriter(name, f"wasmkiln 0.1.0, torch {torch.__version__}")
+        self.writer = KilnWriter(name, f"wasmkiln {VERSION}, torch {torch.__version__}")
         self.writer.names.update(self.input_names, self.output_names)  # inner values have others
         self.ids: dict[fx.Node, int] = {}
         self.parts: dict[fx.Node, list[int]] = {}  # outputs of nodes that have several
 
     def build(self) -> None:
-        """Inputs and weights come first: what is wrong with them is the cause of what is wrong with nodes."""
+        """Adds inputs and weights first, because their errors cause errors of nodes."""
         for symbol, name in dim_names(self.arguments).items():
             self.writer.free_symbol(symbol, name, self.program.range_constraints.get(symbol))
         self.add_guards()
@@ -192,7 +193,7 @@ class GraphExporter:
         return [self.size_of(size) for size in value.shape]
 
     def size_of(self, size: int | torch.SymInt | fx.Node) -> tuple[int, int]:
-        """A size, and the symbol that stands for it (-1: none)."""
+        """A size and its symbol (-1: none)."""
         expression = expression_of(size)
         if expression is None:
             return int(size), -1
@@ -218,7 +219,7 @@ class GraphExporter:
                 ) from error
 
     def reserve(self, node: fx.Node) -> None:
-        """Ids of a node's results, so that getitem nodes can name them."""
+        """Reserves ids for a node's results, so that getitem nodes can name them."""
         value = node.meta.get("val")
         if isinstance(value, Tensor):
             self.ids[node] = self.writer.value(node.name, value.dtype, self.shape_of(value))
@@ -285,13 +286,13 @@ class GraphExporter:
         return [self.writer.constant(f"{node.name}.scalar", number(value))]
 
     def size_as_tensor(self, name: str, value: Any, where: str) -> int:
-        """A size as a number of the graph."""
+        """A size as a 0-d tensor of the graph."""
         size = self.writer.value(name, torch.int64, [])
         self.writer.node("aten.scalar_tensor.default", [], [size], [self.attribute("s", value)], where)
         return size
 
     def attribute(self, name: str, value: Any) -> fb.AttrT:
-        """An argument; sizes in it that depend on dynamic dims are symbols."""
+        """An argument. Sizes in it that depend on dynamic dims become symbols."""
         many = isinstance(value, (list, tuple))
         parts = list(value) if many else [value]
         if all(expression_of(part) is None for part in parts):
@@ -325,7 +326,7 @@ def is_tensor(node: fx.Node) -> bool:
 
 
 def number(value: float) -> Tensor:
-    """As the file holds it: float32, where it has a fraction."""
+    """A number as the file holds it: as float32, if it has a fraction."""
     dtype = torch.bool if isinstance(value, bool) else torch.int64 if isinstance(value, int) else torch.float32
     try:
         return torch.tensor(value, dtype=dtype)
@@ -335,7 +336,7 @@ def number(value: float) -> Tensor:
 
 @contextmanager
 def errors_at(node: fx.Node) -> Iterator[None]:
-    """What is wrong with a node is an ExportError that says where it stands."""
+    """Turns an error about a node into an ExportError with its line."""
     try:
         yield
     except (UnknownSizeError, TypeError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""What torch.export takes for granted of sizes: the branches that `forward` took on them, and its checks."""
+"""The conditions on sizes that torch.export assumes: branches that `forward` took, and its checks."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class Guard:
 
 
 def is_users(file: str) -> bool:
-    """Whether a line of this file may be the user's: not of PyTorch, of Python itself, or made up."""
+    """Whether a line of this file may be the user's. It must be a real file, and not PyTorch's or Python's."""
     standard = file.startswith(STANDARD) and not file.startswith(INSTALLED)
     return not (standard or file.startswith((TORCH, OWN, "<")))
 
 
 def current_line() -> str:
-    """The innermost line that is the user's; else that of the graph's node that is being decomposed."""
+    """The innermost line of the user's code. If there is none, that of the graph node that is being decomposed."""
     frame = inspect.currentframe()
     while frame is not None:
         code = frame.f_code
@@ -67,7 +67,7 @@ def current_line() -> str:
 
 @contextmanager
 def user_lines() -> Iterator[None]:
-    """While a program is traced, each guard notes the user's line; else it often names a line of PyTorch."""
+    """During tracing, makes each guard note the user's line. Otherwise it often names a line of PyTorch."""
     summarise = ShapeEnv._get_stack_summary
 
     def with_user_line(self: ShapeEnv, *args: Any, **kwargs: Any) -> tuple[SLoc, str]:
@@ -79,7 +79,7 @@ def user_lines() -> Iterator[None]:
 
 
 def shape_env(program: ExportedProgram) -> ShapeEnv | None:
-    """Where the tracer keeps what it knows of sizes; None for a program without tensors."""
+    """The tracer's knowledge of sizes. None for a program without tensors."""
     for node in program.graph.nodes:
         value = node.meta.get("val")
         mode = getattr(value, "fake_mode", None)
@@ -89,7 +89,7 @@ def shape_env(program: ExportedProgram) -> ShapeEnv | None:
 
 
 def parts_of(expression: sympy.Basic) -> set[sympy.Basic]:
-    """Everything that an expression is made of, each once: as a tree it may be exponentially large."""
+    """All parts of an expression, each once. As a tree an expression may be exponentially large."""
     found, rest = set(), [expression]
     while rest:
         part = rest.pop()
@@ -100,7 +100,7 @@ def parts_of(expression: sympy.Basic) -> set[sympy.Basic]:
 
 
 def guards_of(program: ExportedProgram) -> list[Guard]:
-    """The conditions under which the program is right, in the order in which they were met, each once."""
+    """The conditions under which the program is valid, each once, in the order of tracing."""
     env = shape_env(program)
     found: dict[sympy.Basic, Guard] = {}
     for guard in env.guards if env else ():
@@ -111,7 +111,7 @@ def guards_of(program: ExportedProgram) -> list[Guard]:
 
 
 def checks_data(node: fx.Node) -> bool:
-    """Whether a node is the program's own check of what it computes; its checks of sizes are guards."""
+    """Whether a node is the program's own check of data. Its checks of sizes are guards."""
     return node.op == "call_function" and node.target in DATA_CHECKS
 
 
@@ -124,7 +124,8 @@ def refuse_data_checks(program: ExportedProgram) -> None:
 
 
 class Text(PythonPrinter):
-    """Expressions as Python, in the user's names; what lies deep in one is left out, as expressions nest and repeat."""
+    """Prints expressions as Python, with the user's names. Deep parts are left out, because expressions nest and
+    repeat."""
 
     def __init__(self, names: Mapping[sympy.Symbol, str]) -> None:
         super().__init__()
@@ -141,6 +142,6 @@ class Text(PythonPrinter):
 
 
 def text_of(condition: sympy.Basic, names: Mapping[sympy.Symbol, str]) -> str:
-    """At most MAX_TEXT long."""
+    """The text of an expression, at most MAX_TEXT long."""
     text = Text(names).doprint(condition)
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"

@@ -27,7 +27,7 @@ class AttrKind(object):
     reals = 6
 
 
-# A constant (`symbol` < 0) or the index of an entry of Model.symbols (`value` is then the example's size).
+# A number (`symbol` < 0), or the index of an entry of Model.symbols. `value` is then the example's size.
 class Dim(object):
     __slots__ = ['_tab']
 
@@ -83,12 +83,13 @@ class DimT(object):
         return CreateDim(builder, self.value, self.symbol)
 
 
-# `code` empty: a dim of an input, or what dims of inputs follow from, given a size when the model is loaded. Else a size
-# that follows from earlier symbols, in postfix, as pairs (ir/size_code.h): 0 c = the number c, 1 i = symbol i, then with
-# any second: 2 add, 3 subtract, 4 multiply, 5 divide (rounded down), 6 remainder (of the divisor's sign), 7 lesser,
-# 8 greater; with the feature "guards" also 9 equal, 10 less, 11 choose (a b c: b unless a is 0, then c), 12 power,
-# 13 c = the real number whose bits are c, 14 quotient (real), 15 floor, 16 ceiling, 17 truncate, 18 round (halves to
-# even), 19 square root, 20 bitwise and, 21 or, 22 exclusive or.
+# A symbol without `code` gets its size when the model is loaded. It is a dim of an input, or dims of inputs follow from
+# it. With `code` its size follows from earlier symbols. The code is postfix, as pairs of an operation and an argument
+# (ir/size_code.h): 0 c = the number c, 1 i = symbol i. All others ignore their argument: 2 add, 3 subtract, 4 multiply,
+# 5 divide (rounded down), 6 remainder (of the divisor's sign), 7 lesser, 8 greater. With the feature "guards" also:
+# 9 equal, 10 less, 11 choose (a b c: b unless a is 0, then c), 12 power, 13 c = the real number whose bits are c,
+# 14 quotient (real), 15 floor, 16 ceiling, 17 truncate, 18 round (halves to even), 19 square root, 20 bitwise and,
+# 21 bitwise or, 22 bitwise exclusive or.
 class Symbol(object):
     __slots__ = ['_tab']
 
@@ -231,8 +232,8 @@ class SymbolT(object):
         return symbol
 
 
-# What the program takes for granted of its sizes (feature "guards"): `code` is not 0. `text` says it in words, `where` is
-# the line of the user's code that it comes from.
+# A condition on sizes that the program relies on: `code` is not 0 (feature "guards"). `text` is the condition in words.
+# `where` is the line of the user's code that it comes from.
 class Guard(object):
     __slots__ = ['_tab']
 
@@ -367,11 +368,12 @@ class GuardT(object):
         return guard
 
 
-# A contiguous run of bytes that holds one tensor, row-major. `offset` counts from the start of the weights. What rounding it
-# costs can be told from how far apart its elements are, seen as a matrix of `rows` rows. `column_spread` is the largest over a
-# small one: over what all but a tenth of the columns (those of zeros aside) reach with their largest magnitude, is the largest
-# magnitude of all or, where that is more, the norm of some 32 elements from a multiple of 32 on in a row, divided by the root of
-# two. `row_spread` is the same of the transposed matrix. 0: nothing is known, and nothing is rounded.
+# A contiguous range of bytes that holds one tensor, row-major. `offset` counts from the start of the weights.
+# The spreads say how far apart the elements are, and so what rounding costs. The tensor is seen as a matrix of `rows`
+# rows. `column_spread` is a / b. a is the largest magnitude of all elements. Or, if that is more, it is the largest norm
+# of 32 elements of a row, from a multiple of 32 on, divided by the root of two. b is a magnitude that the largest element
+# of each column reaches, except for a tenth of the columns. Columns of zeros do not count. `row_spread` is the same of
+# the transposed matrix. 0: nothing is known, and nothing is rounded.
 class Segment(object):
     __slots__ = ['_tab']
 
@@ -482,7 +484,7 @@ class SegmentT(object):
         return segment
 
 
-# A weight has a segment; a small constant (<= 256 bytes, folded at compile time) has `data`; anything else is computed.
+# A weight has a segment. A small constant (<= 256 bytes, folded at compile time) has `data`. Other values are computed.
 class Value(object):
     __slots__ = ['_tab']
 
@@ -666,7 +668,7 @@ class ValueT(object):
         return value
 
 
-# `symbols`, of an integer or of integers: the symbol that stands in each's place, -1 for none; absent: none at all.
+# `symbols`, for an integer or integers: the symbol in the place of each, -1 for none. If it is absent there is none.
 class Attr(object):
     __slots__ = ['_tab']
 
@@ -928,8 +930,9 @@ class AttrT(object):
         return attr
 
 
-# `op` indexes Model.op_names ("aten.relu.default", "onnx.Relu"). `inputs`: the tensor arguments in schema order, -1 where
-# an optional one is absent, lists spelled out. `attrs`: every other argument under its schema name, defaults filled in.
+# `op` is an index into Model.op_names ("aten.relu.default", "onnx.Relu"). `inputs` are the tensor arguments in the order
+# of the schema, with lists spelled out; -1 if an optional one is absent. `attrs` are all other arguments under their
+# names in the schema, with defaults filled in.
 class Node(object):
     __slots__ = ['_tab']
 
@@ -1558,7 +1561,34 @@ class Model(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(34))
         return o == 0
 
-def ModelStart(builder): builder.StartObject(16)
+    # Model
+    def BlockDigests(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(36))
+        if o != 0:
+            a = self._tab.Vector(o)
+            return self._tab.Get(flatbuffers.number_types.Uint8Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 1))
+        return 0
+
+    # Model
+    def BlockDigestsAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(36))
+        if o != 0:
+            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Uint8Flags, o)
+        return 0
+
+    # Model
+    def BlockDigestsLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(36))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Model
+    def BlockDigestsIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(36))
+        return o == 0
+
+def ModelStart(builder): builder.StartObject(17)
 def ModelAddVersion(builder, version): builder.PrependUint32Slot(0, version, 0)
 def ModelAddFeatures(builder, features): builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(features), 0)
 def ModelStartFeaturesVector(builder, numElems): return builder.StartVector(4, numElems, 4)
@@ -1586,6 +1616,8 @@ def ModelAddBlockHashes(builder, blockHashes): builder.PrependUOffsetTRelativeSl
 def ModelStartBlockHashesVector(builder, numElems): return builder.StartVector(8, numElems, 8)
 def ModelAddGuards(builder, guards): builder.PrependUOffsetTRelativeSlot(15, flatbuffers.number_types.UOffsetTFlags.py_type(guards), 0)
 def ModelStartGuardsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
+def ModelAddBlockDigests(builder, blockDigests): builder.PrependUOffsetTRelativeSlot(16, flatbuffers.number_types.UOffsetTFlags.py_type(blockDigests), 0)
+def ModelStartBlockDigestsVector(builder, numElems): return builder.StartVector(1, numElems, 1)
 def ModelEnd(builder): return builder.EndObject()
 
 try:
@@ -1613,6 +1645,7 @@ class ModelT(object):
         self.headHash = 0  # type: int
         self.blockHashes = None  # type: List[int]
         self.guards = None  # type: List[GuardT]
+        self.blockDigests = None  # type: List[int]
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -1712,6 +1745,13 @@ class ModelT(object):
                 else:
                     guard_ = GuardT.InitFromObj(model.Guards(i))
                     self.guards.append(guard_)
+        if not model.BlockDigestsIsNone():
+            if np is None:
+                self.blockDigests = []
+                for i in range(model.BlockDigestsLength()):
+                    self.blockDigests.append(model.BlockDigests(i))
+            else:
+                self.blockDigests = model.BlockDigestsAsNumpy()
 
     # ModelT
     def Pack(self, builder):
@@ -1807,6 +1847,14 @@ class ModelT(object):
             for i in reversed(range(len(self.guards))):
                 builder.PrependUOffsetTRelative(guardslist[i])
             guards = builder.EndVector()
+        if self.blockDigests is not None:
+            if np is not None and type(self.blockDigests) is np.ndarray:
+                blockDigests = builder.CreateNumpyVector(self.blockDigests)
+            else:
+                ModelStartBlockDigestsVector(builder, len(self.blockDigests))
+                for i in reversed(range(len(self.blockDigests))):
+                    builder.PrependUint8(self.blockDigests[i])
+                blockDigests = builder.EndVector()
         ModelStart(builder)
         ModelAddVersion(builder, self.version)
         if self.features is not None:
@@ -1837,6 +1885,8 @@ class ModelT(object):
             ModelAddBlockHashes(builder, blockHashes)
         if self.guards is not None:
             ModelAddGuards(builder, guards)
+        if self.blockDigests is not None:
+            ModelAddBlockDigests(builder, blockDigests)
         model = ModelEnd(builder)
         return model
 

@@ -1,5 +1,5 @@
-"""What the inputs and outputs of a file are called: after `forward`'s parameters and the keys of what it returns, or as
-the user says."""
+"""The names of a file's inputs and outputs. They come from `forward`'s parameters and the keys of its results, or
+from the user."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Argument:
 
 
 def leaf_paths(spec: pytree.TreeSpec, prefix: Path = ()) -> list[Path]:
-    """Where each leaf of a nested argument or result stands in it."""
+    """The path of each leaf in a nested argument or result."""
     if spec.is_leaf():
         return [prefix]
     keys = keys_of(spec)
@@ -37,7 +37,7 @@ def leaf_paths(spec: pytree.TreeSpec, prefix: Path = ()) -> list[Path]:
 
 
 def keys_of(spec: pytree.TreeSpec) -> Sequence[str | int]:
-    """Of a dict its keys, of a named tuple or data class its fields; else indices."""
+    """The keys of a dict, the fields of a named tuple or data class, else indices."""
     context = spec.context
     if hasattr(context, "_fields"):  # a named tuple's context is its class
         return context._fields
@@ -56,7 +56,7 @@ def dotted(path: Path) -> str:
 def arguments(
     module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], dynamic_shapes: Any = None
 ) -> list[Argument]:
-    """Every leaf of the arguments, in torch.export's order, under the name of the parameter that takes it."""
+    """Every leaf of the arguments, in torch.export's order, with the name of its parameter."""
     signature = inspect.signature(module.forward)
     try:
         signature.bind(*args, **kwargs)
@@ -76,7 +76,7 @@ def arguments(
 def roots(
     signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Iterator[tuple[Path, Path, Any]]:
-    """Each argument by the names of parameters, by their positions, and itself."""
+    """For each argument: its parameter's name, its position, and the argument itself."""
     parameters = signature.parameters.values()
     names = [p.name for p in parameters if p.kind <= inspect.Parameter.POSITIONAL_OR_KEYWORD][: len(args)]
     rest = next((p.name for p in parameters if p.kind == inspect.Parameter.VAR_POSITIONAL), "")
@@ -89,7 +89,7 @@ def roots(
 
 
 def entry_at(nested: Any, path: Path) -> Any:
-    """What nested dicts and sequences hold at a path; None where they end before it."""
+    """The element of nested dicts and sequences at a path. None if they end before it."""
     for key in path:
         try:
             nested = nested[key]
@@ -101,7 +101,7 @@ def entry_at(nested: Any, path: Path) -> Any:
 def results_of(
     spec: pytree.TreeSpec, returned: Sequence[Any], names_of: Mapping[fx.Node, str]
 ) -> list[tuple[str, Any]]:
-    """What `forward` returns besides None, under names: the keys that lead to it, or the name of its node."""
+    """The results of `forward` except None, with names: the keys that lead to them, or the name of the node."""
     results: list[tuple[str, Any]] = []
     names: set[str] = set()
     for i, (path, result) in enumerate(zip(leaf_paths(spec), returned, strict=True)):
@@ -115,7 +115,7 @@ def results_of(
 
 
 def distinct(name: str, names: set[str]) -> str:
-    """A name that is not among `names`, and now is."""
+    """Makes a name that is not in `names`, and adds it."""
     candidate, n = name, 1
     while candidate in names:
         n += 1
@@ -125,7 +125,7 @@ def distinct(name: str, names: set[str]) -> str:
 
 
 def named(kind: str, given: Sequence[str] | None, defaults: list[str]) -> list[str]:
-    """The names of all inputs, or of all outputs: those given, exactly, or an error that says why not."""
+    """The names of all inputs, or of all outputs. Given names are used exactly, or refused with a reason."""
     if given is None:
         return defaults
     if isinstance(given, str) or not all(isinstance(name, str) and name for name in given):

@@ -49,7 +49,7 @@ Code = list[int]
 
 
 class UnknownSizeError(ValueError):
-    """A size that no arithmetic on the inputs' dims gives, as one that depends on data."""
+    """A size that does not follow from the inputs' dims, such as one that depends on data."""
 
 
 def real(value: float) -> Code:
@@ -85,7 +85,8 @@ REWRITES: dict[str, Callable[..., Code]] = {
 
 
 def postfix(expression: sympy.Basic, symbols: Mapping[sympy.Basic, int]) -> Code:
-    """The code of an expression; `symbols`: index of each free one, and of expressions that have a symbol already."""
+    """The code of an expression. `symbols` has the index of each free symbol, and of expressions that have a symbol
+    already."""
     if expression in symbols:
         return [SYMBOL, symbols[expression]]
     if expression.is_Symbol:
@@ -139,7 +140,7 @@ def power(expression: sympy.Expr, symbols: Mapping[sympy.Basic, int]) -> Code:
 
 
 def evaluate(code: Sequence[int], sizes: Mapping[int, int]) -> int | float:
-    """What a code makes of the symbols' sizes, as ir/size_code.cpp; ArithmeticError where it makes nothing of them."""
+    """The result of a code for the symbols' sizes, as in ir/size_code.cpp. ArithmeticError if there is none."""
     stack: list[Any] = []
     for operation, argument in zip(code[::2], code[1::2], strict=True):
         if operation == NUMBER:
@@ -156,9 +157,9 @@ def evaluate(code: Sequence[int], sizes: Mapping[int, int]) -> int | float:
 
 
 def solved(codes: Sequence[Sequence[int]], dims: Sequence[tuple[int, int]]) -> dict[int, int]:
-    """The sizes of the free symbols (those without a code) at which the symbols of `dims` have these sizes: as they say
-    themselves, else as a dim that follows linearly from one says, like 2*n. Not checked: what does not fit is refused
-    when the model is loaded."""
+    """The sizes of the free symbols (those without a code) for which the symbols of `dims` have these sizes. A
+    symbol's own size counts first, else that of a dim that depends on it linearly, like 2*n. Nothing is checked
+    here: a load refuses sizes that do not fit."""
 
     def named_in(symbol: int) -> set[int]:
         return {int(i) for op, i in zip(codes[symbol][::2], codes[symbol][1::2], strict=True) if op == SYMBOL}
@@ -204,7 +205,7 @@ FUNCTIONS: dict[int, tuple[Callable[..., Any], int]] = {
 
 
 def expression_of(value: Any) -> sympy.Expr | None:
-    """Of a symbolic integer, or of the graph's node of one; None for anything else."""
+    """The expression of a symbolic integer or of its graph node. None for anything else."""
     if isinstance(value, fx.Node):
         value = value.meta.get("val")
     if isinstance(value, torch.SymInt):
@@ -213,9 +214,10 @@ def expression_of(value: Any) -> sympy.Expr | None:
 
 
 def dim_names(inputs: Iterable[tuple[fx.Node, Argument]]) -> dict[sympy.Symbol, str]:
-    """What the user calls each symbol: the name of its torch.export.Dim, else `<input>_<dim>`; of a number, its own.
+    """The user's name for each symbol: the name of its torch.export.Dim, else `<input>_<dim>`. A number has its own
+    name.
 
-    Of a dim that is given as `2 * Dim("half")` it is `half` that has a size, also where no dim is `half` itself."""
+    For a dim that is given as `2 * Dim("half")` the symbol is `half`, even if no dim is `half` itself."""
     names: dict[sympy.Symbol, str] = {}
     roots: dict[sympy.Symbol, str] = {}
     for node, argument in inputs:

@@ -1,4 +1,5 @@
-"""A module and an example of its inputs → a graph in ATen's words, of what `forward` returns and nothing else."""
+"""From a module and an example of its inputs to a graph in ATen operators. Its outputs are what `forward` returns,
+and nothing else."""
 
 from __future__ import annotations
 
@@ -32,6 +33,7 @@ KEPT_WHOLE = (
     aten.max_pool2d.default,
     aten.adaptive_avg_pool2d.default,
     aten.embedding.default,
+    aten.threshold.default,  # its parts would take integers through floats
     aten._upsample_nearest_exact1d.vec,
     aten._upsample_nearest_exact2d.vec,
     aten._upsample_nearest_exact3d.vec,
@@ -47,7 +49,7 @@ CHANGED_STATE = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:
-    """PyTorch's Core ATen table without `KEPT_WHOLE`."""
+    """PyTorch's table of Core ATen decompositions, without the operators of `KEPT_WHOLE`."""
     table = torch.export.default_decompositions()
     for op in KEPT_WHOLE:
         table.pop(op, None)
@@ -61,7 +63,7 @@ def trace(
     dynamic_shapes: Any,
     stage: Callable[[str], None],
 ) -> ExportedProgram:
-    """The program that torch.export makes; whatever it raises is an ExportError."""
+    """The program that torch.export makes. Every exception becomes an ExportError."""
     try:
         args, kwargs = pytree.tree_map(of_its_own, (args, dict(kwargs)))
         stage("tracing")
@@ -73,14 +75,14 @@ def trace(
 
 
 def of_its_own(leaf: Any) -> Any:
-    """An input as a page gives it: contiguous, in memory that neither another input nor the model has. Where one tensor
-    is passed twice torch.export would make a program that reads one of the two in both places."""
+    """An input as a page gives it: contiguous, in memory of its own. If one tensor were passed twice, torch.export
+    would make a program that reads one of the two in both places."""
     return leaf.detach().clone(memory_format=torch.contiguous_format) if isinstance(leaf, Tensor) else leaf
 
 
 def keep_results_only(program: ExportedProgram, training: bool) -> None:
-    """Takes out of the program's outputs what `forward` changes on its way. An input that is changed in place is a copy
-    of the caller's. A buffer that is changed must be one that no result depends on: no run sees what another left."""
+    """Removes the values that `forward` changes in place from the program's outputs. A changed input is a copy of
+    the caller's. No result may depend on a changed buffer, because no run sees what another has left."""
     output = program.graph.output_node()
     pairs = list(zip(program.graph_signature.output_specs, output.args[0], strict=True))
     results = [node for spec, node in pairs if spec.kind == OutputKind.USER_OUTPUT]
@@ -98,7 +100,7 @@ def keep_results_only(program: ExportedProgram, training: bool) -> None:
 
 
 def ancestors(nodes: Iterable[Any]) -> set[fx.Node]:
-    """The nodes, and all that they are computed from."""
+    """The nodes, and all nodes that they depend on."""
     found: set[fx.Node] = set()
     waiting = [node for node in nodes if isinstance(node, fx.Node)]
     while waiting:
@@ -110,12 +112,12 @@ def ancestors(nodes: Iterable[Any]) -> set[fx.Node]:
 
 
 def stored(program: ExportedProgram) -> list[tuple[fx.Node, str]]:
-    """The placeholders of parameters, buffers and constants, and what the model calls them."""
+    """The placeholders of parameters, buffers and constants, with the model's names for them."""
     return [(node, spec.target) for node, spec in placeholders(program) if spec.kind in STORED]
 
 
 def user_inputs(program: ExportedProgram) -> list[fx.Node]:
-    """The placeholders of what `forward` is called with."""
+    """The placeholders of `forward`'s arguments."""
     return [node for node, spec in placeholders(program) if spec.kind == InputKind.USER_INPUT]
 
 
@@ -129,7 +131,7 @@ def stored_tensor(program: ExportedProgram, name: str) -> Tensor:
 
 
 def drop_dead_nodes(program: ExportedProgram) -> None:
-    """Removes whatever nobody reads: it needs no support at run time. Checks of data stay, to be refused."""
+    """Removes nodes that nothing reads, so they need no support. Checks of data stay, and are refused later."""
     for node in reversed(list(program.graph.nodes)):
         if node.op == "call_function" and not node.users and not checks_data(node):
             program.graph.erase_node(node)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import flatbuffers
+import numpy as np
 import sympy
 import torch
 import xxhash
@@ -20,13 +22,14 @@ from wasmkiln.guards import Guard, text_of
 from wasmkiln.ports import distinct
 from wasmkiln.sizes import GREATER, Code, postfix
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 HEAD_HASH_SLOT = 4 + 2 * 13  # in the table's offsets: the fourteenth field of Model
 ALIGN = 64
 HASH_BLOCK = 1 << 20
 ROUNDED_TOGETHER = 32  # elements whose products are summed as integers (jit/kernels/int16.h)
 GUARDS = "guards"  # the feature of files that have any, or expressions of which the first readers knew nothing
 LONG_CODE = 16  # a part of an expression that is longer has a symbol of its own
+LONGEST_TEXT = 1000  # bytes; readers take 4096
 INLINE_BYTES = 256  # constants up to this size stand in the head, where the compiler can fold them
 
 DTYPES = {
@@ -41,8 +44,15 @@ DTYPES = {
 }
 
 
+def shown(text: str) -> str:
+    """What a file says for people to read: a reader takes no characters that cannot be shown, and no longer text."""
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    return plain.encode("utf-8", "backslashreplace")[:LONGEST_TEXT].decode("utf-8", "ignore")
+
+
 def progress_bar(*columns: ProgressColumn) -> Progress:
-    """Gone when it is done, and absent where nobody looks: a log would keep its blank lines."""
+    """A progress bar. It disappears when it is done. There is none outside of a terminal, because a log would keep
+    its blank lines."""
     return Progress(*columns, transient=True, disable=not Console().is_terminal)
 
 
@@ -50,24 +60,33 @@ def raw_bytes(tensor: Tensor) -> bytes:
     return tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
 
 
-def block_hashes(pieces: Iterable[bytes]) -> list[int]:
-    """XXH64 of each HASH_BLOCK bytes of all pieces together; the last block may be shorter."""
-    hashes: list[int] = []
-    state, filled = xxhash.xxh64(), 0
+def blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """All pieces together, cut into blocks of HASH_BLOCK bytes; the last may be shorter."""
+    block = bytearray()
     for piece in pieces:
         rest = memoryview(piece)
         while rest:
-            part, rest = rest[: HASH_BLOCK - filled], rest[HASH_BLOCK - filled :]
-            state.update(part)
-            filled += len(part)
-            if filled == HASH_BLOCK:
-                hashes.append(state.intdigest())
-                state, filled = xxhash.xxh64(), 0
-    return [*hashes, state.intdigest()] if filled else hashes
+            part, rest = rest[: HASH_BLOCK - len(block)], rest[HASH_BLOCK - len(block) :]
+            block += part
+            if len(block) == HASH_BLOCK:
+                yield bytes(block)
+                block.clear()
+    if block:
+        yield bytes(block)
+
+
+def hash_blocks(pieces: Iterable[bytes]) -> tuple[list[int], bytes]:
+    """XXH64 of each block, which notices damage, and SHA-256, which resists who means harm."""
+    hashes, digests = [], bytearray()
+    for block in blocks(pieces):
+        hashes.append(xxhash.xxh64_intdigest(block))
+        digests += hashlib.sha256(block).digest()
+    return hashes, bytes(digests)
 
 
 def describe_spread(segment: fb.SegmentT, tensor: Tensor) -> None:
-    """What rounding a weight costs, as format/model.fbs defines it; nothing of what is no matrix of finite numbers."""
+    """Notes how far apart a weight's elements are, as format/model.fbs defines it. It notes nothing for a weight
+    that is no matrix of finite numbers."""
     if tensor.dtype != torch.float32 or tensor.dim() < 2 or tensor.numel() == 0:
         return
     matrix = tensor.detach().reshape(tensor.shape[0], -1)
@@ -87,14 +106,14 @@ def describe_spread(segment: fb.SegmentT, tensor: Tensor) -> None:
 
 
 class KilnWriter:
-    """Collects a model; write() puts the file together."""
+    """Collects a model. write() writes the file."""
 
     def __init__(self, name: str, producer: str) -> None:
         self.model = fb.ModelT()
         self.model.version = FORMAT_VERSION
         self.model.features = []
         self.model.producer = producer
-        self.model.name = name
+        self.model.name = shown(name)
         self.model.opNames, self.model.symbols, self.model.values, self.model.nodes = [], [], [], []
         self.model.inputs, self.model.outputs, self.model.segments, self.model.metadata = [], [], [], []
         self.model.guards = []
@@ -107,7 +126,7 @@ class KilnWriter:
 
     def value(self, name: str, dtype: torch.dtype, dims: list[tuple[int, int]]) -> int:
         value = fb.ValueT()
-        value.name = distinct(name, self.names)
+        value.name = distinct(shown(name), self.names)
         value.dtype = DTYPES.get(dtype, -1)
         if value.dtype < 0:
             raise TypeError(f"{name} is {dtype}, which .kiln files do not hold")
@@ -146,7 +165,8 @@ class KilnWriter:
         return index
 
     def output(self, index: int, name: str) -> None:
-        """Gives a value a public name; one that has another name already, or is stored, is an output as its alias."""
+        """Gives a value a public name. A value that has another name already, or that is stored, becomes an output
+        by an alias."""
         value = self.model.values[index]
         taken = {*self.model.inputs, *self.model.outputs}
         if index in taken or value.segment >= 0 or value.data is not None:
@@ -158,7 +178,7 @@ class KilnWriter:
         self.model.outputs.append(index)
 
     def free_symbol(self, expression: sympy.Symbol, name: str, constraint: Any) -> None:
-        """A dim of an input that the user gives a size when the model is loaded."""
+        """Adds a dim of an input that gets its size when the model is loaded."""
         upper = constraint.upper if constraint is not None else None
         low = int(constraint.lower) if constraint is not None else 1
         high = int(upper) if upper is not None and upper.is_Integer and int(upper) < 1 << 31 else 0  # 0: any
@@ -166,17 +186,17 @@ class KilnWriter:
         self.add_symbol(expression, name, low, high, [])
 
     def symbol(self, expression: sympy.Expr) -> int:
-        """The index of a symbol that has this size."""
+        """The index of the symbol with this size."""
         if expression not in self.symbols:
             code = self.code_of(expression)
             self.add_symbol(expression, text_of(expression, self.symbol_names), 0, 0, code)
         return self.symbols[expression]
 
     def guard(self, guard: Guard) -> None:
-        """A condition that the sizes must meet."""
+        """Adds a condition that the sizes must meet."""
         one = fb.GuardT()
         one.code = self.code_of(guard.condition)
-        one.text, one.where = text_of(guard.condition, self.symbol_names), guard.where
+        one.text, one.where = text_of(guard.condition, self.symbol_names), shown(guard.where)
         self.model.guards.append(one)
         self.model.features = [GUARDS]
 
@@ -188,7 +208,7 @@ class KilnWriter:
         return code
 
     def share_long_parts(self, expression: sympy.Basic) -> None:
-        """Gives symbols to long parts of an expression: PyTorch's nest, and repeat their parts."""
+        """Gives symbols to long parts of an expression, because PyTorch's expressions nest and repeat their parts."""
         for part in () if expression in self.symbols else expression.args:
             self.share_long_parts(part)
             if getattr(part, "is_integer", None) and len(postfix(part, self.symbols)) > LONG_CODE:
@@ -228,11 +248,12 @@ class KilnWriter:
         if op not in self.ops:
             self.ops[op] = len(self.model.opNames)
             self.model.opNames.append(op)
-        node.op, node.inputs, node.outputs, node.attrs, node.where = self.ops[op], inputs, outputs, attrs, where
+        node.op, node.inputs, node.outputs, node.attrs, node.where = self.ops[op], inputs, outputs, attrs, shown(where)
         self.model.nodes.append(node)
 
     def order_weights(self) -> None:
-        """Segments in the order in which nodes first read them, and so want them when the file arrives."""
+        """Sorts segments into the order in which nodes first read them, which is the order in which they should
+        arrive."""
         order: list[int] = []
         seen: set[int] = set()
         for node in self.model.nodes:
@@ -275,7 +296,8 @@ class KilnWriter:
             yield b"\0" * (-tensor.nbytes % ALIGN)
 
     def write(self, path: Path, check: Callable[[fb.ModelT, bytes, int], None]) -> None:
-        """Writes the file if `check` does not raise: it gets the model, the head's bytes and how many the file has."""
+        """Writes the file, unless `check` raises. `check` gets the model, the bytes of the head and the size of the
+        file."""
         self.order_weights()
         self.lay_out()
         with progress_bar(*Progress.get_default_columns()) as progress:
@@ -286,7 +308,8 @@ class KilnWriter:
                     yield piece
                     progress.advance(task, len(piece))
 
-            self.model.blockHashes = block_hashes(weights())
+            self.model.blockHashes, digests = hash_blocks(weights())
+            self.model.blockDigests = np.frombuffer(digests, np.uint8)
             head = self.head()
             padding = b"\0" * (-len(head) % ALIGN)
             check(self.model, head, len(head) + len(padding) + self.model.weightsBytes)

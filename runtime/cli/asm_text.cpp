@@ -25,7 +25,7 @@ class Disassembler {
   Disassembler& operator=(const Disassembler&) = delete;
   bool usable() const { return usable_; }
 
-  /// One line an instruction; a jump or call to a function's start names it.
+  /// Prints a line per instruction. A jump or call to the start of a function names it.
   std::string listing(const Module& module, const Module::Symbol& f, const std::map<uint64_t, std::string>& names) {
     cs_insn* list = nullptr;
     const size_t count = cs_disasm(handle_, module.bytes.data() + f.offset, f.size, f.offset, 0, &list);
@@ -44,7 +44,7 @@ class Disassembler {
   }
 
  private:
-  /// "0x1240" or "#0x1240" as a number; no function starts at the other answer.
+  /// "0x1240" or "#0x1240" as a number. For other text the result is an offset at which no function starts.
   static uint64_t target_of(const char* operands) {
     if (*operands == '#') ++operands;
     char* end = nullptr;

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 Error failed(std::string why) { return {ErrorCode::bad_option, std::move(why), ""}; }
 
-/// The checkout: this command lies in its build/native.
+/// The checkout. This command is in its build/native.
 Result<fs::path> checkout() {
   std::error_code error;
   const fs::path root = fs::read_symlink("/proc/self/exe", error).parent_path().parent_path().parent_path();
@@ -32,7 +32,7 @@ std::string node_of(const fs::path& root) {
   return fs::exists(own, error) ? own.string() : "node";
 }
 
-/// What a command prints; its stderr is ours.
+/// The output of a command. Its stderr is passed on.
 Result<std::string> output_of(const std::vector<std::string>& command) {
   std::array<int, 2> ends{};
   if (pipe(ends.data()) != 0) return failed("no pipe could be made");

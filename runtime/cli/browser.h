@@ -5,8 +5,8 @@
 
 namespace kiln::cli {
 
-/// Opens the model in a headless browser ("chromium", "firefox") with a budget for measuring; the wisdom it found. Runs
-/// tools/tune of the checkout that this command was built in, with js-sdk as it was built there.
+/// Opens the model in a headless browser ("chromium", "firefox") with a budget for measuring. Returns the wisdom that
+/// it found. It runs tools/tune and js-sdk of the checkout in which this command was built.
 Result<Wisdom> tune_in_browser(const ModelFlags& flags, const std::string& browser, double budget_ms);
 
 }  // namespace kiln::cli

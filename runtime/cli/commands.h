@@ -1,4 +1,4 @@
-// Each function adds one subcommand; parsing a command line that chooses it sets `work`, which main() then does.
+// Each function adds one subcommand. If the command line chooses it, parsing sets `work`, and main() calls that.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -28,7 +28,7 @@ void describe(CLI::App& command, Flags& flags) {
   command.add_option("--output-dir", flags.output_dir, "write <stage>.txt there instead of printing");
 }
 
-/// Code can be emitted for more than this machine runs.
+/// A target by name. It may be one that this machine cannot run.
 Result<Target> any_target(const std::string& name) {
   for (const Target& t : {avx2_target(), avx512_target(), neon_target()})
     if (to_string(t).substr(0, to_string(t).find('+')) == name) return t;
@@ -51,7 +51,7 @@ Status show(const Flags& flags, const std::string& stage, const std::string& tex
   return ok();
 }
 
-/// The line from graph to module for one target, showing what is `wanted` on the way.
+/// Runs the line from graph to module for one target, and prints the stages that are `wanted`.
 Status dump_for(const Flags& flags, const Graph& graph, const Target& target, std::set<std::string> wanted) {
   KILN_ASSIGN(CompileOptions options, compile_options(flags.model, target));
   Status shown = ok();

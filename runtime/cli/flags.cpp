@@ -6,6 +6,10 @@
 #include <fstream>
 #include <random>
 
+#include "runtime/cli/text.h"
+#include "runtime/native_sandbox.h"
+#include "support/text.h"
+
 namespace kiln::cli {
 namespace {
 
@@ -151,6 +155,34 @@ Outputs room_for(const std::vector<Port>& ports) {
   return out;
 }
 
+void describe(CLI::App& command, SandboxFlags& flags) {
+  command.add_flag("--sandbox", flags.wanted, "give up all rights but to read these files and write to --output-dir");
+  command.add_option("--sandbox-memory", flags.memory_mb, "MB of addresses at most")
+      ->check(CLI::Range(64, 1 << 24))
+      ->capture_default_str();
+  command.add_option("--sandbox-seconds", flags.seconds, "of processor time at most")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+}
+
+Status enter(const SandboxFlags& flags, SessionFlags& session, const DataFlags& data) {
+  if (!flags.wanted) return ok();
+  Sandbox sandbox;
+  sandbox.memory_bytes = int64_t{flags.memory_mb} << 20;
+  sandbox.cpu_seconds = flags.seconds;
+  sandbox.read = session.model.wisdom;
+  sandbox.read.push_back(session.model.path);
+  for (const std::string& text : data.inputs) {
+    KILN_ASSIGN(const auto pair, split(text, "--input name=file"));
+    sandbox.read.push_back(pair.second);
+  }
+  std::error_code failed;  // a folder that cannot be made cannot be kept either
+  if (!data.output_dir.empty()) std::filesystem::create_directories(data.output_dir, failed);
+  sandbox.write = data.output_dir;
+  session.no_device_wisdom = true;
+  return enter_sandbox(sandbox);
+}
+
 Status write(const Outputs& outputs, const DataFlags& flags) {
   if (flags.output_dir.empty()) return ok();
   const std::filesystem::path folder(flags.output_dir);
@@ -158,8 +190,8 @@ Status write(const Outputs& outputs, const DataFlags& flags) {
   std::filesystem::create_directories(folder, failed);
   for (size_t i = 0; i < outputs.views.size(); ++i) {
     const std::string& name = outputs.views[i].name;
-    if (name.find_first_of("/\\") != std::string::npos)
-      return bad_option("the output '" + name + "' cannot be the name of a file");
+    if (name.empty() || !is_plain(name) || name.find_first_of("/\\") != std::string::npos)
+      return bad_option("the output '" + shown(name) + "' cannot be the name of a file");
     const std::filesystem::path path = folder / (name + ".bin");
     std::ofstream file(path, std::ios::binary);
     file.write(outputs.bytes[i].data(), static_cast<std::streamsize>(outputs.bytes[i].size()));

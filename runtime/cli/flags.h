@@ -34,6 +34,14 @@ struct DataFlags {
 };
 void describe(CLI::App& command, DataFlags& flags);
 
+struct SandboxFlags {
+  bool wanted = false;
+  int memory_mb = 4096, seconds = 60;
+};
+void describe(CLI::App& command, SandboxFlags& flags);
+/// Before the model is opened: enters a sandbox in which the files that the other flags name can be read and written.
+Status enter(const SandboxFlags& flags, SessionFlags& session, const DataFlags& data);
+
 /// Inputs in memory, and views of them.
 struct Inputs {
   std::vector<std::vector<char>> bytes;
@@ -41,7 +49,7 @@ struct Inputs {
 };
 /// From the files that were named.
 Result<Inputs> read_inputs(const std::vector<Port>& ports, const DataFlags& flags);
-/// The same; ports that no file was named for get numbers between -1 and 1 (floats), or zeros.
+/// The same. A port without a file gets numbers between -1 and 1 (floats) or zeros.
 Result<Inputs> read_or_invent_inputs(const std::vector<Port>& ports, const DataFlags& flags);
 
 struct Outputs {

@@ -3,6 +3,7 @@
 
 #include "ir/optimize.h"
 #include "runtime/cli/commands.h"
+#include "runtime/cli/integrity.h"
 #include "runtime/cli/text.h"
 #include "runtime/native_file.h"
 
@@ -33,8 +34,10 @@ Status inspect(const Flags& flags) {
   KILN_ASSIGN(const ModelFile file, ModelFile::open(flags.path));
   KILN_ASSIGN(const Graph graph, file.graph());
   KILN_TRY(Verification(file, graph).work());
-  std::printf("%s: %zu nodes, %zu weights of %s MB, hashes match\n\n", graph.name.c_str(), graph.nodes.size(),
+  KILN_ASSIGN(const std::string whole, integrity(file, graph));
+  std::printf("%s: %zu nodes, %zu weights of %s MB, hashes match\n", graph.name.c_str(), graph.nodes.size(),
               graph.segments.size(), fixed(static_cast<double>(graph.weights_bytes) / 1e6, 2).c_str());
+  std::printf("integrity: %s\n\n", whole.c_str());
   Table ports({"port", "name", "type", "shape"});
   add_ports(ports, graph, "input", graph.inputs);
   add_ports(ports, graph, "output", graph.outputs);

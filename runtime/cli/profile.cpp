@@ -53,7 +53,7 @@ Result<Profile> measure(const Flags& flags, NativeSession& session) {
   return p;
 }
 
-/// 0 where nothing was measured.
+/// 0 if nothing was measured.
 double per_second(double amount, double ms) { return ms > 0 ? amount / ms / 1e6 : 0; }
 
 void print_steps(const NativeSession& session, const Profile& p) {

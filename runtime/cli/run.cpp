@@ -10,14 +10,18 @@ namespace {
 struct Flags {
   SessionFlags session;
   DataFlags data;
+  SandboxFlags sandbox;
 };
 void describe(CLI::App& command, Flags& flags) {
   describe(command, flags.session);
   describe(command, flags.data);
+  describe(command, flags.sandbox);
 }
 
 Status run(const Flags& flags) {
-  KILN_ASSIGN(const auto session, open(flags.session));
+  SessionFlags how = flags.session;
+  KILN_TRY(enter(flags.sandbox, how, flags.data));
+  KILN_ASSIGN(const auto session, open(how));
   KILN_ASSIGN(const Inputs inputs, read_inputs(session->inputs(), flags.data));
   const Outputs outputs = room_for(session->outputs());
   const Clock::time_point start = Clock::now();

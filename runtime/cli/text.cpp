@@ -4,7 +4,23 @@
 #include <cctype>
 #include <cstdio>
 
+#include "support/hex.h"
+#include "support/text.h"
+
 namespace kiln::cli {
+
+std::string shown(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t size = text[0] == '\n' ? 1 : printable(text);
+    if (size)
+      out += text.substr(0, size);
+    else
+      out += "\\x" + hex(static_cast<uint8_t>(text[0])).substr(14);
+    text.remove_prefix(std::max<size_t>(size, 1));
+  }
+  return out;
+}
 
 std::string fixed(double value, int digits) {
   char text[64];

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/native_session.h"
 
 namespace kiln::cli {
 
+/// What others wrote, for a terminal: lines stay, of what cannot be shown the bytes in hexadecimal.
+std::string shown(std::string_view text);
 /// printf's %.*f
 std::string fixed(double value, int digits);
 /// "float32 1x3x224x224"

@@ -1,5 +1,6 @@
 // What every engine must do, as functions that throw. They run in a page or in Node, against the built SDK; the compiler is one
 // that knows a single tiny model (js-sdk/tests/support), so that only the SDK and the engine are judged. models.js does the rest.
+import { faultCases } from './faults.js';
 import { modelCases } from './models.js';
 
 export function check(condition, message) {
@@ -269,7 +270,7 @@ export async function runCases(given) {
   const results = [];
   let reached;
   const context = { ...given, reach: (what) => (reached = what) };
-  const cases = { ...Object.fromEntries(Object.entries(kCases).map(([name, run]) => [name, () => run({ ...context, ...tools(context) })])), ...modelCases(context) };
+  const cases = context.faults ? faultCases(context, tools) : { ...Object.fromEntries(Object.entries(kCases).map(([name, run]) => [name, () => run({ ...context, ...tools(context) })])), ...modelCases(context) };
   for (const [name, run] of Object.entries(cases)) {
     if ([context.only || [], context.cases ?? []].some((wanted) => wanted.length && ![wanted].flat().some((part) => name.includes(part)))) continue;
     let timer;

@@ -1,10 +1,10 @@
 // Opens a URL in an engine under test, headless, with a profile of its own; close() ends every process it started.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const kChromium = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'];
+const kChromium = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', '--disable-popup-blocking'];
 const kMiniBrowser = '/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser';
 
 /** Name → the command for a URL and an empty profile folder, and what must be installed. */
@@ -18,6 +18,7 @@ export const installed = (name) => existsSync(kBrowsers[name].needs);
 
 export function open(name, url) {
   const profile = mkdtempSync(join(tmpdir(), `kiln-${name}-`));
+  writeFileSync(join(profile, 'user.js'), 'user_pref("dom.disable_open_during_load", false);'); // Firefox's: a page may open another
   const [command, ...args] = kBrowsers[name].command(url, profile);
   const environment = { ...process.env, LIBGL_ALWAYS_SOFTWARE: '1', HOME: profile, XDG_CACHE_HOME: profile, MOZ_DISABLE_AUTO_SAFE_MODE: '1' };
   const child = spawn(command, args, { detached: true, stdio: 'ignore', env: environment });

@@ -1,12 +1,14 @@
 // The SDK in real engines: every case of cases.js is one test per engine and kind of page.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { runCases } from './cases.js';
 import { installed, open, usage } from './engines.js';
+import { preludeOf } from './prelude.js';
+import { checkTable } from './reliability.js';
 import { serve } from './server.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -68,6 +70,23 @@ async function inNode() {
   return runCases({ sdk: { loadModel, Tensor }, base: `${server.origin}/plain/`, engine: 'node', expects: { sharedMemory: true, relaxedSimd, workers: true }, models: real, generated, mark, only });
 }
 
+const variants = [];
+/** The SDK as a folder in which one file is missing, or has a prelude. */
+async function variantForNode(file, how) {
+  const folder = mkdtempSync(join(fakes, 'variant-'));
+  cpSync(sdk, folder, { recursive: true });
+  const path = join(folder, file.replace(/\.js$/, '.node.js'));
+  if (how === 'missing') rmSync(path);
+  else writeFileSync(path, preludeOf(how) + readFileSync(path));
+  variants.push(folder);
+  return import(pathToFileURL(join(folder, 'index.node.js')));
+}
+
+async function faultsInNode() {
+  const { loadModel, Tensor } = await import(pathToFileURL(join(sdk, 'index.node.js')));
+  return runCases({ sdk: { loadModel, Tensor }, base: `${server.origin}/plain/`, engine: 'node', expects: { sharedMemory: true, workers: true }, models: real, variant: variantForNode, faults: true, only });
+}
+
 /** What Node prints of an error that nobody catches: the line that throws, and names that mean something. */
 function uncaught() {
   const script = `import { loadModel } from ${JSON.stringify(pathToFileURL(join(sdk, 'index.node.js')).href)}; await loadModel(5);`;
@@ -76,8 +95,10 @@ function uncaught() {
   return [{ name: 'prints an uncaught error so that it can be read', error: right ? undefined : `${stderr.length} characters: ${stderr.slice(0, 3000)}` }];
 }
 
-async function each(t, results) {
+const outcomes = {}; // engine → fault → what a user gets
+async function each(t, results, engine) {
   for (const { name, note, error } of results) {
+    if (/^(fault: |loads again for who)/.test(name)) (outcomes[engine] ??= {})[name.replace('fault: ', '')] = error ? 'fails' : note;
     await t.test(note ? `${name} (${note})` : name, () => {
       if (error) throw new Error(error);
     });
@@ -86,7 +107,7 @@ async function each(t, results) {
 
 /** Where workers start in another way than from a script of the page's origin. */
 const elsewhere = server.origin.replace('localhost', '127.0.0.1');
-const started = { models: real.filter((id) => id === 'digits'), cases: ['says what the environment', 'again and again', 'bytes and blobs', 'stops a run', 'ends cleanly', 'digits agrees'] };
+const started = { models: real.filter((id) => id === 'digits'), cases: ['says what the environment', 'again and again', 'bytes and blobs', 'stops a run', 'ends cleanly', 'digits agrees', 'insists on its file'] };
 
 /** Of every engine: what its workers can do alone, and what they can do in an isolated page. */
 const pagesOf = (alone, isolated) => [
@@ -102,31 +123,35 @@ const kAlone = { sharedMemory: false, relaxedSimd: true, workers: true };
 const kIsolated = { ...kAlone, sharedMemory: true };
 const kWebKit = { ...kAlone, relaxedSimd: false };
 
+const kFaults = { name: 'what goes wrong on purpose', kind: 'isolated', faults: true, models: real };
 const kPages = {
   chromium: [
     { name: 'isolated', kind: 'isolated', expects: kIsolated, models: real, generated, precisions: true },
     { name: 'not isolated', kind: 'plain', expects: kAlone, models: real.slice(0, 2), generated },
     { name: 'workers forbidden', kind: 'no-workers', expects: { ...kAlone, workers: false }, without: 'unsupported-environment' },
+    { ...kFaults, expects: kIsolated },
     ...pagesOf(kAlone, kIsolated),
   ],
   firefox: [
     { name: 'isolated', kind: 'isolated', expects: kIsolated, models: real, generated },
     { name: 'not isolated', kind: 'plain', expects: kAlone },
+    { ...kFaults, expects: kIsolated },
     ...pagesOf(kAlone, kIsolated),
   ],
-  webkit: [{ name: 'as it is', kind: 'isolated', expects: kWebKit, models: real, generated }, ...pagesOf(kWebKit, kWebKit)],
+  webkit: [{ name: 'as it is', kind: 'isolated', expects: kWebKit, models: real, generated }, { ...kFaults, expects: kWebKit }, ...pagesOf(kWebKit, kWebKit)],
 };
 
 test('engines', { concurrency: 1 }, async (t) => {
   if (availableParallelism() < 2) t.diagnostic('one core: threads take turns');
-  if (engines.includes('node')) await t.test(`Node ${process.versions.node}`, async (t) => each(t, [...uncaught(), ...(await inNode())]));
+  if (engines.includes('node')) await t.test(`Node ${process.versions.node}`, async (t) => each(t, [...uncaught(), ...(pages ? [] : await inNode()), ...(await faultsInNode())], 'node'));
   for (const engine of engines.filter((name) => kPages[name])) {
     if (!installed(engine)) {
       await t.test(engine, { skip: 'not installed' }, () => undefined);
       continue;
     }
-    for (const page of kPages[engine].filter(({ name }) => name.includes(pages))) await t.test(`${engine}: ${page.name}`, async (t) => each(t, await inBrowser(engine, page)));
+    for (const page of kPages[engine].filter(({ name }) => name.includes(pages))) await t.test(`${engine}: ${page.name}`, async (t) => each(t, await inBrowser(engine, page), engine));
   }
+  await t.test('docs/reliability.md says what was found', () => checkTable(join(root, 'docs/reliability.md'), outcomes, !only && !pages));
   server.close();
-  rmSync(process.env.XDG_CACHE_HOME, { recursive: true });
+  for (const folder of [process.env.XDG_CACHE_HOME, ...variants]) rmSync(folder, { recursive: true });
 });

@@ -1,4 +1,4 @@
-"""Writes models, and what PyTorch answers, where rounding and reordering would show.
+"""Writes models, and what PyTorch answers, where rounding, reordering and turning around would show.
 
 `extremes.py DIR` → DIR/extremes-<name>/ (zoo/artifacts.py), DIR/extremes.json: names by the precision that keeps them.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from tests.flips import Flips, images
 from zoo.artifacts import write_io, write_kiln
 from zoo.common import ZooModel
 
@@ -56,11 +57,11 @@ def with_value(x: Tensor, at: tuple[int, ...], value: float) -> Tensor:
     return x
 
 
-def models() -> dict[str, tuple[str, nn.Module, Tensor]]:
-    """By name: the precision, the module, its input."""
+def models() -> dict[str, tuple[str, nn.Module, Tensor | tuple[Tensor, Tensor]]]:
+    """By name: the precision, the module, its input or two of them."""
     pixel, element = (0, 7, 11, 6), (70, 300)
     image, rows = torch.randn(1, 64, 24, 24), torch.randn(256, 768)
-    found: dict[str, tuple[str, nn.Module, Tensor]] = {}
+    found: dict[str, tuple[str, nn.Module, Tensor | tuple[Tensor, Tensor]]] = {}
     for name, value in {"nan": math.nan, "inf": math.inf}.items():
         found[f"image-{name}"] = "exact", Images(), with_value(image.clone(), pixel, value)
         found[f"rows-{name}"] = "exact", Linears(nn.Linear(768, 768), 128), with_value(rows.clone(), element, value)
@@ -71,6 +72,7 @@ def models() -> dict[str, tuple[str, nn.Module, Tensor]]:
     found["wide-balanced"] = "balanced", Linears(outlier(nn.Linear(768, 3072), 100, 10000), 128), wide
     several = with_zeros(torch.randn(128, 512), 100)
     found["outlier-fast"] = "fast", Linears(outlier(nn.Linear(512, 512), 100, 1000), 64), several
+    found["flips"] = "exact", Flips(), images()
     return found
 
 
@@ -80,7 +82,8 @@ def main() -> None:
     names: dict[str, list[str]] = {}
     for name, (precision, module, x) in models().items():
         module = module.eval().requires_grad_(False)
-        model = ZooModel(module, {"x": x}, ("first", "second"), f"extremes of {precision}")
+        inputs = dict(zip("xy", x if isinstance(x, tuple) else (x,), strict=False))
+        model = ZooModel(module, inputs, ("first", "second"), f"extremes of {precision}")
         names.setdefault(precision, []).append(f"extremes-{name}")
         directory = folder / f"extremes-{name}"
         directory.mkdir(exist_ok=True)

@@ -56,7 +56,7 @@ async function precisions(context, id) {
   return notes.join(', ');
 }
 
-/** Where rounding and reordering would show (extremes.py): each precision keeps what it promises. */
+/** Where rounding, reordering and turning around would show (extremes.py): each precision keeps what it promises. */
 async function keepsExtremes(context) {
   const found = await (await fetch(new URL('fakes/extremes.json', context.base))).json();
   const notes = [];
@@ -183,7 +183,7 @@ async function survivesFlips({ sdk, base }) {
   return JSON.stringify(tally);
 }
 
-const kCacheFolder = 'wasmkiln-cache-4';
+const kCacheFolder = 'wasmkiln-cache-5';
 const cacheFolder = async () => (await navigator.storage.getDirectory()).getDirectoryHandle(kCacheFolder, { create: true });
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -255,6 +255,27 @@ async function revisits(context) {
   if (wisdom === null) throw new Error('nothing was learned');
   await expect('hit', 'a visit after it', learning);
   return 'hit';
+}
+
+/** Only the file that it names; what was not compared is not kept for who compares. */
+async function insists({ sdk, base }) {
+  const url = new URL('models/digits/model.kiln', base).href;
+  const file = new Uint8Array(await (await fetch(url)).arrayBuffer());
+  const head = file.slice(0, 4 + new DataView(file.buffer).getUint32(0, true));
+  const integrity = `sha256-${btoa(String.fromCharCode(...new Uint8Array(await crypto.subtle.digest('SHA-256', head))))}`;
+  const load = (source, options) => sdk.loadModel(source, { wisdomStore: false, integrity, ...options }).then((model) => (model.dispose(), 'loads'), ({ code }) => code);
+  const damaged = file.slice();
+  damaged[file.length - 5000] ^= 1;
+  const tries = [[url, {}], [file, {}], [damaged, {}, 'bad-file'], [url, { integrity: `sha256-${'A'.repeat(43)}=` }, 'bad-file'], [url, { verify: false }, 'bad-option'], [damaged, { integrity: undefined, verify: false }]];
+  for (const [i, [source, options, code = 'loads']] of tries.entries()) {
+    const outcome = await load(source, options);
+    if (outcome !== code) throw new Error(`try ${i}: ${outcome}, not ${code}`);
+  }
+  if (!(await emptyCache().catch(() => false))) return undefined;
+  const unverified = await sdk.loadModel(url, { wisdomStore: false, verify: false });
+  if (unverified.info().cache !== 'none') throw new Error(`what was not verified: ${unverified.info().cache}`);
+  unverified.dispose();
+  return undefined;
 }
 
 /** However short a visit is, and however busy: what it loaded the next one finds. */
@@ -355,6 +376,7 @@ export function modelCases(context) {
   cases['digits: a second visit starts from the cache'] = () => revisits(context);
   for (const id of ['digits', 'mobilenetv2'].filter((id) => context.models.includes(id))) cases[`${id}: the cache fills`] = () => fillsTheCache(context, id);
   if (context.generated) cases['a model of dynamic sizes: the cache has its weights once'] = () => sharesWeights(context);
+  cases['digits: a page insists on its file'] = () => insists(context);
   cases['digits survives flipped bits'] = () => survivesFlips(context);
   const fallbacks = { 'one thread': { threads: 1 }, 'private memory': { preferences: { sharedMemory: false } }, 'no worker': { preferences: { worker: false } }, 'no relaxed SIMD': { preferences: { relaxedSimd: false } }, tuned: { tuning: { budgetMs: 100 } } };
   for (const [name, options] of Object.entries(fallbacks)) cases[`digits agrees with PyTorch: ${name}`] = () => agrees(context, 'digits', options);

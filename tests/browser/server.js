@@ -1,21 +1,26 @@
 // Serves the SDK, the cases and the models to the engines under test, and takes their reports.
-//   /isolated/…  with COOP/COEP: shared memory         /plain/…  without         /no-workers/…  a CSP that forbids workers
+//   /isolated/…  with COOP/COEP: shared memory         /plain/…  without         /no-workers/…  a CSP that forbids workers        /alone/…  such a one with COOP/COEP, whose clock is finer
 //   /stall       a file that stops half-way             /html     an index page where a model should be      /mute     no answer at all
 //   /slow/…      any file in pieces; ?ms=… apart            /breaks/…  any file, each connection to which breaks after a while; ranges go on
+//   /faulty/FILE/HOW/…  any file, but to one that is called FILE something happens: below, or what prelude.js knows
 //   /unserved/…  a page whose server has no time for worker.js                /returns/…  a page that a browser may keep for who comes back
-import { createReadStream, readFileSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { extname, join, normalize } from 'node:path';
+import { basename, extname, join, normalize } from 'node:path';
+import { preludeOf } from './prelude.js';
 
 const kTypes = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.json': 'application/json', '.wasm': 'application/wasm' };
 const kIsolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
+
+const kNoWorkers = { 'Content-Security-Policy': "worker-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'" };
 
 export const kPageHeaders = {
   isolated: kIsolation,
   plain: {},
   unserved: {},
   returns: {},
-  'no-workers': { 'Content-Security-Policy': "worker-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'" },
+  'no-workers': kNoWorkers,
+  alone: { ...kIsolation, ...kNoWorkers },
 };
 
 function sendFile(response, path, headers, inMemory) {
@@ -52,6 +57,24 @@ function sendBroken(request, response, path, headers) {
   response.writeHead(partial ? 206 : 200, { ...headers, ETag: '"1"', 'Last-Modified': 'Tue, 01 Jan 2030 00:00:00 GMT', 'Content-Length': rest.length, ...(partial ? { 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` } : {}) });
   if (last) response.end(rest);
   else response.write(rest.subarray(0, Math.min(rest.length / 2, 1 << 20)), () => setTimeout(() => response.destroy(), 100));
+}
+
+/** What may happen to a file. */
+const kFaults = {
+  503: (response, headers) => response.writeHead(503, headers).end('busy'),
+  missing: (response, headers) => response.writeHead(404, headers).end('not found'),
+  mute: () => undefined,
+  stalls: (response, headers, bytes) => response.writeHead(200, { ...headers, 'Content-Length': bytes.length + 1 }).write(bytes.subarray(0, 10)),
+  gone: (response) => response.destroy(),
+  /** No more than a part, however often it is asked for. */
+  half: (response, headers, bytes, { range }) => (range ? response.destroy() : response.writeHead(200, { ...headers, ETag: '"1"', 'Content-Length': bytes.length }).write(bytes.subarray(0, 150), () => setTimeout(() => response.destroy(), 50))),
+};
+
+function sendFaulty(request, response, path, headers, how) {
+  const bytes = existsSync(path) ? readFileSync(path) : Buffer.alloc(100);
+  const typed = { ...headers, 'Content-Type': kTypes[extname(path)] ?? 'application/octet-stream' };
+  if (kFaults[how]) kFaults[how](response, typed, bytes, request.headers);
+  else response.writeHead(200, typed).end(preludeOf(how) + bytes);
 }
 
 const kPieces = 40, kPieceMs = 10;
@@ -91,6 +114,11 @@ export async function serve(roots, onPost, { inMemory } = {}) {
       await sendSlowly(response, join(roots[rest[0]], normalize(`/${rest.slice(1).join('/')}`)), headers, searchParams.get('ms') ?? kPieceMs);
     } else if (root === 'breaks' && roots[rest[0]]) {
       sendBroken(request, response, join(roots[rest[0]], normalize(`/${rest.slice(1).join('/')}`)), headers);
+    } else if (root === 'faulty' && roots[rest[2]]) {
+      const [file, how, from, ...path] = rest;
+      const full = join(roots[from], normalize(`/${path.join('/')}`));
+      if (basename(full) === file) sendFaulty(request, response, full, headers, how);
+      else sendFile(response, full, headers, inMemory);
     } else if (kind === 'unserved' && rest.at(-1)?.startsWith('worker')) {
       response.writeHead(503, headers).end('busy');
     } else if (roots[root] && kPageHeaders[kind]) {

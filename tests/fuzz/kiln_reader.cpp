@@ -1,4 +1,4 @@
-// libFuzzer on the one reader that trusts no one, and on the passes that see what it lets through.
+// libFuzzer on the reader, which trusts no one, and on the passes that get its graphs.
 #include <algorithm>
 #include <map>
 #include <string>

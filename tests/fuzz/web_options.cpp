@@ -1,4 +1,4 @@
-// libFuzzer on the lines that a page hands to the compiler.
+// libFuzzer on the option lines that a page gives to the compiler.
 #include "runtime/web_options.h"
 
 #include <cstdlib>

@@ -1,5 +1,5 @@
-// libFuzzer on wisdom, which pages may get from anywhere: what is accepted is written as it was read, and its schedules
-// can be asked whether they fit.
+// libFuzzer on wisdom, which pages may get from anywhere. Accepted wisdom is written as it was read, and its schedules
+// can be checked for feasibility.
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 

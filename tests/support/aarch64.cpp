@@ -17,7 +17,7 @@ void check(uc_err error) {
   if (error != UC_ERR_OK) std::fprintf(stderr, "unicorn: %s\n", uc_strerror(error)), std::abort();
 }
 
-/// One processor for all modules: the one that runs has its code at kCode.
+/// One processor for all modules. The running module has its code at kCode.
 class Processor {
  public:
   static Processor& get() {
@@ -69,7 +69,7 @@ class Processor {
     check(uc_hook_add(uc_, &hook, UC_HOOK_MEM_READ_UNMAPPED | UC_HOOK_MEM_WRITE_UNMAPPED,
                       reinterpret_cast<void*>(&unmapped), this, 1, 0));
   }
-  /// Memory of this process appears where it is first touched; what the process may not touch stops it as it would.
+  /// Maps memory of this process when it is first touched. A forbidden access stops this process, as it would natively.
   static bool unmapped(uc_engine* uc, uc_mem_type, uint64_t address, int, int64_t, void*) {
     if (address < (uint64_t{1} << 32)) return false;
     const uint64_t start = address / kChunk * kChunk;

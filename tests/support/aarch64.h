@@ -1,5 +1,5 @@
-// An AArch64 processor for machines that have another: Unicorn's, over this process's own memory, so that an address is
-// an address.
+// An AArch64 processor for machines that have another one. It is Unicorn's, over this process's own memory, so
+// addresses are the same.
 #pragma once
 
 #include "tests/support/machine.h"

@@ -1,4 +1,4 @@
-// The digits model of the zoo, with one input and what PyTorch answers to it.
+// The digits model of the zoo, with one input and PyTorch's answer.
 #pragma once
 
 #include <cstring>

@@ -76,6 +76,14 @@ Array read_bytes(const Value& v) {
   return out;
 }
 
+/// What is left of a number in memory: of an integer its lowest bits, of a truth value whether it is 0.
+double stored(double v, DType dtype) {
+  if (dtype == DType::boolean) return v != 0;
+  if (dtype == DType::u8) return static_cast<double>(static_cast<uint8_t>(static_cast<int64_t>(v)));
+  if (dtype == DType::i8) return static_cast<double>(static_cast<int8_t>(static_cast<int64_t>(v)));
+  return v;
+}
+
 class Interpreter {
  public:
   Interpreter(const Graph& graph, std::vector<Array> values) : graph_(graph), values_(std::move(values)) {}
@@ -141,10 +149,12 @@ class Interpreter {
         return Error{ErrorCode::internal, "the interpreter takes canonical nodes", node.source};
     }
     if (!node.epilogue.empty()) epilogue();
+    for (double& v : out_.data) v = stored(v, out_.dtype);
     values_[static_cast<size_t>(node.outputs[0])] = std::move(out_);
     return ok();
   }
   const Array& value(ValueId id) const { return values_[static_cast<size_t>(id)]; }
+  Array& value(ValueId id) { return values_[static_cast<size_t>(id)]; }
 
  private:
   bool has(size_t i) const {
@@ -232,7 +242,9 @@ class Interpreter {
       const double v = element(x, full);
       sum += v, prod *= v, any += v != 0;
       const bool low = a.kind == ReduceKind::min || a.kind == ReduceKind::argmin;
-      if (r == 0 || (low ? v < best : v > best)) best = v, best_at = r;
+      // As to PyTorch, what is no number is the greatest and the least.
+      const bool better = std::isnan(v) || (low ? v < best : v > best);
+      if (r == 0 || (better && !std::isnan(best))) best = v, best_at = r;
     }
     switch (a.kind) {
       case ReduceKind::sum:
@@ -341,7 +353,7 @@ class Interpreter {
         }
         if (y < 0 || y >= x.shape[2] || xx < 0 || xx >= x.shape[3]) continue;
         const double v = element(x, {i[0], i[1], y, xx});
-        top = std::max(top, v), sum += v, ++inside;
+        top = std::isnan(v) ? v : std::max(top, v), sum += v, ++inside;
       }
     if (a.kind == WindowKind::max) return top;
     if (a.even[0]) return sum / static_cast<double>(inside);
@@ -448,7 +460,7 @@ Bindings random_bindings(const Graph& graph, uint32_t seed, int64_t int_limit) {
   };
   Bindings bindings;
   for (ValueId id : graph.inputs) bindings.inputs.push_back(make(graph.value(id)));
-  // By segment, so that the numbers do not depend on the order of values, which passes change.
+  // Ordered by segment, so that the numbers do not depend on the order of values, which passes change.
   std::map<int, const Value*> by_segment;
   for (const Value& v : graph.values)
     if (v.is_weight()) by_segment.emplace(v.segment, &v);
@@ -456,7 +468,8 @@ Bindings random_bindings(const Graph& graph, uint32_t seed, int64_t int_limit) {
   return bindings;
 }
 
-Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& bindings) {
+Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& bindings,
+                                     const std::function<void(const Node&, Array&)>& after) {
   std::vector<Array> values(graph.values.size());
   for (size_t i = 0; i < values.size(); ++i) {
     const Value& v = graph.values[i];
@@ -471,7 +484,10 @@ Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& binding
   if (bindings.inputs.size() != graph.inputs.size()) return Error{ErrorCode::internal, "inputs are not bound", ""};
   for (size_t i = 0; i < graph.inputs.size(); ++i) values[static_cast<size_t>(graph.inputs[i])] = bindings.inputs[i];
   Interpreter interpreter(graph, std::move(values));
-  for (const Node& node : graph.nodes) KILN_TRY(interpreter.run(node));
+  for (const Node& node : graph.nodes) {
+    KILN_TRY(interpreter.run(node));
+    if (after) after(node, interpreter.value(node.outputs[0]));
+  }
   std::vector<Array> outputs;
   for (ValueId id : graph.outputs) outputs.push_back(interpreter.value(id));
   return outputs;

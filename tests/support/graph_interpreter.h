@@ -1,7 +1,8 @@
-// Evaluates a canonical graph in double precision, node by node, from the definitions in ir/graph.h. Slow and plain:
-// the oracle of the passes and of the lowering.
+// Evaluates a canonical graph in double precision, node by node, from the definitions in ir/graph.h. It is slow and
+// plain, and the oracle for the passes and the lowering.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -27,10 +28,11 @@ struct Bindings {
 /// name ends in "var" are positive.
 Bindings random_bindings(const Graph& graph, uint32_t seed, int64_t int_limit = 4);
 
-/// The outputs, in the order of Graph::outputs.
-Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& bindings);
+/// The outputs, in the order of Graph::outputs. `after`, if there is one, sees each result and may change it.
+Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& bindings,
+                                     const std::function<void(const Node&, Array&)>& after = {});
 
-/// Largest absolute difference; infinity when shapes or dtypes differ, or a NaN stands against a number.
+/// The largest absolute difference. Infinity if shapes or dtypes differ, or if one is NaN and the other is not.
 double max_difference(const std::vector<Array>& a, const std::vector<Array>& b);
 
 }  // namespace kiln::testing

@@ -1,4 +1,4 @@
-// A plan laid out, emitted and run in this process.
+// Lays a plan out, emits it and runs it in this process.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "ir/builder.h"
 #include "ir/plan.h"
 #include "jit/program.h"
 #include "runtime/compile.h"
@@ -23,8 +24,8 @@ namespace kiln::testing {
 
 inline std::vector<uint8_t> bytes_of(const Array& a) { return write_constant(a.data, a.dtype); }
 
-/// One model in memory, on the scalar reference backend; `apart`: loaded by a module of its own, over the file's bytes,
-/// as in a page. `wanted`: the schedule of contractions that can have it.
+/// One model in memory, on the scalar reference backend. `apart`: a separate module loads it, over the file's bytes, as
+/// in a page. `wanted`: the schedule of all contractions for which it is feasible.
 class Model {
  public:
   Model(const Plan& plan, const Target& target, Random& random, bool apart, const Schedule& wanted = {}) : plan_(plan) {
@@ -72,7 +73,7 @@ class Model {
     }
   }
 
-  /// Room between where packed weights begin and the file.
+  /// The room between the start of the packed weights and the file.
   int64_t lead() const { return map_.file - map_.weights; }
   bool landed_whole() const {
     return landed_ > 0 && landed_ == plan_.transfers.back().file_offset + plan_.transfers.back().size;

@@ -17,18 +17,18 @@ struct LinearProblem {
   Fused fused;
 };
 
-/// Without leave for any algorithm but the direct one.
+/// A spec that allows only the direct algorithm.
 ContractionSpec linear_spec(const LinearProblem& problem);
 /// Packs B from [n][k].
 PackSpec linear_pack(const LinearProblem& problem);
 
-/// Packs and runs on random operands below 1.6, and looks at every result and everything beside them. `tolerance` of a
-/// sum is told its row of A and its row of weights.
+/// Packs and runs on random operands below 1.6. Checks every result and everything beside the results. `tolerance` gets
+/// the row of A and the row of weights of a sum.
 void check_linear(const Target& target, const LinearProblem& problem, const ContractionSpec& spec,
                   const Schedule& schedule, FunctionRef<double(const float* a, const float* w)> tolerance,
                   Random& random);
 
-/// The largest error as a share of the largest output of a product of unit variance (A of variance 1, B of 1/k).
+/// The largest error over the largest output, for a product of unit variance (A of variance 1, B of 1/k).
 double linear_error(const Target& target, const LinearProblem& problem, const ContractionSpec& spec,
                     const Schedule& schedule);
 

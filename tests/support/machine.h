@@ -1,6 +1,6 @@
-// Emitted code, run in this process: by the reference interpreter everywhere, as machine code for what the CPU has, and
-// as real WebAssembly where the tests themselves are WebAssembly under Node (over the same memory, so an address is an
-// address).
+// Runs emitted code in this process: in the reference interpreter everywhere, and as machine code for the CPU's
+// instruction sets. If the tests themselves are WebAssembly under Node, it runs real WebAssembly over the same memory,
+// so addresses are the same.
 #pragma once
 
 #include <functional>
@@ -12,8 +12,9 @@
 
 namespace kiln::testing {
 
-/// What this process can run: reference interpreters of several widths with and without fused multiply-add,
-/// the CPU's own instruction sets; under Node instead of those, WebAssembly with and without relaxed SIMD.
+/// The targets that this process can run: reference interpreters of several widths, with and without fused
+/// multiply-add, and the CPU's instruction sets. Under Node it is WebAssembly, with and without relaxed SIMD, in place
+/// of the CPU's.
 std::vector<Target> targets();
 /// Those among them that run at the machine's own speed.
 std::vector<Target> real_targets();
@@ -23,7 +24,8 @@ class Machine {
  public:
   virtual ~Machine() = default;
   virtual Status call(const std::string& name, const std::vector<int64_t>& args) = 0;
-  /// The reference interpreter refuses accesses elsewhere once any range is given; others ignore it.
+  /// Allows a range. Once there is one, the reference interpreter refuses all other accesses. Other machines ignore
+  /// this.
   virtual void allow(const void* start, int64_t bytes) = 0;
 };
 
@@ -39,9 +41,9 @@ class Kernel {
   Kernel(const Target& target, const KernelSpec& spec, const Schedule& schedule = {},
          const std::vector<KernelSpec>& neighbours = {});
   int64_t units() const { return units_; }
-  /// All units, cut into `parts` calls in order, as threads would share them.
+  /// Runs all units in `parts` calls, in order, as threads would.
   Status run(const std::vector<void*>& operands, int parts = 1);
-  /// Some units, the first that a thread does of a step.
+  /// Runs some units, as the first that a thread does of a step.
   Status run_range(int64_t begin, int64_t end, const std::vector<void*>& operands);
   void* scratch() { return reinterpret_cast<void*>(round_up(address(scratch_.data()), 64)); }
   void allow(const void* start, int64_t bytes) {

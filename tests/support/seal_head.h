@@ -1,4 +1,4 @@
-// Gives a head the checksum that fits it, so that tests and the fuzzer reach what stands behind that check.
+// Writes the right checksum into a head, so that tests and the fuzzer get past that check.
 #pragma once
 
 #include <cstring>
@@ -8,7 +8,7 @@
 
 namespace kiln {
 
-/// Nothing happens to what is no head, or has no place for a checksum.
+/// Bytes that are no head, or have no place for a checksum, stay as they are.
 inline void seal_head(uint8_t* head, int64_t size) {
   flatbuffers::Verifier verifier(head, static_cast<size_t>(size), 64, 10000000);
   if (!verifier.VerifySizePrefixedBuffer<fb::Model>("KILN")) return;

@@ -1,4 +1,4 @@
-// Graphs in a front end's words, for tests.
+// Graphs of a front end's operators, for tests.
 #pragma once
 
 #include <string>
@@ -34,7 +34,7 @@ struct SourceGraph {
     return id;
   }
   ValueId number(double value, DType dtype = DType::f32) { return constant({value}, {}, dtype); }
-  /// One node; several results with the same dtype by giving several shapes.
+  /// Adds a node. Several shapes make several results of the same dtype.
   std::vector<ValueId> ops(const std::string& name, std::vector<ValueId> inputs, const std::vector<Ints>& shapes,
                            Attrs attrs = {}, DType dtype = DType::f32) {
     Node node;
@@ -57,7 +57,7 @@ struct SourceGraph {
   }
 };
 
-/// What legalizing says, or nothing.
+/// The error of legalizing, or nothing.
 inline std::string error_of(const SourceGraph& source) {
   const auto graph = legalize(source.graph);
   return graph.ok() ? "" : graph.error().message;

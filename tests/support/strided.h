@@ -18,7 +18,7 @@ inline int64_t pick(Random& random, int64_t low, int64_t high) {
   return std::uniform_int_distribution<int64_t>(low, high)(random);
 }
 
-/// Strides of a tensor whose dims lie in a random order, sometimes with gaps.
+/// Strides of a tensor with its dims in random order, sometimes with gaps.
 inline Sizes random_strides(Random& random, const Sizes& dims, bool gaps = true) {
   std::vector<size_t> order(dims.size());
   std::iota(order.begin(), order.end(), size_t{0});

@@ -1,6 +1,6 @@
 // The compiler's instance: a standalone WebAssembly module with the C exports of runtime/web_api.h.
 import { asKilnError, KilnError, type KilnErrorCode } from '../shared/errors.js';
-import { patiently } from '../shared/memory.js';
+import { kPage, patiently } from '../shared/memory.js';
 import type { CompilerCode } from '../shared/messages.js';
 
 interface Exports {
@@ -10,6 +10,7 @@ interface Exports {
   kiln_free(at: number): void;
   kiln_head_layout(bytes: number, size: number): number;
   kiln_open(head: number, size: number, fileBytes: number, options: number, optionsSize: number): number;
+  kiln_digests(): number;
   kiln_wisdom(json: number, size: number): number;
   kiln_tune_next(max: number): number;
   kiln_tune_describe(): number;
@@ -23,8 +24,18 @@ interface Exports {
   kiln_result_size(): number;
 }
 
+/** Why it ends itself: it has no word for memory that was refused, which is tried again here. */
+function gaveUp(memory: WebAssembly.Memory, cause?: unknown): KilnError {
+  try {
+    memory.grow(memory.buffer.byteLength / kPage);
+    return new KilnError('internal', 'the compiler gave up; report this model', { cause });
+  } catch (thrown) {
+    return new KilnError('out-of-memory', `the compiler needs more than ${memory.buffer.byteLength / 2 ** 20} MB and the engine refuses; dispose of other models or close other tabs`, { cause: thrown });
+  }
+}
+
 /** What standalone wasm asks of its host: nothing here does I/O, so everything but leaving answers "not supported". */
-function systemImports(module: WebAssembly.Module): WebAssembly.Imports {
+function systemImports(module: WebAssembly.Module, gaveUp: () => KilnError): WebAssembly.Imports {
   const kNoSys = 52;
   const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
   for (const { module: space, name, kind } of WebAssembly.Module.imports(module)) {
@@ -32,11 +43,26 @@ function systemImports(module: WebAssembly.Module): WebAssembly.Imports {
     const leaves = name === 'proc_exit' || name === 'abort';
     (imports[space] ??= {})[name] = leaves
       ? () => {
-          throw new KilnError('internal', 'the compiler gave up; report this model');
+          throw gaveUp();
         }
       : () => (name.startsWith('emscripten_notify') ? 0 : kNoSys);
   }
   return imports;
+}
+
+const exportsOf = ({ exports }: WebAssembly.Instance): Exports => exports as unknown as Exports;
+
+/** A trap, too, has no word of why. */
+function explained(exports: Exports): Exports {
+  const guard = <T extends unknown[]>(call: (...args: T) => number) => (...args: T): number => {
+    try {
+      return call(...args);
+    } catch (thrown) {
+      throw thrown instanceof KilnError ? thrown : gaveUp(exports.memory, thrown);
+    }
+  };
+  const calls = Object.entries(exports).map(([name, value]) => [name, typeof value === 'function' ? guard(value as (...args: unknown[]) => number) : (value as unknown)]);
+  return Object.fromEntries(calls) as Exports;
 }
 
 export class Compiler {
@@ -45,10 +71,10 @@ export class Compiler {
   static async create(code: CompilerCode): Promise<Compiler> {
     try {
       const module = code instanceof WebAssembly.Module ? code : await WebAssembly.compile(code);
-      const instance = await patiently(() => WebAssembly.instantiate(module, systemImports(module)));
-      const exports = instance.exports as unknown as Exports;
+      const instance: WebAssembly.Instance = await patiently(() => WebAssembly.instantiate(module, systemImports(module, () => gaveUp(exportsOf(instance).memory))));
+      const exports = exportsOf(instance);
       exports._initialize?.();
-      return new Compiler(exports);
+      return new Compiler(explained(exports));
     } catch (thrown) {
       throw asKilnError(thrown, thrown instanceof RangeError ? 'out-of-memory' : 'compile', 'the compiler could not be started');
     }
@@ -63,6 +89,12 @@ export class Compiler {
     const text = new TextEncoder().encode(options);
     this.given(head, (at, size) => this.given(text, (optionsAt, optionsSize) => this.exports_.kiln_open(at, size, fileBytes, optionsAt, optionsSize)));
     return this.json();
+  }
+
+  /** The SHA-256 of each block of the file's weights, one after the other. */
+  digests(): Uint8Array<ArrayBuffer> {
+    this.checked(this.exports_.kiln_digests());
+    return this.result();
   }
 
   wisdom(json: string): void {
@@ -84,13 +116,13 @@ export class Compiler {
     this.checked(this.exports_.kiln_tune_report(index, nanoseconds));
   }
 
-  /** Chooses schedules and places everything; the module that packs weights. */
+  /** Chooses schedules and lays the model out. Returns the module that packs weights. */
   layOut(fileAt: number, landed: number): Uint8Array<ArrayBuffer> {
     this.checked(this.exports_.kiln_lay_out(fileAt, landed));
     return this.result();
   }
 
-  /** The module that runs. */
+  /** Returns the module that runs the model. */
   emit(): Uint8Array<ArrayBuffer> {
     this.checked(this.exports_.kiln_emit());
     return this.result();
@@ -106,7 +138,7 @@ export class Compiler {
     return this.text();
   }
 
-  /** Calls with bytes copied into the compiler's memory. */
+  /** Calls an export with bytes that are copied into the compiler's memory. */
   private given(bytes: Uint8Array, call: (at: number, size: number) => number): number {
     const at = this.exports_.kiln_alloc(bytes.length);
     if (at === 0) throw new KilnError('out-of-memory', `the compiler has no room for ${bytes.length} bytes`);

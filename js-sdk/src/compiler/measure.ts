@@ -1,4 +1,4 @@
-// Times candidate kernels the way engines need it: warm each up until it is optimised, interleave, keep the minimum.
+// Times candidate kernels in an engine: warms each up until it is optimised, interleaves them, and keeps the minimum.
 
 export interface Measured {
   flops: number;
@@ -8,7 +8,7 @@ export interface Measured {
 
 const kWarmupFlops = 5e6; // V8 recompiles a kernel after some 3 MFLOP
 const kHopeless = 1.3; // so much slower than the best, a candidate does not win
-/** How much slower than the best so far a candidate may be to get each of its samples. */
+/** A candidate gets further samples only if it is at most so much slower than the best so far. */
 const kLimits = [Infinity, kHopeless, 1.15, 1.15, 1.05, 1.05, 1.05, 1.05];
 const kFew = 3; // samples that are enough of what takes long
 
@@ -24,21 +24,23 @@ export function clockStep(now: () => number): number {
   return step;
 }
 
-/** Length of one sample in ms: about a third, long against the clock's step, shorter when the budget is small. */
+/** The length of a sample in ms: about a third, much longer than the clock's step, and shorter if the budget is small. */
 export function sampleLength(budgetMs: number, clockMs: number): number {
   return Math.max(Math.min(0.3, budgetMs / 400), clockMs * 20);
 }
 
 /**
- * Best nanoseconds per call of each candidate, which are kernels for the same problem; negative where it failed. Stops early at `deadline` with what it has, which is
- * never less than one sample each. A duel decides between two, so chance must not: neither is given up, and one that is cut short has failed.
+ * The best nanoseconds per call of each candidate; negative if it failed. The candidates are kernels for the same problem. At `deadline` it
+ * stops early, with at least one sample each. A duel must not be decided by chance: neither candidate is given up, and a duel that is cut
+ * short has failed.
  */
 export function measure(candidates: Measured[], sampleMs: number, deadline: number, now: () => number, duel = false): number[] {
   const once = candidates.map((candidate) => warmUp(candidate, sampleMs, now));
   const best = candidates.map(() => Infinity);
   const perFlop = (times: number[], i: number): number => (times[i] ?? Infinity) / (candidates[i]?.flops || 1);
   const least = (times: number[]): number => Math.min(...candidates.map((_, i) => perFlop(times, i)));
-  // All samples are as long as the longest repeat of those that may win: on a busy machine a short one finds a quiet moment sooner.
+  // All samples are as long as the longest repeat of a candidate that may win. On a busy machine a shorter sample would find a quiet moment
+  // sooner.
   const hopeful = once.filter((ms, i) => Number.isFinite(ms) && perFlop(once, i) <= kHopeless * least(once));
   const length = Math.max(sampleMs, ...hopeful);
   const samples = duel ? kLimits.length : Math.max(kFew, 1 + Math.floor((kLimits.length * sampleMs) / length));
@@ -60,7 +62,7 @@ export function measure(candidates: Measured[], sampleMs: number, deadline: numb
   return best.map((ms) => (Number.isFinite(ms) ? ms * 1e6 : -1));
 }
 
-/** Milliseconds of one repeat, roughly; Infinity when the candidate traps. */
+/** The rough milliseconds of one repeat. Infinity if the candidate traps. */
 function warmUp({ flops, bench }: Measured, sampleMs: number, now: () => number): number {
   try {
     bench(Math.max(1, Math.ceil(kWarmupFlops / Math.max(flops, 1e3))));

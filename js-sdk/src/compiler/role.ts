@@ -1,8 +1,8 @@
-// The compiler worker: one model, then it is thrown away.
+// The compiler worker. It compiles one model and is then thrown away.
 import { Channel, Transferred, type Hold, type Port } from '../shared/channel.js';
 import { asKilnError, describe, fromPlain, KilnError } from '../shared/errors.js';
 import { kLimit32 } from '../shared/memory.js';
-import type { CompileRequest, CompilerCalls, CompilerCode, CompilerMessage, CompileSettings, LaidOut, ProgressEvent, WisdomTexts } from '../shared/messages.js';
+import type { CompileRequest, CompilerCalls, CompilerCode, CompilerMessage, CompileSettings, LaidOut, LoadProgress, WisdomTexts } from '../shared/messages.js';
 import { helpRestore } from '../host/restore.js';
 import { runAhead } from '../host/run_ahead.js';
 import { codeFor } from '../shared/module.js';
@@ -11,7 +11,7 @@ import { Compiler } from './instance.js';
 import { tune } from './tune.js';
 
 const kSlack = 64 << 20; // control block, scratch, alignment
-/** What is much smaller than the file does not get memory for all of it. */
+/** A model that is much smaller than its file does not get memory for all of the file. */
 const kWorthLanding = 0.8;
 
 function optionLines(settings: CompileSettings): string {
@@ -29,21 +29,23 @@ function optionLines(settings: CompileSettings): string {
 }
 
 interface Opened {
+  digests: Uint8Array<ArrayBuffer>;
   settings: CompileSettings;
   overFile: boolean;
   fileWeightsBytes: number;
 }
 
-/** Opens with 32-bit addresses, and again with 64-bit ones when the model asks for more. */
+/** Opens the model with 32-bit addresses, and again with 64-bit ones if it needs more. */
 function openFitting(compiler: Compiler, { head, fileBytes, settings: asked }: CompileRequest): Opened {
   const settings = { ...asked, memory64: false };
   const { weightsBytes, arenaBytes, fileWeightsBytes } = compiler.open(head, fileBytes, optionLines(settings));
+  const digests = compiler.digests();
   const fits = weightsBytes + arenaBytes + kSlack <= kLimit32;
-  if (fits) return { settings, fileWeightsBytes, overFile: weightsBytes >= fileWeightsBytes * kWorthLanding };
+  if (fits) return { settings, digests, fileWeightsBytes, overFile: weightsBytes >= fileWeightsBytes * kWorthLanding };
   if (!asked.memory64) throw new KilnError('out-of-memory', `the model needs ${weightsBytes + arenaBytes} bytes: more than 4 GB, and this engine has no 64-bit memory`);
   settings.memory64 = true;
   compiler.open(head, fileBytes, optionLines(settings));
-  return { settings, fileWeightsBytes, overFile: false };
+  return { settings, digests, fileWeightsBytes, overFile: false };
 }
 
 type Emitted = Transferred<ReturnType<CompilerCalls['emit']>>;
@@ -61,7 +63,7 @@ function giveWisdom(compiler: Compiler, wisdom: WisdomTexts, notes: string[]): b
   return notes.length > 0;
 }
 
-/** The code comes when it is needed, perhaps never. */
+/** The compiler's code comes when it is needed, perhaps never. */
 function codeFrom(page: Port, hold: Hold): Promise<CompilerCode> {
   return new Promise((resolve, reject) => {
     page.onmessage = ({ data }: MessageEvent<CompilerMessage>) => {
@@ -80,7 +82,7 @@ export function startCompiler(port: MessagePort, page: Port, hold: Hold): void {
   let timeline = new Timeline(0);
   let request: CompileRequest;
   let opened: Opened;
-  const progress = (event: ProgressEvent): void => channel.emit('progress', event);
+  const progress = (event: LoadProgress): void => channel.emit('progress', event);
   /** Calls follow each other, also those that come early; each begins when the answer to the one before has left. */
   const then = <T>(work: (compiler: Compiler) => Promise<T>): Promise<T> => {
     const before = last;
@@ -96,10 +98,10 @@ export function startCompiler(port: MessagePort, page: Port, hold: Hold): void {
   const failed = (thrown: unknown): never => {
     throw asKilnError(thrown, 'compile', 'the compiler failed');
   };
-  const plan = async (compiler: Compiler): Promise<Pick<Opened, 'overFile' | 'fileWeightsBytes'>> => {
+  const plan = async (compiler: Compiler): Promise<Omit<Opened, 'settings'>> => {
     opened = await timeline.during('plan', () => openFitting(compiler, request));
-    const { overFile, fileWeightsBytes } = opened;
-    return { overFile, fileWeightsBytes };
+    const { overFile, fileWeightsBytes, digests } = opened;
+    return { overFile, fileWeightsBytes, digests };
   };
   const layOut = async (compiler: Compiler, { fileAt, landed, wisdom: known }: Parameters<CompilerCalls['layOut']>[0]): Promise<LaidOut> => {
     const { settings, overFile } = opened;

@@ -1,4 +1,4 @@
-import type { CompileSettings, ProgressEvent } from '../shared/messages.js';
+import type { CompileSettings, LoadProgress } from '../shared/messages.js';
 import { addressIn, createMemory, kBase, patiently } from '../shared/memory.js';
 import type { Compiler } from './instance.js';
 import { clockStep, measure, sampleLength } from './measure.js';
@@ -8,7 +8,7 @@ const kBatch = 8;
 type Bench = (base: number | bigint, index: number | bigint, repeats: number | bigint) => void;
 
 /** Lets the compiler's search measure on this machine until it is done or the budget is spent. Returns how many were measured. */
-export async function tune(compiler: Compiler, settings: CompileSettings, progress: (event: ProgressEvent) => void): Promise<number> {
+export async function tune(compiler: Compiler, settings: CompileSettings, progress: (event: LoadProgress) => void): Promise<number> {
   const now = (): number => performance.now();
   const start = now();
   const deadline = start + settings.budgetMs;

@@ -1,19 +1,19 @@
-// Weights that still arrive, and a run that goes as far as they are there.
+// Weights that are still arriving, and a run that goes as far as they are there.
 import type { Manifest } from '../shared/manifest.js';
 import { turn } from '../shared/turn.js';
 import { newArrivalWords, setComplete, stopAhead } from './run_ahead.js';
 import type { Session } from './session.js';
 
-/** Without a helper the host does so much of a run at a time, about a millisecond: then come the next weights. */
+/** Without a helper the host runs so much of a run at a time, about a millisecond. Then it handles the next weights. */
 const kSliceFlops = 50e6;
 
-/** Runs steps as their weights arrive; resolves with how many it has done when it is stopped. */
+/** Runs steps as their weights arrive. When it is stopped, resolves with the number of steps that it has run. */
 export type AheadHelper = (session: Session, arrival: Int32Array) => Promise<number>;
 
 export class Arrivals {
-  /** When all weights are in their place; rejects if they never will be. */
+  /** Resolves when all weights are in their place. Rejects if they never will be. */
   readonly landed: Promise<void>;
-  /** … and nobody runs ahead any more. */
+  /** Resolves when, in addition, nobody runs ahead any more. */
   readonly settled: Promise<unknown>;
   private ahead_: Promise<void> | null = null;
   private complete_ = 0; // transfers, the first of the file
@@ -21,7 +21,7 @@ export class Arrivals {
   private wake_: () => void = () => undefined;
   private readonly words_: Int32Array | null;
 
-  /** `landed` settles when there will be no more. */
+  /** `landed` settles when no more weights will come. */
   constructor(
     private readonly manifest_: Manifest,
     landed: Promise<void>,
@@ -40,19 +40,19 @@ export class Arrivals {
     if (this.words_) stopAhead(this.words_);
   }
 
-  /** So many transfers are complete, with what is made of them. */
+  /** Notes that so many transfers are complete, with the load phases that they start. */
   reach(transfers: number): void {
     this.complete_ = transfers;
     this.wake_();
     if (this.words_) setComplete(this.words_, transfers);
   }
 
-  /** A run may touch the arena. */
+  /** Whether a run may touch the arena. */
   async arenaIsFree(): Promise<void> {
     await this.until(this.manifest_.arenaNeeds);
   }
 
-  /** Begins a run, if weights are missing, and resolves when there are none; session.run() ends it. */
+  /** Begins a run if weights are missing. Resolves when none are. session.run() completes the run. */
   async begin(session: Session, inputs: Uint8Array[]): Promise<void> {
     if (this.all_) return;
     session.begin(inputs);

@@ -2,24 +2,25 @@
 // packed weights, each once; an entry for each set of settings and sizes has the emitted module, its manifest, and which pieces its
 // weights are made of. Names are hashes of all that decides what is in a file, so a stale one is never found; a damaged one is
 // noticed and removed. Whatever goes wrong here costs time, never correctness.
+import { hex } from '../shared/hex.js';
 import type { CompileResult, CompileSettings, RestoreRequest, WisdomTexts } from '../shared/messages.js';
 import { cut } from './cuts.js';
 import type { Digest } from './digest.js';
 import { Pace } from './pace.js';
 import { kPieceWords, newProgress, restoreBlocks, restored, type AccessHandle, type FileHandle } from './restore.js';
 
-const kFolder = 'wasmkiln-cache-4';
+const kFolder = 'wasmkiln-cache-5';
 const kFolders = 'wasmkiln-cache-';
-/** All models together take so much, and no more than this share of what the origin may store. */
+/** All models together take at most so many bytes, and at most this fraction of what the origin may store. */
 const kMostBytes = 2 ** 30;
 const kMostOfQuota = 1 / 4;
-/** What was used within this time need not be noted as used. */
+/** A use within this time need not be noted. */
 const kRecentMs = 3_600_000;
 const kWaitsMs = [50, 100, 200, 400, 800];
 const kMagic = 0x6b696c6fn;
 const kHeaderBytes = 64;
 
-type Kept = Pick<CompileResult, 'manifest' | 'wisdom' | 'memory64' | 'notes'>;
+type Kept = Pick<CompileResult, 'manifest' | 'wisdom' | 'memory64' | 'notes'> & { name: string };
 /** What an entry is called: `pool` is the model file, `entry` what it became. */
 export interface Key {
   pool: string;
@@ -30,10 +31,10 @@ const padded = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 const entryOf = ({ pool, entry }: Key): string => `${pool}.${entry}`;
 const poolOf = (name: string): string => name.split('.', 1)[0] as string;
 
-/** Has one thing done by whoever has time; resolves when all who began have ended. */
+/** Asks all idle helpers to do one thing. Resolves when all that began have ended. */
 export type Helpers = (request: RestoreRequest) => Promise<unknown>;
 
-/** A found entry: what was compiled is in memory, the weights are read by restore(). */
+/** An entry that was found. The compiled parts are in memory; restore() reads the weights. */
 export class Entry {
   readonly imageBytes: number;
 
@@ -47,7 +48,7 @@ export class Entry {
     this.imageBytes = bytesOf(pieces_);
   }
 
-  /** Reads the packed weights to their place, with others if that is shared memory; false: they are damaged. */
+  /** Reads the packed weights to their place, with helpers if that is shared memory. false: they are damaged. */
   async restore(image: Uint8Array, helpers: Helpers | null): Promise<boolean> {
     if (image.length !== this.imageBytes) return false;
     const request = { file: this.name_, image, pieces: this.pieces_, progress: newProgress(helpers !== null) };
@@ -69,12 +70,12 @@ export class Cache {
     private readonly digest_: Digest,
   ) {}
 
-  /** Not in Node, insecure contexts and pages without workers. */
+  /** Whether there can be a cache: not in Node, insecure contexts and pages without workers. */
   static get possible(): boolean {
     return 'createSyncAccessHandle' in (globalThis.FileSystemFileHandle?.prototype ?? {});
   }
 
-  /** Null where there is none after all: in private windows. */
+  /** Null if there is none after all, as in private windows. */
   static async open(digest: Promise<Digest>): Promise<Cache | null> {
     if (!Cache.possible) return null;
     try {
@@ -85,10 +86,10 @@ export class Cache {
     }
   }
 
-  /** Everything that decides what is emitted: this build, the graph with the hashes of its weights; settings, wisdom. */
-  static async key(build: string, head: Uint8Array, settings: CompileSettings, wisdom: WisdomTexts): Promise<Key> {
+  /** Everything that decides what is emitted: this build, why the weights are `trusted`, the graph with the hashes of its weights; settings, wisdom. */
+  static async key(build: string, trusted: string, head: Uint8Array, settings: CompileSettings, wisdom: WisdomTexts): Promise<Key> {
     const { budgetMs, ...rest } = settings;
-    const pool = await nameOf(build, head);
+    const pool = await nameOf(JSON.stringify([build, trusted]), head);
     return { pool, entry: await nameOf(JSON.stringify([{ ...rest, tuned: budgetMs > 0 }, wisdom])) };
   }
 
@@ -108,14 +109,14 @@ export class Cache {
     }
   }
 
-  /** Its pieces are not what they were: nothing of that model can be trusted. */
+  /** Its pieces are damaged, so nothing of that model can be trusted. */
   async drop(key: Key, entry: Entry): Promise<null> {
     entry.close();
     await this.remove(key.pool);
     return null;
   }
 
-  /** It was used: others go before it. */
+  /** Notes a use, so that other models are removed before it. */
   async touch(key: Key): Promise<void> {
     try {
       const handle = (await this.folder_.getFileHandle(entryOf(key))) as unknown as FileHandle;
@@ -130,7 +131,7 @@ export class Cache {
     }
   }
 
-  /** Writes what is not there yet piece by piece, between which runs get their turn; the entry, which makes it count, comes last. */
+  /** Writes what is not there yet, piece by piece. Between pieces runs get their turn. The entry makes it valid, so it comes last. */
   async keep(key: Key, compiled: CompileResult, image: Uint8Array): Promise<void> {
     const room = await this.room();
     if (image.length > room) throw new Error(`the weights take ${megabytes(image.length)} MB, and there is room for ${megabytes(room)} MB`);
@@ -162,7 +163,8 @@ export class Cache {
       await pace.next();
       const hash = this.digest_.chain(piece);
       const name = `${hash} ${piece.length}`;
-      if (!at.has(name)) {
+      const known = at.get(name);
+      if (known === undefined || !holds(pool, known, piece)) {
         write(pool, piece, end);
         at.set(name, end);
         end += piece.length;
@@ -177,7 +179,7 @@ export class Cache {
     const file = await ((await this.folder_.getFileHandle(name, { create: true })) as unknown as FileHandle).createSyncAccessHandle();
     try {
       const { manifest, wisdom, memory64, notes } = compiled;
-      const meta = new TextEncoder().encode(JSON.stringify({ manifest, wisdom, memory64, notes } satisfies Kept));
+      const meta = new TextEncoder().encode(JSON.stringify({ name, manifest, wisdom, memory64, notes } satisfies Kept));
       const sizes = [meta.length, compiled.module.length, pieces.byteLength];
       const { moduleAt, piecesAt, bytes } = frontOf(sizes);
       const front = new Uint8Array(bytes);
@@ -213,7 +215,7 @@ export class Cache {
 
   private async read(name: string): Promise<{ compiled: CompileResult; pieces: BigUint64Array<ArrayBuffer> } | null> {
     const handle = (await this.folder_.getFileHandle(name)) as unknown as FileHandle;
-    return readEntry(new Uint8Array(await (await handle.getFile()).arrayBuffer()), this.digest_);
+    return readEntry(name, new Uint8Array(await (await handle.getFile()).arrayBuffer()), this.digest_);
   }
 
   private async files(): Promise<{ name: string; bytes: number; used: number }[]> {
@@ -225,7 +227,7 @@ export class Cache {
     return files;
   }
 
-  /** Removes a pool and all its entries, but for the file `except`. */
+  /** Removes a pool and all its entries, except the file `except`. */
   private async remove(pool: string, except = ''): Promise<void> {
     for (const { name } of await this.files()) if (poolOf(name) === pool && name !== except) await this.folder_.removeEntry(name).catch(() => undefined);
   }
@@ -235,7 +237,7 @@ export class Cache {
     return Math.min(kMostBytes, kMostOfQuota * (quota ?? Infinity));
   }
 
-  /** What was not used for longest goes until the rest has room, and what older versions have left. */
+  /** Removes what was unused for longest until the rest has room, and everything that older versions have left. */
   private async evict(room: number, current: string): Promise<void> {
     const pools = new Map<string, { bytes: number; used: number }>();
     for (const { name, bytes, used } of await this.files()) {
@@ -253,7 +255,7 @@ export class Cache {
   }
 }
 
-/** Where each piece lies in a pool, by hash and length, and where what counts ends. */
+/** Where each piece lies in a pool, by hash and length, and where the valid part ends. */
 interface Pieces {
   at: Map<string, number>;
   end: number;
@@ -261,14 +263,13 @@ interface Pieces {
 
 const megabytes = (bytes: number): number => Math.ceil(bytes / 2 ** 20);
 
-/** A hash of texts and bytes, short enough for a file's name. */
+/** A hash of texts and bytes, for a file's name. */
 async function nameOf(text: string, bytes: Uint8Array = new Uint8Array(0)): Promise<string> {
   const begin = new TextEncoder().encode(`${text}\0`);
   const all = new Uint8Array(begin.length + bytes.length);
   all.set(begin);
   all.set(bytes, begin.length);
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', all));
-  return Array.from(digest.subarray(0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hex(new Uint8Array(await crypto.subtle.digest('SHA-256', all)));
 }
 
 function bytesOf(pieces: BigUint64Array): number {
@@ -277,7 +278,7 @@ function bytesOf(pieces: BigUint64Array): number {
   return bytes;
 }
 
-/** Waits a little while others have the file open. */
+/** Waits a little if others have the file open. */
 async function opened(handle: FileHandle): Promise<AccessHandle> {
   for (const wait of kWaitsMs) {
     try {
@@ -293,6 +294,12 @@ function write(file: AccessHandle, bytes: Uint8Array, at: number): void {
   if (file.write(bytes, { at }) !== bytes.length) throw new Error('the disk is full');
 }
 
+/** Whether these bytes lie there: what has their hash may be others, made to have it. */
+function holds(file: AccessHandle, at: number, bytes: Uint8Array): boolean {
+  const there = new Uint8Array(bytes.length);
+  return file.read(there, { at }) === bytes.length && there.every((byte, i) => byte === bytes[i]);
+}
+
 /** The words, and a hash over them. */
 function headerOf(words: bigint[], digest: Digest): Uint8Array {
   const header = new BigUint64Array(kHeaderBytes / 8);
@@ -301,14 +308,14 @@ function headerOf(words: bigint[], digest: Digest): Uint8Array {
   return new Uint8Array(header.buffer);
 }
 
-/** Meta data, module and pieces: where they lie behind the header. */
+/** Where metadata, module and pieces lie behind the header. */
 function frontOf([metaBytes, moduleBytes, piecesBytes]: number[]): { moduleAt: number; piecesAt: number; bytes: number } {
   const moduleAt = padded(metaBytes as number);
   const piecesAt = moduleAt + padded(moduleBytes as number);
   return { moduleAt, piecesAt, bytes: piecesAt + padded(piecesBytes as number) };
 }
 
-function readEntry(file: Uint8Array<ArrayBuffer>, digest: Digest): { compiled: CompileResult; pieces: BigUint64Array<ArrayBuffer> } | null {
+function readEntry(called: string, file: Uint8Array<ArrayBuffer>, digest: Digest): { compiled: CompileResult; pieces: BigUint64Array<ArrayBuffer> } | null {
   if (file.length < kHeaderBytes) return null;
   const header = new BigUint64Array(file.buffer, 0, kHeaderBytes / 8);
   const words = [...header.subarray(0, 5)];
@@ -319,7 +326,8 @@ function readEntry(file: Uint8Array<ArrayBuffer>, digest: Digest): { compiled: C
   const { moduleAt, piecesAt, bytes } = frontOf(sizes);
   const front = file.subarray(kHeaderBytes);
   if (words[0] !== kMagic || bytes !== front.length || digest.chain(front) !== words[4]) return null;
-  const kept = JSON.parse(new TextDecoder().decode(front.subarray(0, metaBytes))) as Kept;
+  const { name, ...kept } = JSON.parse(new TextDecoder().decode(front.subarray(0, metaBytes))) as Kept;
+  if (name !== called) return null; // it is another's
   const compiled = { ...kept, module: front.slice(moduleAt, moduleAt + moduleBytes), phases: [], storedDropped: false };
   return { compiled, pieces: new BigUint64Array(front.slice(piecesAt, piecesAt + piecesBytes).buffer) };
 }

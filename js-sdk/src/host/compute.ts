@@ -1,4 +1,4 @@
-// Threads 1… of a model: sleep on the control block's generation, take part in a run, sleep again.
+// Threads 1… of a model. Each sleeps on the control block's generation, takes part in a run, and sleeps again.
 import { Channel, type Hold } from '../shared/channel.js';
 import { addressIn, kClosed, kHostFirst, kHostGeneration, kHostInside, kHostLast, kHostLeave, type RunExport } from '../shared/memory.js';
 import { helpRestore } from './restore.js';
@@ -6,10 +6,10 @@ import type { ComputeCalls } from '../shared/messages.js';
 
 type Start = Parameters<ComputeCalls['start']>[0];
 
-/** Some 50 µs: who runs one step after another, as a profile does, finds its threads awake. */
+/** Some 50 µs of polling. A caller that runs one step after another, as a profile does, then finds the threads awake. */
 const kLooks = 10_000;
 
-/** Until all are to leave. A trap leaves through here as an uncaught error, which the page takes as the end of the model. */
+/** Runs until all threads must leave. A trap leaves as an uncaught error, which ends the model for the page. */
 function serve({ module, memory, base, control, thread, threads, memory64 }: Start): void {
   const run = new WebAssembly.Instance(module, { env: { memory } }).exports['run'] as RunExport;
   const words = new Int32Array(memory.buffer, control);

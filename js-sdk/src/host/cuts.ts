@@ -1,11 +1,11 @@
-// Where packed weights are cut into pieces that are stored once, however many models of one file they are part of.
+// Cuts packed weights into pieces. A piece is stored once, even if it belongs to several sizes of one model file.
 import { kBlockBytes } from '../shared/manifest.js';
 
-/** Whatever is packed begins at such a multiple, so that lines of two images that hold the same are the same lines. */
+/** Everything that is packed begins at such a multiple. So equal data in two images has equal lines. */
 const kLine = 64;
 const kLeastBytes = 64 << 10;
 
-/** One line in 4096 begins a piece, by what it holds: where something before it has another size, the same pieces follow. */
+/** About one line in 4096 begins a piece, by its content. So the same pieces follow even if something in front of them has another size. */
 const begins = (word: number): boolean => Math.imul(word ^ 0x9e3779b9, 0x85ebca6b) >>> 20 === 0;
 
 export function* cut(image: Uint8Array): Generator<Uint8Array> {

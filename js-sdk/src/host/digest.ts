@@ -1,4 +1,4 @@
-// XXH64 by a WebAssembly module of its own (runtime/digest.cpp), which is there before the model's is. It notices damage, not malice.
+// XXH64 by a WebAssembly module of its own (runtime/digest.cpp), which is ready before the model's. It notices damage, not malice.
 import { kBlockBytes } from '../shared/manifest.js';
 import { patiently } from '../shared/memory.js';
 
@@ -29,14 +29,14 @@ export class Digest {
     return new Digest(instance.exports as unknown as Exports);
   }
 
-  /** Adds bytes to the block; how many there was room for. */
+  /** Adds bytes to the block. Returns how many there was room for. */
   add(bytes: Uint8Array): number {
     const part = bytes.subarray(0, kBlockBytes - this.filled_);
     this.fill(part.length, (room, at) => room.set(part.subarray(at, at + room.length)));
     return part.length;
   }
 
-  /** Adds `size` bytes to the block, which `write` puts where they are hashed: so many at a time, the bytes from `at` on. */
+  /** Adds `size` bytes to the block. `write` puts them where they are hashed, a number at a time, from `at` on. */
   fill(size: number, write: (room: Uint8Array, at: number) => void): void {
     for (let at = 0; at < size; ) {
       const room = this.room_.subarray(0, Math.min(size - at, this.room_.length));
@@ -51,14 +51,14 @@ export class Digest {
     return this.filled_ === kBlockBytes;
   }
 
-  /** The hash of the block, which is empty afterwards. */
+  /** Returns the hash of the block. The block is then empty. */
   take(): bigint {
     const hash = this.exports_.kiln_end();
     this.begin(0n);
     return BigInt.asUintN(64, hash);
   }
 
-  /** One hash of any number of bytes: that of each block is the seed of the next. */
+  /** One hash of any number of bytes. The hash of each block is the seed of the next. */
   chain(bytes: Uint8Array): bigint {
     let hash = 0n;
     for (let at = 0; at < bytes.length; ) {

@@ -1,17 +1,17 @@
-// A model's bytes from an address. A download that breaks off goes on where it was, as long as the file is still the same.
+// A model's bytes from an address. A download that breaks off continues where it was, if the file is still the same.
 import { describe, KilnError } from '../shared/errors.js';
 import { answerOf } from '../shared/fetching.js';
 import { chunkReader, readerOf, type ByteSource, type Reader } from './reader.js';
 
-/** So often in a row it is tried to go on, after waits that double. */
+/** How many attempts in a row to continue, after waits that double. */
 const kTries = 6;
 const kFirstWaitMs = 200;
-/** After so many bytes the tries count anew. */
+/** After so many bytes the attempts count from zero again. */
 const kForgivingBytes = 1 << 20;
-/** Answers of a server that may be better in a moment. */
+/** Server errors that may be temporary. */
 const kPassing = [408, 425, 429, 500, 502, 503, 504];
 
-/** What tells whether a file is the same; across origins a page sees the date alone. */
+/** What identifies a file. Across origins a page sees only the date. */
 interface Version {
   etag: string | null;
   modified: string | null;
@@ -62,7 +62,7 @@ class Download implements ByteSource {
     this.reader_ = readerOf(body, this.size);
   }
 
-  /** Empty: a sign of life while bytes come again that were there before. */
+  /** An empty chunk: a sign of life while known bytes arrive again. */
   async read(): Promise<Uint8Array | null> {
     for (;;) {
       try {
@@ -112,7 +112,7 @@ class Download implements ByteSource {
     }
   }
 
-  /** Asks for the rest, or where that has no meaning for all. What may be better in a moment is thrown as Passing. */
+  /** Asks for the rest or, if that is impossible, for everything. Temporary failures are thrown as Passing. */
   private async reopen(): Promise<void> {
     const response = await ask(this.name, { ...this.init_, headers: this.headers() }, this.stallTimeoutMs_).catch((thrown: unknown) => {
       throw new Passing(thrown);

@@ -1,22 +1,22 @@
-// Weights that arrive before it is known where anything lies: they wait in the model's memory, and are later packed over themselves, so
-// that no page of memory is touched for them alone.
+// Weights that arrive before the layout is known. They wait in the model's memory and are later packed over themselves. So no page of
+// memory is touched for them alone.
 import { createMemory, kBase, kLimit32 } from '../shared/memory.js';
 import type { Prefetcher } from './prefetch.js';
 import type { WeightWriter } from './weights.js';
 
-/** Room in front of the file for what is not weights and for what packing adds to them; it costs address space only. */
+/** Room in front of the file, for everything that is not weights and for what packing adds. It costs only address space. */
 const kLead = 64 << 20;
 const kLeadShare = 1 / 4;
-/** Less than this is there at once: it may wait until its place is known. */
+/** Fewer bytes than this arrive at once. They may wait until their place is known. */
 const kLeastBytes = 1 << 20;
 
-/** Where weights of so many bytes are to lie, from the memory's base; 0: in no early place. */
+/** Where weights of so many bytes land, from the memory's base. 0: they do not land early. */
 export function earlyPlace(weightsBytes: number): number {
   const at = Math.ceil((kLead + weightsBytes * kLeadShare) / 64) * 64;
   return weightsBytes >= kLeastBytes && kBase + at + weightsBytes + 64 <= kLimit32 ? at : 0; // or nobody knows how much there is
 }
 
-/** A memory that is likely to fit a model whose file lies there; null: the engine refuses it, but may give one that fits exactly. */
+/** A memory that is likely to fit a model whose file lands there. null: the engine refuses it, but may give one that fits exactly. */
 export function earlyMemory(fileAt: number, weightsBytes: number, shared: boolean): WebAssembly.Memory | null {
   try {
     return createMemory(kBase + fileAt + weightsBytes + 64, { shared, memory64: false });
@@ -25,7 +25,10 @@ export function earlyMemory(fileAt: number, weightsBytes: number, shared: boolea
   }
 }
 
-/** So much of a file may land before it is known whether the model needs as much memory: a quarter, over which weights that are rounded to 16 bits have room. */
+/**
+ * How much of a file may land before it is known whether the model needs as much memory: a quarter. Weights that are rounded to 16 bits
+ * have room over it.
+ */
 export const landsAnyway = (weightsBytes: number): number => Math.floor(weightsBytes / 256) * 64;
 
 export class Landing {
@@ -40,13 +43,13 @@ export class Landing {
     private room_: number,
   ) {}
 
-  /** All the weights may land. */
+  /** From now on all weights may land. */
   extend(): void {
     this.room_ = this.bytes_.length;
     this.wake_();
   }
 
-  /** From now on weights go where they belong, first those that wait. */
+  /** From now on weights go to their places, first those that wait. */
   pass(writer: WeightWriter): void {
     writer.feed(this.bytes_.subarray(0, this.arrived_));
     this.writer_ = writer;
@@ -68,7 +71,7 @@ export class Landing {
     }
   }
 
-  /** Whether there was room for all of it; what is left is read again. */
+  /** Whether there was room for the whole chunk. The rest is read again. */
   private land(chunk: Uint8Array): boolean {
     const part = chunk.subarray(0, this.room_ - this.arrived_);
     this.bytes_.set(part, this.arrived_);

@@ -14,17 +14,17 @@ import { Loader } from './loader.js';
 import { kBufferBytes, Prefetcher } from './prefetch.js';
 import { imageIn, Session } from './session.js';
 import { openSource } from './source.js';
-import { Verifier } from './verify.js';
+import { Checksums, digestsIn, insist, Sha256, Verifier } from './verify.js';
 import type { WeightWriter } from './weights.js';
 
 const kStartBytes = 16;
 const kMostPeeked = 64 << 20;
 /** Weights of a .kiln file begin at the next such multiple behind its head. */
 const kSegmentAlign = 64;
-/** Before it is known whether the weights are needed, little is read ahead. */
+/** How much is read ahead before it is known whether the weights are needed. */
 const kHeadAhead = 4 << 20;
 const kProgressMs = 50;
-/** Less than this is restored before a helper has opened the file. */
+/** The host restores fewer bytes than this before a helper could open the file. */
 const kWorthHelp = 16 << 20;
 
 export interface Peers {
@@ -46,7 +46,7 @@ interface Ready {
   session: Session;
   compiled: CompileResult;
   arrivals: Arrivals;
-  /** Milliseconds of packing, once all weights are there. */
+  /** Milliseconds of packing. Valid when all weights are there. */
   initMs: () => number;
 }
 
@@ -70,7 +70,8 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
   void timeline.during('download', () => stream.done);
   try {
     const head = await takeHead(stream);
-    const key = head && build !== null ? (texts: WisdomTexts, settings = request.compile): Promise<Key> => Cache.key(build, head, settings, texts) : null;
+    if (head && request.integrity) await insist(request.integrity, head, source.name);
+    const key = head && build !== null ? (texts: WisdomTexts, settings = request.compile): Promise<Key> => Cache.key(build, trusted(request), head, settings, texts) : null;
     const found = opening && key && (await timeline.during('cache', async () => fromCache(await opening, key, await wisdom, request, peers, timeline)));
     if (found) {
       peers.main.emit('measured', 0);
@@ -86,7 +87,7 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
     });
     landed.finally(() => stream.cancel()).catch(() => undefined); // thrown to whoever asks for it
     const result = summarize(ready, request);
-    const keep = key && !found ? async (texts: WisdomTexts): Promise<void> => keepIn(await (opening ?? Cache.open(digest)), await key(texts), session, compiled) : null;
+    const keep = key && !found && request.verify ? async (texts: WisdomTexts): Promise<void> => keepIn(await (opening ?? Cache.open(digest)), await key(texts), session, compiled) : null;
     result.cache = found ? 'hit' : keep ? 'miss' : 'none';
     return { session, arrivals, result, landed, keep };
   } catch (thrown) {
@@ -96,7 +97,7 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
 }
 
 /** The head of a .kiln file, whose size stands in front; null, and everything stays in the stream, when these bytes are none. */
-async function takeHead(stream: Prefetcher): Promise<Uint8Array | null> {
+async function takeHead(stream: Prefetcher): Promise<Uint8Array<ArrayBuffer> | null> {
   const start = await stream.take(kStartBytes);
   stream.unread(start);
   if (start.length < kStartBytes || new TextDecoder('latin1').decode(start.subarray(8, 12)) !== 'KILN') return null;
@@ -108,12 +109,19 @@ async function takeHead(stream: Prefetcher): Promise<Uint8Array | null> {
   return null;
 }
 
+/** Why weights of this head are believed: a page insists on it and with that on them, or they come from the same place and are not damaged. */
+function trusted({ integrity, source }: LoadRequest): string {
+  if (integrity) return 'integrity';
+  const { origin, pathname } = new URL(source.kind === 'url' ? source.url : '');
+  return origin + pathname;
+}
+
 async function keepIn(cache: Cache | null, key: Key, session: Session, compiled: CompileResult): Promise<void> {
   if (!cache) throw new Error('there is no private file system here');
   await cache.keep(key, compiled, session.image);
 }
 
-/** What a load that measured has kept serves one that does not as well. */
+/** An entry of a load that measured also serves a load that does not. */
 async function fromCache(cache: Cache | null, key: (texts: WisdomTexts, settings?: CompileSettings) => Promise<Key>, wisdom: WisdomTexts, request: LoadRequest, peers: Peers, timeline: Timeline): Promise<Ready | null> {
   if (!cache) return null;
   const own = await restored(cache, await key(wisdom), request, peers, timeline);
@@ -141,24 +149,25 @@ async function restored(cache: Cache, key: Key, request: LoadRequest, peers: Pee
   return cache.drop(key, entry);
 }
 
-/** Who has nothing to do while weights are restored: the other threads; without them the worker whose compiler is not needed. */
+/** The idle helpers while weights are restored: the other threads or, without them, the compiler's worker, which is not needed. */
 function idle({ compute, compiler }: Peers): Helpers {
   return (part) => (compute.length > 0 ? Promise.allSettled(compute.map((channel) => channel.call('restore', part))) : compiler.call('restore', part).catch(() => null));
 }
 
 async function fromNetwork(
-  kilnHead: Uint8Array | null, stream: Prefetcher, progress: Progress, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, digest: Digest, timeline: Timeline): Promise<Ready> {
+  kilnHead: Uint8Array<ArrayBuffer> | null, stream: Prefetcher, progress: Progress, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, digest: Digest, timeline: Timeline): Promise<Ready> {
   peers.main.emit('uncached', null);
   const { head, weightsBegin } = kilnHead
     ? { head: kilnHead.slice(), weightsBegin: Math.ceil(kilnHead.length / kSegmentAlign) * kSegmentAlign }
     : await timeline.during('head', () => readHead(stream, peers.compiler));
+  if (!kilnHead && request.integrity) await insist(request.integrity, head, stream.source.name);
   const fileBytes = stream.source.size ?? -1;
   const padding = weightsBegin - head.length;
   const planning = peers.compiler.call('plan', { head, fileBytes, settings: request.compile, began: request.began }, [head.buffer]);
   planning.then(({ fileWeightsBytes }) => progress.expect(weightsBegin + fileWeightsBytes), () => undefined); // what is thrown is thrown again below
   peers.main.emit('progress', { stage: 'compile' });
   await stream.take(padding);
-  const verifier = request.verify ? new Verifier(digest, stream.source.name) : null;
+  const verifier = request.verify ? new Verifier(request.integrity ? new Sha256() : new Checksums(digest), stream.source.name) : null;
   if (verifier) stream.inspect((chunk) => verifier.add(chunk)); // while the compiler works
   const weightsBytes = fileBytes - weightsBegin;
   const fileAt = earlyPlace(weightsBytes);
@@ -172,7 +181,9 @@ async function fromNetwork(
   laying.catch(() => undefined); // for the same reason as planning
   const emitting = peers.compiler.call('emit', null); // while the weights are packed
   emitting.catch(() => undefined); // for the same reason
-  if ((await planning).overFile) landing.extend();
+  const { overFile, fileWeightsBytes, digests } = await planning;
+  if (overFile) landing.extend();
+  if (request.integrity) verifier?.expect({ weightsBytes: fileWeightsBytes, blockHashes: digestsIn(digests) });
   const { loadCode, ...laid } = await laying;
   const manifest = parseManifest(laid.manifest);
   peers.main.emit('measured', manifest.kernels.filter(({ origin }) => origin === 'measured').length);
@@ -180,10 +191,10 @@ async function fromNetwork(
   const memory = fits ? early : await memoryFor(manifest, laid.memory64, request);
   const loader = await timeline.during('prepare', async () => new Loader(await moduleOf(loadCode), manifest, memory, laid.memory64));
   loader.begin();
-  verifier?.expect(manifest);
+  if (!request.integrity) verifier?.expect(manifest);
   const landed = reading.then(() => {
     writer?.end(stream.source.name);
-    verifier?.end();
+    return verifier?.end();
   });
   const helper = request.runWhileLoading && request.compile.shared ? aheadHelper(peers, laid.memory64) : null;
   const arrivals = new Arrivals(manifest, landed, helper);
@@ -196,7 +207,7 @@ async function fromNetwork(
   return { session, compiled: { ...laid, ...emitted }, arrivals, initMs: () => loader.initMs };
 }
 
-/** The worker of the compiler, which has done its work before there is a session. */
+/** The compiler's worker. It has done its work before there is a session. */
 function aheadHelper({ compiler }: Peers, memory64: boolean): AheadHelper {
   return ({ module, memory, control, manifest }, arrival) => compiler.call('runAhead', { module, memory, memory64, base: kBase, control, needs: manifest.stepNeeds, arrival });
 }
@@ -219,7 +230,7 @@ class Progress {
     this.tell();
   }
 
-  /** What the server did not say, the head of the file does. */
+  /** If the server did not say the size, the head of the file does. */
   expect(totalBytes: number): void {
     if (this.total_ !== undefined) return;
     this.total_ = totalBytes;

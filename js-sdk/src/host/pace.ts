@@ -1,14 +1,16 @@
 import { turn } from '../shared/turn.js';
 
 const kSliceMs = 2;
-/** Of the time that others take. */
+/** The fraction of the time that other tasks take. */
 const kShare = 1 / 4;
 
-/** For work in the background of a thread that has better things to do: a little, then others have their turn, and as they take longer so may it. */
+/**
+ * Paces background work on a thread with more important tasks. It works a little, then others get a turn. If they take longer, it may too.
+ */
 export class Pace {
   private until_ = 0;
 
-  /** Resolves when there may be more. */
+  /** Resolves when the work may continue. */
   async next(): Promise<void> {
     if (performance.now() < this.until_) return;
     const before = performance.now();

@@ -1,7 +1,10 @@
 import { asKilnError, KilnError } from '../shared/errors.js';
 import type { ByteSource } from './reader.js';
 
-/** What waits here has not been written to the model's memory yet, where untouched pages cost nothing: the sum is the file. */
+/**
+ * The size of the buffer. Bytes that wait here have not been written to the model's memory, where untouched pages cost nothing. So both
+ * together hold the file once.
+ */
 export const kBufferBytes = 256 << 20;
 
 /**
@@ -9,7 +12,7 @@ export const kBufferBytes = 256 << 20;
  * brings nothing for `stallTimeoutMs` is an error.
  */
 export class Prefetcher {
-  /** When nothing more will come. */
+  /** Resolves when no more chunks will come. */
   readonly done: Promise<void>;
   private chunks_: Uint8Array[] = [];
   private buffered_ = 0;
@@ -19,7 +22,7 @@ export class Prefetcher {
   private failure_: KilnError | null = null;
   private wake_consumer_: (() => void) | null = null;
   private wake_pump_: (() => void) | null = null;
-  private inspect_: ((chunk: Uint8Array) => void) | null = null;
+  private inspect_: ((chunk: Uint8Array) => Promise<void> | undefined) | null = null;
 
   constructor(
     readonly source: ByteSource,
@@ -53,9 +56,9 @@ export class Prefetcher {
     this.wake_pump_?.();
   }
 
-  /** Shows `inspect` what waits and from now on every chunk that comes, when it comes; what it throws, next() throws. */
-  inspect(inspect: (chunk: Uint8Array) => void): void {
-    this.chunks_.forEach(inspect);
+  /** Shows `inspect` what waits and from now on every chunk that comes, when it comes, and reads on when it has answered; what it throws, next() throws. */
+  inspect(inspect: (chunk: Uint8Array) => Promise<void> | undefined): void {
+    for (const chunk of this.chunks_) void inspect(chunk);
     this.inspect_ = inspect;
   }
 
@@ -99,7 +102,9 @@ export class Prefetcher {
         this.reading_since_ = Infinity;
         if (!chunk || this.ended_) break;
         if (chunk.length === 0) continue; // a sign of life
-        this.inspect_?.(chunk);
+        const busy = this.inspect_?.(chunk);
+        if (busy) await busy;
+        if (this.ended_) break;
         this.chunks_.push(chunk);
         this.buffered_ += chunk.length;
         this.received_ += chunk.length;

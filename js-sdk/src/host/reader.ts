@@ -1,4 +1,4 @@
-// Chunks of a stream, fewer and larger than the engine's where it lets us choose.
+// Reads chunks of a stream. They are fewer and larger than the engine's, if it lets us choose.
 
 export interface ByteSource {
   /** For messages: URL, path or "the given bytes". */
@@ -18,7 +18,7 @@ const kLargestSlab = 1 << 20;
 const kSlabMs = 20;
 const kSpareSlabs = 4;
 
-/** Frees a buffer now: one that is merely detached keeps its memory until the garbage collector comes by. */
+/** Frees a buffer now. A buffer that is only detached keeps its memory until the next garbage collection. */
 function free(buffer: ArrayBuffer): void {
   const { port1, port2 } = new MessageChannel();
   port2.close();
@@ -27,8 +27,8 @@ function free(buffer: ArrayBuffer): void {
 }
 
 /**
- * Fills slabs of our own: fewer and larger chunks, without the engine's copies. Their size follows the speed of the download,
- * so that no byte waits long for those behind it. What was read of a slab is lost when the stream fails.
+ * Fills our own slabs: fewer and larger chunks, without the engine's copies. Their size follows the speed of the download, so that no byte
+ * waits long. If the stream fails, a partial slab is lost.
  */
 function slabReader(reader: ReadableStreamBYOBReader, total = Infinity): Reader {
   let size = kSmallestSlab;
@@ -68,7 +68,7 @@ export function readerOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>, size: 
   }
 }
 
-/** Chunks as they come, of which none is lost. */
+/** Passes chunks on as they come. None is lost. */
 export function chunkReader(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Reader {
   const reader = stream.getReader();
   return { read: async () => (await reader.read()).value ?? null, cancel: () => void reader.cancel().catch(() => undefined) };

@@ -1,4 +1,5 @@
-// Packed weights that an earlier visit kept, back to their place. The first touch of fresh memory takes most of the time, so several workers do it.
+// Reads packed weights of an earlier visit back to their place. The first touch of fresh memory takes most of the time, so several workers
+// do it.
 import type { RestoreRequest } from '../shared/messages.js';
 import { Digest } from './digest.js';
 
@@ -19,10 +20,10 @@ export interface FileHandle {
 const kNext = 0;
 const kDone = 1;
 
-/** Of each piece: where it lies in the file, its bytes, its hash. */
+/** The fields of a piece: where it lies in the file, its bytes, its hash. */
 export const kPieceWords = 3;
 
-/** Takes pieces until there are none left, or one is damaged. They are hashed on the way, while they lie in the processor's cache. */
+/** Takes pieces until none are left or one is damaged. Each is hashed on the way, while it lies in the processor's cache. */
 export function restoreBlocks(file: AccessHandle, { image, pieces, progress }: RestoreRequest, digest: Digest): void {
   const count = pieces.length / kPieceWords;
   for (let piece, passed = 0, begin = 0; (piece = Atomics.add(progress, kNext, 1)) < count; ) {
@@ -46,7 +47,7 @@ export function newProgress(shared: boolean): Int32Array {
   return new Int32Array(shared ? new SharedArrayBuffer(8) : new ArrayBuffer(8));
 }
 
-/** What a worker does that has nothing else to do. Where a file is open but once (in Firefox and Safari) nothing; the host does all. */
+/** The work of an idle worker. If a file can be open only once (Firefox and Safari) it does nothing, and the host does everything. */
 export async function helpRestore(request: RestoreRequest): Promise<null> {
   const digest = await Digest.create();
   const file = await (request.file as unknown as FileHandle).createSyncAccessHandle({ mode: 'read-only' }).catch(() => null);

@@ -7,10 +7,10 @@ import {
   kStatusAborted, kStatusBadIndex, type RunExport,
 } from '../shared/memory.js';
 
-/** A run of less than this (some 40 µs) is over before another thread would be awake. */
+/** A shorter run than this (some 40 µs) is over before another thread is awake. */
 const kAloneFlops = 2e6;
 
-/** All that a later load needs in place of the weights: they are packed, runs do not change them. */
+/** The packed weights. A later load needs only them in place of the file's, because runs do not change them. */
 export function imageIn({ buffer }: WebAssembly.Memory, { memory: { weights, packed } }: Manifest): Uint8Array {
   return new Uint8Array(buffer, kBase + weights, packed);
 }
@@ -47,7 +47,7 @@ export class Session {
     return imageIn(this.memory, this.manifest);
   }
 
-  /** Reads the inputs' bytes, writes the outputs'. A run that has begun is ended. */
+  /** Reads the bytes of the inputs and writes those of the outputs. It completes a run that has begun. */
   run(inputs: Uint8Array[], outputs: Uint8Array[]): void {
     if (this.next_ === null) this.begin(inputs);
     this.advance(this.manifest.steps.length);
@@ -56,7 +56,7 @@ export class Session {
     this.manifest.outputs.forEach((port, i) => place(this.port(port), outputs[i] as Uint8Array));
   }
 
-  /** A run of which advance() does the first steps. */
+  /** Begins a run. advance() runs its first steps. */
   begin(inputs: Uint8Array[]): void {
     this.clearStatus();
     this.write(inputs);
@@ -64,7 +64,7 @@ export class Session {
     this.next_ = 0;
   }
 
-  /** The next steps of that run, until `last`, unless it was stopped. */
+  /** Runs the next steps of that run, up to `last`, unless it was stopped. */
   advance(last: number): void {
     if (this.stopped_ !== null) return;
     try {
@@ -75,7 +75,7 @@ export class Session {
     }
   }
 
-  /** The same by someone else, who says how many of all steps are done. */
+  /** The same by another worker, which says how many steps are done in all. */
   async advanceBy(helper: Promise<number>): Promise<void> {
     try {
       this.wasDone(await helper);
@@ -84,7 +84,7 @@ export class Session {
     }
   }
 
-  /** Minimum milliseconds of each step over `repeats` whole passes; short steps are repeated until the clock sees them. */
+  /** The minimum milliseconds of each step over `repeats` whole passes. Short steps are repeated until the clock can measure them. */
   profile(inputs: Uint8Array[], repeats: number, clockMs: number): number[] {
     this.clearStatus();
     this.write(inputs);
@@ -107,7 +107,7 @@ export class Session {
     return least;
   }
 
-  /** The other threads, which sleep between runs, end. */
+  /** Ends the other threads, which sleep between runs. */
   dismiss(): void {
     Atomics.store(this.words_, kHostLeave / 4, 1);
     this.call();
@@ -129,7 +129,7 @@ export class Session {
     this.manifest.inputs.forEach((port, i) => place(inputs[i] as Uint8Array, this.port(port)));
   }
 
-  /** Steps [first, last) on all threads that come in time; returns when the work is done. */
+  /** Runs steps [first, last) on all threads that arrive in time. Returns when the work is done. */
   private steps(first: number, last: number): void {
     if (this.running_ > 1) this.letIn(first, last);
     const a = this.address_;
@@ -141,7 +141,7 @@ export class Session {
     if (this.running_ > 1) this.seeOut();
   }
 
-  /** Nobody is in a run: what the last one left is cleared, and the others are called. */
+  /** No thread is in a run. Clears the progress of the last run and calls the other threads. */
   private letIn(first: number, last: number): void {
     const words = this.words_;
     this.progress_.fill(0);
@@ -156,7 +156,7 @@ export class Session {
     Atomics.notify(this.words_, kHostGeneration / 4);
   }
 
-  /** Who has not come yet need not come any more; who is inside has nothing left to do. */
+  /** A thread that has not come yet need not come any more. A thread inside has nothing left to do. */
   private seeOut(): void {
     const words = this.words_;
     Atomics.or(words, kHostInside / 4, kClosed);

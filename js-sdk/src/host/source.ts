@@ -1,4 +1,4 @@
-// The model's bytes as a stream of chunks, wherever they come from.
+// The model's bytes as a stream of chunks, from any source.
 import type * as Fs from 'node:fs';
 import { asKilnError, KilnError } from '../shared/errors.js';
 import type { SourceMessage } from '../shared/messages.js';

@@ -2,9 +2,9 @@ import { KilnError } from '../shared/errors.js';
 import type { Transfer } from '../shared/manifest.js';
 
 /**
- * Puts the weights at their addresses as they stream by. Transfers are in file order and may share bytes; `done` is called the
- * moment one is complete, with how many are, before any byte of a later one is written that does not share its bytes. They may lie in the model's memory
- * already, even where they belong.
+ * Writes the weights to their addresses as they stream by. Transfers are in file order and may share bytes. When one is complete, `done` is
+ * called with the number of complete ones, before any byte of a later transfer that does not share bytes with it is written. The bytes may
+ * be in the model's memory already, even in their place.
  */
 export class WeightWriter {
   private position_ = 0;

@@ -1,13 +1,16 @@
 import { KilnError } from '../shared/errors.js';
 
-/** So long after its downloads an engine hides a page that is being left. */
+/** How long after ending its downloads an engine hides a page that is left. */
 const kLeavingMs = 200;
 
 interface Transition {
   persisted: boolean;
 }
 
-/** Whether a page is left for the back-forward cache, where an engine may end its downloads: WebKit does, a moment before it hides the page. */
+/**
+ * Watches whether the page is left for the back-forward cache. An engine may end its downloads then. WebKit does so a moment before it
+ * hides the page.
+ */
 export class Absence {
   private left_ = false;
   private back_ = false;
@@ -26,7 +29,7 @@ export class Absence {
     globalThis.addEventListener?.('pageshow', this.shown_);
   }
 
-  /** Whether that is why a load failed; if so the page is back when this resolves. */
+  /** Whether a load failed because of that. If so, the page is back when this resolves. */
   async explains(thrown: unknown): Promise<boolean> {
     if (typeof document === 'undefined' || !(thrown instanceof KilnError) || !['network', 'stalled'].includes(thrown.code)) return false;
     if (!this.left_) await Promise.race([this.change(), new Promise((resolve) => setTimeout(resolve, kLeavingMs))]);

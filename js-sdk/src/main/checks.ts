@@ -1,7 +1,7 @@
-// What callers give, checked before anything begins: who writes `thread: 2` shall hear of it, with what there is.
+// Checks what callers give before anything begins. A caller who writes `thread: 2` gets an error that lists the valid names.
 import { KilnError } from '../shared/errors.js';
 
-/** What a value must be, as a test and in words. */
+/** A rule for a value, as a test and in words. */
 export type Rule = readonly [test: (value: unknown) => boolean, words: string];
 export type Rules<T> = Record<keyof T, Rule>;
 
@@ -17,7 +17,7 @@ export const kSignal: Rule = [(value) => isObject(value) && 'aborted' in value &
 export const whole = (least: number, most: number, words: string): Rule => [(value) => isWhole(value, least, most), words];
 export const oneOf = (values: readonly string[]): Rule => [(value) => values.includes(value as string), values.map((value) => `'${value}'`).join(' or ')];
 
-/** A value in a message: enough of it to be recognised. */
+/** A value for a message, short but recognisable. */
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
   if (typeof value === 'bigint') return `${value}n`;
@@ -31,7 +31,7 @@ export function shown(value: unknown): string {
 const kNamesShown = 8;
 export const quoted = (names: readonly string[]): string => names.slice(0, kNamesShown).map((n) => `"${n}"`).join(', ') + (names.length > kNamesShown ? ', …' : '');
 
-/** How many letters must change for one to become the other. */
+/** How many letters must change to turn one into the other. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
@@ -50,7 +50,10 @@ export function suggestion(name: string, known: readonly string[]): string {
   return nearest && nearest[0] <= Math.max(1, name.length / 3) ? `did you mean "${nearest[1]}"? ` : '';
 }
 
-/** Refuses what is no object, has other names, or values that break their rule. `what` is the object's name, empty at the top. */
+/**
+ * Refuses a value that is no object, that has unknown names, or that has values which break their rule. `what` is the object's name, empty
+ * at the top.
+ */
 export function check<T>(what: string, given: unknown, rules: Rules<T>): void {
   if (!isObject(given)) throw new KilnError('bad-option', `${what || 'what follows the first argument'} must be an object, not ${shown(given)}`, { where: what });
   for (const [name, value] of Object.entries(given)) {

@@ -1,4 +1,5 @@
-// What a Model stands for. Whatever works for the model knows this and not the Model, which is gone when nobody holds it any more.
+// The state behind a Model. Whatever works for a model holds this and not the Model, so that the engine can collect a Model that nobody
+// holds.
 import { asKilnError, KilnError } from '../shared/errors.js';
 import type { PortInfo } from '../shared/manifest.js';
 import type { MailboxClient } from '../shared/mailbox.js';
@@ -15,7 +16,7 @@ const kProfileRepeats = 10;
 const kRunRules: Rules<RunOptions> = { signal: kSignal };
 const kProfileRules: Rules<ProfileOptions> = { ...kRunRules, repeats: whole(1, 1e6, 'a whole number from 1') };
 
-/** Whether it is a developer who reads the console. */
+/** Whether a developer is likely to read the console. */
 function inDevelopment(): boolean {
   if (isNode) return process.env['NODE_ENV'] !== 'production';
   return /^(localhost|127\.|\[::1\]|$)/.test(globalThis.location?.hostname ?? '');
@@ -113,7 +114,7 @@ export class ModelCore {
     this.dispose();
   }
 
-  /** The model was kept for the next visit, or a note says why not. */
+  /** The model has been cached for the next visit, or a note says why not. */
   kept(note: string | null): void {
     if (this.heir_) {
       this.heir_.kept(note);
@@ -123,7 +124,10 @@ export class ModelCore {
     if (note !== null && !this.ended_) this.notes_.push(note);
   }
 
-  /** After a crash nothing in the model can be trusted any more; one that is disposed of (`well`) may still be kept for the next visit. */
+  /**
+   * Ends the model. After a crash nothing in it can be trusted any more. A model that was disposed of (`well`) may still be cached for the
+   * next visit.
+   */
   end(error: KilnError, well = false): void {
     this.heir_?.end(error, well);
     if (this.heir_ || this.ended_) return;
@@ -141,7 +145,7 @@ export class ModelCore {
     return this.heir_ ? this.heir_.holds(team) : !this.ended && this.engine_.team === team;
   }
 
-  /** Takes over the engine of a model of the same file between two runs; that model's other half goes. */
+  /** Takes over the engine of another model of the same file, between two runs. The rest of that model is dropped. */
   async adopt(tuned: ModelCore): Promise<void> {
     this.wisdom_ = tuned.wisdom_;
     const swap = (): Promise<void> => {

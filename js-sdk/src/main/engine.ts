@@ -1,4 +1,4 @@
-// What runs a model: the workers, their module, and the ways to reach them. A tuned one takes the place of the first.
+// Runs a model: the workers, their module, and the ways to reach them. A tuned engine may replace the first one.
 import type { KilnError } from '../shared/errors.js';
 import { MailboxClient } from '../shared/mailbox.js';
 import type { Landed, LoadResult } from '../shared/messages.js';
@@ -9,9 +9,9 @@ import type { Team } from './team.js';
 export class Engine {
   readonly canceller: Canceller;
   readonly mailbox: MailboxClient | null;
-  /** Keeps the model for the next visit, once; null while there is nothing to be kept. */
+  /** Caches the model for the next visit, once. null while there is nothing to cache. */
   keep: (() => Promise<unknown>) | null = null;
-  /** Until the last weight has landed, as if nothing had been loaded. */
+  /** Until the last weight has landed, this is as if nothing had been loaded. */
   landed: Landed = { downloadedBytes: 0, timings: { compilerReadyMs: 0, compileMs: 0, tuneMs: 0, downloadMs: 0, initMs: 0, totalMs: 0 }, phases: [] };
 
   constructor(
@@ -25,13 +25,13 @@ export class Engine {
     this.mailbox = result.mailbox && new MailboxClient(result.mailbox, attend, () => host.call('failure', null));
   }
 
-  /** Whether `other` computes by other schedules and is reached in the same way. */
+  /** Whether `other` has other schedules and is reached in the same way. */
   canBecome(other: Engine): boolean {
     const schedules = ({ result }: Engine): string => JSON.stringify(result.kernels.map(({ spec, schedule }) => [spec, schedule]));
     return (this.mailbox === null) === (other.mailbox === null) && schedules(this) !== schedules(other);
   }
 
-  /** `well`: what was not kept for the next visit may still be. */
+  /** `well`: the model may still be cached for the next visit. */
   end(error: KilnError, well: boolean): void {
     this.canceller.close();
     this.mailbox?.close(error);

@@ -4,16 +4,17 @@ import { fetchOwn } from './own_files.js';
 import type { Settings } from './settings.js';
 import { workerUrl, type Team } from './team.js';
 
-/** Why workers cannot be started: a browser does not say, but their file can be looked at. */
+/** Why workers cannot be started. A browser does not say, so this looks at their file. */
 async function whyNot(thrown: unknown, { stallTimeoutMs }: Settings): Promise<KilnError> {
   const error = asKilnError(thrown, 'internal', 'workers cannot be started');
+  if (error.code === 'stalled') return error;
   const refusal = isNode ? null : await fetchOwn(workerUrl().href, stallTimeoutMs).then(({ body }) => void body?.cancel(), (refused: unknown) => refused);
   if (refusal instanceof KilnError) return refusal;
   const policy = isNode ? '' : '. A Content-Security-Policy may forbid them (worker-src, require-trusted-types-for)';
   return new KilnError('unsupported-environment', `workers cannot be started here: ${error.message}${policy}`, { cause: thrown });
 }
 
-/** The team in workers; in this thread, which it then blocks, only where that was asked for or there are no workers at all. */
+/** A team in workers. It runs in this thread, which it then blocks, only if that was asked for or if there are no workers at all. */
 export async function gather(settings: Settings, make: (settings: Settings) => Promise<Team>): Promise<{ team: Team; settings: Settings }> {
   try {
     return { team: await make(settings), settings };

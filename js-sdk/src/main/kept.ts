@@ -2,7 +2,7 @@ import { isNode } from '../shared/node.js';
 
 const kItem = 'wasmkiln-kept';
 
-/** Whether this origin may have kept something: to look where nothing can be takes some 20 ms of a first visit. */
+/** Whether this origin may have a cache. Looking into an empty one takes some 20 ms of a first visit. */
 export function mayBeKept(): boolean {
   try {
     return !isNode && (globalThis.localStorage === undefined || localStorage.getItem(kItem) !== null);

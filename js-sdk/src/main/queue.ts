@@ -10,12 +10,15 @@ export class RunQueue {
   private readonly waiting_: Entry[] = [];
   private current_: Entry | null = null;
 
-  /** What is added now starts at once. */
+  /** A task that is added now starts at once. */
   get idle(): boolean {
     return this.current_ === null;
   }
 
-  /** `stop` is called when the signal aborts a task that has started; its promise rejects at once, the next task waits for it to end. */
+  /**
+   * If the signal aborts a task that has started, `stop` is called and its promise rejects at once. The next task still waits for it to
+   * end.
+   */
   add<T>(task: () => Promise<T>, stop: () => void, signal?: AbortSignal): Promise<T> {
     if (signal?.aborted) return Promise.reject(aborted(signal));
     return new Promise<T>((resolve, reject) => {

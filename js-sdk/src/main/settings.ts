@@ -26,6 +26,7 @@ const kRules: Rules<LoadOptions> = {
   signal: kSignal,
   cache: kFlag,
   verify: kFlag,
+  integrity: [(value) => typeof value === 'string' && integritiesIn(value).every((each) => /^sha256-[A-Za-z0-9+/]{43}=$/.test(each)), "'sha256-' and 44 characters, as `python -m wasmkiln inspect` prints it"],
   stallTimeoutMs: [(value) => typeof value === 'number' && value > 0, 'a number above 0'],
   compiler: [isCompiler, 'the address of compiler.wasm, its bytes, or a WebAssembly.Module'],
   preferences: kObject,
@@ -45,10 +46,13 @@ function isCompiler(value: unknown): boolean {
   return typeof value === 'string' || value instanceof URL || value instanceof ArrayBuffer || value instanceof Uint8Array || value instanceof WebAssembly.Module;
 }
 
+const integritiesIn = (text: string): string[] => text.trim().split(/\s+/);
+
 /** Throws what is wrong with the options, before anything begins. */
 export function checkOptions(options: LoadOptions): void {
   check('', options, kRules);
   if (options.tuning) check('tuning', options.tuning, kTuningRules);
+  if (options.integrity !== undefined && options.verify === false) throw new KilnError('bad-option', 'integrity is compared by verifying: leave out verify: false', { where: 'integrity' });
   if (options.preferences) check('preferences', options.preferences, kPreferenceRules);
   for (const [name, size] of Object.entries(options.dims ?? {})) {
     const where = `dims.${name}`;
@@ -57,24 +61,25 @@ export function checkOptions(options: LoadOptions): void {
   }
 }
 
-/** The options, checked and completed for this environment. */
+/** Options that are checked and completed for this environment. */
 export interface Settings {
   threads: number;
   shared: boolean;
-  /** Runs may pass through shared memory, whatever memory the model has. */
+  /** Runs may pass through shared memory, even if the model's memory is private. */
   mailbox: boolean;
   relaxedSimd: boolean;
   memory64: boolean;
   workers: boolean;
-  /** Where workers cannot be started the model may run on this thread. */
+  /** If workers cannot be started, the model may run on this thread. */
   mayBlock: boolean;
   budgetMs: number;
   dims: Record<string, number>;
   precision: Precision;
   stallTimeoutMs: number;
   verify: boolean;
+  integrity: string[] | null;
   runWhileLoading: boolean;
-  /** Names the compiler where a cache may be used. */
+  /** Names the compiler, if a cache may be used. */
   build: string | null;
   compiler: CompilerSource;
   environment: Environment;
@@ -92,11 +97,12 @@ function compilerOf(option: LoadOptions['compiler']): CompilerSource {
   return option instanceof ArrayBuffer ? new Uint8Array(option) : option;
 }
 
-/** Of options that checkOptions() has passed. */
+/** The settings for options that checkOptions() has accepted. */
 export function settle(options: LoadOptions): Settings {
   const environment = detectEnvironment();
   const { preferences = {}, tuning } = options;
   if (!environment.simd) throw new KilnError('unsupported-environment', 'this engine has no WebAssembly SIMD, which every browser since 2023 has; update it');
+  if (options.integrity !== undefined && !globalThis.crypto?.subtle) throw new KilnError('unsupported-environment', 'integrity needs a secure context: serve the page by https, or from localhost', { where: 'integrity' });
   const missing = [...environment.missing];
   const wanted = (feature: Missing['feature'], has: boolean, preference: boolean | undefined): boolean => {
     if (has && preference === false) missing.push({ feature, why: 'switched off by preferences' });
@@ -118,6 +124,7 @@ export function settle(options: LoadOptions): Settings {
     precision: options.precision ?? 'balanced',
     stallTimeoutMs: Math.min(options.stallTimeoutMs ?? kStallTimeoutMs, kLongestTimerMs),
     verify: options.verify ?? true,
+    integrity: options.integrity === undefined ? null : integritiesIn(options.integrity),
     runWhileLoading: options.runWhileLoading ?? false,
     build: options.cache === false || options.compiler !== undefined ? null : kBuild,
     compiler: compilerOf(options.compiler),

@@ -9,7 +9,7 @@ import { shown } from './checks.js';
 
 type Pulled = Transferred<Uint8Array<ArrayBuffer>> | null;
 
-/** A source that can be posted, and what to answer when its chunks are asked for. */
+/** A source that can be posted, and the function that answers requests for its chunks. */
 export interface PostableSource {
   message: SourceMessage;
   pull: () => Pulled | Promise<Pulled>;
@@ -22,7 +22,7 @@ const kRequestFields = ['method', 'credentials', 'mode', 'cache', 'redirect', 'r
 const nothing = (): null => null;
 const gone = (cause?: unknown): KilnError => new KilnError('bad-option', 'the buffer of the model has been transferred away: its bytes are no longer there', { cause });
 
-/** Copies chunk by chunk, so that the whole is never there twice. */
+/** Copies chunk by chunk, so that the bytes are never all there twice. */
 function fromBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): PostableSource {
   if ((buffer as { detached?: boolean }).detached) throw gone();
   const bytes = new Uint8Array(buffer, byteOffset, byteLength);
@@ -37,7 +37,7 @@ function fromBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): Postabl
   };
 }
 
-/** A worker reads it, unless that is foreign to the page and may not. */
+/** A worker reads it, unless the worker's origin differs from the page's and it may not. */
 function fromBlob(blob: Blob): PostableSource {
   if (!isSandboxed()) return { message: { kind: 'blob', blob }, pull: nothing };
   let position = 0;
@@ -75,7 +75,7 @@ function fromAddress(address: string): PostableSource {
   return { message: { kind: 'url', url: url.href, init: {} }, pull: nothing };
 }
 
-/** Resolves against the page: a worker would resolve against its own file. */
+/** Resolves against the page's address. A worker would resolve against its own file. */
 export function absolute(address: string): URL {
   const base = globalThis.document?.baseURI ?? globalThis.location?.href;
   try {
@@ -85,7 +85,7 @@ export function absolute(address: string): URL {
   }
 }
 
-/** By what objects call themselves: those of another frame are as good. */
+/** Tests by the objects' own type names, so objects of another frame count too. */
 export function postable(source: ModelSource): PostableSource {
   if (typeof source === 'string') return fromAddress(source);
   if (ArrayBuffer.isView(source)) return fromBytes(source);

@@ -1,19 +1,25 @@
-// The workers of one model, or the same roles in this thread where there are no workers.
+// The workers of one model, or the same roles in this thread if there are no workers.
 import type * as WorkerThreads from 'node:worker_threads';
 import { Channel, type Handlers, type Port } from '../shared/channel.js';
 import { describe, KilnError, toPlain } from '../shared/errors.js';
+import { within } from '../shared/fetching.js';
 import type { CompilerCode, CompilerMessage, HostCalls, HostEvents, LoadRequest, LoadResult, MainCalls, RoleMessage } from '../shared/messages.js';
 import { isSandboxed } from '../shared/module.js';
 import { isNode, nodeModule } from '../shared/node.js';
 
-/** So long threads have to leave the model's memory, in which they sleep: a browser ends one that sleeps only after seconds. */
+/** How long threads have to leave the model's memory, in which they sleep. A browser takes seconds to end a sleeping thread. */
 const kLeaveMs = 100;
+const stalled = (what: string, ms: number): KilnError => new KilnError('stalled', `${what} was not there after ${ms / 1000} s; try again, or raise stallTimeoutMs`, { where: what });
+
 /** By then a worker has read its script. */
 const kReleaseMs = 60_000;
-/** So long the host has to keep a model for the next visit that is disposed of. */
+/** How long the host may take to cache a model that is disposed of. */
 const kLastMs = 3000;
 
-/** Where a role is taken up. Its `port` is the worker itself: an engine may carry messages between ports through another process (Firefox does), and copy what is transferred. */
+/**
+ * The place of a role. Its `port` is the worker itself. Between message ports an engine may send messages through another process and copy
+ * what is transferred; Firefox does.
+ */
 interface Seat {
   readonly port: Port;
   terminate(): void;
@@ -22,7 +28,7 @@ interface Seat {
 /** From build.js. */
 declare const __KILN_WORKER__: string;
 
-/** Bundlers copy what is named so. Inside `new Worker(…)` they would bundle it again, for each such place, though it is whole. */
+/** Bundlers copy a file that is named like this. Inside `new Worker(…)` they would bundle it again, for each such place. */
 export const workerUrl = (): URL => new URL(__KILN_WORKER__, import.meta.url);
 
 type Crash = (error: KilnError) => void;
@@ -31,6 +37,7 @@ const crashed = (cause: unknown): KilnError => new KilnError('internal', `a work
 function nodeSeat(crash: Crash): Seat {
   const { Worker } = nodeModule<typeof WorkerThreads>('worker_threads');
   const worker = new Worker(workerUrl());
+  let ended = false;
   const port: Port = {
     onmessage: null,
     postMessage: (message, transfer) => worker.postMessage(message, transfer as WorkerThreads.Transferable[]),
@@ -39,21 +46,28 @@ function nodeSeat(crash: Crash): Seat {
   };
   worker.on('message', (data: unknown) => port.onmessage?.({ data } as MessageEvent));
   worker.on('error', (error) => crash(crashed(error)));
+  worker.on('exit', (status) => status !== 0 && !ended && crash(crashed(`it has exited with ${status}`)));
   worker.unref();
-  return { port, terminate: () => void worker.terminate() };
+  return {
+    port,
+    terminate: () => {
+      ended = true;
+      void worker.terminate();
+    },
+  };
 }
 
-/** Schemes whose origins the URL standard does not know (of extensions, of apps) are compared by host. */
+/** Some schemes have no origin in the URL standard (extensions, apps). They are compared by host. */
 const isOwn = ({ origin, protocol, host }: URL): boolean => (origin === 'null' ? protocol === location.protocol && host === location.host : origin === globalThis.origin);
 
-/** Of workers that begin at the same time from one address only the first comes to the page's service worker: in WebKit. */
+/** In WebKit, of several workers that start at the same time from one address, only the first reaches the page's service worker. */
 const mayPassBy = (): boolean => Boolean(navigator.serviceWorker?.controller) && navigator.vendor.startsWith('Apple');
 
 const started = (address: string | URL, name: string): Worker => new Worker(address, { type: 'module', name: `wasmkiln ${name}` });
 
 /**
- * A script of another origin is started only through a small one of our own: a blob: has the page's origin, its storage and its service
- * worker. A sandboxed frame, to which even its own server is another origin, has none of these, and engines differ on its blob:s.
+ * A script of another origin starts only through a small script of our own. A blob: has the page's origin, its storage and its service
+ * worker. In a sandboxed frame even its own server is another origin, it has none of these, and engines treat its blob:s differently.
  */
 function starting(script: URL, name: string): Worker {
   const starter = `import ${JSON.stringify(script.href)};`;
@@ -102,13 +116,51 @@ async function localSeat(): Promise<Seat> {
 export interface TeamOptions {
   threads: number;
   workers: boolean;
+  stallTimeoutMs: number;
   /** What goes to the compiler's worker when the workers have started, and is not there any more. */
   compiler: Promise<CompilerCode>;
-  /** What to load, as soon as the host listens; asked for while the workers start. */
+  /** The request for the load. It is sent as soon as the host listens. */
   request: () => LoadRequest;
   answers: Handlers<MainCalls>;
   onEvent: <K extends keyof HostEvents>(name: K, data: HostEvents[K]) => void;
   onCrash: Crash;
+}
+
+/** Whether every worker comes, and none dies while the team is together. */
+class Watch {
+  private readonly absent_ = new Set<Seat>();
+  private readonly timer_: ReturnType<typeof setTimeout>;
+  private ended_ = false;
+
+  constructor(
+    private readonly crash_: Crash,
+    stallTimeoutMs: number,
+  ) {
+    this.timer_ = setTimeout(() => this.crash(stalled(__KILN_WORKER__, stallTimeoutMs)), stallTimeoutMs);
+    (this.timer_ as { unref?: () => void }).unref?.();
+  }
+
+  readonly crash: Crash = (error) => {
+    if (!this.ended_) this.crash_(error);
+  };
+
+  /** Its first message says that it is here. */
+  expect(seat: Seat): void {
+    this.absent_.add(seat);
+    if (seat.port.onmessage) return;
+    seat.port.onmessage = () => this.arrived(seat);
+    seat.port.unref?.();
+  }
+
+  arrived(seat: Seat): void {
+    this.absent_.delete(seat);
+    if (this.absent_.size === 0) clearTimeout(this.timer_);
+  }
+
+  end(): void {
+    this.ended_ = true;
+    clearTimeout(this.timer_);
+  }
 }
 
 export class Team {
@@ -118,6 +170,7 @@ export class Team {
     private compiler_: Seat | null,
     private readonly seats_: Seat[],
     private readonly local_ports_: MessagePort[],
+    private readonly watch_: Watch,
   ) {}
 
   /** Resolves when the host has answered; rejects when the workers cannot be started. */
@@ -134,8 +187,9 @@ export class Team {
     });
     greeting.catch(() => undefined);
     options.compiler.catch(() => undefined); // the compiler's worker tells whoever asks it
-    const crash: Crash = (error) => (greeted ? options.onCrash(error) : refuse(error));
-    const seat = async (name: string): Promise<Seat> => (!options.workers ? localSeat() : isNode ? nodeSeat(crash) : browserSeat(name, crash));
+    const watch = new Watch((error) => (greeted ? options.onCrash(error) : refuse(error)), options.stallTimeoutMs);
+    const { crash } = watch;
+    const seat = async (name: string): Promise<Seat> => (!options.workers ? within(options.stallTimeoutMs, localSeat(), () => stalled('roles.js', options.stallTimeoutMs)) : isNode ? nodeSeat(crash) : browserSeat(name, crash));
 
     const compiler = new MessageChannel();
     const compute = Array.from({ length: options.threads - 1 }, () => new MessageChannel());
@@ -150,30 +204,36 @@ export class Team {
       assign(hostSeat, { role: 'host', compiler: compiler.port1, compute: hostPorts }, [compiler.port1, ...hostPorts]);
       computeSeats.forEach((each, i) => assign(each, { role: 'compute', host: (compute[i] as MessageChannel).port2 }, [(compute[i] as MessageChannel).port2]));
       const host = new Channel<HostCalls, MainCalls, HostEvents>(hostSeat.port, options.answers, 'pending', (name, data) => {
-        if (name === 'ready') greet();
-        else options.onEvent(name, data);
+        if (name === 'ready') {
+          greet();
+          watch.arrived(hostSeat);
+        } else options.onEvent(name, data);
       });
+      seats.forEach((each) => watch.expect(each)); // but the host's, whose messages the channel takes
       const giveCompiler = (given: CompilerMessage): void => compilerSeat.port.postMessage(given, given instanceof ArrayBuffer ? [given] : []);
       void Promise.all([options.compiler, greeting]).then(([given]) => giveCompiler(given), (thrown: unknown) => giveCompiler(toPlain(thrown)));
       const loading = host.call('load', options.request());
       loading.catch(() => undefined); // that the host cannot be started is said by the greeting
       await greeting;
-      return new Team(host, loading, compilerSeat, [hostSeat, ...computeSeats], options.workers ? [] : ports);
+      return new Team(host, loading, compilerSeat, [hostSeat, ...computeSeats], options.workers ? [] : ports, watch);
     } catch (thrown) {
+      watch.end();
       for (const each of seats) each.terminate();
       for (const port of ports) port.close();
       throw thrown;
     }
   }
 
-  /** The compiler has done its work: its memory is given back. */
+  /** The compiler has done its work. Frees its memory. */
   releaseCompiler(): void {
+    if (this.compiler_) this.watch_.arrived(this.compiler_); // or it need not come any more
     this.compiler_?.terminate();
     this.compiler_ = null;
   }
 
-  /** Ends every worker, whatever it is doing, and rejects what waits for an answer. The host may do one `last` thing before. */
+  /** Ends every worker, whatever it is doing, and rejects all calls that wait for an answer. The host may do one `last` thing before. */
   terminate(error: KilnError, last: (() => Promise<unknown>) | null = null): void {
+    this.watch_.end();
     this.host.emit('leave', null);
     if (last) {
       const late = new Promise((resolve) => setTimeout(resolve, kLastMs));

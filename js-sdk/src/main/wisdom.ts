@@ -1,6 +1,6 @@
-// Measured schedules between loads: given ones, a store, and how both become one file.
+// Measured schedules between loads: wisdom from the user and from a store, and how they are merged.
 import { aborted, asKilnError, KilnError } from '../shared/errors.js';
-import { answerOf } from '../shared/fetching.js';
+import { answerOf, bodyOf } from '../shared/fetching.js';
 import type { LoadOptions, WisdomStore } from '../options.js';
 import { isNode } from '../shared/node.js';
 import { absolute } from './sources.js';
@@ -20,7 +20,7 @@ interface WisdomFile {
 
 const kVersion = 1;
 
-/** Entries of all files; of two for the same kernel the faster. Files of another version or form are left out. */
+/** Merges the entries of all files. Of two for the same kernel the faster stays. Files of another version or form are left out. */
 export function mergeWisdom(files: (string | null)[]): string {
   const best = new Map<string, Entry>();
   for (const file of files) {
@@ -33,16 +33,18 @@ export function mergeWisdom(files: (string | null)[]): string {
   return JSON.stringify({ 'wasmkiln-wisdom': kVersion, entries: [...best.values()] } satisfies WisdomFile);
 }
 
+const isEntry = (entry: Partial<Entry> | null): boolean => typeof entry?.scope === 'string' && typeof entry.spec === 'string' && typeof entry.schedule === 'string' && typeof entry.ns === 'number';
+
 function entriesOf(file: string | null): Entry[] {
   try {
     const parsed = JSON.parse(file ?? '{}') as Partial<WisdomFile>;
-    return parsed['wasmkiln-wisdom'] === kVersion && Array.isArray(parsed.entries) ? parsed.entries : [];
+    return parsed['wasmkiln-wisdom'] === kVersion && Array.isArray(parsed.entries) ? parsed.entries.filter(isEntry) : [];
   } catch {
     return [];
   }
 }
 
-/** The text of the user's wisdom; the compiler judges what it says. */
+/** The text of the user's wisdom. The compiler checks it. */
 export async function givenWisdom(wisdom: string | URL | object, stallTimeoutMs: number, signal: AbortSignal | undefined): Promise<string> {
   if (typeof wisdom === 'object' && !(wisdom instanceof URL)) {
     try {
@@ -56,7 +58,7 @@ export async function givenWisdom(wisdom: string | URL | object, stallTimeoutMs:
   const url = absolute(text);
   try {
     const response = await answerOf(url.href, stallTimeoutMs, signal ? { signal } : {});
-    if (response.ok) return await response.text();
+    if (response.ok) return new TextDecoder().decode(await bodyOf(response, url.href, stallTimeoutMs));
     throw new KilnError('network', `the wisdom file ${url.href} answered ${response.status}`, { where: url.href });
   } catch (thrown) {
     if (signal?.aborted) throw aborted(signal);
@@ -71,7 +73,7 @@ export function chooseStore(option: LoadOptions['wisdomStore']): WisdomStore | n
   return typeof indexedDB === 'undefined' ? null : indexedDbStore();
 }
 
-/** Adds `json` to what the store has, or puts it in its place. Returns a note when the store fails, for info(). */
+/** Adds `json` to the store, or replaces what it has. If the store fails, returns a note for info(). */
 export async function remember(store: WisdomStore, device: string, json: string, replace = false): Promise<string | null> {
   if (entriesOf(json).length === 0 && !replace) return null;
   try {

@@ -5,7 +5,7 @@ type Callables<T> = Record<keyof T, (arg: never) => unknown>;
 type Arg<F> = F extends (arg: infer A) => unknown ? A : never;
 type Answer<F> = F extends (arg: never) => infer R ? Awaited<R> : never;
 
-/** A handler's answer together with the objects to transfer. */
+/** A handler's answer, together with the objects to transfer. */
 export class Transferred<T> {
   constructor(
     readonly value: T,
@@ -23,10 +23,10 @@ type Message =
   | { kind: 'error'; id: number; error: PlainError }
   | { kind: 'event'; name: string; data: unknown };
 
-/** When an open port keeps a Node process or worker alive; browsers have no such notion. */
+/** When an open port keeps a Node process or worker alive. Browsers do not need this. */
 export type Hold = 'always' | 'pending' | 'never';
 
-/** A MessagePort, a worker, or what a worker knows of itself: close() ends the worker then. */
+/** A MessagePort, a worker, or a worker's own global scope. There close() ends the worker. */
 export interface Port {
   onmessage: ((event: MessageEvent) => void) | null;
   postMessage(message: unknown, transfer: Transferable[]): void;
@@ -41,7 +41,7 @@ interface Waiting {
   reject: (error: KilnError) => void;
 }
 
-/** Remote: what the other side answers. Local: what it may call here. Events: what it may tell us without an answer. */
+/** Remote: calls that the other side answers. Local: calls that it may make here. Events: messages from it without an answer. */
 export class Channel<Remote extends Callables<Remote>, Local extends Callables<Local> = object, Events extends object = object> {
   private next_ = 1;
   private readonly waiting_ = new Map<number, Waiting>();
@@ -72,7 +72,7 @@ export class Channel<Remote extends Callables<Remote>, Local extends Callables<L
     this.post({ kind: 'event', name, data }, transfer);
   }
 
-  /** Rejects everything that waits, now and later. */
+  /** Rejects all waiting calls, and later ones. */
   close(error: KilnError): void {
     if (this.closed_) return;
     this.closed_ = error;

@@ -1,4 +1,4 @@
-// What this engine can do, found by validating tiny modules; and who it is, for wisdom.
+// What this engine can do, found by validating tiny modules, and its id for wisdom.
 import type * as Os from 'node:os';
 import { isSandboxed } from './module.js';
 import { isNode, nodeModule } from './node.js';
@@ -8,7 +8,7 @@ const kRelaxedSimd = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2,
 const kSharedMemory = [0, 97, 115, 109, 1, 0, 0, 0, 5, 4, 1, 3, 1, 1];
 const kMemory64 = [0, 97, 115, 109, 1, 0, 0, 0, 5, 3, 1, 4, 1];
 
-/** Something this environment lacks, and why; the model runs without it. */
+/** Something that this environment lacks, and why. The model runs without it. */
 export interface Missing {
   feature: 'workers' | 'sharedMemory' | 'relaxedSimd' | 'memory64';
   why: string;
@@ -40,7 +40,7 @@ function whyNotShared(): string {
   return validates(kSharedMemory) ? '' : 'this engine has no shared WebAssembly memory'; // a memory to try it would hold some 10 GB of addresses
 }
 
-/** Engine, architecture and cores: measured schedules are kept per such id. */
+/** Engine, architecture and cores. Measured schedules are kept per id. */
 export function deviceId(): string {
   if (isNode) {
     const os = nodeModule<typeof Os>('os');

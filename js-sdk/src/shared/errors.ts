@@ -1,4 +1,4 @@
-/** What went wrong, as a stable name. The first eight are the compiler's own (support/result.h). */
+/** What went wrong, as a stable name. The first eight come from the compiler (support/result.h). */
 export type KilnErrorCode =
   | 'bad-file'
   | 'unsupported-version'
@@ -24,9 +24,9 @@ export interface PlainError {
 }
 
 /**
- * The one error that the SDK throws. `message` says what is wrong and what to do; `where` names the node, input or byte. What a signal has
- * ended has the code 'aborted', the `name` that everybody looks for ('AbortError', or 'TimeoutError' after AbortSignal.timeout()), and the
- * signal's reason as its `cause`.
+ * The one error that the SDK throws. `message` says what is wrong and what to do. `where` names the node, input or byte. If a signal has ended
+ * the operation, the code is 'aborted', the `name` is 'AbortError' (or 'TimeoutError' after AbortSignal.timeout()), and the `cause` is the
+ * signal's reason.
  */
 export class KilnError extends Error {
   /** @internal So that it is called so in a page's console as well. */
@@ -35,12 +35,15 @@ export class KilnError extends Error {
   readonly where: string;
 
   constructor(code: KilnErrorCode, message: string, options: { where?: string; cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(printable(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.name = code === 'aborted' ? abortName(options.cause) : 'KilnError';
     this.code = code;
     this.where = options.where ?? '';
   }
 }
+
+/** Names come from files, and messages go to terminals and logs: what is no letter and no line has no say there. */
+export const printable = (text: string): string => text.replace(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (sign) => `\\u{${(sign.codePointAt(0) as number).toString(16)}}`);
 
 const abortName = (reason: unknown): string => ((reason as Error | undefined)?.name === 'TimeoutError' ? 'TimeoutError' : 'AbortError');
 
@@ -53,11 +56,15 @@ const kForbidden: [RegExp, string][] = [
   [/disallowed by embedder/i, 'this environment does not let WebAssembly be compiled, which is how models run here: load the model in a page, a worker of one, or Node'],
 ];
 
+/** Engines say it in many ways: V8 and JavaScriptCore by a RangeError, SpiderMonkey by an InternalError or a mere string. */
+const isRefusal = (thrown: unknown): boolean => (thrown instanceof RangeError || typeof thrown === 'string' || (thrown as Error | null)?.name === 'InternalError') && /memory|allocat/i.test(String(thrown));
+
 /** Anything thrown, as a KilnError; an unknown throw gets `code` and `what` failed. */
 export function asKilnError(thrown: unknown, code: KilnErrorCode, what: string): KilnError {
   if (thrown instanceof KilnError) return thrown;
   const forbidden = thrown instanceof WebAssembly.CompileError && kForbidden.find(([says]) => says.test(thrown.message));
   if (forbidden) return new KilnError('unsupported-environment', forbidden[1], { cause: thrown });
+  if (isRefusal(thrown)) return new KilnError('out-of-memory', `${what}: the engine refuses memory (${describe(thrown)}); dispose of other models or close other tabs`, { cause: thrown });
   return new KilnError(code, `${what}: ${describe(thrown)}`, { cause: thrown });
 }
 

@@ -1,30 +1,32 @@
-// Runs through shared memory: the page writes the inputs and wakes the host, which answers the same way. A message between
-// threads costs more than a small model does, and so does waking one that sleeps. After a run the host attends for a moment,
-// awake at first, then asleep on a word; then it goes back to its messages, and the next run fetches it by one.
+// Runs through shared memory. The page writes the inputs and wakes the host, which answers the same way. A message between threads costs
+// more than a run of a small model, and so does waking a sleeping thread. So after a run the host waits for the next one: first it polls,
+// then it sleeps on a word. After a while it returns to its messages, and the next run must send it one.
 import type { KilnError } from './errors.js';
 import { turn } from './turn.js';
 
-/** Larger inputs and outputs are written and read where they lie in the model's memory, which copies once less. */
+/** Larger inputs and outputs are written and read in the model's memory, which saves a copy. */
 const kMostBytes = 2 << 20;
-/** How long the host waits for the next run, and how long messages and timers wait for it while runs go on. */
+/** How long the host waits for the next run. While runs go on, messages and timers wait so long. */
 const kAttendMs = 50;
 /** … and how long it waits between two pieces of other work. */
 const kBusyMs = 1;
 /**
- * The host glances so often before it sleeps, for a page that runs again and again (some 10 µs). It looks for longer (a fifth of a
- * millisecond) where the page was awake when the last run ended, so that each has a core of its own: a system may give both the
- * same one, and then who looks keeps the other from going on.
+ * How often the host polls before it sleeps: kGlances takes some 10 µs, for a page that runs again and again. kLooks takes a fifth of a
+ * millisecond. The host uses it only if the page was awake when the last run ended, so that each has a core of its own. If both are on one
+ * core, a thread that polls keeps the other from going on.
  */
 const kGlances = 2000;
 const kLooks = 80_000;
-/** What a run may usually take for the page to stay awake: it looks for so long, each time after other tasks of its own. */
+/** If runs usually take less than this, the page stays awake. It polls for so long, each time after other tasks of its own. */
 const kQuickMs = 0.25;
 const kTurns = 40; // at most
-/** Where it had to sleep after all, it tries again with the second, then the fourth, … then every 32nd run; so many good ones forgive. */
+/**
+ * If it had to sleep after all, it tries again with the second run, then the fourth, … then every 32nd. kForgiving good runs reset this.
+ */
 const kMostInVain = 5;
 const kForgiving = 8;
 
-/** Lets the page do what waits. */
+/** Lets the page's waiting tasks run. */
 type Turn = () => Promise<void>;
 const nextTurn: Turn | null = (globalThis as { scheduler?: { yield?: Turn } }).scheduler?.yield ? () => scheduler.yield() : null;
 
@@ -40,7 +42,7 @@ const kAwake = 2;
 const kHeaderBytes = 192;
 const kAlign = 64;
 
-/** Where each input and output lies in a buffer, in order. */
+/** The place of each input and output in a buffer, in order. */
 interface Slot {
   at: number;
   bytes: number;
@@ -56,9 +58,9 @@ export interface MailboxHandle {
 }
 
 /**
- * Small values get slots beside the words. Large ones stay where `own` says that they lie in the model's memory; null if that
- * is not shared. Small ones would fare no better there, and a page that holds a model's memory keeps its address space (some
- * 10 GB in V8) until the next garbage collection, long after dispose().
+ * Small values get slots beside the words. Large ones stay in the model's memory, where `own` says; null if that memory is not shared.
+ * Small ones would gain nothing there. And a page that holds a model's memory keeps its address space (some 10 GB in V8) until the next
+ * garbage collection, long after dispose().
  */
 export function createMailbox(inputBytes: number[], outputBytes: number[], own: Slots | null): MailboxHandle | null {
   let end = kHeaderBytes;
@@ -73,7 +75,7 @@ export function createMailbox(inputBytes: number[], outputBytes: number[], own: 
   return { words: buffer, slots: { buffer, inputs, outputs } };
 }
 
-/** Copies, unless the bytes lie there already. */
+/** Copies the bytes, unless they are there already. */
 export function place(from: ArrayBufferView, to: Uint8Array): void {
   if (from.buffer === to.buffer && from.byteOffset === to.byteOffset) return;
   to.set(new Uint8Array(from.buffer, from.byteOffset, from.byteLength));
@@ -97,25 +99,25 @@ export class MailboxServer {
   private readonly box_: Mailbox;
   private page_awake_ = false;
 
-  /** `run` reads the inputs and writes the outputs; what it throws the page will ask for. */
+  /** `run` reads the inputs and writes the outputs. If it throws, the page will ask for the error. */
   constructor(
     readonly handle: MailboxHandle,
     private readonly run_: (inputs: Uint8Array[], outputs: Uint8Array[]) => void,
     private readonly failed_: (thrown: unknown) => void,
-    /** Whether this thread has work of its own, which it does between runs. */
+    /** Whether this thread has other work between runs. */
     private readonly busy_: () => boolean = () => false,
   ) {
     this.box_ = new Mailbox(handle);
   }
 
-  /** What the run that is asked for is given. */
+  /** The inputs of the run that is asked for. */
   get inputs(): Uint8Array[] {
     return this.box_.inputs;
   }
 
   /**
-   * Serves what is asked for, and for a moment what is asked next. Whoever asks a host that does not attend sends it here. What else
-   * waits in this thread has its turn every kAttendMs, however many runs there are.
+   * Serves the run that is asked for, and for a moment the next ones. A page that asks a host which does not attend sends it a message to
+   * come here. Other tasks of this thread get a turn every kAttendMs, however many runs there are.
    */
   async attend(): Promise<void> {
     const { words } = this.box_;
@@ -135,7 +137,7 @@ export class MailboxServer {
     this.serve(); // asked between the last look and the word before
   }
 
-  /** Whether the run that was asked for went well; null: there was none. After one that failed nobody attends. */
+  /** Whether the run that was asked for succeeded. null: there was none. After a failed run the host does not attend. */
   private serve(): boolean | null {
     const { words, inputs, outputs } = this.box_;
     const asked = Atomics.load(words, kAsked);
@@ -164,7 +166,7 @@ export class MailboxServer {
     Atomics.store(words, kAttends, kAwake);
   }
 
-  /** Whether something was asked for meanwhile. */
+  /** Whether a run was asked for meanwhile. */
   private look(done: number): boolean {
     const { words } = this.box_;
     for (let i = this.page_awake_ ? kLooks : kGlances; i > 0; i--) if (Atomics.load(words, kAsked) !== done) return true;
@@ -182,7 +184,7 @@ export class MailboxClient {
   private patience_ = 0;
   private closed_: KilnError | null = null;
 
-  /** `fetch` sends the host to its mailbox; `failure` rejects with what the last run threw; no `turn`: the page sleeps. */
+  /** `fetch` sends the host to its mailbox. `failure` rejects with the error of the last run. Without `turn` the page sleeps. */
   constructor(
     handle: MailboxHandle,
     private readonly fetch_: () => void,
@@ -192,12 +194,12 @@ export class MailboxClient {
     this.box_ = new Mailbox(handle);
   }
 
-  /** Where an input is read from at every run: what is written there stays. */
+  /** The place from which every run reads an input. What is written there stays. */
   slot(input: number): Uint8Array {
     return this.box_.inputs[input] as Uint8Array;
   }
 
-  /** The inputs are copied before this returns, but for those that are the slots themselves. One run at a time. */
+  /** Copies the inputs before it returns, except those that are in their slots. One run at a time. */
   async run(inputs: ArrayBufferView[]): Promise<ArrayBuffer[]> {
     const { words, inputs: slots, outputs } = this.box_;
     inputs.forEach((from, i) => place(from, slots[i] as Uint8Array));
@@ -217,7 +219,7 @@ export class MailboxClient {
     return outputs.map((bytes) => bytes.slice().buffer);
   }
 
-  /** Rejects what waits, and wakes the host from its wait for more. */
+  /** Rejects waiting runs, and wakes the host if it waits for one. */
   close(error: KilnError): void {
     this.closed_ = error;
     Atomics.notify(this.box_.words, kAsked);

@@ -1,5 +1,6 @@
 // What the compiler says about a module: where everything lies, what to write there, what to call.
 import { KilnError } from './errors.js';
+import { kControlBytes } from './memory.js';
 
 export type DType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'uint8' | 'int32' | 'int64' | 'bool';
 
@@ -38,7 +39,7 @@ export interface StepInfo {
   barrier: boolean;
 }
 
-/** A distinct kernel: what it computes, how, and where that choice came from. */
+/** A distinct kernel: what it computes, how, and where its schedule came from. */
 export interface KernelInfo {
   spec: string;
   schedule: string;
@@ -54,7 +55,7 @@ export interface MemoryLayout {
   /** Where packed weights begin, and how many bytes they take. */
   weights: number;
   packed: number;
-  /** Where the bytes of the file may lie, over which they are packed; 0: nowhere. */
+  /** Where the bytes of the file may lie. The weights are packed over them. 0: nowhere. */
   file: number;
   total: number;
 }
@@ -71,33 +72,49 @@ export interface Manifest {
   arenaNeeds: number;
   stepNeeds: number[];
   initPhases: number;
-  /** Of the file: bytes of all weights, and the XXH64 of each MiB of them in hexadecimal. */
+  /** The bytes of all weights in the file, and the XXH64 of each MiB of them in hexadecimal. */
   weightsBytes: number;
   blockHashes: string[];
 }
 
-/** Parses and checks what everything after relies on: the compiler is trusted, a mismatch of versions is not. */
+/** What everything after relies on: whole numbers, and nothing beyond the memory. */
+function isSound(manifest: Manifest): boolean {
+  const { memory, inputs, outputs, transfers, constants, steps, kernels, stepNeeds, blockHashes, initPhases, weightsBytes } = manifest;
+  const { total } = memory;
+  const whole = (...numbers: number[]): boolean => numbers.every((n) => Number.isSafeInteger(n) && n >= 0);
+  const inside = (address: number, bytes: number): boolean => whole(address, bytes) && address + bytes <= total;
+  const texts = (...all: unknown[]): boolean => all.every((each) => typeof each === 'string');
+  return (
+    whole(total, memory.scratchStride, initPhases, weightsBytes) &&
+    inside(memory.control, kControlBytes) && inside(memory.weights, memory.packed) &&
+    [memory.arena, memory.scratch, memory.file].every((at) => inside(at, 0)) &&
+    [inputs, outputs, transfers, constants, steps, kernels, stepNeeds, blockHashes].every(Array.isArray) &&
+    blockHashes.length === Math.ceil(weightsBytes / kBlockBytes) && texts(...blockHashes) &&
+    [...inputs, ...outputs].every(({ name, dtype, shape, address, bytes }) => texts(name) && inside(address, bytes) && Array.isArray(shape) && whole(...shape) && elements(shape) * kElementBytes[dtype] === bytes) &&
+    transfers.every(({ address, size, offset, phase }) => inside(address, size) && whole(offset) && Number.isInteger(phase) && phase < initPhases) &&
+    constants.every(({ address, base64 }) => texts(base64) && inside(address, Math.floor((base64.length * 3) / 4) - (/=*$/.exec(base64)?.[0].length ?? 0))) &&
+    steps.every(({ flops }) => Number.isFinite(flops)) && kernels.every(({ spec, schedule }) => texts(spec, schedule)) &&
+    stepNeeds.length === steps.length &&
+    whole(manifest.arenaNeeds, ...stepNeeds) && [manifest.arenaNeeds, ...stepNeeds].every((needs) => needs <= transfers.length)
+  );
+}
+
+/** Parses and checks: the compiler is trusted, a mismatch of versions is not, nor what was kept. */
 export function parseManifest(json: string): Manifest {
-  const manifest = JSON.parse(json) as Manifest;
-  const total = manifest.memory?.total;
-  const inside = (at: { address: number }, bytes: number): boolean => at.address >= 0 && at.address + bytes <= total;
-  const sound =
-    Number.isSafeInteger(total) &&
-    [manifest.inputs, manifest.outputs, manifest.transfers, manifest.constants, manifest.steps, manifest.kernels, manifest.stepNeeds, manifest.blockHashes].every(Array.isArray) &&
-    manifest.blockHashes.length === Math.ceil(manifest.weightsBytes / kBlockBytes) &&
-    [...manifest.inputs, ...manifest.outputs].every((p) => inside(p, p.bytes) && elements(p.shape) * kElementBytes[p.dtype] === p.bytes) &&
-    manifest.transfers.every((t) => inside(t, t.size) && t.offset >= 0 && t.phase < manifest.initPhases) &&
-    manifest.stepNeeds.length === manifest.steps.length &&
-    [manifest.arenaNeeds, ...manifest.stepNeeds].every((transfers) => transfers >= 0 && transfers <= manifest.transfers.length);
-  if (!sound) throw new KilnError('internal', 'the compiler and this SDK do not fit together: install both from the same version');
-  return manifest;
+  try {
+    const manifest = JSON.parse(json) as Manifest;
+    if (isSound(manifest)) return manifest;
+  } catch {
+    // no manifest at all
+  }
+  throw new KilnError('internal', 'the compiler and this SDK do not fit together: install both from the same version');
 }
 
 export function elements(shape: readonly number[]): number {
   return shape.reduce((product, dim) => product * dim, 1);
 }
 
-/** Phases that no transfer starts: they depend on constants alone and run first. */
+/** Phases that no transfer starts. They depend on constants alone and run first. */
 export function freePhases(manifest: Manifest): number[] {
   const started = new Set(manifest.transfers.map((t) => t.phase));
   return Array.from({ length: manifest.initPhases }, (_, phase) => phase).filter((phase) => !started.has(phase));

@@ -1,9 +1,9 @@
 // The model's WebAssembly memory and how addresses are passed.
 import { KilnError } from './errors.js';
 
-/** Address 0 is left alone, so that a stray null shows. */
+/** Address 0 stays unused, so that a stray null shows. */
 export const kBase = 1024;
-const kPage = 65536;
+export const kPage = 65536;
 /** A 32-bit memory holds this much; beyond it addresses are 64 bits wide. */
 export const kLimit32 = 65536 * kPage;
 
@@ -12,12 +12,12 @@ export interface MemoryKind {
   memory64: boolean;
 }
 
-/** How an address is passed to a module: numbers, or BigInt when its memory is 64-bit. */
+/** How an address is passed to a module: as a number, or as a BigInt if its memory is 64-bit. */
 export function addressIn(memory64: boolean): (value: number) => number | bigint {
   return memory64 ? BigInt : (value) => value;
 }
 
-/** A memory of at least `bytes` that never grows; KilnError out-of-memory says how much was asked. */
+/** A memory of at least `bytes` that never grows. The KilnError out-of-memory says how much was asked for. */
 export function createMemory(bytes: number, kind: MemoryKind): WebAssembly.Memory {
   const pages = Math.ceil(bytes / kPage);
   const address = addressIn(kind.memory64);
@@ -38,8 +38,8 @@ export function createMemory(bytes: number, kind: MemoryKind): WebAssembly.Memor
 const kWaitsMs = [50, 100, 200, 400, 800];
 
 /**
- * Tries again while the engine refuses memory: that of models which were disposed of a moment ago comes back only when their
- * workers have ended, which a busy machine delays.
+ * Tries again while the engine refuses memory. The memory of a model that was just disposed of is free only when its workers have ended,
+ * which takes longer on a busy machine.
  */
 export async function patiently<T>(create: () => T | Promise<T>): Promise<T> {
   for (const wait of kWaitsMs) {
@@ -58,6 +58,7 @@ export async function patiently<T>(create: () => T | Promise<T>): Promise<T> {
 export const kControlBytes = 1024;
 export const kControlStatus = 0;
 export const kControlCancel = 64;
+export const kControlLoadStatus = 192;
 /** The host's own words: generation, first and last step, whether all are to leave; how many threads are in the run, and whether it is closed to those who come now. */
 export const kHostGeneration = 256;
 export const kHostFirst = 260;

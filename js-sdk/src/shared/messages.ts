@@ -12,19 +12,19 @@ export type SourceMessage =
   | { kind: 'file'; path: string }
   | { kind: 'pull'; name: string; size: number };
 
-export type ProgressEvent =
+export type LoadProgress =
   /** `totalBytes` is known from the server, else from the head of the file once that is planned. Both count what a server has compressed as it was before. */
   | { stage: 'download'; loadedBytes: number; totalBytes: number | undefined }
   | { stage: 'compile' }
   | { stage: 'tune'; elapsedMs: number; budgetMs: number; candidates: number }
   | { stage: 'ready' }
-  /** Tuning in the background has ended, and what it found is in place. */
+  /** Tuning in the background has ended, and its result is in use. */
   | { stage: 'tuned' };
 
 /**
- * What may reorder arithmetic, and round. 'exact': sums of products, and outputs within 1e-5 of their scale of any other order.
- * 'balanced': also algorithms that round more, and weights of 16 bits where a layer waits for memory, within 1e-4. 'fast': also what
- * rounds as much as 1e-3; docs/precision.md has what was measured.
+ * How far arithmetic may be reordered and rounded. 'exact' computes sums of products; outputs are within 1e-5 of their scale of any other
+ * order. 'balanced' also allows algorithms that round more, and 16-bit weights where a layer waits for memory, within 1e-4. 'fast' allows
+ * errors of 1e-3. docs/precision.md has the measurements.
  */
 export type Precision = 'exact' | 'balanced' | 'fast';
 
@@ -44,12 +44,14 @@ export interface LoadRequest {
   source: SourceMessage;
   compile: CompileSettings;
   verify: boolean;
+  /** The files that the page takes, each as `sha256-…`; null: whatever comes. */
+  integrity: string[] | null;
   /** Runs may pass through shared memory. */
   mailbox: boolean;
   stallTimeoutMs: number;
   /** A run may begin before the last weight is there. */
   runWhileLoading: boolean;
-  /** Names the compiler, for the cache; null: do without one. */
+  /** Names the compiler, for the cache. null: use no cache. */
   build: string | null;
   /** An earlier visit may have filled the cache. */
   mayBeKept: boolean;
@@ -58,14 +60,14 @@ export interface LoadRequest {
 }
 
 export interface Timings {
-  /** From the start of the load to the compiler being ready. */
+  /** From the start of the load until the compiler is ready. */
   compilerReadyMs: number;
-  /** Head of the file to finished module, without measuring. */
+  /** From the head of the file to the finished module, without measuring. */
   compileMs: number;
   tuneMs: number;
-  /** From the start of the load to the last byte at its place. */
+  /** From the start of the load until the last byte is in its place. */
   downloadMs: number;
-  /** Packing of weights by emitted code. */
+  /** How long emitted code packed weights. */
   initMs: number;
   totalMs: number;
 }
@@ -80,19 +82,19 @@ export interface LoadResult {
   memoryBytes: number;
   moduleBytes: number;
   memory64: boolean;
-  /** Whether this load started from the cache; none: there is no cache here, or it was switched off. */
+  /** Whether this load started from the cache. none: there is no cache here, or it is switched off. */
   cache: 'hit' | 'miss' | 'none';
   wisdom: string;
   /** The stored wisdom could not be used. */
   storedDropped: boolean;
   notes: string[];
-  /** So that a run can be stopped from outside; null when the memory is private. */
+  /** For stopping a run from outside. null: the memory is private. */
   cancel: CancelHandle | null;
-  /** How runs are asked for; null: by messages. */
+  /** How runs are asked for. null: by messages. */
   mailbox: MailboxHandle | null;
 }
 
-/** What is known when the last weight is in its place. */
+/** The result of a load when the last weight is in its place. */
 export interface Landed {
   downloadedBytes: number;
   timings: Timings;
@@ -106,15 +108,15 @@ export interface CancelHandle {
 }
 
 export interface WisdomTexts {
-  /** Given by the user: must be right. */
+  /** Given by the user. It must be valid. */
   explicit: string[];
-  /** From the store: dropped when it is not. */
+  /** From the store. It is dropped if it is not valid. */
   stored: string | null;
 }
 
 export interface HostCalls {
   load(request: LoadRequest): LoadResult;
-  /** Of what is loaded: answers when all weights are in their place; throws why they never will be. */
+  /** Answers when all weights are in their place. Throws if they never will be, and says why. */
   landed(arg: null): Landed;
   /** Keeps the model for the next visit, which will bring this wisdom. Returns a note when that failed. */
   keep(wisdom: WisdomTexts): string | null;
@@ -122,7 +124,7 @@ export interface HostCalls {
   run(inputs: ArrayBuffer[]): { outputs: ArrayBuffer[]; inputs: ArrayBuffer[] };
   /** There is something in the mailbox. */
   attend(arg: null): null;
-  /** Throws what the last run from the mailbox threw. */
+  /** Throws the error of the last run from the mailbox. */
   failure(arg: null): never;
   /** Minimum milliseconds per step. */
   profile(request: { inputs: ArrayBuffer[]; repeats: number; clockMs: number }): number[];
@@ -130,12 +132,12 @@ export interface HostCalls {
 
 export interface HostEvents {
   ready: null;
-  progress: ProgressEvent;
+  progress: LoadProgress;
   /** The cache has nothing: a compiler is needed. */
   uncached: null;
-  /** How many kernels have schedules that were measured just now. */
+  /** How many kernels have schedules that this load measured. */
   measured: number;
-  /** The compiler, and whoever stood in its worker, has done its work. */
+  /** The compiler's worker has done all its work. */
   compilerDone: null;
 }
 
@@ -158,13 +160,16 @@ export interface CompileRequest {
   began: number;
 }
 
-/** Where weights of the file may lie in the model's memory, from its base (0: nowhere), and how many bytes of them even if there is no need for all. */
+/**
+ * Where the file's weights may lie in the model's memory, from its base (0: nowhere), and how many bytes of them may land even if the model
+ * needs less memory.
+ */
 export interface EarlyWeights {
   fileAt: number;
   landed: number;
 }
 
-/** Where everything lies, and what packs the weights: they can be put in place. */
+/** Where everything lies, and the module that packs the weights. With this they can be put in their place. */
 export interface LaidOut {
   manifest: string;
   loadCode: Code;
@@ -180,14 +185,14 @@ export interface CompileResult extends Omit<LaidOut, 'loadCode'> {
   phases: Phase[];
 }
 
-/** Weights that an earlier visit has packed and kept: whoever of the team is idle takes pieces of them in turn. */
+/** Packed weights that an earlier visit kept. Idle members of the team take pieces of them in turn. */
 export interface RestoreRequest {
   file: FileSystemFileHandle;
-  /** Their place in the model's memory, which is shared if there is more than one to fill it. */
+  /** Their place in the model's memory. It is shared if several threads fill it. */
   image: Uint8Array;
   /** In order: where each piece lies in the file, its bytes, its hash. */
   pieces: BigUint64Array<ArrayBuffer>;
-  /** The next piece that nobody has taken; how many are in their place. */
+  /** The next piece that nobody has taken, and how many are in their place. */
   progress: Int32Array;
 }
 
@@ -200,7 +205,7 @@ export interface RunAhead {
   control: number;
   /** How many transfers must be complete before each step. */
   needs: readonly number[];
-  /** How many are; whether to stop (host/run_ahead.ts). */
+  /** How many are complete, and whether to stop (host/run_ahead.ts). */
   arrival: Int32Array;
 }
 
@@ -210,16 +215,16 @@ export interface CompilerCalls {
   /** When the compiler has done its work. Returns how many steps are done. */
   runAhead(arg: RunAhead): number;
   headLayout(start: Uint8Array<ArrayBuffer>): { headBytes: number; weightsBegin: number };
-  /** Whether all weights of the file may lie in the model's memory, since what is made of them takes as much; and how many bytes they are. */
-  plan(request: CompileRequest): { overFile: boolean; fileWeightsBytes: number };
+  /** Whether all weights of the file may lie in the model's memory, since what is made of them takes as much; how many bytes they are, and the SHA-256 of each block of them. */
+  plan(request: CompileRequest): { overFile: boolean; fileWeightsBytes: number; digests: Uint8Array };
   /** Of what is planned; may be called before that is done. */
   layOut(request: EarlyWeights & { wisdom: WisdomTexts }): LaidOut;
-  /** Of what was laid out; may be called before that is done. */
+  /** Works on the laid-out model. It may be called before the layout is done. */
   emit(arg: null): Pick<CompileResult, 'module' | 'phases'> & { code: Code };
 }
 
 export interface CompilerEvents {
-  progress: ProgressEvent;
+  progress: LoadProgress;
 }
 
 export interface ComputeCalls {
@@ -228,13 +233,13 @@ export interface ComputeCalls {
   start(arg: { module: WebAssembly.Module; memory: WebAssembly.Memory; base: number; control: number; thread: number; threads: number; memory64: boolean }): null;
 }
 
-/** The compiler: where its file is, its bytes, or a module made before. */
+/** The compiler: the address of its file, its bytes, or its module. */
 export type CompilerSource = string | Uint8Array<ArrayBuffer> | WebAssembly.Module;
 
-/** What the compiler's module is made of: bytes of ours, bytes that a page has given and keeps, or the module. */
+/** The source of the compiler's module: our bytes, bytes that a page has given and keeps, or the module. */
 export type CompilerCode = ArrayBuffer | Uint8Array<ArrayBuffer> | WebAssembly.Module;
 
-/** What the compiler's worker is sent, once it is needed: its code, or why there is none. */
+/** What is sent to the compiler's worker when the compiler is needed: its code, or why there is none. */
 export type CompilerMessage = CompilerCode | PlainError;
 
 /** The first message to a worker. The page's calls to the host, and the compiler's code, come the same way. */

@@ -1,8 +1,8 @@
 import { asKilnError } from './errors.js';
 
 /**
- * A module, or what it is made of where the thread to which it goes may not take one: the workers of a sandboxed frame have no origin, so
- * that each is foreign to the others.
+ * A module, or its bytes if the receiving thread may not take a module. Workers of a sandboxed frame have no origin, so each is foreign to
+ * the others.
  */
 export type Code = WebAssembly.Module | Uint8Array<ArrayBuffer>;
 
@@ -19,5 +19,15 @@ export async function moduleOf(code: Code): Promise<WebAssembly.Module> {
   }
 }
 
-/** What another worker makes a module of. */
+/** What another worker gets to make the module. */
 export const codeFor = (bytes: Uint8Array<ArrayBuffer>): Code | Promise<Code> => (isSandboxed() ? bytes : moduleOf(bytes));
+
+const kEmptyModule = [0, 97, 115, 109, 1, 0, 0, 0];
+
+/**
+ * Throws where nothing may be compiled, before anything is fetched: workerd takes only modules that are deployed with its scripts. A page's
+ * own policy says nothing, as its workers have theirs.
+ */
+export async function mayCompile(): Promise<void> {
+  if (typeof Worker === 'undefined') await moduleOf(new Uint8Array(kEmptyModule));
+}

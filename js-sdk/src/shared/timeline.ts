@@ -1,8 +1,8 @@
-// What a load did when: phases that ran in the page, the host worker and the compiler worker, on one clock.
+// The timeline of a load: phases in the page, the host worker and the compiler worker, on one clock.
 
 export interface Phase {
   name: string;
-  /** Milliseconds from the call of loadModel. Phases overlap. */
+  /** Milliseconds since the call of loadModel. Phases overlap. */
   startMs: number;
   endMs: number;
 }

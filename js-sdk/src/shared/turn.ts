@@ -1,4 +1,4 @@
-/** Lets whatever else waits in this thread have its turn. */
+/** Lets other waiting tasks of this thread run. */
 export function turn(): Promise<void> {
   const { port1, port2 } = new MessageChannel();
   return new Promise((resolve) => {

@@ -1,6 +1,6 @@
 // A compiler for exactly one model: WebAssembly with the exports of runtime/web_api.h and answers prepared in its data segment.
 import wabt from 'wabt';
-import { benchWat, kHeadBytes, kWeightsBegin, loadWat, manifest, modelWat } from './tiny_model.js';
+import { benchWat, digests, kHeadBytes, kWeightsBegin, loadWat, manifest, modelWat } from './tiny_model.js';
 
 const tools = await wabt();
 
@@ -43,6 +43,7 @@ export function fakeCompiler({ shared, total }: FakeOptions): Uint8Array<ArrayBu
   answers.add('layout', JSON.stringify({ headBytes: kHeadBytes, weightsBegin: kWeightsBegin }));
   answers.add('no_magic', JSON.stringify({ code: 'bad-file', message: 'not a .kiln file', where: 'byte 8' }));
   answers.add('outline', JSON.stringify({ weightsBytes: 128, fileWeightsBytes: 80, arenaBytes: 192, kernels: 1 }));
+  answers.add('digests', digests());
   answers.add('bad_wisdom', JSON.stringify({ code: 'bad-wisdom', message: 'wisdom of another version', where: '' }));
   answers.add('candidates', JSON.stringify({ bytes: 4096, duel: false, candidates: ['a', 'b'].map((schedule) => ({ spec: 's', schedule, flops: 1000 })) }));
   answers.add('bench_module', assemble(benchWat(shared)));
@@ -63,6 +64,7 @@ export function fakeCompiler({ shared, total }: FakeOptions): Uint8Array<ArrayBu
       (func (export "kiln_head_layout") (param i32 i32) (result i32)
         (if (result i32) (i32.eq (i32.load offset=8 (local.get 0)) (i32.const ${magic})) (then (call $layout) (i32.const 0)) (else (call $no_magic) (i32.const -1))))
       (func (export "kiln_open") (param i32 i32 f64 i32 i32) (result i32) (call $outline) (i32.const 0))
+      (func (export "kiln_digests") (result i32) (call $digests) (i32.const 0))
       (func (export "kiln_wisdom") (param i32 i32) (result i32)
         (if (result i32) (i32.eq (i32.load8_u offset=19 (local.get 0)) (i32.const 49)) (then (i32.const 0)) (else (call $bad_wisdom) (i32.const -1))))
       (func (export "kiln_tune_next") (param i32) (result i32)

@@ -1,5 +1,6 @@
 // A model of two steps, written by hand: out = x · (2 · w) + b, four floats, and a file and a manifest that go with it. Some inputs
 // misbehave on purpose, by the value of x[0].
+import { createHash } from 'node:crypto';
 import type { Manifest } from '../../src/shared/manifest.js';
 
 export const kBadIndex = 666; // sets the status word
@@ -66,6 +67,10 @@ export function modelFile(): Uint8Array<ArrayBuffer> {
   file.set(new Uint8Array(new Float32Array(kBias).buffer), kWeightsBegin + 64);
   return file;
 }
+
+const sha256 = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
+export const digests = (): Uint8Array => sha256(modelFile().subarray(kWeightsBegin));
+export const integrity = (): string => `sha256-${sha256(modelFile().subarray(0, kHeadBytes)).toString('base64')}`;
 
 export function manifest(): Manifest {
   const step = (label: string): Manifest['steps'][number] => ({ label, kernel: 0, flops: 4e6, bytes: 48, barrier: false }); // enough for all threads to take part
