@@ -127,6 +127,7 @@ class Touch {
     count(rounds);
     int64_t& end = stride < 0 ? next_.begin : next_.end;
     end = plus(end, times(rounds - 1, stride));
+    if (rounds > 1) steps_.push_back({stride < 0 ? -stride : stride, rounds});
     return *this;
   }
   Touch& loops(const int64_t* rounds, size_t n, const int64_t* strides, size_t m) {
@@ -142,8 +143,19 @@ class Touch {
   void add(int64_t run, DType type = DType::f32) {
     count(run);
     const int64_t bytes = size_of(type);
-    spans_.push_back({times(next_.begin, bytes), times(plus(next_.end, run), bytes)});
+    spans_.push_back({times(next_.begin, bytes), times(plus(next_.end, run), bytes), leave_gaps(run)});
     next_ = {};
+    steps_.clear();
+  }
+  /// Whether the loops so far, over runs of neighbours, pass over elements: some step is longer than what the shorter
+  /// ones cover together.
+  bool leave_gaps(int64_t run) {
+    std::sort(steps_.begin(), steps_.end());
+    for (const auto& [step, rounds] : steps_) {
+      if (step > run) return true;
+      run = plus(run, times(rounds - 1, step));
+    }
+    return false;
   }
   void packed(const ContractionSpec& s) {
     PackSpec b;
@@ -155,10 +167,7 @@ class Touch {
     for (const FusedOperand& o : epilogue.operands)
       loops(rounds.begin(), rounds.size(), o.strides.data(), o.strides.size()).add(1, o.dtype);
   }
-  void extent(int64_t elements) {
-    next_.end = plus(next_.end, elements - 1);
-    add(1);
-  }
+  void extent(int64_t elements) { add(elements); }
   /// The last stride is that of the rounds beside the dims.
   void beside(const Epilogue& epilogue, std::vector<int64_t> dims, int64_t rounds) {
     dims.push_back(rounds);
@@ -177,6 +186,7 @@ class Touch {
   const Schedule& schedule_;
   int64_t most_;
   Span next_;
+  std::vector<std::pair<int64_t, int64_t>> steps_;  ///< of the loops so far: how long, how many rounds
   bool fits_ = true;
   std::vector<Span> spans_;
 };

@@ -121,6 +121,11 @@ class Verifier {
     return part;
   }
   void read(const Span& s, int from) {
+    if (s.has_gaps) {  // into which others may write later: the parts of a concatenation
+      read({s.begin, s.begin + 1}, from);
+      read({s.end - 1, s.end}, from);
+      return;
+    }
     int64_t done = s.begin;
     for (auto part = part_at(s.begin); done < s.end; ++part) {
       const bool there = part != parts_.end() && part->first <= done && part->second.buffer == from;
@@ -211,7 +216,7 @@ class Verifier {
     for (const Plan::Inline& c : plan_.constants) require(c.dst.buffer != to, "a step writes a constant");
     for (size_t i = 0; i < spans.size(); ++i) {
       Span& s = spans[i];
-      s = {plus(done.operands[i], s.begin), plus(done.operands[i], s.end)};
+      s = {plus(done.operands[i], s.begin), plus(done.operands[i], s.end), s.has_gaps};
       const int b = step.operands[i].buffer;
       if (i > 0 && b == Operand::kStatusWord) {
         require(inside(s, at(memory_.control + (run ? kControlStatus : kControlLoadStatus), 4)),
@@ -249,7 +254,7 @@ class Verifier {
       least = std::min(least, index), most = std::max(most, index);
     }
     const int64_t step = times(s.in_step, size_of(s.dtype)), a = times(least, step), b = times(most, step);
-    input = {plus(input.begin, std::min(a, b)), plus(input.end, std::max(a, b))};
+    input = {plus(input.begin, std::min(a, b)), plus(input.end, std::max(a, b)), true};
   }
 
   const Plan& plan_;

@@ -116,9 +116,11 @@ Status Lowering::lower_norm(const Node& node) {
     operands.push_back(is_row_major(w) ? w : copied(w, row_major(w.rank())));
   }
   size_t operand = 2;
+  int column = by_layer ? rank - 1 : static_cast<int>(axis);  // a dim of 1 may have any stride
+  while (by_layer && column > axis && x.dims[static_cast<size_t>(column)] == 1) --column;
   s.epilogue = make_epilogue(f, [&](const View& v) {
     Sizes st = rows.strides[operand++];
-    st.push_back(v.strides[static_cast<size_t>(by_layer ? rank - 1 : axis)]);
+    st.push_back(v.strides[static_cast<size_t>(column)]);
     return st;
   });
   operands.insert(operands.end(), f.operands.begin(), f.operands.end());

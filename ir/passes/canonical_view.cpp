@@ -108,7 +108,7 @@ struct Run {
 std::vector<Run> runs_of(const std::vector<double>& indices, int64_t size) {
   std::vector<Run> runs;
   for (const double given : indices) {
-    const auto i = static_cast<int64_t>(given) + (given < 0 ? size : 0);
+    const int64_t i = whole_part(given) + (given < 0 ? size : 0);
     if (i < 0 || i >= size) return {};
     if (!runs.empty()) {
       Run& last = runs.back();

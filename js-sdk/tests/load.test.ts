@@ -512,7 +512,7 @@ describe('a model that nobody holds', () => {
           const model = await load();
           await model.run(vector(x, 2, 3, 4));
           if (x === 2) model.dispose();
-          return { model: new WeakRef(model), ended: vi.spyOn((model as unknown as { core_: ModelCore }).core_, 'end') };
+          return { model: new WeakRef(model), ended: vi.spyOn((model as unknown as { core: ModelCore }).core, 'end') };
         }),
       );
       const { model, ended } = made[0] as (typeof made)[0];

@@ -37,6 +37,10 @@ CASES: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
     "largest of 3×3, 61 channels": (lambda x: F.max_pool2d(x, 3, 2, 1), (2, 61, 9, 11)),
     "mean of shares": (lambda x: F.adaptive_avg_pool2d(x, (3, 4)), (1, 45, 17, 19)),
     "hardswish": (F.hardswish, (5, 101)),
+    "parts read before the others": (
+        lambda x: torch.cat([torch.stack([x, x]).abs(), torch.stack([x, x])], 1),
+        (1, 1, 1, 1, 1),
+    ),
 }
 
 
