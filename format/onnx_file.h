@@ -13,10 +13,9 @@ namespace kiln {
 
 /// Where the bytes of Graph::segments[i] come from.
 struct OnnxWeights {
-  std::string_view bytes;     ///< of the file, or of `made`
-  std::vector<uint8_t> made;  ///< where the file spells numbers out one by one
-  std::string external;       ///< else: a file beside the model, and where in it they lie
-  int64_t offset = 0;
+  std::vector<uint8_t> made;  ///< not empty: here, as the file spells the numbers out one by one
+  std::string external;       ///< not empty: a file beside the model; else the model's own
+  int64_t offset = 0;         ///< in that file
 };
 
 struct OnnxModel {
@@ -24,7 +23,9 @@ struct OnnxModel {
   std::vector<OnnxWeights> weights;
 };
 
-/// `file` must outlive the result.
+/// A file is one message of Protocol Buffers, which ends there.
+constexpr int64_t kMaxOnnxBytes = (int64_t{1} << 31) - 1;
+
 Result<OnnxModel> read_onnx(std::string_view file);
 /// Whether bytes begin as an .onnx file does.
 bool looks_like_onnx(const uint8_t* bytes, int64_t size);

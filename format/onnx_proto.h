@@ -45,8 +45,6 @@ struct Tensor {
   }
 };
 
-struct Graph;
-
 struct Attribute {
   std::string_view name, reference;  ///< reference: the attribute of the function around it that is meant
   int32_t type = 0;
@@ -110,14 +108,12 @@ struct Function {
 
 struct Model {
   int64_t ir_version = 0;
-  std::string_view producer;
   Opsets opsets;
   Graph graph;
   std::vector<Function> functions;
 };
 
-/// Error: damaged, or nested more than `kMaxDepth` deep.
+/// Error: damaged, or structures that take far more memory than the file.
 Result<Model> parse(std::string_view file);
-Result<Graph> parse_graph(std::string_view message);
 
 }  // namespace kiln::onnx

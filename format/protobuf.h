@@ -22,6 +22,7 @@ class Message {
     const uint64_t key = read_varint();
     field = static_cast<uint32_t>(key >> 3);
     wire = static_cast<Wire>(key & 7);
+    number = 0, bytes = {};
     switch (wire) {
       case Wire::varint:
         number = read_varint();
@@ -60,8 +61,8 @@ class Message {
 
   uint32_t field = 0;
   Wire wire = Wire::varint;
-  uint64_t number = 0;     ///< of all but bytes
-  std::string_view bytes;  ///< a text, a message, or packed numbers
+  uint64_t number = 0;     ///< 0 where the field is of bytes
+  std::string_view bytes;  ///< a text, a message, or packed numbers; empty where it is a number
   bool bad = false;
 
  private:
@@ -76,7 +77,6 @@ class Message {
     return 0;
   }
   void read_fixed(size_t size) {
-    number = 0;
     if (size > static_cast<size_t>(end_ - at_)) {
       bad = true;
       return;

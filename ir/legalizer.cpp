@@ -50,47 +50,13 @@ Status Legalizer::legalize(const Node& node) {
   read_.clear();
   Status status = row->legalize(*this, node);
   if (status.ok() && error_) status = *error_;
-  if (status.ok() && b.folds) status = all_read(node);
+  if (status.ok() && b.folds) status = onnx_all_read(*this, node, read_);
   if (status.ok()) status = b.within_budget();
   error_.reset();
   if (status.ok()) return status;
   Error error = status.error();
   if (error.where.empty()) error.where = node.where.empty() ? node.source : node.where;
   return error;
-}
-
-/// An attribute that a row does not know may mean anything. (Rows of PyTorch's operators are of one schema each.)
-Status Legalizer::all_read(const Node& node) const {
-  // What changes nothing here: hints, statistics of training, and what only a case that is refused would look at.
-  constexpr std::string_view kIdle[] = {"axis",
-                                        "consumed_inputs",
-                                        "cubic_coeff_a",
-                                        "dilations",
-                                        "extrapolation_value",
-                                        "is_test",
-                                        "kernel_shape",
-                                        "momentum",
-                                        "nearest_mode",
-                                        "noop_with_empty_axes",
-                                        "p",
-                                        "ratio",
-                                        "round_mode",
-                                        "saturate",
-                                        "seed",
-                                        "spatial",
-                                        "stash_type",
-                                        "storage_order",
-                                        "softmax_precision",
-                                        "exclude_outside",
-                                        "qk_matmul_output_mode",
-                                        "value",
-                                        "output_datatype"};
-  for (const SourceAttr& attr : node.source_attrs) {
-    if (attr.name == "opset" || std::count(read_.begin(), read_.end(), attr.name)) continue;
-    if (std::count(std::begin(kIdle), std::end(kIdle), attr.name)) continue;
-    return unsupported(node, "the attribute '" + attr.name + "' is not supported");
-  }
-  return ok();
 }
 
 Error Legalizer::not_computed(ValueId source_value) const {
@@ -261,7 +227,7 @@ bool Legalizer::wants(const Node& node, size_t index) const {
 const SourceAttr* Legalizer::find_attr(const Node& node, std::string_view name) const {
   for (const SourceAttr& attr : node.source_attrs)
     if (attr.name == name) {
-      if (b.folds) read_.push_back(attr.name);
+      if (b.folds) read_.push_back(&attr);
       return std::holds_alternative<std::monostate>(attr.value) ? nullptr : &attr;
     }
   return nullptr;

@@ -81,12 +81,11 @@ class Legalizer {
   const Value* said(ValueId source_value) const;
   const SourceAttr* find_attr(const Node& node, std::string_view name) const;
   void wrong(const Node& node, std::string_view name, const char* expected);
-  Status all_read(const Node& node) const;
 
   std::vector<ValueId> mapped_;
   std::vector<int> reads_;
   std::vector<ValueId> numbers_;  ///< of the current node: 0-d constants that PyTorch does not treat as tensors
-  mutable std::vector<std::string> read_;  ///< attributes of the current node that its row has looked at
+  mutable std::vector<const SourceAttr*> read_;  ///< attributes of the current node that its row has looked at
   std::optional<Error> error_;
 };
 
@@ -97,6 +96,10 @@ double given_scale(Legalizer& l, const Node& node, size_t i, size_t dims);
 /// The row of an operator, or null.
 const OpRow* find_op(std::string_view name);
 
+/// An attribute that a node's row has not read may mean anything: it is refused. (Rows of PyTorch's operators are of
+/// one schema each.) In ir/onnx/table.cpp, as onnx_ops(); a page's compiler has ir/onnx/none.cpp in its place.
+Status onnx_all_read(const Legalizer& l, const Node& node, const std::vector<const SourceAttr*>& read);
+
 // Families (ir/ops/<family>.cpp); ir/ops/table.cpp puts them together.
 std::vector<OpRow> attention_ops();
 std::vector<OpRow> cast_ops();
@@ -106,7 +109,7 @@ std::vector<OpRow> gather_ops();
 std::vector<OpRow> join_ops();
 std::vector<OpRow> layout_ops();
 std::vector<OpRow> norm_ops();
-std::vector<OpRow> onnx_ops();  ///< ir/onnx/table.cpp; a page's compiler has none (ir/onnx/none.cpp)
+std::vector<OpRow> onnx_ops();
 std::vector<OpRow> pointwise_binary_ops();
 std::vector<OpRow> pointwise_unary_ops();
 std::vector<OpRow> reduce_ops();

@@ -44,55 +44,21 @@ Result<ModelFile> ModelFile::open(const std::string& path) {
 Status ModelFile::read_head() {
   head_.resize(static_cast<size_t>(std::min<int64_t>(16, bytes_)));
   KILN_TRY(read_at(0, head_.data(), static_cast<int64_t>(head_.size())));
-  if (looks_like_onnx(head_.data(), static_cast<int64_t>(head_.size()))) return read_onnx_file();
+  if (looks_like_onnx(head_.data(), static_cast<int64_t>(head_.size()))) {
+    KILN_ASSIGN(onnx_, OnnxFile::open(file_, bytes_, path_));
+    return ok();
+  }
   KILN_ASSIGN(layout_, read_head_layout(head_.data(), static_cast<int64_t>(head_.size())));
   head_.resize(static_cast<size_t>(std::min(layout_.head_bytes, bytes_)));
   return read_at(0, head_.data(), static_cast<int64_t>(head_.size()));
 }
 
 Status ModelFile::read_at(int64_t offset, void* to, int64_t size) const {
-  for (auto* at = static_cast<char*>(to); size > 0;) {
-    const ssize_t got = pread(file_, at, static_cast<size_t>(size), offset);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return unreadable(path_);
-    if (got == 0)
-      return Error{ErrorCode::bad_file, path_ + " is truncated; copy or export it again",
-                   "byte " + std::to_string(offset)};
-    at += got, offset += got, size -= got;
-  }
-  return ok();
-}
-
-Status ModelFile::read_onnx_file() {
-  head_.resize(static_cast<size_t>(bytes_));
-  KILN_TRY(read_at(0, head_.data(), bytes_));
-  KILN_ASSIGN(OnnxModel model, read_onnx({reinterpret_cast<const char*>(head_.data()), head_.size()}));
-  for (const OnnxWeights& weights : model.weights)
-    if (!weights.external.empty())
-      return Error{ErrorCode::unsupported_operator,
-                   "weights in a file of their own are not supported: save the model as one file", weights.external};
-  onnx_ = std::make_unique<OnnxModel>(std::move(model));
-  return ok();
-}
-
-/// What of the range tensors fill; between them lie zeros.
-Status ModelFile::read_onnx_weights(int64_t offset, uint8_t* to, int64_t size) const {
-  std::memset(to, 0, static_cast<size_t>(size));
-  const std::vector<Segment>& segments = onnx_->graph.segments;
-  auto at = std::upper_bound(segments.begin(), segments.end(), offset,
-                             [](int64_t o, const Segment& s) { return o < s.offset + s.size; });
-  for (; at != segments.end() && at->offset < offset + size; ++at) {
-    const OnnxWeights& weights = onnx_->weights[static_cast<size_t>(at - segments.begin())];
-    const auto* from =
-        weights.made.empty() ? reinterpret_cast<const uint8_t*>(weights.bytes.data()) : weights.made.data();
-    const int64_t begin = std::max(offset, at->offset), end = std::min(offset + size, at->offset + at->size);
-    std::memcpy(to + (begin - offset), from + (begin - at->offset), static_cast<size_t>(end - begin));
-  }
-  return ok();
+  return read_exactly(file_, path_, offset, to, size);
 }
 
 Status ModelFile::read_weights(int64_t offset, void* to, int64_t size) const {
-  if (onnx_) return read_onnx_weights(offset, static_cast<uint8_t*>(to), size);
+  if (onnx_) return onnx_->read_weights(offset, static_cast<uint8_t*>(to), size);
   return read_at(layout_.weights_begin + offset, to, size);
 }
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "format/kiln_file.h"
-#include "format/onnx_file.h"
+#include "runtime/native_onnx.h"
 
 namespace kiln {
 
@@ -20,10 +20,11 @@ class ModelFile {
   ~ModelFile();
 
   const std::string& path() const { return path_; }
-  const std::vector<uint8_t>& head() const { return head_; }
+  const std::vector<uint8_t>& head() const { return head_; }  ///< of a .kiln file
+  bool is_onnx() const { return onnx_ != nullptr; }
   /// The graph, verified; also that the file is as long as its weights need.
   Result<Graph> graph() const {
-    if (onnx_) return onnx_->graph;
+    if (onnx_) return onnx_->graph();
     return read_kiln(head_.data(), static_cast<int64_t>(head_.size()), bytes_);
   }
   /// Reads `size` bytes from `offset` of the weights. Several threads may read at once.
@@ -32,16 +33,14 @@ class ModelFile {
  private:
   explicit ModelFile(std::string path) : path_(std::move(path)) {}
   Status read_head();
-  Status read_onnx_file();
-  Status read_onnx_weights(int64_t offset, uint8_t* to, int64_t size) const;
   Status read_at(int64_t offset, void* to, int64_t size) const;
 
   std::string path_;
   int file_ = -1;
   int64_t bytes_ = 0;
   HeadLayout layout_;
-  std::vector<uint8_t> head_;  ///< of an .onnx file all of it
-  std::unique_ptr<OnnxModel> onnx_;
+  std::vector<uint8_t> head_;
+  std::unique_ptr<OnnxFile> onnx_;  ///< null: it is a .kiln file
 };
 
 /// Compares blocks of a file's weights with the hashes in its head.

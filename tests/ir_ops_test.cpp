@@ -59,10 +59,13 @@ TEST(OpTable, TheExportersListIsTheTable) {
   ASSERT_TRUE(file.good()) << "run from the root of the source tree";
   std::set<std::string, std::less<>> listed;
   for (std::string name; file >> name;) listed.insert(name);
-  for (const OpRow& row : op_table())
+  size_t rows = 0;
+  for (const OpRow& row : op_table()) {
+    if (row.family == "onnx") continue;  // of another front end
+    ++rows;
     EXPECT_TRUE(listed.count(row.name)) << row.name << " is missing in py-sdk/wasmkiln/opset.txt";
-  EXPECT_EQ(listed.size(), op_table().size())
-      << "py-sdk/wasmkiln/opset.txt lists operators that the table does not have";
+  }
+  EXPECT_EQ(listed.size(), rows) << "py-sdk/wasmkiln/opset.txt lists operators that the table does not have";
 }
 #endif
 

@@ -104,7 +104,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write docs/onnx.md")
     parser.add_argument("--only", default="", help="cases whose name has this")
+    parser.add_argument("--seeds", type=Path, help="write small models into this folder, for the fuzzer, and end")
     arguments = parser.parse_args()
+    if arguments.seeds:
+        return seeds(arguments.seeds)
     agree, refused, wrong = [], defaultdict(list), {}
     for case in cases():
         if arguments.only not in case.name:
@@ -124,6 +127,19 @@ def main() -> None:
     elif arguments.only:
         for why, names in refused.items():
             print(f"  {why}: {', '.join(names)}")
+
+
+def seeds(folder: Path) -> None:
+    """Of each operator the smallest models, for the fuzzer of the reader."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept: dict[str, int] = defaultdict(int)
+    for case in sorted(cases(), key=lambda case: case.model.ByteSize()):
+        if not all(is_array(x) for x in case.data_sets[0][0]):
+            continue
+        data, ops = prepared(case)[0].SerializeToString(), "-".join(node.op_type for node in case.model.graph.node)
+        kept[ops] += 1
+        if kept[ops] <= 3 and len(data) <= 2048:
+            (folder / case.name).write_bytes(data)
 
 
 def page(agree: list[str], refused: dict[str, list[str]], wrong: dict[str, str]) -> str:

@@ -8,9 +8,12 @@
 namespace kiln {
 namespace {
 
-std::vector<int64_t> spatial(const Shape& w) {
+/// Sizes of the kernel, which the node may say again.
+Result<std::vector<int64_t>> spatial(Legalizer& l, const Node& node, const Shape& w) {
   std::vector<int64_t> kernel;
   for (size_t i = 2; i < w.size(); ++i) kernel.push_back(w[i].value);
+  const std::vector<int64_t> said = l.integers(node, "kernel_shape");
+  if (!said.empty() && said != kernel) return misfit(node.source + ": kernel_shape is not that of the weights");
   return kernel;
 }
 
@@ -18,7 +21,8 @@ Status conv(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   KILN_ASSIGN(ValueId w, l.need(node, 1));
   const size_t rank = l.b.shape(x).size();
-  KILN_ASSIGN(const Window window, window_of(l, node, l.b.shape(x), spatial(l.b.shape(w))));
+  KILN_ASSIGN(const std::vector<int64_t> kernel, spatial(l, node, l.b.shape(w)));
+  KILN_ASSIGN(const Window window, window_of(l, node, l.b.shape(x), kernel));
   ConvAttrs a;
   a.stride = window.stride, a.dilation = window.dilation;
   a.pad_begin = window.pad_begin, a.pad_end = window.pad_end;
@@ -35,10 +39,13 @@ Status conv_transpose(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   KILN_ASSIGN(ValueId w, l.need(node, 1));
   const size_t rank = l.b.shape(x).size(), dims = rank < 2 ? 0 : rank - 2;
-  KILN_ASSIGN(Window window, window_of(l, node, l.b.shape(x), spatial(l.b.shape(w))));
+  KILN_ASSIGN(const std::vector<int64_t> kernel, spatial(l, node, l.b.shape(w)));
+  KILN_ASSIGN(Window window, window_of(l, node, l.b.shape(x), kernel));
   std::vector<int64_t> extra = l.integers(node, "output_padding"), wanted = l.integers(node, "output_shape");
   extra.resize(dims, 0);
   if (wanted.size() == dims + 2) wanted.erase(wanted.begin(), wanted.begin() + 2);
+  for (int64_t size : wanted)
+    if (size < 0 || size > kMaxElements) return misfit(node.source + ": output_shape out of range");
   KILN_ASSIGN(x, as_image(l, x));
   KILN_ASSIGN(w, as_image(l, w));
   const bool automatic = window.automatic == "SAME_UPPER" || window.automatic == "SAME_LOWER";
@@ -131,7 +138,6 @@ Status fused_matmul(Legalizer& l, const Node& node) {
 }
 
 // -- sums in index notation
-// ----------------------------------------------------------------------------------------------
 
 /// An operand with an axis for each label, each once.
 struct Labelled {
@@ -249,6 +255,7 @@ Status einsum(Legalizer& l, const Node& node) {
   const std::string operands = equation.substr(0, arrow);
   std::vector<Labelled> terms;
   std::string all;
+  if (node.inputs.size() > 32) return l.unsupported(node, "more than 32 operands");
   int64_t dots = 0;
   size_t at = 0;
   for (size_t i = 0; i < node.inputs.size(); ++i) {

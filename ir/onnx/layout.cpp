@@ -3,13 +3,11 @@
 #include <cmath>
 
 #include "ir/onnx/rows.h"
+#include "support/checked.h"
 
 namespace kiln {
-namespace {
 
-constexpr int64_t kMaxWritten = 65536;  ///< elements of what the compiler writes out
-
-Result<DType> type_of(Legalizer& l, const Node& node, int64_t type) {
+Result<DType> onnx_type(const Legalizer& l, const Node& node, int64_t type) {
   switch (type) {
     case 1:
       return DType::f32;
@@ -29,14 +27,20 @@ Result<DType> type_of(Legalizer& l, const Node& node, int64_t type) {
   }
 }
 
+namespace {
+
 Status cast(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  KILN_ASSIGN(const DType to, type_of(l, node, l.integer(node, "to", 0)));
+  KILN_ASSIGN(const DType to, onnx_type(l, node, l.integer(node, "to", 0)));
+  pass_over(l, node, {"saturate", "round_mode"});  // of float8
   KILN_ASSIGN(const ValueId y, l.b.cast(x, to));
   return l.set(node, y);
 }
 
-Status cast_like(Legalizer& l, const Node& node) { return as(l, node, "aten.type_as.default"); }
+Status cast_like(Legalizer& l, const Node& node) {
+  pass_over(l, node, {"saturate", "round_mode"});
+  return as(l, node, "aten.type_as.default");
+}
 
 Status shape(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
@@ -66,7 +70,7 @@ Status reshape(Legalizer& l, const Node& node) {
     }
   if (is_empty(from) && std::count(to.begin(), to.end(), -1) == 1) {  // of nothing: -1 is what makes the rest agree
     int64_t rest = 1;
-    for (int64_t d : to) rest *= d == -1 ? 1 : d;
+    for (int64_t d : to) rest = times(rest, d == -1 ? 1 : d);
     if (rest != 0) std::replace(to.begin(), to.end(), int64_t{-1}, int64_t{0});
   }
   KILN_ASSIGN(const ValueId y, l.call("aten.view.default", {x}, {{"size", to}}));
@@ -163,6 +167,7 @@ Status split(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "axis", 0), l.b.rank(x)));
   const int64_t whole = l.b.shape(x)[static_cast<size_t>(axis)].value,
                 count = static_cast<int64_t>(node.outputs.size());
+  if (l.integer(node, "num_outputs", count) != count) return misfit(node.source + ": num_outputs is not their number");
   if (parts.empty() && count > 0) {
     const int64_t each = ceil_div(whole, count);
     for (int64_t i = 0; i < count; ++i) parts.push_back(std::clamp<int64_t>(whole - i * each, 0, each));
@@ -229,7 +234,7 @@ Status pad(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   KILN_ASSIGN(const std::vector<int64_t> pads, list(l, node, 1, "pads"));
   KILN_ASSIGN(const std::vector<int64_t> named, list(l, node, 3, "axes"));
-  KILN_ASSIGN(std::vector<int64_t> axes, l.axes(named, l.b.rank(x)));
+  KILN_ASSIGN(std::vector<int64_t> axes, axes_of(l, named, l.b.rank(x)));
   if (axes.empty()) axes = all_axes(l.b.rank(x));
   if (pads.size() != 2 * axes.size()) return misfit(node.source + ": two pads for each axis are expected");
   const std::string mode = l.text(node, "mode", "constant");
@@ -268,158 +273,6 @@ Status pad(Legalizer& l, const Node& node) {
   return l.set(node, x);
 }
 
-Status gather(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  KILN_ASSIGN(const ValueId index, l.need(node, 1));
-  if (l.b.rank(x) == 0) return misfit(node.source + ": a scalar has nothing to gather from");
-  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "axis", 0), l.b.rank(x)));
-  KILN_ASSIGN(const ValueId y, l.b.gather(x, index, axis));
-  return l.set(node, y);
-}
-
-Status gather_elements(Legalizer& l, const Node& node) {
-  return as(l, node, "aten.gather.default", {{"dim", l.integer(node, "axis", 0)}});
-}
-
-/// Each vector along the last axis of the index names an element, or a slice: one gather of the flattened axes.
-Status gather_nd(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(ValueId x, l.need(node, 0));
-  KILN_ASSIGN(ValueId index, l.need(node, 1));
-  const Shape sx = l.b.shape(x), si = l.b.shape(index);
-  const auto batch = static_cast<size_t>(std::max<int64_t>(l.integer(node, "batch_dims", 0), 0));
-  if (si.empty() || batch >= si.size() || batch > sx.size()) return misfit(node.source + ": batch_dims out of range");
-  const auto depth = static_cast<size_t>(si.back().value);
-  if (depth < 1 || batch + depth > sx.size()) return misfit(node.source + ": the index does not fit the data");
-  int64_t merged = 1;
-  for (size_t i = 0; i < batch + depth; ++i)
-    if (__builtin_mul_overflow(merged, sx[i].value, &merged) || merged >= (int64_t{1} << 31))
-      return l.unsupported(node, "the indexed tensor is too large");
-  Fx f;
-  std::vector<ValueId> operands;
-  const DType dtype = l.b.value(index).dtype;
-  const Lane own = lane_of(dtype);
-  Term flat = f.whole(0, Lane::i32), outside = f.to(f.whole(0, Lane::i32), Lane::mask);
-  int64_t stride = merged;
-  for (size_t i = 0; i < batch + depth; ++i) {
-    stride /= std::max<int64_t>(sx[i].value, 1);
-    Shape along(si.size() - 1, Dim(1));
-    if (i < batch) along[i] = si[i];
-    ValueId part = kNoValue;
-    if (i < batch) {
-      if (si[i].value > kMaxWritten) return l.unsupported(node, "a batch dim of more than 65536 is not supported");
-      part = ramp(l, si[i].value, along, dtype);
-    } else {
-      KILN_ASSIGN(part, l.b.slice_axis(index, l.b.rank(index) - 1, static_cast<int64_t>(i - batch), 1));
-      KILN_ASSIGN(part, l.b.reshape(part, Shape(si.begin(), si.end() - 1)));
-    }
-    const Term end = f.whole(sx[i].value, own), zero = f.whole(0, own),
-               given = f.in(static_cast<int>(operands.size()), own);
-    const Term at = f.where(f.bin(PointOp::lt, given, zero), given + end, given);
-    outside = f.bin(PointOp::logical_or, outside,
-                    f.bin(PointOp::logical_or, f.bin(PointOp::lt, at, zero), f.bin(PointOp::ge, at, end)));
-    flat = flat + f.to(at, Lane::i32) * f.whole(stride, Lane::i32);
-    operands.push_back(part);
-  }
-  KILN_ASSIGN(const ValueId rows,
-              l.b.map(f.finish(f.where(outside, f.whole(INT32_MIN, Lane::i32), flat)), operands, DType::i32));
-  Shape table(sx.begin() + static_cast<std::ptrdiff_t>(batch + depth), sx.end());
-  table.insert(table.begin(), Dim(merged));
-  KILN_ASSIGN(x, l.b.reshape(x, table));
-  KILN_ASSIGN(const ValueId y, l.b.gather(x, rows, 0));
-  return l.set(node, y);
-}
-
-/// One number everywhere: of type and value of an attribute that is an operand here.
-Status constant_of_shape(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const std::vector<int64_t> to, l.whole_elements(node, 0, "the shape"));
-  ValueId value = l.b.scalar(0, DType::f32);
-  if (l.has(node, "value.operand")) {
-    KILN_ASSIGN(const ValueId given, l.need(node, static_cast<size_t>(l.integer(node, "value.operand", 1))));
-    KILN_ASSIGN(value, l.b.reshape(given, {}));
-  }
-  KILN_ASSIGN(const ValueId y, l.b.expand(value, sizes(to)));
-  return l.set(node, y);
-}
-
-Status range(Legalizer& l, const Node& node) {
-  std::vector<Number> bounds;
-  for (size_t i = 0; i < 3; ++i) {
-    KILN_ASSIGN(const std::vector<Number> n, l.elements(node, i, "a bound of the range"));
-    if (n.size() != 1) return misfit(node.source + ": a bound is one number");
-    bounds.push_back(n[0]);
-  }
-  const DType dtype = l.b.value(l.in(node, 0)).dtype;
-  std::vector<SourceAttr> attrs{{"dtype", std::string(name_of(dtype))}};
-  constexpr const char* kNames[] = {"start", "end", "step"};
-  for (size_t i = 0; i < 3; ++i) {
-    attrs.push_back({kNames[i], {}});
-    if (dtype == DType::f32)
-      attrs.back().value = bounds[i].real;
-    else
-      attrs.back().value = bounds[i].whole;
-  }
-  KILN_ASSIGN(const ValueId y, l.call("aten.arange.start_step", {}, std::move(attrs)));
-  return l.set(node, y);
-}
-
-Status trilu(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  int64_t k = 0;
-  if (l.in(node, 1) != kNoValue) {
-    KILN_ASSIGN(const std::vector<int64_t> given, l.whole_elements(node, 1, "k"));
-    if (!given.empty()) k = given[0];
-  }
-  KILN_ASSIGN(const ValueId y,
-              l.call(l.flag(node, "upper", true) ? "aten.triu.default" : "aten.tril.default", {x}, {{"diagonal", k}}));
-  return l.set(node, y);
-}
-
-Status eye_like(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  const Shape s = l.b.shape(x);
-  if (s.size() != 2 || s[0].value > kMaxWritten || s[1].value > kMaxWritten)
-    return l.unsupported(node, "2 dims of at most 65536 are supported");
-  DType dtype = l.b.value(x).dtype;
-  if (l.has(node, "dtype")) {
-    KILN_ASSIGN(dtype, type_of(l, node, l.integer(node, "dtype", 1)));
-  }
-  Fx f;
-  const Term t =
-      f.bin(PointOp::eq, f.in(1, Lane::i64), f.in(0, Lane::i64) + f.whole(l.integer(node, "k", 0), Lane::i64));
-  KILN_ASSIGN(const ValueId y, l.b.map(f.finish(f.to(t, lane_of(dtype))),
-                                       {ramp(l, s[0].value, {s[0], Dim(1)}), ramp(l, s[1].value, {s[1]})}, dtype));
-  return l.set(node, y);
-}
-
-/// An index that counts from the end may; one out of range is nowhere hot.
-Status one_hot(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId given, l.need(node, 0));
-  KILN_ASSIGN(const std::vector<Number> depths, l.elements(node, 1, "the depth"));
-  KILN_ASSIGN(const ValueId values, l.need(node, 2));
-  if (depths.size() != 1) return misfit(node.source + ": the depth is one number");
-  const Value& depth_value = l.b.value(l.in(node, 1));
-  const int64_t depth = depth_value.dtype == DType::f32 ? whole_part(depths[0].real) : depths[0].whole;
-  if (depth < 1 || depth > kMaxWritten) return l.unsupported(node, "a depth of 1 to 65536 is supported");
-  KILN_ASSIGN(ValueId index, l.b.cast(given, DType::i64));
-  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "axis", -1), l.b.rank(index) + 1));
-  Shape lifted = l.b.shape(index), along(lifted.size() + 1, Dim(1));
-  lifted.insert(lifted.begin() + axis, Dim(1));
-  along[static_cast<size_t>(axis)] = Dim(depth);
-  KILN_ASSIGN(index, l.b.reshape(index, lifted));
-  KILN_ASSIGN(ValueId off, l.b.slice_axis(values, 0, 0, 1));
-  KILN_ASSIGN(ValueId on, l.b.slice_axis(values, 0, 1, 1));
-  KILN_ASSIGN(off, l.b.reshape(off, {}));
-  KILN_ASSIGN(on, l.b.reshape(on, {}));
-  const DType dtype = l.b.value(values).dtype;
-  Fx f;
-  const Term at = f.in(0, Lane::i64),
-             positive = f.where(f.bin(PointOp::lt, at, f.whole(0, Lane::i64)), at + f.whole(depth, Lane::i64), at);
-  const Term hot = f.bin(PointOp::eq, positive, f.in(1, Lane::i64));
-  const Term t = f.where(hot, f.in(3, lane_of(dtype)), f.in(2, lane_of(dtype)));
-  KILN_ASSIGN(const ValueId y, l.b.map(f.finish(t), {index, ramp(l, depth, along), off, on}, dtype));
-  return l.set(node, y);
-}
-
 /// [N, C·b², H, W] ↔ [N, C, H·b, W·b]; DCR has the block in front of the channels.
 template <bool kToSpace>
 Status blocks(Legalizer& l, const Node& node) {
@@ -448,7 +301,7 @@ Status blocks(Legalizer& l, const Node& node) {
 Status center_crop_pad(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   KILN_ASSIGN(const std::vector<int64_t> to, l.whole_elements(node, 1, "the shape"));
-  KILN_ASSIGN(std::vector<int64_t> axes, l.axes(l.integers(node, "axes"), l.b.rank(x)));
+  KILN_ASSIGN(std::vector<int64_t> axes, axes_of(l, l.integers(node, "axes"), l.b.rank(x)));
   if (axes.empty()) axes = all_axes(l.b.rank(x));
   if (axes.size() != to.size()) return misfit(node.source + ": a size for each axis is expected");
   PadAttrs pad;
@@ -480,17 +333,10 @@ std::vector<OpRow> onnx_layout_ops() {
       {"onnx.CastLike", cast_like},
       {"onnx.CenterCropPad", center_crop_pad},
       {"onnx.Concat", concat},
-      {"onnx.ConstantOfShape", constant_of_shape},
       {"onnx.DepthToSpace", blocks<true>},
       {"onnx.Expand", expand},
-      {"onnx.EyeLike", eye_like},
       {"onnx.Flatten", flatten},
-      {"onnx.Gather", gather},
-      {"onnx.GatherElements", gather_elements},
-      {"onnx.GatherND", gather_nd},
-      {"onnx.OneHot", one_hot},
       {"onnx.Pad", pad},
-      {"onnx.Range", range},
       {"onnx.Reshape", reshape},
       {"onnx.Shape", shape},
       {"onnx.Size", size},
@@ -500,7 +346,6 @@ std::vector<OpRow> onnx_layout_ops() {
       {"onnx.Squeeze", squeeze},
       {"onnx.Tile", tile},
       {"onnx.Transpose", transpose},
-      {"onnx.Trilu", trilu},
       {"onnx.Unsqueeze", unsqueeze},
   };
 }

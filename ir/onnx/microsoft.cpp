@@ -37,6 +37,7 @@ Status skip_norm(Legalizer& l, const Node& node) {
   constexpr bool kLayer = kKind == NormKind::layer_norm;
   KILN_ASSIGN(x, plus(l, x, skip));
   KILN_ASSIGN(x, plus(l, x, l.in(node, kLayer ? 4 : 3)));
+  if (l.b.rank(x) < 1) return misfit(node.source + ": a scalar has no axis");
   NormAttrs attrs;
   attrs.kind = kKind;
   attrs.axis = l.b.rank(x) - 1;
@@ -63,11 +64,12 @@ Result<ValueId> from_heads(Legalizer& l, ValueId x) {
 }
 
 /// Query i sees keys up to i + offset.
-ValueId causal_mask(Legalizer& l, int64_t queries, int64_t keys, int64_t offset, Result<ValueId>& out) {
+Result<ValueId> causal_mask(Legalizer& l, int64_t queries, int64_t keys, int64_t offset) {
+  KILN_ASSIGN(const ValueId query, ramp(l, queries, {Dim(queries), Dim(1)}));
+  KILN_ASSIGN(const ValueId key, ramp(l, keys, {Dim(keys)}));
   Fx f;
   const Term t = f.bin(PointOp::le, f.in(1, Lane::i64), f.in(0, Lane::i64) + f.whole(offset, Lane::i64));
-  out = l.b.map(f.finish(t), {ramp(l, queries, {Dim(queries), Dim(1)}), ramp(l, keys, {Dim(keys)})}, DType::boolean);
-  return out.ok() ? *out : kNoValue;
+  return l.b.map(f.finish(t), {query, key}, DType::boolean);
 }
 
 struct Heads {
@@ -78,13 +80,13 @@ struct Heads {
 };
 
 Result<ValueId> attend(Legalizer& l, Heads h) {
+  for (const ValueId id : {h.q, h.k, h.v})
+    if (l.b.rank(id) != 4) return misfit("4 dims are expected: batch, heads, positions, width");
   const int64_t queries = l.b.shape(h.q)[2].value, keys = l.b.shape(h.k)[2].value;
   bool causal = h.causal;
   if (causal && queries == 1 && keys == h.past + 1) causal = false;  // it sees all of them
   if (causal && (h.past || queries != keys || h.mask != kNoValue)) {
-    Result<ValueId> made = kNoValue;
-    const ValueId below = causal_mask(l, queries, keys, h.past, made);
-    if (!made.ok()) return made.error();
+    KILN_ASSIGN(const ValueId below, causal_mask(l, queries, keys, h.past));
     if (h.mask == kNoValue) {
       h.mask = below;
     } else if (l.b.value(h.mask).dtype == DType::boolean) {
@@ -107,6 +109,13 @@ Result<ValueId> joined(Legalizer& l, ValueId past, ValueId now) {
   return l.b.concat({past, now}, 2);
 }
 
+/// How many positions [B, h, S, e] has.
+Result<int64_t> positions(Legalizer& l, ValueId x) {
+  if (x == kNoValue) return 0;
+  if (l.b.rank(x) != 4) return misfit("4 dims are expected: batch, heads, positions, width");
+  return l.b.shape(x)[2].value;
+}
+
 Result<ValueId> added_mask(Legalizer& l, ValueId mask, ValueId bias) {
   if (bias == kNoValue) return mask;
   return mask == kNoValue ? Result<ValueId>(bias) : l.call("aten.add.Tensor", {mask, bias});
@@ -126,18 +135,17 @@ Status attention(Legalizer& l, const Node& node) {
     KILN_ASSIGN(k, to_heads(l, k, l.integer(node, "kv_num_heads", 0)));
     KILN_ASSIGN(v, to_heads(l, v, l.integer(node, "kv_num_heads", 0)));
   }
-  if (l.b.rank(q) != 4 || l.b.rank(k) != 4 || l.b.rank(v) != 4)
-    return misfit(node.source + ": 3 or 4 dims are expected");
+  pass_over(l, node, {"softmax_precision", "qk_matmul_output_mode"});
   Heads h{q, k, v};
   h.mask = l.in(node, 3);
-  if (l.in(node, 4) != kNoValue) h.past = l.b.shape(l.in(node, 4))[2].value;
+  KILN_ASSIGN(h.past, positions(l, l.in(node, 4)));
   KILN_ASSIGN(h.k, joined(l, l.in(node, 4), k));
   KILN_ASSIGN(h.v, joined(l, l.in(node, 5), v));
   h.causal = l.flag(node, "is_causal", false);
   h.scale = l.number(node, "scale", 0);
   if (h.mask != kNoValue) {  // shorter than the keys: what it does not reach is not seen
     const Shape s = l.b.shape(h.mask);
-    const int64_t keys = l.b.shape(h.k)[2].value;
+    KILN_ASSIGN(const int64_t keys, positions(l, h.k));
     if (!s.empty() && s.back().value < keys && s.back().value != 1) {
       PadAttrs pad;
       pad.before.assign(s.size(), 0);
@@ -165,6 +173,7 @@ Status multi_head_attention(Legalizer& l, const Node& node) {
   if (l.b.rank(q) != 3) return l.unsupported(node, "packed queries, keys and values are not supported");
   if (l.in(node, 4) != kNoValue) return l.unsupported(node, "key_padding_mask is not supported");
   if (const ValueId bias = l.in(node, 3); bias != kNoValue) {
+    if (l.b.rank(bias) != 1) return misfit(node.source + ": the bias has one dim");
     const int64_t width = l.b.shape(q)[2].value;
     ValueId* parts[] = {&q, &k, &v};
     for (size_t i = 0; i < 3; ++i) {
@@ -182,7 +191,7 @@ Status multi_head_attention(Legalizer& l, const Node& node) {
     KILN_ASSIGN(v, to_heads(l, v, heads));
   }
   Heads h{q, k, v};
-  if (l.in(node, 6) != kNoValue) h.past = l.b.shape(l.in(node, 6))[2].value;
+  KILN_ASSIGN(h.past, positions(l, l.in(node, 6)));
   KILN_ASSIGN(h.k, joined(l, l.in(node, 6), k));
   KILN_ASSIGN(h.v, joined(l, l.in(node, 7), v));
   KILN_ASSIGN(h.mask, added_mask(l, kNoValue, l.in(node, 5)));

@@ -12,6 +12,8 @@ Status batch_norm(Legalizer& l, const Node& node) {
     return l.unsupported(node, "export the model in evaluation mode (model.eval())");
   for (size_t i = 1; i < node.outputs.size(); ++i)
     if (l.wants(node, i)) return l.unsupported(node, "statistics are outputs of training alone");
+  if (!l.flag(node, "spatial", true)) return l.unsupported(node, "statistics of each element are not supported");
+  pass_over(l, node, {"momentum"});
   return as(l, node, "aten.batch_norm.default", {{"eps", l.number(node, "epsilon", 1e-5)}});
 }
 
@@ -24,6 +26,7 @@ Status group_norm(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   KILN_ASSIGN(ValueId scale, l.need(node, 1));
   KILN_ASSIGN(ValueId shift, l.need(node, 2));
+  pass_over(l, node, {"stash_type"});  // float32 it is
   const int64_t groups = l.integer(node, "num_groups", 1);
   if (l.b.rank(x) < 2 || groups < 1) return misfit(node.source + ": at least 2 dims and one group are needed");
   const int64_t channels = l.b.shape(x)[1].value;
@@ -44,6 +47,7 @@ template <NormKind kKind>
 Status layer_norm(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "axis", -1), l.b.rank(x)));
+  pass_over(l, node, {"stash_type"});
   const Shape s = l.b.shape(x), inner(s.begin() + axis, s.end());
   const auto fitted = [&](ValueId v) -> Result<ValueId> {
     if (v == kNoValue || l.b.shape(v) == inner) return v;
@@ -91,7 +95,7 @@ Status mean_variance(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   std::vector<int64_t> given = l.integers(node, "axes");
   if (given.empty()) given = {0, 2, 3};
-  KILN_ASSIGN(const std::vector<int64_t> axes, l.axes(given, l.b.rank(x)));
+  KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, given, l.b.rank(x)));
   KILN_ASSIGN(const ValueId mean, l.b.reduce(x, {ReduceKind::mean, axes, true}));
   Fx square, f;
   const Term d = square.in(0) - square.in(1);

@@ -224,6 +224,7 @@ Status prelu(Legalizer& l, const Node& node) {
 }
 
 Status dropout(Legalizer& l, const Node& node) {
+  pass_over(l, node, {"ratio", "seed"});
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   if (l.in(node, 2) != kNoValue) {
     KILN_ASSIGN(const std::vector<int64_t> training, l.whole_elements(node, 2, "training_mode"));

@@ -35,7 +35,7 @@ Status reduction(Legalizer& l, const Node& node) {
   if (row->first) {
     KILN_ASSIGN(x, l.call(row->first, {x}));
   }
-  const bool none = axes.empty() && l.flag(node, "noop_with_empty_axes", false);
+  const bool none = l.flag(node, "noop_with_empty_axes", false) && axes.empty();
   if (axes.empty()) axes = all_axes(l.b.rank(x));
   if (!none) {
     std::vector<SourceAttr> attrs{{"dim", axes}, {"keepdim", l.flag(node, "keepdims", true)}};
@@ -68,37 +68,37 @@ Status arg(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// Before opset 13 all axes from `axis` on are one.
-template <bool kLog>
-Status softmax(Legalizer& l, const Node& node) {
+/// The operand and the axis of softmax and the like. Before opset 13 all axes from `axis` on are one.
+Result<std::pair<ValueId, int64_t>> along_axis(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   const bool flattens = opset(l, node) < 13;
   const Shape shape = l.b.shape(x);
-  KILN_ASSIGN(int64_t axis, l.axis(l.integer(node, "axis", flattens ? 1 : -1), l.b.rank(x)));
-  if (flattens) {
-    const int64_t rows = element_count(Shape(shape.begin(), shape.begin() + axis));
-    KILN_ASSIGN(x, l.b.reshape(x, {Dim(rows), Dim(element_count(Shape(shape.begin() + axis, shape.end())))}));
-    axis = 1;
-  }
+  if (shape.empty()) return l.unsupported(node, "a scalar has no axis");
+  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "axis", flattens ? 1 : -1), l.b.rank(x)));
+  if (!flattens) return std::make_pair(x, axis);
+  const int64_t rows = element_count(Shape(shape.begin(), shape.begin() + axis));
+  KILN_ASSIGN(x, l.b.reshape(x, {Dim(rows), Dim(element_count(Shape(shape.begin() + axis, shape.end())))}));
+  return std::make_pair(x, int64_t{1});
+}
+
+template <bool kLog>
+Status softmax(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const auto along, along_axis(l, node));
+  const auto [x, axis] = along;
+  const Shape shape = l.b.shape(l.in(node, 0));
   KILN_ASSIGN(const ValueId normed, l.call(kLog ? "aten.log_softmax.int" : "aten.softmax.int", {x}, {{"dim", axis}}));
   KILN_ASSIGN(const ValueId y, l.b.reshape(normed, shape));
   return l.set(node, y);
 }
 
 Status hardmax(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(ValueId x, l.need(node, 0));
-  const bool flattens = opset(l, node) < 13;
-  const Shape shape = l.b.shape(x);
-  KILN_ASSIGN(int64_t axis, l.axis(l.integer(node, "axis", flattens ? 1 : -1), l.b.rank(x)));
-  if (flattens) {
-    const int64_t rows = element_count(Shape(shape.begin(), shape.begin() + axis));
-    KILN_ASSIGN(x, l.b.reshape(x, {Dim(rows), Dim(element_count(Shape(shape.begin() + axis, shape.end())))}));
-    axis = 1;
-  }
+  KILN_ASSIGN(const auto operand, along_axis(l, node));
+  const auto [x, axis] = operand;
+  const Shape shape = l.b.shape(l.in(node, 0));
   KILN_ASSIGN(const ValueId best, l.call("aten.argmax.default", {x}, {{"dim", axis}, {"keepdim", true}}));
   Shape along(l.b.shape(x).size(), Dim(1));
   along[static_cast<size_t>(axis)] = l.b.shape(x)[static_cast<size_t>(axis)];
-  const ValueId places = ramp(l, along[static_cast<size_t>(axis)].value, along);
+  KILN_ASSIGN(const ValueId places, ramp(l, along[static_cast<size_t>(axis)].value, along));
   Fx f;
   const Term t = f.to(f.bin(PointOp::eq, f.in(0, Lane::i64), f.in(1, Lane::i64)), Lane::f32);
   KILN_ASSIGN(const ValueId chosen, l.b.map(f.finish(t), {best, places}, DType::f32));

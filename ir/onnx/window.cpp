@@ -34,8 +34,8 @@ Result<Window> window_of(Legalizer& l, const Node& node, const Shape& in, const 
         kernel[i] > kMax || size > kMax)
       return misfit(node.source + ": attributes out of range");
     if (!pads.empty()) w.pad_begin[at] = pads[i], w.pad_end[at] = pads[dims + i];
-    if (std::abs(w.pad_begin[at]) > kMax || std::abs(w.pad_end[at]) > kMax)
-      return misfit(node.source + ": attributes out of range");
+    const auto far = [](int64_t pad) { return pad > kMax || pad < -kMax; };
+    if (far(w.pad_begin[at]) || far(w.pad_end[at])) return misfit(node.source + ": attributes out of range");
     if (w.automatic != "SAME_UPPER" && w.automatic != "SAME_LOWER") continue;
     const int64_t outs = ceil_div(size, w.stride[at]);
     const int64_t total = std::max<int64_t>((outs - 1) * w.stride[at] + w.reach(at) - size, 0);
@@ -105,11 +105,12 @@ template <Pool kKind>
 Status pool(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   if (kKind == Pool::max && l.wants(node, 1)) return l.unsupported(node, "indices of pooling are not supported");
+  if (kKind == Pool::max) pass_over(l, node, {"storage_order"});  // of indices
   const DType own = l.b.value(x).dtype;
   if (own != DType::f32 && (kKind != Pool::max || size_of(own) > 1 || own == DType::boolean))
     return l.unsupported(node, std::string(name_of(own)) + " is not supported here");
   KILN_ASSIGN(x, l.b.cast(x, DType::f32));  // bytes are exact in it
-  const double p = static_cast<double>(l.integer(node, "p", 2));
+  const double p = kKind == Pool::power ? static_cast<double>(l.integer(node, "p", 2)) : 1;
   if (kKind == Pool::power) {
     Fx f;
     const Term a = f.un(PointOp::abs, f.in(0));
@@ -139,7 +140,6 @@ Status global_pool(Legalizer& l, const Node& node) {
 }
 
 // -- resizing
-// ------------------------------------------------------------------------------------------------------------
 
 struct Resize {
   std::string mode, places, nearest;
@@ -240,7 +240,7 @@ Result<Sizes> sizes_of(Legalizer& l, const Node& node, const Shape& from) {
     KILN_ASSIGN(wanted, l.whole_elements(node, sizes_at, "the sizes"));
   }
   const auto rank = static_cast<int64_t>(from.size());
-  KILN_ASSIGN(std::vector<int64_t> axes, l.axes(l.integers(node, "axes"), rank));
+  KILN_ASSIGN(std::vector<int64_t> axes, axes_of(l, l.integers(node, "axes"), rank));
   if (axes.empty()) axes = all_axes(rank);
   if (wanted.empty() ? scales.size() != axes.size() : wanted.size() != axes.size())
     return misfit(node.source + ": a size or a scale for each axis is expected");
@@ -287,6 +287,7 @@ Status resize(Legalizer& l, const Node& node) {
   r.nearest = l.text(node, "nearest_mode", old ? "floor" : "round_prefer_floor");
   r.a = l.number(node, "cubic_coeff_a", -0.75);
   r.exclude_outside = l.flag(node, "exclude_outside", false);
+  pass_over(l, node, {"extrapolation_value"});  // of tf_crop_and_resize
   r.antialias = l.flag(node, "antialias", false) && r.mode != "nearest";
   if (r.places == "tf_crop_and_resize") return l.unsupported(node, "the mode tf_crop_and_resize is not supported");
   if (r.mode != "nearest" && r.mode != "linear" && r.mode != "cubic")
