@@ -27,7 +27,5 @@ struct OnnxModel {
 constexpr int64_t kMaxOnnxBytes = (int64_t{1} << 31) - 1;
 
 Result<OnnxModel> read_onnx(std::string_view file);
-/// Whether bytes begin as an .onnx file does.
-bool looks_like_onnx(const uint8_t* bytes, int64_t size);
 
 }  // namespace kiln

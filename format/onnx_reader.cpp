@@ -268,8 +268,4 @@ Result<OnnxModel> read_onnx(std::string_view file) {
   return Reader(file, model).run();
 }
 
-bool looks_like_onnx(const uint8_t* bytes, int64_t size) {
-  return size > 2 && bytes[0] == 8 && bytes[1] > 0 && bytes[1] < 32 && (bytes[2] & 7) == 2;
-}
-
 }  // namespace kiln

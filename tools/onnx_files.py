@@ -1,7 +1,7 @@
 """ONNX's own node tests as the files they are, through the native runtime.
 
-`python -m tools.onnx_files --write` judges all of them and writes docs/onnx.md; pytest runs a part. Inputs that say sizes (the
-shape of Reshape, the axes of Squeeze) are made constants: sizes are known when a model is loaded.
+`python -m tools.onnx_files --write` judges all of them and writes docs/onnx.md; pytest runs a part. Inputs that say
+sizes (the shape of Reshape, the axes of Squeeze) are made constants: sizes are known when a model is loaded.
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ def prepared(case: TestCase) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     """The model with its sizes as constants, and what is left to give it."""
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
-    sizes = {
-        node.input[i] for node in model.graph.node for i in SIZES.get(node.op_type, ()) if i < len(node.input)
-    }
+    sizes = {node.input[i] for node in model.graph.node for i in SIZES.get(node.op_type, ()) if i < len(node.input)}
     inputs, _ = case.data_sets[0]
     given = {}
     for port, x in zip(list(model.graph.input), inputs, strict=False):
@@ -144,29 +142,52 @@ def seeds(folder: Path) -> None:
 
 def page(agree: list[str], refused: dict[str, list[str]], wrong: dict[str, str]) -> str:
     rows = sorted(refused.items(), key=lambda row: (-len(row[1]), row[0]))
-    lines = [
-        "# ONNX files",
-        "",
-        "The `kiln` command and the C interface read `.onnx` files, opsets 7 to 28. Pages read `.kiln` files; a page's compiler has no ONNX operators yet.",
-        "",
-        "- Weights may be float32, int64, int32, int8, uint8 and bool. They lie in the file itself.",
-        "- A dim that is a name, or nameless, gets its size with `--dim name=size`. A nameless dim is called after its input and axis: `image.0`.",
-        "- Local functions are inlined. Nodes may stand in any order.",
-        "- Sizes that a model computes from its inputs' shapes are computed when it is loaded.",
-        "- What is not supported is refused by name. So is an attribute that an operator's row does not know.",
-        "",
-        "## ONNX's node tests",
-        "",
-        f"Of the {len(agree) + sum(len(n) for _, n in rows) + len(wrong)} node tests of onnx {onnx.__version__} (without the expanded ones), {len(agree)} agree to {TOLERANCE} of the result's scale,"
-        f" {len(wrong)} differ, and the others are refused. `python -m tools.onnx_files --write` makes this page.",
-        "",
-        "| refused because | tests |",
-        "|---|---|",
-        *(f"| {why.replace('|', ' ')} | {len(names)}: {names[0]}{' …' if len(names) > 1 else ''} |" for why, names in rows),
-    ]
+    operators = ", ".join(f"`{name.removeprefix('onnx.')}`" for name in opinfo.table()["onnx"])
+    judged = JUDGED.format(
+        all=len(agree) + sum(len(names) for _, names in rows) + len(wrong),
+        version=onnx.__version__,
+        agree=len(agree),
+        tolerance=TOLERANCE,
+        wrong=len(wrong),
+    )
+    lines = [INTRODUCTION + operators + ".", judged, "| refused because | tests |", "|---|---|"]
+    for why, names in rows:
+        lines.append(f"| {why.replace('|', ' ')} | {len(names)}: {names[0]}{' …' if len(names) > 1 else ''} |")
     if wrong:
         lines += ["", "| differs | how |", "|---|---|", *(f"| {name} | {how} |" for name, how in wrong.items())]
     return "\n".join(lines) + "\n"
+
+
+INTRODUCTION = """\
+# ONNX files
+
+The `kiln` command and the C interface read `.onnx` files, opsets 7 to 28. Pages read `.kiln` files alone: a page's
+compiler has neither the reader nor ONNX's operators yet.
+
+- Weights and inputs may be float32, int64, int32, int8, uint8 and bool. Other types are refused by name.
+- Weights lie in the file itself, or in files beside it (external data). Such a file lies in the model's folder or
+  below, and is no link.
+- A dim that is a name, or nameless, gets its size with `--dim name=size`. A nameless dim is called after its input and
+  axis: `image.0`.
+- Sizes that a model computes from its inputs' shapes (`Shape` → `Gather` → `Reshape`) are computed when it is loaded.
+- Local functions are inlined. Nodes may stand in any order. An initializer that is also an input is a constant.
+- What is not supported is refused by name: graphs inside nodes (`If`, `Loop`, `Scan`), sequences, optionals, strings,
+  results whose size the data decide. So is an attribute that an operator's row does not know.
+- The file is read as one from a stranger ([security](security.md)): what it unfolds to is limited in proportion to its
+  size, and a fuzzer drives the reader and the passes behind it.
+
+`python -m tools.onnx_models` runs the zoo's models as both exporters of `torch.onnx` write them, compares with PyTorch
+and onnxruntime, and times them against their `.kiln` files.
+
+## Operators
+
+"""
+JUDGED = """
+## ONNX's node tests
+
+Of the {all} node tests of onnx {version} (without the expanded ones), {agree} agree to {tolerance} of the result's
+scale, {wrong} differ, and the others are refused. `python -m tools.onnx_files --write` makes this page.
+"""
 
 
 if __name__ == "__main__":
