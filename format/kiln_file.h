@@ -1,4 +1,4 @@
-// .kiln: bytes ⇄ Graph. The only place that trusts no one.
+// .kiln: bytes → Graph. Trusts no one.
 #pragma once
 
 #include <cstdint>
