@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ir/onnx/find.h"
+
 namespace kiln {
 
 Legalizer::Legalizer(const Graph& source_graph, Graph& out)
@@ -10,7 +12,7 @@ Legalizer::Legalizer(const Graph& source_graph, Graph& out)
       mapped_(source_graph.values.size(), kNoValue),
       reads_(source_graph.values.size(), 0) {
   out.name = source.name;
-  b.folds = std::any_of(source.values.begin(), source.values.end(), [](const Value& v) { return !v.typed; });
+  b.folds = states_no_types(source);
   out.symbols = source.symbols;
   out.segments = source.segments;
   out.weights_bytes = source.weights_bytes;

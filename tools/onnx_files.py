@@ -26,6 +26,8 @@ from tools.onnx_ops import FIXED
 
 ROOT = Path(__file__).resolve().parent.parent
 TOLERANCE = 1e-4  # of the result's scale, as in opinfo.py
+# What ONNX expects here is written with four digits.
+ROUNDED = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 2e-4}
 
 # Operands that say sizes, beside those that PyTorch has as plain arguments too.
 SIZES = {**FIXED, "CenterCropPad": (1,), "ConstantOfShape": (0,), "Range": (0, 1, 2)}
@@ -81,7 +83,8 @@ def judge(case: TestCase, folder: Path) -> str:
         got = np.fromfile(folder / f"{port.name}.bin", dtype=want.dtype)
         if got.size != want.size:
             return f"{port.name} has {got.size} elements in place of {want.shape}"
-        wrong = opinfo.difference(want, got.reshape(want.shape), TOLERANCE)
+        tolerance = ROUNDED.get(case.name, TOLERANCE)
+        wrong = opinfo.difference(want, got.reshape(want.shape), tolerance)
         if wrong:
             return f"{port.name} differs: {wrong}"
     return ""

@@ -36,9 +36,10 @@ Status reduction(Legalizer& l, const Node& node) {
     KILN_ASSIGN(x, l.call(row->first, {x}));
   }
   const bool none = l.flag(node, "noop_with_empty_axes", false) && axes.empty();
+  const bool keep = l.flag(node, "keepdims", true);
   if (axes.empty()) axes = all_axes(l.b.rank(x));
   if (!none) {
-    std::vector<SourceAttr> attrs{{"dim", axes}, {"keepdim", l.flag(node, "keepdims", true)}};
+    std::vector<SourceAttr> attrs{{"dim", axes}, {"keepdim", keep}};
     if (row->typed) attrs.push_back({"dtype", std::string(name_of(own))});
     KILN_ASSIGN(x, l.call(row->source, {x}, std::move(attrs)));
   }
