@@ -27,9 +27,10 @@ function(kiln_standalone_options target name)
   list(JOIN ARGN , exports)
   target_link_options(${target} PRIVATE -O1 --no-entry -sSTANDALONE_WASM=1 -sFILESYSTEM=0 -sMALLOC=emmalloc -sEXPORTED_FUNCTIONS=${exports})
   # A page runs the compiler once, so most of it runs in the engine's baseline code. Inlining what -Os left makes that quicker,
-  # but not without bound: V8 takes half a second to optimise a function of 70 KB, in which it slows the very thread that waits.
+  # but not without bound: V8 takes half a second to optimise a function of 70 KB, in which it slows the very thread that waits,
+  # and each copy is downloaded (docs/decisions/0015).
   add_custom_command(TARGET ${target} POST_BUILD COMMAND wasm-opt $<TARGET_FILE:${target}> -o $<TARGET_FILE:${target}>
-    -O3 --one-caller-inline-max-function-size=60
+    -O3 --one-caller-inline-max-function-size=60 --flexible-inline-max-function-size=7
     --enable-mutable-globals --enable-sign-ext --enable-nontrapping-float-to-int --enable-bulk-memory)
 endfunction()
 
