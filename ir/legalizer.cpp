@@ -229,7 +229,7 @@ bool Legalizer::wants(const Node& node, size_t index) const {
 const SourceAttr* Legalizer::find_attr(const Node& node, std::string_view name) const {
   for (const SourceAttr& attr : node.source_attrs)
     if (attr.name == name) {
-      if (b.folds) read_.push_back(&attr);
+      if (b.folds) read_.push_back(static_cast<int>(&attr - node.source_attrs.data()));
       return std::holds_alternative<std::monostate>(attr.value) ? nullptr : &attr;
     }
   return nullptr;

@@ -84,8 +84,8 @@ class Legalizer {
 
   std::vector<ValueId> mapped_;
   std::vector<int> reads_;
-  std::vector<ValueId> numbers_;  ///< of the current node: 0-d constants that PyTorch does not treat as tensors
-  mutable std::vector<const SourceAttr*> read_;  ///< attributes of the current node that its row has looked at
+  std::vector<ValueId> numbers_;   ///< of the current node: 0-d constants that PyTorch does not treat as tensors
+  mutable std::vector<int> read_;  ///< attributes of the current node that its row has looked at, by index
   std::optional<Error> error_;
 };
 
@@ -98,7 +98,7 @@ const OpRow* find_op(std::string_view name);
 
 /// An attribute that a node's row has not read may mean anything: it is refused. (Rows of PyTorch's operators are of
 /// one schema each.) In ir/onnx/table.cpp, as onnx_ops(); a page's compiler has ir/onnx/none.cpp in its place.
-Status onnx_all_read(const Legalizer& l, const Node& node, const std::vector<const SourceAttr*>& read);
+Status onnx_all_read(const Legalizer& l, const Node& node, const std::vector<int>& read);
 
 // Families (ir/ops/<family>.cpp); ir/ops/table.cpp puts them together.
 std::vector<OpRow> attention_ops();

@@ -30,7 +30,8 @@ TOLERANCE = 1e-4  # of the result's scale, as in opinfo.py
 ROUNDED = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 2e-4}
 
 # Operands that say sizes, beside those that PyTorch has as plain arguments too.
-SIZES = {**FIXED, "CenterCropPad": (1,), "ConstantOfShape": (0,), "Range": (0, 1, 2)}
+WINDOWS = dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow"), (0,))
+SIZES = {**FIXED, **WINDOWS, "CenterCropPad": (1,), "ConstantOfShape": (0,), "Range": (0, 1, 2)}
 
 
 @cache

@@ -34,6 +34,38 @@ Status conv(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
+/// Each channel of [N, C, L] by itself, over this step and those before, of which the last are handed on.
+Status causal_conv(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(ValueId x, l.need(node, 0));
+  KILN_ASSIGN(ValueId w, l.need(node, 1));
+  if (l.b.rank(x) != 3 || l.b.rank(w) != 3) return misfit(node.source + ": 3 dims are expected");
+  const int64_t before = l.b.shape(w)[2].value - 1;
+  ConvAttrs a;
+  a.groups = l.b.shape(x)[1].value;
+  if (before < 0 || before > kMaxWritten) return misfit(node.source + ": the kernel is out of range");
+  if (l.in(node, 3) != kNoValue) {
+    KILN_ASSIGN(x, l.b.concat({l.in(node, 3), x}, 2));
+  } else {
+    KILN_ASSIGN(x, l.b.pad(x, PadAttrs{{0, 0, before}, {0, 0, 0}}));
+  }
+  const int64_t length = l.b.shape(x)[2].value;
+  if (length <= before) return l.unsupported(node, "no steps are not supported");
+  KILN_ASSIGN(const ValueId image, as_image(l, x));
+  KILN_ASSIGN(w, as_image(l, w));
+  KILN_ASSIGN(ValueId y, l.b.conv(image, w, l.in(node, 2), a));
+  KILN_ASSIGN(y, from_image(l, y, 3));
+  const std::string activation = l.text(node, "activation", "none");
+  if (activation == "silu" || activation == "swish") {
+    KILN_ASSIGN(y, l.call("aten.silu.default", {y}));
+  } else if (activation != "none") {
+    return l.unsupported(node, "the activation '" + activation + "' is not supported");
+  }
+  KILN_TRY(l.set(node, y));
+  if (!l.wants(node, 1)) return ok();
+  KILN_ASSIGN(const ValueId state, l.b.slice_axis(x, 2, length - before, before));
+  return l.set(node, state, 1);
+}
+
 /// What is taken away from both ends is padding; what one end loses more is cut off, what it gains is zeros.
 Status conv_transpose(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
@@ -302,6 +334,7 @@ Status einsum(Legalizer& l, const Node& node) {
 std::vector<OpRow> onnx_contraction_ops() {
   return {
       {"com.microsoft.FusedMatMul", fused_matmul},
+      {"onnx.CausalConvWithState", causal_conv},
       {"onnx.Conv", conv},
       {"onnx.ConvTranspose", conv_transpose},
       {"onnx.Einsum", einsum},

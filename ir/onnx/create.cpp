@@ -1,4 +1,7 @@
 // ONNX: tensors that sizes and numbers make.
+#include <algorithm>
+#include <cmath>
+
 #include "ir/onnx/rows.h"
 
 namespace kiln {
@@ -66,12 +69,34 @@ Status eye_like(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
+/// a − b cos(2πi/n) + c cos(4πi/n), of n or n − 1.
+Status cosines(Legalizer& l, const Node& node, double a, double b, double c) {
+  KILN_ASSIGN(const std::vector<int64_t> sizes, l.whole_elements(node, 0, "the size"));
+  if (sizes.size() != 1) return misfit(node.source + ": the size is one number");
+  const int64_t size = sizes[0];
+  if (size < 1 || size > kMaxWritten) return l.unsupported(node, "sizes of 1 to 65536 are supported");
+  KILN_ASSIGN(const DType dtype, onnx_type(l, node, l.integer(node, "output_datatype", 1)));
+  const auto period = static_cast<double>(l.flag(node, "periodic", true) ? size : std::max<int64_t>(size - 1, 1));
+  std::vector<double> values;
+  for (int64_t i = 0; i < size; ++i) {
+    const double angle = 2 * M_PI * static_cast<double>(i) / period;
+    values.push_back(a - b * std::cos(angle) + c * std::cos(2 * angle));
+  }
+  return l.set(node, l.b.constant(dtype, {Dim(size)}, write_constant(values, dtype)));
+}
+Status hann(Legalizer& l, const Node& node) { return cosines(l, node, 0.5, 0.5, 0); }
+Status hamming(Legalizer& l, const Node& node) { return cosines(l, node, 25.0 / 46, 21.0 / 46, 0); }
+Status blackman(Legalizer& l, const Node& node) { return cosines(l, node, 0.42, 0.5, 0.08); }
+
 }  // namespace
 
 std::vector<OpRow> onnx_create_ops() {
   return {
+      {"onnx.BlackmanWindow", blackman},
       {"onnx.ConstantOfShape", constant_of_shape},
       {"onnx.EyeLike", eye_like},
+      {"onnx.HammingWindow", hamming},
+      {"onnx.HannWindow", hann},
       {"onnx.Range", range},
       {"onnx.Trilu", trilu},
   };

@@ -121,6 +121,24 @@ Result<bool> find_scale_and_shift(Rewrite& r, const Node& node) {
   return false;
 }
 
+/// isnan(x) ? 0 : x as a map of x alone.
+Result<bool> find_guard(Rewrite& r, const Node& node) {
+  if (node.op != Op::map || !node.epilogue.empty() || node.inputs.size() != 2) return false;
+  const std::vector<PointInst>& e = node.expr.insts;
+  const PointInst& top = e.back();
+  if (top.op != PointOp::select || e[top.a].op != PointOp::input || e[top.b].op != PointOp::constant ||
+      e[top.b].value != 0 || e[top.c].op != PointOp::input)
+    return false;
+  const ValueId x = node.inputs[e[top.c].a];
+  const auto same = operands(r.producer(node.inputs[e[top.a].a]), PointOp::ne);
+  if (!same || same->first != x || same->second != x) return false;
+  Fx f;
+  const Term in = f.in(0);
+  KILN_ASSIGN(const ValueId y, r.b.map(f.finish(f.where(f.bin(PointOp::ne, in, in), f.c(0), in)), {x}, DType::f32));
+  r.replace(node.outputs[0], y);
+  return true;
+}
+
 /// matmul(isnan(p) ? 0 : p, v) where p is a softmax: attention has zeros where everything is masked, as this has.
 Result<bool> find_guarded_attention(Rewrite& r, const Node& node) {
   if (node.op != Op::matmul) return false;
@@ -170,7 +188,8 @@ bool states_no_types(const Graph& source) {
 }
 
 Result<Graph> find_spelled_out(Graph graph) {
-  KILN_ASSIGN(graph, rewrite_by({find_norm, find_scale_and_shift, find_guarded_attention}, std::move(graph)));
+  KILN_ASSIGN(graph,
+              rewrite_by({find_norm, find_scale_and_shift, find_guard, find_guarded_attention}, std::move(graph)));
   KILN_ASSIGN(graph, canonicalize(std::move(graph)));
   return rewrite_by({find_scale}, std::move(graph));
 }

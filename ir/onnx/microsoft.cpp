@@ -63,38 +63,44 @@ Result<ValueId> from_heads(Legalizer& l, ValueId x) {
   return l.b.reshape(x, {s[0], s[1], Dim(s[2].value * s[3].value)});
 }
 
-/// Query i sees keys up to i + offset.
-Result<ValueId> causal_mask(Legalizer& l, int64_t queries, int64_t keys, int64_t offset) {
-  KILN_ASSIGN(const ValueId query, ramp(l, queries, {Dim(queries), Dim(1)}));
-  KILN_ASSIGN(const ValueId key, ramp(l, keys, {Dim(keys)}));
-  Fx f;
-  const Term t = f.bin(PointOp::le, f.in(1, Lane::i64), f.in(0, Lane::i64) + f.whole(offset, Lane::i64));
-  return l.b.map(f.finish(t), {query, key}, DType::boolean);
-}
-
 struct Heads {
   ValueId q, k, v, mask = kNoValue;  ///< [B, h, S, e]
   bool causal = false;
-  int64_t past = 0;  ///< keys that stood there before
-  double scale = 0;  ///< 0: one over the root of the width
+  int64_t past = 0;               ///< keys that stood there before
+  int64_t left = -1, right = -1;  ///< how many keys before and behind its own a query sees; -1: all
+  double scale = 0;               ///< 0: one over the root of the width
 };
+
+/// Which keys each query sees by its place.
+Result<ValueId> seen_by_place(Legalizer& l, const Heads& h, int64_t queries, int64_t keys) {
+  KILN_ASSIGN(const ValueId query, ramp(l, queries, {Dim(queries), Dim(1)}));
+  KILN_ASSIGN(const ValueId key, ramp(l, keys, {Dim(keys)}));
+  const int64_t behind = std::min(h.causal ? 0 : h.right, kMaxElements), before = std::min(h.left, kMaxElements);
+  Fx f;
+  const Term own = f.in(0, Lane::i64) + f.whole(h.past, Lane::i64), at = f.in(1, Lane::i64);
+  Term t = f.to(f.whole(1, Lane::i32), Lane::mask);
+  if (behind >= 0) t = f.bin(PointOp::le, at, own + f.whole(behind, Lane::i64));
+  if (before >= 0) t = f.bin(PointOp::logical_and, t, f.bin(PointOp::ge, at, own - f.whole(before, Lane::i64)));
+  return l.b.map(f.finish(t), {query, key}, DType::boolean);
+}
 
 Result<ValueId> attend(Legalizer& l, Heads h) {
   for (const ValueId id : {h.q, h.k, h.v})
     if (l.b.rank(id) != 4) return misfit("4 dims are expected: batch, heads, positions, width");
   const int64_t queries = l.b.shape(h.q)[2].value, keys = l.b.shape(h.k)[2].value;
+  const bool windows = h.left >= 0 || (h.right >= 0 && !h.causal);
   bool causal = h.causal;
   if (causal && queries == 1 && keys == h.past + 1) causal = false;  // it sees all of them
-  if (causal && (h.past || queries != keys || h.mask != kNoValue)) {
-    KILN_ASSIGN(const ValueId below, causal_mask(l, queries, keys, h.past));
+  if (windows || (causal && (h.past || queries != keys || h.mask != kNoValue))) {
+    KILN_ASSIGN(const ValueId seen, seen_by_place(l, h, queries, keys));
     if (h.mask == kNoValue) {
-      h.mask = below;
+      h.mask = seen;
     } else if (l.b.value(h.mask).dtype == DType::boolean) {
-      KILN_ASSIGN(h.mask, l.call("aten.logical_and.default", {h.mask, below}));
+      KILN_ASSIGN(h.mask, l.call("aten.logical_and.default", {h.mask, seen}));
     } else {
       Fx f;
       const Term t = f.where(f.in(1, Lane::mask), f.in(0), f.c(-INFINITY));
-      KILN_ASSIGN(h.mask, l.b.map(f.finish(t), {h.mask, below}, DType::f32));
+      KILN_ASSIGN(h.mask, l.b.map(f.finish(t), {h.mask, seen}, DType::f32));
     }
     causal = false;
   }
@@ -142,6 +148,7 @@ Status attention(Legalizer& l, const Node& node) {
   KILN_ASSIGN(h.k, joined(l, l.in(node, 4), k));
   KILN_ASSIGN(h.v, joined(l, l.in(node, 5), v));
   h.causal = l.flag(node, "is_causal", false);
+  h.left = l.integer(node, "left_window_size", -1), h.right = l.integer(node, "right_window_size", -1);
   h.scale = l.number(node, "scale", 0);
   if (h.mask != kNoValue) {  // shorter than the keys: what it does not reach is not seen
     const Shape s = l.b.shape(h.mask);
@@ -204,6 +211,68 @@ Status multi_head_attention(Legalizer& l, const Node& node) {
   return l.wants(node, 2) ? l.set(node, h.v, 2) : ok();
 }
 
+/// The cosines or sines of each position, as [B, 1, S, r/2].
+Result<ValueId> rotations(Legalizer& l, ValueId table, ValueId places, const Shape& x) {
+  if (places != kNoValue) {
+    if (l.b.rank(table) != 2 || l.b.rank(places) != 2) return misfit("positions of [batch, length] are expected");
+    KILN_ASSIGN(table, l.b.gather(table, places, 0));
+  }
+  Shape s = l.b.shape(table);
+  if (s.size() != 3 || s[1] != x[2] || (s[0] != x[0] && s[0] != Dim(1)))
+    return misfit("a rotation for each position is expected");
+  return l.b.reshape(table, {s[0], Dim(1), s[1], s[2]});
+}
+
+/// Pairs of elements turned by an angle of their position: the halves of the first `r` of each head, or neighbours.
+template <bool kMicrosoft>
+Status rotary_embedding(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const ValueId cosines, l.need(node, kMicrosoft ? 2 : 1));
+  KILN_ASSIGN(const ValueId sines, l.need(node, kMicrosoft ? 3 : 2));
+  const ValueId places = l.in(node, kMicrosoft ? 1 : 3);
+  if (l.flag(node, "is_packed_batching", false) || l.number(node, "scale", 1) != 1)
+    return l.unsupported(node, "packed batches and scales are not supported");
+  const bool flat = l.b.rank(x) == 3, neighbours = l.flag(node, "interleaved", false);
+  const int64_t heads = l.integer(node, "num_heads", 0);
+  int64_t turned = l.integer(node, "rotary_embedding_dim", 0);
+  if (flat) {
+    KILN_ASSIGN(x, to_heads(l, x, heads));
+  }
+  if (l.b.rank(x) != 4) return misfit(node.source + ": 3 or 4 dims are expected");
+  const Shape s = l.b.shape(x);
+  if (turned == 0) turned = s[3].value;
+  if (turned < 2 || turned % 2 || turned > s[3].value) return misfit(node.source + ": that many cannot be turned");
+  KILN_ASSIGN(const ValueId rest, l.b.slice_axis(x, 3, turned, s[3].value - turned));
+  KILN_ASSIGN(x, l.b.slice_axis(x, 3, 0, turned));
+  const Dim half(turned / 2);
+  const Shape pairs = neighbours ? Shape{s[0], s[1], s[2], half, Dim(2)} : Shape{s[0], s[1], s[2], Dim(2), half};
+  const int64_t axis = neighbours ? 4 : 3;
+  KILN_ASSIGN(x, l.b.reshape(x, pairs));
+  KILN_ASSIGN(const ValueId cosine, rotations(l, cosines, places, s));
+  KILN_ASSIGN(const ValueId sine, rotations(l, sines, places, s));
+  ValueId parts[2], made[2];
+  for (int64_t i = 0; i < 2; ++i) {
+    KILN_ASSIGN(const ValueId part, l.b.slice_axis(x, axis, i, 1));
+    KILN_ASSIGN(parts[i], l.b.reshape(part, {s[0], s[1], s[2], half}));
+  }
+  Shape one = pairs;
+  one[static_cast<size_t>(axis)] = Dim(1);
+  for (int i = 0; i < 2; ++i) {
+    Fx f;
+    const Term a = f.in(i)*f.in(2), b = f.in(1 - i) * f.in(3);
+    KILN_ASSIGN(const ValueId y,
+                l.b.map(f.finish(i == 0 ? a - b : a + b), {parts[0], parts[1], cosine, sine}, DType::f32));
+    KILN_ASSIGN(made[i], l.b.reshape(y, one));
+  }
+  KILN_ASSIGN(ValueId y, l.b.concat({made[0], made[1]}, axis));
+  KILN_ASSIGN(y, l.b.reshape(y, {s[0], s[1], s[2], Dim(turned)}));
+  KILN_ASSIGN(y, l.b.concat({y, rest}, 3));
+  if (flat) {
+    KILN_ASSIGN(y, from_heads(l, y));
+  }
+  return l.set(node, y);
+}
+
 }  // namespace
 
 std::vector<OpRow> onnx_microsoft_ops() {
@@ -213,9 +282,11 @@ std::vector<OpRow> onnx_microsoft_ops() {
       {"com.microsoft.Gelu", bias_gelu<false>},
       {"com.microsoft.MultiHeadAttention", multi_head_attention},
       {"com.microsoft.QuickGelu", quick_gelu},
+      {"com.microsoft.RotaryEmbedding", rotary_embedding<true>},
       {"com.microsoft.SkipLayerNormalization", skip_norm<NormKind::layer_norm>},
       {"com.microsoft.SkipSimplifiedLayerNormalization", skip_norm<NormKind::rms_norm>},
       {"onnx.Attention", attention},
+      {"onnx.RotaryEmbedding", rotary_embedding<false>},
   };
 }
 

@@ -5,7 +5,7 @@
 namespace kiln {
 
 std::vector<OpRow> onnx_ops() { return {}; }
-Status onnx_all_read(const Legalizer&, const Node&, const std::vector<const SourceAttr*>&) { return ok(); }
+Status onnx_all_read(const Legalizer&, const Node&, const std::vector<int>&) { return ok(); }
 bool states_no_types(const Graph&) { return false; }
 Result<Graph> find_spelled_out(Graph graph) { return graph; }
 

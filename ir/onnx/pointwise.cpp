@@ -124,6 +124,15 @@ Term is_inf(Fx& f, Term x, Legalizer& l, const Node& node) {
   return f.bin(PointOp::eq, of, f.c(negative && !positive ? -INFINITY : negative || positive ? INFINITY : NAN));
 }
 
+/// Swish of one operand times the other.
+Status swiglu(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId gate, l.need(node, 0));
+  KILN_ASSIGN(const ValueId x, l.need(node, 1));
+  Fx f;
+  KILN_ASSIGN(const ValueId y, l.b.map(f.finish(swish(f, f.in(0), l, node) * f.in(1)), {gate, x}, DType::f32));
+  return l.set(node, y);
+}
+
 Status gelu(Legalizer& l, const Node& node) {
   return as(l, node, "aten.gelu.default", {{"approximate", l.text(node, "approximate", "none")}});
 }
@@ -260,6 +269,7 @@ std::vector<OpRow> onnx_pointwise_ops() {
       {"onnx.Selu", formula<selu>},
       {"onnx.Shrink", formula<shrink>},
       {"onnx.Sum", variadic<2>},
+      {"onnx.SwiGLU", swiglu},
       {"onnx.Swish", formula<swish>},
       {"onnx.ThresholdedRelu", formula<thresholded_relu>},
   };

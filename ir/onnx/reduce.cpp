@@ -1,4 +1,6 @@
 // ONNX: reductions along axes, and what is written with them.
+#include <cmath>
+
 #include "ir/onnx/rows.h"
 
 namespace kiln {
@@ -38,7 +40,12 @@ Status reduction(Legalizer& l, const Node& node) {
   const bool none = l.flag(node, "noop_with_empty_axes", false) && axes.empty();
   const bool keep = l.flag(node, "keepdims", true);
   if (axes.empty()) axes = all_axes(l.b.rank(x));
-  if (!none) {
+  const bool extreme = node.source == "onnx.ReduceMax" || node.source == "onnx.ReduceMin";
+  if (!none && extreme && is_empty(l.b.shape(x)) && own == DType::f32) {  // of nothing: what every number beats
+    KILN_ASSIGN(const ValueId like, l.call("aten.sum.dim_IntList", {x}, {{"dim", axes}, {"keepdim", keep}}));
+    const ValueId least = l.b.scalar(node.source == "onnx.ReduceMax" ? -INFINITY : INFINITY, own);
+    KILN_ASSIGN(x, l.b.expand(least, l.b.shape(like)));
+  } else if (!none) {
     std::vector<SourceAttr> attrs{{"dim", axes}, {"keepdim", keep}};
     if (row->typed) attrs.push_back({"dtype", std::string(name_of(own))});
     KILN_ASSIGN(x, l.call(row->source, {x}, std::move(attrs)));

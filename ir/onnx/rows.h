@@ -15,6 +15,7 @@ std::vector<OpRow> onnx_layout_ops();
 std::vector<OpRow> onnx_microsoft_ops();
 std::vector<OpRow> onnx_norm_ops();
 std::vector<OpRow> onnx_pointwise_ops();
+std::vector<OpRow> onnx_quantize_ops();
 std::vector<OpRow> onnx_reduce_ops();
 std::vector<OpRow> onnx_window_ops();
 

@@ -4,16 +4,11 @@
 namespace kiln {
 namespace {
 
+/// To the type that is given, or to that of a second operand (type_as).
 Status cast(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  KILN_ASSIGN(const ValueId y, l.b.cast(x, l.dtype(node, "dtype", l.b.value(x).dtype)));
-  return l.set(node, y);
-}
-
-Status type_as(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  KILN_ASSIGN(const ValueId other, l.need(node, 1));
-  KILN_ASSIGN(const ValueId y, l.b.cast(x, l.b.value(other).dtype));
+  const ValueId like = l.in(node, 1) != kNoValue ? l.in(node, 1) : x;
+  KILN_ASSIGN(const ValueId y, l.b.cast(x, l.dtype(node, "dtype", l.b.value(like).dtype)));
   return l.set(node, y);
 }
 
@@ -35,7 +30,7 @@ Status copy(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId self, l.need(node, 0));
   KILN_ASSIGN(const ValueId x, l.need(node, 1));
   KILN_ASSIGN(const ValueId typed, l.b.cast(x, l.b.value(self).dtype));
-  KILN_ASSIGN(const ValueId y, l.b.expand(typed, Shape(l.b.shape(self))));
+  KILN_ASSIGN(const ValueId y, l.b.expand(typed, l.b.shape(self)));
   return l.set(node, y);
 }
 
@@ -58,7 +53,7 @@ std::vector<OpRow> cast_ops() {
       {"aten.to.device", cast},
       {"aten.to.dtype", cast},
       {"aten.to.dtype_layout", cast},
-      {"aten.type_as.default", type_as},
+      {"aten.type_as.default", cast},
       {"prims.convert_element_type.default", cast},
   };
 }

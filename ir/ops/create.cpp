@@ -15,8 +15,7 @@ constexpr int64_t kMaxRamp = 65536;
 Status fill(Legalizer& l, const Node& node, const Number& value, DType fallback = DType::f32) {
   const ValueId like = l.in(node, 0);
   const DType dtype = l.dtype(node, "dtype", like == kNoValue ? fallback : l.b.value(like).dtype);
-  Shape shape;
-  if (like != kNoValue && !l.has(node, "size")) shape = l.b.shape(like);
+  Shape shape = like == kNoValue || l.has(node, "size") ? Shape() : l.b.shape(like);
   for (int64_t size : l.integers(node, "size")) shape.push_back(Dim(size));
   const Number typed = dtype == DType::boolean ? Number{0, value.real != 0} : value;
   KILN_ASSIGN(const ValueId y, l.b.expand(l.b.constant(dtype, {}, write_numbers({typed}, dtype)), shape));
@@ -35,7 +34,7 @@ Status fill_like(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   KILN_ASSIGN(const ValueId value, l.tensor_or_number(node, 1, "value"));
   KILN_ASSIGN(const ValueId typed, l.b.cast(value, l.b.value(x).dtype));
-  KILN_ASSIGN(const ValueId y, l.b.expand(typed, Shape(l.b.shape(x))));
+  KILN_ASSIGN(const ValueId y, l.b.expand(typed, l.b.shape(x)));
   return l.set(node, y);
 }
 

@@ -23,47 +23,36 @@ Result<Shape> wanted_shape(Legalizer& l, const Node& node, int64_t count, const 
   return shape;
 }
 
+/// To the sizes that are given, or to the shape of a second operand (view_as).
 Status view(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  KILN_ASSIGN(const Shape shape,
-              wanted_shape(l, node, element_count(l.b.shape(x)), l.has(node, "size") ? "size" : "shape"));
-  KILN_ASSIGN(const ValueId y, l.b.reshape(x, shape));
+  const char* attr = l.has(node, "size") ? "size" : "shape";
+  KILN_ASSIGN(const Shape sizes, wanted_shape(l, node, element_count(l.b.shape(x)), attr));
+  const ValueId like = l.in(node, 1);
+  KILN_ASSIGN(const ValueId y, l.b.reshape(x, like == kNoValue ? sizes : l.b.shape(like)));
   return l.set(node, y);
 }
 
-Status view_as(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  KILN_ASSIGN(const ValueId like, l.need(node, 1));
-  KILN_ASSIGN(const ValueId y, l.b.reshape(x, Shape(l.b.shape(like))));
-  return l.set(node, y);
-}
-
-/// One axis as several.
-Status unflatten(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  if (l.b.rank(x) == 0) return misfit(node.source + ": a scalar has no dims");
-  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
-  Shape to = l.b.shape(x);
-  KILN_ASSIGN(const Shape parts, wanted_shape(l, node, to[static_cast<size_t>(axis)].value, "sizes"));
-  to.erase(to.begin() + axis);
-  to.insert(to.begin() + axis, parts.begin(), parts.end());
-  KILN_ASSIGN(const ValueId y, l.b.reshape(x, to));
-  return l.set(node, y);
-}
-
+/// Several axes as one, a scalar as a vector; or one axis as several (unflatten).
 Status flatten(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  const Shape from = l.b.shape(x);
-  KILN_ASSIGN(const int64_t first, l.axis(l.integer(node, "start_dim", 0), l.b.rank(x)));
-  KILN_ASSIGN(const int64_t last, l.axis(l.integer(node, "end_dim", -1), l.b.rank(x)));
+  const Shape& from = l.b.shape(x);
+  const int64_t rank = l.b.rank(x);
+  const bool splits = node.source == "aten.unflatten.int";
+  KILN_ASSIGN(const int64_t first, l.axis(l.integer(node, splits ? "dim" : "start_dim", 0), rank));
+  KILN_ASSIGN(const int64_t last, l.axis(l.integer(node, splits ? "dim" : "end_dim", splits ? 0 : -1), rank));
   if (last < first) return misfit(node.source + ": the last dim stands before the first");
-  if (from.empty()) {
-    KILN_ASSIGN(const ValueId one, l.b.reshape(x, {Dim(1)}));
-    return l.set(node, one);
+  int64_t count = 1;
+  for (int64_t i = first; i <= last && i < rank; ++i) count *= from[static_cast<size_t>(i)].value;
+  Shape parts{Dim(count)}, to;
+  if (splits) {
+    KILN_ASSIGN(parts, wanted_shape(l, node, count, "sizes"));
   }
-  Shape to(from.begin(), from.begin() + first);
-  to.push_back(Dim(element_count(Shape(from.begin() + first, from.begin() + last + 1))));
-  to.insert(to.end(), from.begin() + last + 1, from.end());
+  for (int64_t i = 0; i <= rank; ++i) {
+    if (i == first)
+      for (const Dim& d : parts) to.push_back(d);
+    if (i < rank && (i < first || i > last)) to.push_back(from[static_cast<size_t>(i)]);
+  }
   KILN_ASSIGN(const ValueId y, l.b.reshape(x, to));
   return l.set(node, y);
 }
@@ -197,10 +186,10 @@ std::vector<OpRow> layout_ops() {
       {"aten.t.default", transpose},
       {"aten.tile.default", repeat},
       {"aten.transpose.int", transpose},
-      {"aten.unflatten.int", unflatten},
+      {"aten.unflatten.int", flatten},
       {"aten.unsqueeze.default", unsqueeze},
       {"aten.view.default", view},
-      {"aten.view_as.default", view_as},
+      {"aten.view_as.default", view},
       {"aten.view_copy.default", view},
   };
 }

@@ -236,7 +236,7 @@ Status unary(Legalizer& l, const Node& node) {
   DType out = from;
   const bool is_not = node.source == "aten.logical_not.default";
   // A float bound turns an integer tensor into float32, as PyTorch's promotion does.
-  const bool promoted = node.source.compare(0, 10, "aten.clamp") == 0 && is_integer(own) &&
+  const bool promoted = formula->kind == Kind::same && is_integer(own) &&
                         (l.number_type(node, "min") == DType::f32 || l.number_type(node, "max") == DType::f32);
   const bool whole_power =
       node.source == "aten.pow.Tensor_Scalar" && is_integer(own) && l.number_type(node, "exponent") != DType::f32;

@@ -1,5 +1,4 @@
 // Reductions, and what is written with them: variance, norms, logsumexp.
-#include <algorithm>
 #include <cmath>
 
 #include "ir/legalizer.h"
@@ -14,16 +13,6 @@ Result<std::vector<int64_t>> axes_of(Legalizer& l, const Node& node, ValueId x, 
     for (int64_t i = 0; i < l.b.rank(x); ++i) axes.push_back(i);
   if (l.b.rank(x) == 0) axes.clear();
   return axes;
-}
-
-/// What is left of a shape when these axes are reduced.
-Shape without(const Shape& shape, const std::vector<int64_t>& axes, bool keepdim) {
-  Shape left;
-  for (size_t i = 0; i < shape.size(); ++i) {
-    const bool reduced = std::count(axes.begin(), axes.end(), static_cast<int64_t>(i)) > 0;
-    if (!reduced || keepdim) left.push_back(reduced ? Dim(1) : shape[i]);
-  }
-  return left;
 }
 
 Result<ValueId> reduce(Legalizer& l, ValueId x, ReduceKind kind, std::vector<int64_t> axes, bool keepdim) {
@@ -118,7 +107,7 @@ Status variance(Legalizer& l, const Node& node) {
   }
   KILN_TRY(l.set(node, y));
   if (!kWithMean || !l.wants(node, 1)) return ok();
-  KILN_ASSIGN(const ValueId shaped, l.b.reshape(mean, Shape(l.b.shape(y))));
+  KILN_ASSIGN(const ValueId shaped, l.b.reshape(mean, l.b.shape(y)));
   return l.set(node, shaped, 1);
 }
 
@@ -156,9 +145,10 @@ Status vector_norm(Legalizer& l, const Node& node) {
 Status logsumexp(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
+  KILN_ASSIGN(const ValueId like, reduce(l, x, ReduceKind::sum, axes, l.flag(node, "keepdim", false)));  // its shape
   if (is_empty(l.b.shape(x))) {  // the logarithm of a sum of nothing
-    const Shape reduced = without(l.b.shape(x), axes, l.flag(node, "keepdim", false));
-    KILN_ASSIGN(const ValueId y, l.b.expand(l.b.scalar(-INFINITY, DType::f32), reduced));
+    const ValueId none = l.b.scalar(-INFINITY, DType::f32);
+    KILN_ASSIGN(const ValueId y, l.b.expand(none, l.b.shape(like)));
     return l.set(node, y);
   }
   KILN_ASSIGN(ValueId top, reduce(l, x, ReduceKind::max, axes, true));
@@ -172,7 +162,7 @@ Status logsumexp(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId sum, reduce(l, e, ReduceKind::sum, axes, true));
   KILN_ASSIGN(const ValueId y,
               l.b.map(back.finish(back.un(PointOp::log, back.in(0)) + back.in(1)), {sum, top}, DType::f32));
-  KILN_ASSIGN(const ValueId shaped, l.b.reshape(y, without(l.b.shape(x), axes, l.flag(node, "keepdim", false))));
+  KILN_ASSIGN(const ValueId shaped, l.b.reshape(y, l.b.shape(like)));
   return l.set(node, shaped);
 }
 

@@ -134,10 +134,10 @@ Result<Shape> resized(Legalizer& l, const Node& node, const Shape& from) {
   Shape to = from;
   const std::vector<int64_t> size = l.integers(node, "output_size");
   const size_t dims = from.size() < 2 ? 0 : from.size() - 2;
-  if (!size.empty() && size.size() != dims) return misfit(node.source + ": a size for each spatial dim is expected");
   for (size_t i = 0; i < dims; ++i) {
     const double scale = given_scale(l, node, i, dims);
-    if (size.empty() && !(scale > 0 && scale < 65536)) return misfit(node.source + ": neither a size nor a scale");
+    if (size.empty() ? !(scale > 0 && scale < 65536) : size.size() != dims)
+      return misfit(node.source + ": neither a size nor a scale for each spatial dim");
     to[2 + i] = size.empty() ? Dim(whole_part(static_cast<double>(from[2 + i].value) * scale)) : Dim(size[i]);
   }
   return to;

@@ -52,8 +52,9 @@ Result<Graph> legalize(const Graph& graph) {
   int listed = 0;
   for (const Node& node : graph.nodes) {
     if (node.op != Op::source) return misfit("legalize takes source nodes");
-    const auto lost = [&](ValueId id) { return id != kNoValue && l.find(id) == kNoValue; };
-    if (!unsupported.empty() && std::any_of(node.inputs.begin(), node.inputs.end(), lost)) continue;
+    bool lost = false;  // an operand that a node before this one should have made
+    for (ValueId id : node.inputs) lost = lost || (id != kNoValue && l.find(id) == kNoValue);
+    if (lost && !unsupported.empty()) continue;
     Status status = l.legalize(node);
     if (status.ok()) continue;
     const ErrorCode code = status.error().code;
