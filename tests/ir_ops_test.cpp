@@ -468,6 +468,8 @@ std::vector<double> resized(const char* op, int64_t in, int64_t out, std::vector
   if (!factors.empty()) {
     factors.insert(factors.begin(), dims - 1, 1.0);
     attrs.push_back({"scale_factors", factors});
+  } else {
+    attrs.push_back({"output_size", Ints(to.begin() + 2, to.end())});
   }
   s.output(s.op(op, {s.input(from)}, to, std::move(attrs)));
   const Evaluation r = run(s);

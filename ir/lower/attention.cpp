@@ -21,16 +21,6 @@ struct Matrices {
   int64_t elements = 0;
 };
 
-/// Matrices as they lie, with the strides of every batch.
-Matrices as_they_lie(const View& b, size_t lead) {
-  Matrices m;
-  m.strides.assign(lead, 0);
-  const size_t own = b.dims.size() - 2;
-  for (size_t i = 0; i < own; ++i)
-    if (b.dims[i] != 1) m.strides[lead - own + i] = b.strides[i];
-  return m;
-}
-
 /// Packed matrices, one batch after the other. Nothing if batches are more than two loops.
 std::optional<Matrices> in_panels(const View& b, size_t lead) {
   Matrices m;
@@ -73,8 +63,8 @@ bool Lowering::append_attention(const View& q, const View& k, const View& v, con
   };
   const bool raw = rows < kFewRows && lie_in_rows(k, v) && k.strides[k_last] > 0 && v.strides[v_last - 1] > 0;
   if (late && !(raw && lie_in_rows(late->k, late->v))) return false;
-  const std::optional<Matrices> matrices_k = raw ? as_they_lie(k, lead) : in_panels(k, lead);
-  const std::optional<Matrices> matrices_v = raw ? as_they_lie(v, lead) : in_panels(v, lead);
+  const std::optional<Matrices> matrices_k = raw ? Matrices{lead_strides(k, lead), {}} : in_panels(k, lead);
+  const std::optional<Matrices> matrices_v = raw ? Matrices{lead_strides(v, lead), {}} : in_panels(v, lead);
   if (!matrices_k || !matrices_v) return false;
   const size_t first_fused = late ? 6 : 4;
   Box box;  // C, queries, keys, values, late ones, fused
@@ -83,7 +73,7 @@ bool Lowering::append_attention(const View& q, const View& k, const View& v, con
     const bool moves = i + own >= lead && q.dims[i + own - lead] != 1;
     Sizes strides{c.strides[i], moves ? q.strides[i + own - lead] : 0, matrices_k->strides[i], matrices_v->strides[i]};
     if (late)
-      for (const View& matrix : {late->k, late->v}) strides.push_back(as_they_lie(matrix, lead).strides[i]);
+      for (const View& matrix : {late->k, late->v}) strides.push_back(lead_strides(matrix, lead)[i]);
     for (const View& o : f.operands) strides.push_back(o.strides[i]);
     box.add_loop(c.dims[i], strides);
   }

@@ -32,6 +32,9 @@ Epilogue make_epilogue(const Fusion& fusion, FunctionRef<Sizes(const View&)> pic
 Epilogue conv_epilogue(const Fusion& fusion);
 Epilogue depthwise_epilogue(const Fusion& fusion);
 
+/// Strides of matrices' batches over `lead` dims of a result, 0 where they are broadcast.
+Sizes lead_strides(const View& matrices, size_t lead);
+
 /// A convolution on views: every output pixel is a sum of products of a window of x with w.
 struct Windows {
   View x;         ///< [N, G, K, H, W] from the first pixel's first tap on; H and W do not matter
@@ -154,6 +157,7 @@ class Lowering {
   void find_what_ends_in_outputs();
   void plan_placements();
   Status lower_node(const Node& node);
+  void copy_small_part(ValueId output);
   void finish_outputs();
   /// How far apart the elements of B are (format/model.fbs). 0: unknown.
   float spread_of(const Operand& source, const PackSpec& b) const;
