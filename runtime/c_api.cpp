@@ -1,5 +1,7 @@
 #include "runtime/c_api.h"
 
+#include <algorithm>
+
 #include "runtime/native_guard.h"
 #include "runtime/native_sandbox.h"
 #include "runtime/native_session.h"

@@ -1,6 +1,7 @@
 // The operator table, and what each operator computes once it is canonical: against formulas written here.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <functional>

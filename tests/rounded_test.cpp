@@ -1,6 +1,7 @@
 // Rounded rows on every machine: how far they lie from the floats that they stand for, and who reads them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 

@@ -191,7 +191,7 @@ void gather(Draft& d) {
     operands.push_back(d.constant(numbers, {count}, type));
     if (axis + 1 < d.rank(x) && d.c.one_in(2)) {
       for (double& n : numbers)
-        n = static_cast<double>(d.extreme(d.dim(x, axis + 1) ? static_cast<int64_t>(n) % d.dim(x, axis + 1) : 0));
+        n = static_cast<double>(d.extreme(d.dim(x, axis + 1) ? whole_part(n) % d.dim(x, axis + 1) : 0));
       operands.push_back(d.constant(numbers, {count}, type));
     }
     d.add("aten.index.Tensor", operands, {}, own);
