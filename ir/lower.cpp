@@ -346,7 +346,13 @@ void Lowering::copy_small_part(ValueId id) {
   const View& v = views_[static_cast<size_t>(id)];
   if (v.buffer < 0 || v.phase != kRunPhase || is_row_major(v)) return;
   if (times(product(v.dims), 2 * size_of(v.dtype)) <= plan.buffers[static_cast<size_t>(v.buffer)].bytes)
-    copied(View(v), row_major(v.rank()));
+    small_parts_[id] = output_copy(id, v);
+}
+
+View Lowering::output_copy(ValueId id, const View& v) {
+  const View to = allocate(v.dims, v.dtype, row_major(v.rank()), kRunPhase);
+  append_map(identity_expr(lane_of(v.dtype)), to, {v}, "output " + graph.value(id).name, kRunPhase);
+  return to;
 }
 
 void Lowering::finish_outputs() {
@@ -354,17 +360,13 @@ void Lowering::finish_outputs() {
   for (const Port& p : plan.inputs) taken[static_cast<size_t>(p.at.buffer)] = true;
   for (ValueId id : graph.outputs) {
     const Value& value = graph.value(id);
-    View v = view(id);
-    if (v.phase == kRunPhase && !is_row_major(v)) v = copied(v, row_major(v.rank()));
-    const auto buffer = static_cast<size_t>(v.buffer);
+    const auto small = small_parts_.find(id);
+    View v = small != small_parts_.end() ? small->second : view(id);
     taken.resize(plan.buffers.size());
-    if (v.phase != kRunPhase || taken[buffer]) {
-      const View to = allocate(v.dims, v.dtype, row_major(v.rank()), kRunPhase);
-      append_map(identity_expr(lane_of(v.dtype)), to, {v}, "output " + value.name, kRunPhase);
-      v = to;
-    } else {
-      taken[buffer] = true;
-    }
+    if (v.phase != kRunPhase || taken[static_cast<size_t>(v.buffer)] || !is_row_major(v))
+      v = output_copy(id, v);
+    else
+      taken[static_cast<size_t>(v.buffer)] = true;
     plan.outputs.push_back({value.name, value.dtype, v.dims, {v.buffer, v.offset * size_of(v.dtype)}});
   }
 }

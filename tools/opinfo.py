@@ -218,8 +218,24 @@ def document(results: dict[str, Counter[Outcome]], limit: int | None) -> str:
             continue
         lines += [f"## {title}\n", "| sampled operator | samples | |", "|---|---|---|"]
         lines += [f"| `{n}` | {c} of {judged[n].total()} | {o.detail.replace('|', '/')} |" for n, o, c in rows] + [""]
-    table = subprocess.run([str(KILN), "ops"], capture_output=True, text=True, check=True).stdout
-    return "\n".join([*lines, "## The table\n", "```", table.rstrip(), "```", ""])
+    rest = [
+        f"{family}\n" + "".join(f"  {name}\n" for name in names)
+        for family, names in table().items()
+        if family != "onnx"
+    ]
+    return "\n".join([*lines, "## The table\n", "```", "".join(rest).rstrip(), "```", ""])
+
+
+def table() -> dict[str, list[str]]:
+    """The operator table: names by family."""
+    text = subprocess.run([str(KILN), "ops"], capture_output=True, text=True, check=True).stdout
+    families: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line.startswith(" "):
+            families[list(families)[-1]].append(line.strip())
+        else:
+            families[line] = []
+    return families
 
 
 def main() -> None:

@@ -13,36 +13,6 @@ constexpr int64_t kFewRows = 4;
 /// The length of a sum of 16-bit integers.
 constexpr int64_t kLeastKeys = 32;
 
-/// A matrix of keys or values per batch and head: strides over the output's leading dims, and how it is packed, if it
-/// is.
-struct Matrices {
-  Sizes strides;
-  PackSpec pack;
-  int64_t elements = 0;
-};
-
-/// Packed matrices, one batch after the other. Nothing if batches are more than two loops.
-std::optional<Matrices> in_panels(const View& b, size_t lead) {
-  Matrices m;
-  const size_t own = b.dims.size() - 2;
-  m.pack.k = b.dims[own], m.pack.n = b.dims[own + 1], m.pack.src_k = b.strides[own], m.pack.src_n = b.strides[own + 1];
-  m.strides.assign(lead, 0);
-  m.elements = packed_size(m.pack.k, m.pack.n);
-  Box box;
-  for (size_t i = own; i-- > 0;) {
-    if (b.dims[i] != 1) m.strides[lead - own + i] = m.elements;
-    m.elements *= b.dims[i];
-  }
-  for (size_t i = 0; i < own; ++i) box.add_loop(b.dims[i], {m.strides[lead - own + i], b.strides[i]});
-  box.merge();
-  if (box.dims.size() > 2) return std::nullopt;
-  for (size_t i = 0; i < box.dims.size(); ++i) {
-    const size_t at = 2 - box.dims.size() + i;
-    m.pack.batch[at] = box.dims[i], m.pack.src_batch[at] = box.strides[1][i];
-  }
-  return m;
-}
-
 }  // namespace
 
 /// Appends one kernel, if batches and heads are at most two loops. Else it returns false and appends nothing. `k` is
@@ -63,8 +33,8 @@ bool Lowering::append_attention(const View& q, const View& k, const View& v, con
   };
   const bool raw = rows < kFewRows && lie_in_rows(k, v) && k.strides[k_last] > 0 && v.strides[v_last - 1] > 0;
   if (late && !(raw && lie_in_rows(late->k, late->v))) return false;
-  const std::optional<Matrices> matrices_k = raw ? Matrices{lead_strides(k, lead), {}} : in_panels(k, lead);
-  const std::optional<Matrices> matrices_v = raw ? Matrices{lead_strides(v, lead), {}} : in_panels(v, lead);
+  const std::optional<Matrices> matrices_k = raw ? as_they_lie(k, lead) : in_panels(k, lead);
+  const std::optional<Matrices> matrices_v = raw ? as_they_lie(v, lead) : in_panels(v, lead);
   if (!matrices_k || !matrices_v) return false;
   const size_t first_fused = late ? 6 : 4;
   Box box;  // C, queries, keys, values, late ones, fused
@@ -73,7 +43,7 @@ bool Lowering::append_attention(const View& q, const View& k, const View& v, con
     const bool moves = i + own >= lead && q.dims[i + own - lead] != 1;
     Sizes strides{c.strides[i], moves ? q.strides[i + own - lead] : 0, matrices_k->strides[i], matrices_v->strides[i]};
     if (late)
-      for (const View& matrix : {late->k, late->v}) strides.push_back(lead_strides(matrix, lead)[i]);
+      for (const View& matrix : {late->k, late->v}) strides.push_back(as_they_lie(matrix, lead).strides[i]);
     for (const View& o : f.operands) strides.push_back(o.strides[i]);
     box.add_loop(c.dims[i], strides);
   }

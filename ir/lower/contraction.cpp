@@ -26,12 +26,34 @@ void add_bias(Fusion& fusion, const View& bias, const Sizes& dims, size_t channe
 
 }  // namespace
 
-Sizes lead_strides(const View& matrices, size_t lead) {
-  Sizes s(lead, 0);
-  const size_t own = matrices.dims.size() - 2;
+Matrices as_they_lie(const View& b, size_t lead) {
+  Matrices m;
+  m.strides.assign(lead, 0);
+  const size_t own = b.dims.size() - 2;
   for (size_t i = 0; i < own; ++i)
-    if (matrices.dims[i] != 1) s[lead - own + i] = matrices.strides[i];
-  return s;
+    if (b.dims[i] != 1) m.strides[lead - own + i] = b.strides[i];
+  return m;
+}
+
+std::optional<Matrices> in_panels(const View& b, size_t lead) {
+  Matrices m;
+  const size_t own = b.dims.size() - 2;
+  m.pack.k = b.dims[own], m.pack.n = b.dims[own + 1], m.pack.src_k = b.strides[own], m.pack.src_n = b.strides[own + 1];
+  m.strides.assign(lead, 0);
+  m.elements = packed_size(m.pack.k, m.pack.n);
+  Box box;
+  for (size_t i = own; i-- > 0;) {
+    if (b.dims[i] != 1) m.strides[lead - own + i] = m.elements;
+    m.elements *= b.dims[i];
+  }
+  for (size_t i = 0; i < own; ++i) box.add_loop(b.dims[i], {m.strides[lead - own + i], b.strides[i]});
+  box.merge();
+  if (box.dims.size() > 2) return std::nullopt;
+  for (size_t i = 0; i < box.dims.size(); ++i) {
+    const size_t at = 2 - box.dims.size() + i;
+    m.pack.batch[at] = box.dims[i], m.pack.src_batch[at] = box.strides[1][i];
+  }
+  return m;
 }
 
 Epilogue conv_epilogue(const Fusion& fusion) {
@@ -231,30 +253,25 @@ bool Lowering::append_product(const View& a, const View& b, const View& c, const
   const size_t lead = c.dims.size() - 2;
   const int64_t n = c.dims[lead + 1], k = a.dims.back();
   ContractionSpec s;
-  PackSpec p;
-  p.k = k, p.n = n, p.src_k = b.strides[b.dims.size() - 2], p.src_n = b.strides.back();
-  const Sizes b_own(b.dims.begin(), b.dims.end() - 2);
-  const int64_t elements = packed_size(k, n);
   int64_t rows_of_each = product(c.dims) / n;  // of B's matrices
-  for (size_t i = 0; i < b_own.size(); ++i) rows_of_each /= b.strides[i] ? b_own[i] : 1;
+  for (size_t i = 0; i + 2 < b.dims.size(); ++i) rows_of_each /= b.strides[i] ? b.dims[i] : 1;
   if (step_phase(b.phase) == kRunPhase) {
-    if (rows_of_each == 1 && p.src_k == 1 && p.src_n >= k)
-      s.b_row = p.src_n;
-    else if (p.src_n == 1 && p.src_k >= n && (rows_of_each <= kFewRows || k * p.src_k <= kSmallFactor))
-      s.b_k = p.src_k;
+    const int64_t by_k = b.strides[b.dims.size() - 2], by_column = b.strides.back();
+    if (rows_of_each == 1 && by_k == 1 && by_column >= k)
+      s.b_row = by_column;
+    else if (by_column == 1 && by_k >= n && (rows_of_each <= kFewRows || k * by_k <= kSmallFactor))
+      s.b_k = by_k;
   }
-  const bool as_it_lies = s.b_row || s.b_k;
-  // B's own batches are packed one after the other.
-  View b_packed = b;
-  b_packed.strides = compact_strides(b.dims, row_major(b.rank()));
-  for (size_t i = 0; i < b_own.size(); ++i) b_packed.strides[i] = b_packed.strides[i] / (k * n) * elements;
+  const bool in_place = s.b_row || s.b_k;
+  const std::optional<Matrices> factors = in_place ? as_they_lie(b, lead) : in_panels(b, lead);
+  if (!factors) return false;
 
   // Loops over (batch…, M): operands C, A, B, fused.
   Box box;
-  const Sizes a_lead = lead_strides(a, lead), b_lead = lead_strides(as_it_lies ? b : b_packed, lead);
+  const Sizes a_lead = as_they_lie(a, lead).strides;
   for (size_t i = 0; i <= lead; ++i) {
     const bool rows = i == lead;
-    Sizes strides{c.strides[i], rows ? a.strides[a.dims.size() - 2] : a_lead[i], rows ? 0 : b_lead[i]};
+    Sizes strides{c.strides[i], rows ? a.strides[a.dims.size() - 2] : a_lead[i], rows ? 0 : factors->strides[i]};
     for (const View& v : f.operands) strides.push_back(v.strides[i]);
     box.add_loop(c.dims[i], strides);
   }
@@ -277,7 +294,7 @@ bool Lowering::append_product(const View& a, const View& b, const View& c, const
     s.c_batch[at] = box.strides[0][i], s.a_batch[at] = box.strides[1][i], s.b_batch[at] = box.strides[2][i];
   }
   s.k = k, s.n = n, s.a_tap_col = k;
-  s.int16 = precision == Precision::fast && !as_it_lies;
+  s.int16 = precision == Precision::fast && !in_place;
   size_t operand = 3;
   s.epilogue = make_epilogue(f, [&](const View& v) {
     Sizes st(5, 0);
@@ -288,15 +305,7 @@ bool Lowering::append_product(const View& a, const View& b, const View& c, const
     ++operand;
     return st;
   });
-  Box own;
-  for (size_t i = 0; i < b_own.size(); ++i) own.add_loop(b_own[i], {b_packed.strides[i], b.strides[i]});
-  own.merge();
-  if (own.dims.size() > 2 && !as_it_lies) return false;
-  for (size_t i = 0; i < own.dims.size() && !as_it_lies; ++i) {
-    const size_t at = 2 - own.dims.size() + i;
-    p.batch[at] = own.dims[i], p.src_batch[at] = own.strides[1][i];
-  }
-  std::vector<View> operands{c, a, as_it_lies ? b : factor(s, p, b, product(b_own) * elements, label)};
+  std::vector<View> operands{c, a, in_place ? b : factor(s, factors->pack, b, factors->elements, label)};
   operands.insert(operands.end(), f.operands.begin(), f.operands.end());
   append(s, operands, label);
   return true;

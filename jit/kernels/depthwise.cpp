@@ -53,30 +53,21 @@ class DepthwiseEmitter {
     const Func last = rest ? emit_rows(rest) : rows;
     const int64_t row_blocks = ceil_div(s_.oh, h_);
     const Func f = e_.begin_function(name_, static_cast<int>(6 + fused_));
-    const Int b = e_.integer(), y = e_.integer(), t = e_.integer();
+    UnitOperands operands(e_, {s_.batch, row_blocks});
+    operands.add(3, size_of(out_type_), {s_.out_batch, s_.out_row * h_});
+    operands.add(4, kF, {s_.in_batch, s_.in_row * h_});
+    operands.add(5, kF);
+    for (size_t i = 0; i < fused_; ++i) {
+      const FusedOperand& o = s_.epilogue.operands[i];
+      operands.add(static_cast<int>(6 + i), size_of(o.dtype), {o.strides[0], o.strides[1] * h_});
+    }
+    const Int y = e_.integer();
     for_units(e_, [&](Int unit) {
-      split(e_, unit, row_blocks, y, b);
-      std::vector<Arg> args;
-      const auto place = [&](int param, int64_t batch, int64_t row, int64_t bytes) {
-        const Int p = e_.integer();
-        e_.op(IntOp::mul, p, b, batch * bytes);
-        e_.op(IntOp::mul, t, y, row * h_ * bytes);
-        add(e_, p, p, t);
-        add(e_, p, p, e_.param(param));
-        args.emplace_back(p);
-      };
-      place(3, s_.out_batch, s_.out_row, size_of(out_type_));
-      place(4, s_.in_batch, s_.in_row, kF);
-      args.emplace_back(e_.param(5));
-      for (size_t i = 0; i < fused_; ++i) {
-        const FusedOperand& o = s_.epilogue.operands[i];
-        place(static_cast<int>(6 + i), o.strides[0], o.strides[1], size_of(o.dtype));
-      }
-      if (rest)
-        e_.if_(
-            y, Compare::lt, row_blocks - 1, [&] { e_.call(rows, args); }, [&] { e_.call(last, args); });
-      else
-        e_.call(rows, args);
+      const std::vector<Arg> args = operands.at(unit);
+      if (!rest) return e_.call(rows, args);
+      e_.op(IntOp::rem, y, unit, row_blocks);
+      e_.if_(
+          y, Compare::lt, row_blocks - 1, [&] { e_.call(rows, args); }, [&] { e_.call(last, args); });
     });
     e_.end_function();
     return f;

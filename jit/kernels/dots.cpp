@@ -120,26 +120,18 @@ Func emit_matrix_vector(Emitter& e, const ContractionSpec& spec, const std::stri
   if (tail) last = dots(tail);
   const Func f = e.begin_function(name, static_cast<int>(6 + fused.size()));
   const int64_t blocks = ceil_div(spec.n, kUnit);
-  std::vector<int> params;
-  std::vector<Int> p;
-  std::vector<std::vector<int64_t>> bytes;
-  const auto operand = [&](int param, int64_t size, int64_t batch0, int64_t batch1, int64_t column) {
-    params.push_back(param);
-    p.push_back(e.integer());
-    bytes.push_back({batch0 * size, batch1 * size, kUnit * column * size});
-  };
-  operand(4, kF, spec.a_batch[0], spec.a_batch[1], 0);
-  operand(5, kF, spec.b_batch[0], spec.b_batch[1], spec.b_row);
-  operand(3, size_of(stored_type(spec.epilogue)), spec.c_batch[0], spec.c_batch[1], 1);
-  for (const FusedOperand& o : fused)
-    operand(static_cast<int>(3 + p.size()), size_of(o.dtype), o.strides[0], o.strides[1], o.strides.back());
-  if (spec.rounded) operand(5, kF, 0, 0, 1);  // scales, behind the rows
+  UnitOperands operands(e, {spec.batch[0], spec.batch[1], blocks});
+  operands.add(4, kF, {spec.a_batch[0], spec.a_batch[1]});
+  operands.add(5, kF, {spec.b_batch[0], spec.b_batch[1], kUnit * spec.b_row});
+  operands.add(3, size_of(stored_type(spec.epilogue)), {spec.c_batch[0], spec.c_batch[1], kUnit});
+  for (size_t o = 0; o < fused.size(); ++o)
+    operands.add(static_cast<int>(6 + o), size_of(fused[o].dtype),
+                 {fused[o].strides[0], fused[o].strides[1], kUnit * fused[o].strides.back()});
+  if (spec.rounded) operands.add(5, kF, {0, 0, kUnit});  // scales, behind the rows
   const Int block = e.integer();
   for_units(e, [&](Int unit) {
-    for (size_t i = 0; i < p.size(); ++i) e.set(p[i], e.param(params[i]));
-    if (spec.rounded) add(e, p.back(), p.back(), spec.n * spec.b_row * kF);
-    move_to_unit(e, unit, {spec.batch[0], spec.batch[1], blocks}, p, bytes);
-    std::vector<Arg> args(p.begin(), p.end());
+    std::vector<Arg> args = operands.at(unit);
+    if (spec.rounded) add(e, args.back().reg, args.back().reg, spec.n * spec.b_row * kF);
     args.insert(args.begin() + 2, e.param(2));
     if (!tail) return e.call(whole, args);
     if (!full) return e.call(last, args);

@@ -93,18 +93,20 @@ Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::stri
   const int64_t count = s.dims.back(), block = block_of(s), blocks = ceil_div(count, block);
   std::vector<int64_t> dims = s.dims, steps;
   dims.back() = blocks;
-  std::vector<std::vector<int64_t>> bytes{s.out, s.table, s.index};
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    for (int64_t& b : bytes[i]) b *= i == 2 ? size_of(s.index_dtype) : size;
-    steps.push_back(bytes[i].back());
-    bytes[i].back() *= block;
-  }
   const Func f = e.begin_function(name, 7);
-  const std::vector<Int> p{e.integer(), e.integer(), e.integer()};
+  UnitOperands operands(e, dims);
+  const auto operand = [&](int64_t bytes, std::vector<int64_t> strides) {
+    steps.push_back(strides.back() * bytes);
+    strides.back() *= block;
+    operands.add(static_cast<int>(2 + steps.size()), bytes, std::move(strides));
+  };
+  operand(size, s.out);
+  operand(size, s.table);
+  operand(size_of(s.index_dtype), s.index);
+  const std::vector<Int>& p = operands.pointers;
   const Int left = e.integer(), row = e.integer(), from = e.integer();
   for_units(e, [&](Int unit) {
-    for (int i = 0; i < 3; ++i) e.set(p[static_cast<size_t>(i)], e.param(3 + i));
-    move_to_unit(e, unit, dims, p, bytes);
+    operands.at(unit);
     e.set(left, block);
     if (count % block) {
       e.op(IntOp::rem, left, unit, blocks);
