@@ -27,6 +27,11 @@ const Beginning kBeginnings[] = {
 
 }  // namespace
 
+/// Protocol Buffers: field 1, a small number (the version of the format), then a text or a message.
+bool looks_like_onnx(const uint8_t* bytes, int64_t size) {
+  return size > 2 && bytes[0] == 8 && bytes[1] > 0 && bytes[1] < 32 && (bytes[2] & 7) == 2;
+}
+
 std::string foreign_file(const uint8_t* bytes, int64_t size) {
   const std::string_view start(reinterpret_cast<const char*>(bytes), static_cast<size_t>(std::min<int64_t>(size, 16)));
   const auto has = [&](size_t at, std::string_view text) {
@@ -35,9 +40,7 @@ std::string foreign_file(const uint8_t* bytes, int64_t size) {
   if (start.empty()) return "an empty file: copy, download or export it again";
   for (const Beginning& b : kBeginnings)
     if (has(b.at, b.bytes)) return b.is + std::string(kExport);
-  // Protocol buffers: field 1, a small number (the version of the format), then a text or a message.
-  if (start.size() > 2 && start[0] == 8 && start[1] > 0 && start[1] < 32 && (start[2] & 7) == 2)
-    return std::string("an ONNX model") + kExport;
+  if (looks_like_onnx(bytes, size)) return std::string("an ONNX model") + kExport;
   if (has(5, "\0\0\0{"sv)) return std::string("a safetensors file, which holds weights alone") + kExport;
   if (has(0, "version https://")) return "a Git LFS pointer: run git lfs pull";
   if (has(0, "\x1f\x8b") || has(0, "\x28\xb5\x2f\xfd")) return "a compressed file: unpack it first";

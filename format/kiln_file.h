@@ -1,4 +1,4 @@
-// .kiln: bytes ⇄ Graph. The only place that trusts no one.
+// .kiln: bytes → Graph. Trusts no one.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,8 @@ Result<HeadLayout> read_head_layout(const uint8_t* bytes, int64_t size);
 
 /// What a file is that begins like this, and what to do: "an ONNX model: export …"; empty where that cannot be told.
 std::string foreign_file(const uint8_t* bytes, int64_t size);
+/// Bytes begin as those of an .onnx file do.
+bool looks_like_onnx(const uint8_t* bytes, int64_t size);
 
 /// Verifies (FlatBuffers verifier, then every index, offset, size and dim product) and builds the graph from the head
 /// alone. `file_bytes`: the size of the whole file when it is known, else -1.

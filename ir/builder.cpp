@@ -7,6 +7,8 @@
 #include <limits>
 #include <optional>
 
+#include "ir/fold.h"
+
 namespace kiln {
 
 namespace {
@@ -74,6 +76,10 @@ Result<ValueId> Builder::append(Node node, const TensorType& wanted) {
     if (id == kNoValue || !is_empty(shape(id))) continue;
     auto made = of_nothing(node, *type);
     return made.ok() ? made : Result<ValueId>(located(made.error()));
+  }
+  if (folds) {
+    std::vector<uint8_t> data = fold(graph, node, *type, foldable_);
+    if (!data.empty()) return constant(type->dtype, type->shape, std::move(data));
   }
   if (node.source.empty()) node.source = source_;
   if (node.where.empty()) node.where = where_;

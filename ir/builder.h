@@ -69,6 +69,8 @@ class Builder {
   int64_t rank(ValueId id) const { return static_cast<int64_t>(graph.value(id).shape.size()); }
 
   Graph& graph;
+  /// What follows from constants becomes one at once, so that rows can look at sizes that a model computes.
+  bool folds = false;
 
  private:
   Result<ValueId> of_nothing(const Node& node, const TensorType& type);
@@ -76,6 +78,7 @@ class Builder {
   std::string source_, where_;
   size_t node_limit_ = SIZE_MAX;
   int64_t constant_bytes_ = 0;
+  int64_t foldable_ = kMaxFolding;  ///< elements that folding may still look at
 };
 
 /// An element of a constant. Integers and booleans are in `whole`, because a double may not hold them exactly.

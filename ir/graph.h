@@ -28,6 +28,7 @@ struct Dim {
   }
   bool is_constant() const { return symbol < 0; }
   bool operator==(const Dim& o) const { return symbol == o.symbol && (symbol >= 0 || value == o.value); }
+  bool operator!=(const Dim& o) const { return !(*this == o); }
   int64_t value;  ///< of a symbol: the example's size
   int symbol = -1;
 };
@@ -55,6 +56,7 @@ struct Value {
   Shape shape;
   int segment = -1;           ///< a weight: index into Graph::segments
   std::vector<uint8_t> data;  ///< a small constant: its bytes
+  bool typed = true;          ///< false: computed by a source node whose front end states no type
   bool is_weight() const { return segment >= 0; }
   bool is_constant() const { return !data.empty(); }
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ir/onnx/find.h"
+
 namespace kiln {
 
 Legalizer::Legalizer(const Graph& source_graph, Graph& out)
@@ -10,6 +12,7 @@ Legalizer::Legalizer(const Graph& source_graph, Graph& out)
       mapped_(source_graph.values.size(), kNoValue),
       reads_(source_graph.values.size(), 0) {
   out.name = source.name;
+  b.folds = states_no_types(source);
   out.symbols = source.symbols;
   out.segments = source.segments;
   out.weights_bytes = source.weights_bytes;
@@ -21,8 +24,10 @@ Legalizer::Legalizer(const Graph& source_graph, Graph& out)
     mapped_[static_cast<size_t>(id)] = static_cast<ValueId>(out.values.size() - 1);
   };
   for (ValueId id : source.inputs) keep(id);
-  for (size_t i = 0; i < source.values.size(); ++i)
-    if (source.values[i].is_weight() || source.values[i].is_constant()) keep(static_cast<ValueId>(i));
+  for (size_t i = 0; i < source.values.size(); ++i) {
+    const Value& v = source.values[i];
+    if (v.is_weight() || v.is_constant() || (b.folds && v.typed && is_empty(v.shape))) keep(static_cast<ValueId>(i));
+  }
   for (ValueId id : source.inputs) out.inputs.push_back(find(id));
   for (const Node& node : source.nodes)
     for (ValueId id : node.inputs)
@@ -44,8 +49,10 @@ Status Legalizer::legalize(const Node& node) {
                                      " is not supported: export model.float() with float32 inputs");
   b.set_origin(node);
   numbers_.clear();
+  read_.clear();
   Status status = row->legalize(*this, node);
   if (status.ok() && error_) status = *error_;
+  if (status.ok() && b.folds) status = onnx_all_read(*this, node, read_);
   if (status.ok()) status = b.within_budget();
   error_.reset();
   if (status.ok()) return status;
@@ -144,37 +151,87 @@ bool Legalizer::stated(const Node& node, size_t index) const {
   return index < node.outputs.size() && node.outputs[index] != kNoValue;
 }
 
+/// What the source graph says of a value; null of the operands and results of call().
+const Value* Legalizer::said(ValueId source_value) const {
+  return static_cast<size_t>(source_value) < source.values.size() ? &source.value(source_value) : nullptr;
+}
+
 Status Legalizer::set(const Node& node, ValueId value, size_t index) {
   if (!stated(node, index)) return ok();
   const ValueId at = node.outputs[index];
-  const Value& said = source.value(at);
+  const Value* stated_type = said(at);
   const Value& is = b.value(value);
-  if (said.shape != is.shape)
-    return misfit(node.source + ": the file gives its output as " + name_of(said.dtype) + "[" + to_string(said.shape) +
-                  "], but it computes " + name_of(is.dtype) + "[" + to_string(is.shape) + "]");
-  if (said.dtype != is.dtype)  // what PyTorch computes in this type, and nothing here does
-    return unsupported(node, std::string("its result is ") + name_of(said.dtype) + ", and only " + name_of(is.dtype) +
-                                 " can be computed here");
+  const bool typed = stated_type && stated_type->typed;
+  if (typed && stated_type->shape != is.shape)
+    return misfit(node.source + ": the file gives its output as " + name_of(stated_type->dtype) + "[" +
+                  to_string(stated_type->shape) + "], but it computes " + name_of(is.dtype) + "[" +
+                  to_string(is.shape) + "]");
+  if (typed && stated_type->dtype != is.dtype)  // what PyTorch computes in this type, and nothing here does
+    return unsupported(node, std::string("its result is ") + name_of(stated_type->dtype) + ", and only " +
+                                 name_of(is.dtype) + " can be computed here");
   mapped_[static_cast<size_t>(at)] = value;
   return ok();
 }
 
-DType Legalizer::out_dtype(const Node& node, size_t index) const {
-  return stated(node, index) ? source.value(node.outputs[index]).dtype : DType::f32;
+Result<ValueId> Legalizer::call(const char* name, std::vector<ValueId> operands, std::vector<SourceAttr> attrs) {
+  const OpRow* row = find_op(name);
+  if (!row) return Error{ErrorCode::internal, std::string("there is no row ") + name, ""};
+  Node node;
+  node.source = name;
+  node.source_attrs = std::move(attrs);
+  const size_t mark = mapped_.size();
+  for (const ValueId id : operands) {
+    node.inputs.push_back(id == kNoValue ? kNoValue : static_cast<ValueId>(mapped_.size()));
+    if (id != kNoValue) mapped_.push_back(id);
+  }
+  node.outputs = {static_cast<ValueId>(mapped_.size())};
+  mapped_.push_back(kNoValue);
+  const Status status = row->legalize(*this, node);
+  const ValueId result = mapped_.back();
+  mapped_.resize(mark);
+  if (!status.ok()) return status.error();
+  if (error_) return *error_;
+  if (result == kNoValue) return Error{ErrorCode::internal, std::string(name) + " made nothing", ""};
+  return result;
 }
 
-const Shape& Legalizer::out_shape(const Node& node, size_t index) const {
-  static const Shape kNone;
-  return stated(node, index) ? source.value(node.outputs[index]).shape : kNone;
+Result<std::vector<Number>> Legalizer::elements(const Node& node, size_t i, const char* wanted_for) const {
+  KILN_ASSIGN(const ValueId id, need(node, i));
+  const Value& v = b.value(id);
+  if (is_empty(v.shape)) return std::vector<Number>{};
+  if (!v.is_constant())
+    return unsupported(node, std::string(wanted_for) +
+                                 " must be known when the model is loaded, and here depends on what it is run on");
+  return read_numbers(v);
+}
+
+Result<std::vector<int64_t>> Legalizer::whole_elements(const Node& node, size_t i, const char* wanted_for) const {
+  KILN_ASSIGN(const std::vector<Number> numbers, elements(node, i, wanted_for));
+  std::vector<int64_t> out;
+  for (const Number& n : numbers) out.push_back(n.whole);
+  return out;
+}
+
+void Legalizer::assume_outputs(const Node& node) {
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    if (!wants(node, i)) continue;
+    const Value& v = source.value(node.outputs[i]);
+    if (v.typed) mapped_[static_cast<size_t>(node.outputs[i])] = b.graph.add_value("", v.dtype, v.shape);
+  }
 }
 
 bool Legalizer::wants(const Node& node, size_t index) const {
-  return stated(node, index) && reads_[static_cast<size_t>(node.outputs[index])] > 0;
+  if (!stated(node, index)) return false;
+  const auto at = static_cast<size_t>(node.outputs[index]);
+  return at >= reads_.size() || reads_[at] > 0;
 }
 
 const SourceAttr* Legalizer::find_attr(const Node& node, std::string_view name) const {
   for (const SourceAttr& attr : node.source_attrs)
-    if (attr.name == name) return std::holds_alternative<std::monostate>(attr.value) ? nullptr : &attr;
+    if (attr.name == name) {
+      if (b.folds) read_.push_back(static_cast<int>(&attr - node.source_attrs.data()));
+      return std::holds_alternative<std::monostate>(attr.value) ? nullptr : &attr;
+    }
   return nullptr;
 }
 
@@ -212,6 +269,12 @@ Number Legalizer::any_number(const Node& node, std::string_view name) {
   return {real, whole_part(real)};
 }
 
+DType Legalizer::number_type(const Node& node, std::string_view name) const {
+  const SourceAttr* attr = find_attr(node, name);
+  if (attr && std::holds_alternative<double>(attr->value)) return DType::f32;
+  return attr && std::holds_alternative<bool>(attr->value) ? DType::boolean : DType::i64;
+}
+
 bool Legalizer::flag(const Node& node, std::string_view name, bool fallback) {
   const SourceAttr* attr = find_attr(node, name);
   if (!attr) return fallback;
@@ -226,6 +289,14 @@ std::string Legalizer::text(const Node& node, std::string_view name, std::string
   if (!attr) return fallback;
   if (const auto* v = std::get_if<std::string>(&attr->value)) return *v;
   wrong(node, name, "a string");
+  return fallback;
+}
+
+DType Legalizer::dtype(const Node& node, std::string_view name, DType fallback) {
+  const std::string given = text(node, name, name_of(fallback));
+  for (int i = 0; i <= static_cast<int>(DType::boolean); ++i)
+    if (given == name_of(static_cast<DType>(i))) return static_cast<DType>(i);
+  wrong(node, name, "a type of tensors that there is");
   return fallback;
 }
 

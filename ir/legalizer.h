@@ -35,11 +35,10 @@ class Legalizer {
   /// Operand i converted to float32.
   Result<ValueId> need_f32(const Node& node, size_t i);
 
-  /// Says that output `index` of `node` is `value`; it must have the type that the file gives it.
+  /// Says that output `index` of `node` is `value`; it must have the type that the file gives it, if it gives one.
   Status set(const Node& node, ValueId value, size_t index = 0);
-  /// The dtype the file gives output `index`.
-  DType out_dtype(const Node& node, size_t index = 0) const;
-  const Shape& out_shape(const Node& node, size_t index = 0) const;
+  /// After a node that failed: its outputs are taken for what the file says, so that later nodes can be looked at too.
+  void assume_outputs(const Node& node);
   bool wants(const Node& node, size_t index) const;  ///< is there an output `index` that something reads?
 
   bool has(const Node& node, std::string_view name) const;
@@ -47,14 +46,24 @@ class Legalizer {
   double number(const Node& node, std::string_view name, double fallback);
   /// As integer and as real; a real is truncated to an integer. 0 if absent.
   Number any_number(const Node& node, std::string_view name);
+  /// What a tensor made of the number is: float32, int64 or bool; int64 when absent.
+  DType number_type(const Node& node, std::string_view name) const;
   bool flag(const Node& node, std::string_view name, bool fallback);
   std::string text(const Node& node, std::string_view name, std::string fallback);
+  /// A type by its name ("float32").
+  DType dtype(const Node& node, std::string_view name, DType fallback);
   /// A list; a lone integer is a list of one.
   std::vector<int64_t> integers(const Node& node, std::string_view name);
   /// A list of numbers.
   std::vector<double> numbers(const Node& node, std::string_view name);
   /// A list for two spatial dims: absent or empty → fallback twice, one entry → twice.
   std::array<int64_t, 2> pair(const Node& node, std::string_view name, int64_t fallback);
+
+  /// What another row makes of operands in the new graph: how the rows of one front end are written with another's.
+  Result<ValueId> call(const char* source, std::vector<ValueId> operands, std::vector<SourceAttr> attrs = {});
+  /// The elements of an operand that is a constant; an error that says what they were wanted for where it is none.
+  Result<std::vector<Number>> elements(const Node& node, size_t i, const char* wanted_for) const;
+  Result<std::vector<int64_t>> whole_elements(const Node& node, size_t i, const char* wanted_for) const;
 
   /// An axis of a tensor of `rank` dims from one that may count from the end.
   Result<int64_t> axis(int64_t value, int64_t rank) const;
@@ -69,12 +78,14 @@ class Legalizer {
 
  private:
   bool stated(const Node& node, size_t index) const;
+  const Value* said(ValueId source_value) const;
   const SourceAttr* find_attr(const Node& node, std::string_view name) const;
   void wrong(const Node& node, std::string_view name, const char* expected);
 
   std::vector<ValueId> mapped_;
   std::vector<int> reads_;
-  std::vector<ValueId> numbers_;  ///< of the current node: 0-d constants that PyTorch does not treat as tensors
+  std::vector<ValueId> numbers_;   ///< of the current node: 0-d constants that PyTorch does not treat as tensors
+  mutable std::vector<int> read_;  ///< attributes of the current node that its row has looked at, by index
   std::optional<Error> error_;
 };
 
@@ -85,6 +96,10 @@ double given_scale(Legalizer& l, const Node& node, size_t i, size_t dims);
 /// The row of an operator, or null.
 const OpRow* find_op(std::string_view name);
 
+/// An attribute that a node's row has not read may mean anything: it is refused. (Rows of PyTorch's operators are of
+/// one schema each.) In ir/onnx/table.cpp, as onnx_ops(); a page's compiler has ir/onnx/none.cpp in its place.
+Status onnx_all_read(const Legalizer& l, const Node& node, const std::vector<int>& read);
+
 // Families (ir/ops/<family>.cpp); ir/ops/table.cpp puts them together.
 std::vector<OpRow> attention_ops();
 std::vector<OpRow> cast_ops();
@@ -94,6 +109,7 @@ std::vector<OpRow> gather_ops();
 std::vector<OpRow> join_ops();
 std::vector<OpRow> layout_ops();
 std::vector<OpRow> norm_ops();
+std::vector<OpRow> onnx_ops();
 std::vector<OpRow> pointwise_binary_ops();
 std::vector<OpRow> pointwise_unary_ops();
 std::vector<OpRow> reduce_ops();

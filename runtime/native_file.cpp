@@ -23,7 +23,8 @@ ModelFile::ModelFile(ModelFile&& other) noexcept
       file_(std::exchange(other.file_, -1)),
       bytes_(other.bytes_),
       layout_(other.layout_),
-      head_(std::move(other.head_)) {}
+      head_(std::move(other.head_)),
+      onnx_(std::move(other.onnx_)) {}
 
 ModelFile::~ModelFile() {
   if (file_ >= 0) close(file_);
@@ -43,25 +44,21 @@ Result<ModelFile> ModelFile::open(const std::string& path) {
 Status ModelFile::read_head() {
   head_.resize(static_cast<size_t>(std::min<int64_t>(16, bytes_)));
   KILN_TRY(read_at(0, head_.data(), static_cast<int64_t>(head_.size())));
+  if (looks_like_onnx(head_.data(), static_cast<int64_t>(head_.size()))) {
+    KILN_ASSIGN(onnx_, OnnxFile::open(file_, bytes_, path_));
+    return ok();
+  }
   KILN_ASSIGN(layout_, read_head_layout(head_.data(), static_cast<int64_t>(head_.size())));
   head_.resize(static_cast<size_t>(std::min(layout_.head_bytes, bytes_)));
   return read_at(0, head_.data(), static_cast<int64_t>(head_.size()));
 }
 
 Status ModelFile::read_at(int64_t offset, void* to, int64_t size) const {
-  for (auto* at = static_cast<char*>(to); size > 0;) {
-    const ssize_t got = pread(file_, at, static_cast<size_t>(size), offset);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return unreadable(path_);
-    if (got == 0)
-      return Error{ErrorCode::bad_file, path_ + " is truncated; copy or export it again",
-                   "byte " + std::to_string(offset)};
-    at += got, offset += got, size -= got;
-  }
-  return ok();
+  return read_exactly(file_, path_, offset, to, size);
 }
 
 Status ModelFile::read_weights(int64_t offset, void* to, int64_t size) const {
+  if (onnx_) return onnx_->read_weights(offset, static_cast<uint8_t*>(to), size);
   return read_at(layout_.weights_begin + offset, to, size);
 }
 

@@ -1,12 +1,14 @@
-// A .kiln file on disk: its head, its weights by ranges, and whether they are what was exported.
+// A model file on disk, .kiln or .onnx: its graph, its weights by ranges, and whether they are what was exported.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "format/kiln_file.h"
+#include "runtime/native_onnx.h"
 
 namespace kiln {
 
@@ -18,9 +20,13 @@ class ModelFile {
   ~ModelFile();
 
   const std::string& path() const { return path_; }
-  const std::vector<uint8_t>& head() const { return head_; }
+  const std::vector<uint8_t>& head() const { return head_; }  ///< of a .kiln file
+  bool is_onnx() const { return onnx_ != nullptr; }
   /// The graph, verified; also that the file is as long as its weights need.
-  Result<Graph> graph() const { return read_kiln(head_.data(), static_cast<int64_t>(head_.size()), bytes_); }
+  Result<Graph> graph() const {
+    if (onnx_) return onnx_->graph();
+    return read_kiln(head_.data(), static_cast<int64_t>(head_.size()), bytes_);
+  }
   /// Reads `size` bytes from `offset` of the weights. Several threads may read at once.
   Status read_weights(int64_t offset, void* to, int64_t size) const;
 
@@ -34,6 +40,7 @@ class ModelFile {
   int64_t bytes_ = 0;
   HeadLayout layout_;
   std::vector<uint8_t> head_;
+  std::unique_ptr<OnnxFile> onnx_;  ///< null: it is a .kiln file
 };
 
 /// Compares blocks of a file's weights with the hashes in its head.

@@ -37,6 +37,9 @@ bool is_integrity(const std::string& text) {
 }  // namespace
 
 Result<std::string> integrity_of(const ModelFile& file) {
+  if (file.is_onnx())
+    return Error{ErrorCode::bad_option, "an .onnx file has no digests of its weights to insist on: export a .kiln file",
+                 "integrity"};
   KILN_ASSIGN(const Sha256 digest, digest_of(file.head().data(), static_cast<int64_t>(file.head().size())));
   return kPrefix + base64(digest);
 }

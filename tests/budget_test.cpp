@@ -49,7 +49,8 @@ TEST(Budget, ConstantsOfAllNodesTogether) {
   SourceGraph g;
   const ValueId x = g.input({1, 1, 1, 30000});
   for (int i = 0; i < 40; ++i)  // 2 MB of taps each
-    g.output(g.op("aten.upsample_bicubic2d.vec", {x}, {1, 1, 1, 65536}, {{"align_corners", i % 2 == 0}}),
+    g.output(g.op("aten.upsample_bicubic2d.vec", {x}, {1, 1, 1, 65536},
+                  {{"output_size", Ints{1, 65536}}, {"align_corners", i % 2 == 0}}),
              "o" + std::to_string(i));
   expect_refused(std::move(g), "more than 64 MB of constants");
 }

@@ -60,10 +60,13 @@ TEST(OpTable, TheExportersListIsTheTable) {
   ASSERT_TRUE(file.good()) << "run from the root of the source tree";
   std::set<std::string, std::less<>> listed;
   for (std::string name; file >> name;) listed.insert(name);
-  for (const OpRow& row : op_table())
+  size_t rows = 0;
+  for (const OpRow& row : op_table()) {
+    if (row.family == "onnx") continue;  // of another front end
+    ++rows;
     EXPECT_TRUE(listed.count(row.name)) << row.name << " is missing in py-sdk/wasmkiln/opset.txt";
-  EXPECT_EQ(listed.size(), op_table().size())
-      << "py-sdk/wasmkiln/opset.txt lists operators that the table does not have";
+  }
+  EXPECT_EQ(listed.size(), rows) << "py-sdk/wasmkiln/opset.txt lists operators that the table does not have";
 }
 #endif
 
@@ -466,6 +469,8 @@ std::vector<double> resized(const char* op, int64_t in, int64_t out, std::vector
   if (!factors.empty()) {
     factors.insert(factors.begin(), dims - 1, 1.0);
     attrs.push_back({"scale_factors", factors});
+  } else {
+    attrs.push_back({"output_size", Ints(to.begin() + 2, to.end())});
   }
   s.output(s.op(op, {s.input(from)}, to, std::move(attrs)));
   const Evaluation r = run(s);

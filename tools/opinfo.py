@@ -40,7 +40,7 @@ PASSED_OVER = re.compile(
 
 @dataclass(frozen=True)
 class Outcome:
-    """agrees, unsupported (operators), refused (a reason), differs (by how much), or fails: a bug whatever was asked."""
+    """agrees, unsupported (operators), refused (a reason), differs (by how much), or fails: a bug in any case."""
 
     kind: str
     detail: str = ""
@@ -185,8 +185,8 @@ to add one.
 `python tools/opinfo.py --write` makes this page from the operator table (`kiln ops`) and from PyTorch's own samples
 of every operator (`torch.testing`'s OpInfo, float32), {limit} of each. Each sample goes through export and the native
 runtime, and is compared with eager PyTorch: floats to {tolerance:g} of the result's scale, everything else exactly.
-pytest runs some of the samples each time. It also runs those of ONNX's node tests that PyTorch can express
-(`tools/onnx_nodes.py`).
+pytest runs some of the samples each time, also of bool, uint8, int32 and int64 (`--dtype`). It also
+runs those of ONNX's node tests that PyTorch can express (`tools/onnx_nodes.py`).
 
 Integers are computed in PyTorch's type and wrap around as they do there. Their sums and products are int64. Two cases
 differ from PyTorch:
@@ -218,8 +218,24 @@ def document(results: dict[str, Counter[Outcome]], limit: int | None) -> str:
             continue
         lines += [f"## {title}\n", "| sampled operator | samples | |", "|---|---|---|"]
         lines += [f"| `{n}` | {c} of {judged[n].total()} | {o.detail.replace('|', '/')} |" for n, o, c in rows] + [""]
-    table = subprocess.run([str(KILN), "ops"], capture_output=True, text=True, check=True).stdout
-    return "\n".join([*lines, "## The table\n", "```", table.rstrip(), "```", ""])
+    rest = [
+        f"{family}\n" + "".join(f"  {name}\n" for name in names)
+        for family, names in table().items()
+        if family != "onnx"
+    ]
+    return "\n".join([*lines, "## The table\n", "```", "".join(rest).rstrip(), "```", ""])
+
+
+def table() -> dict[str, list[str]]:
+    """The operator table: names by family."""
+    text = subprocess.run([str(KILN), "ops"], capture_output=True, text=True, check=True).stdout
+    families: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line.startswith(" "):
+            families[list(families)[-1]].append(line.strip())
+        else:
+            families[line] = []
+    return families
 
 
 def main() -> None:

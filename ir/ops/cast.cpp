@@ -4,9 +4,11 @@
 namespace kiln {
 namespace {
 
+/// To the type that is given, or to that of a second operand (type_as).
 Status cast(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  KILN_ASSIGN(const ValueId y, l.b.cast(x, l.out_dtype(node)));
+  const ValueId like = l.in(node, 1) != kNoValue ? l.in(node, 1) : x;
+  KILN_ASSIGN(const ValueId y, l.b.cast(x, l.dtype(node, "dtype", l.b.value(like).dtype)));
   return l.set(node, y);
 }
 
@@ -25,9 +27,10 @@ Status nothing(Legalizer&, const Node&) { return ok(); }
 
 /// copy(self, src): src in self's type and shape.
 Status copy(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId self, l.need(node, 0));
   KILN_ASSIGN(const ValueId x, l.need(node, 1));
-  KILN_ASSIGN(const ValueId typed, l.b.cast(x, l.out_dtype(node)));
-  KILN_ASSIGN(const ValueId y, l.b.expand(typed, l.out_shape(node)));
+  KILN_ASSIGN(const ValueId typed, l.b.cast(x, l.b.value(self).dtype));
+  KILN_ASSIGN(const ValueId y, l.b.expand(typed, l.b.shape(self)));
   return l.set(node, y);
 }
 

@@ -10,23 +10,31 @@ namespace {
 /// A ramp longer than this is not made at compile time.
 constexpr int64_t kMaxRamp = 65536;
 
-Status fill(Legalizer& l, const Node& node, const Number& value) {
-  const DType dtype = l.out_dtype(node);
+/// Of the sizes that are asked for, else of the operand's; of the type that is asked for, else of the operand's, else
+/// of `fallback`.
+Status fill(Legalizer& l, const Node& node, const Number& value, DType fallback = DType::f32) {
+  const ValueId like = l.in(node, 0);
+  const DType dtype = l.dtype(node, "dtype", like == kNoValue ? fallback : l.b.value(like).dtype);
+  Shape shape = like == kNoValue || l.has(node, "size") ? Shape() : l.b.shape(like);
+  for (int64_t size : l.integers(node, "size")) shape.push_back(Dim(size));
   const Number typed = dtype == DType::boolean ? Number{0, value.real != 0} : value;
-  KILN_ASSIGN(const ValueId y, l.b.expand(l.b.constant(dtype, {}, write_numbers({typed}, dtype)), l.out_shape(node)));
+  KILN_ASSIGN(const ValueId y, l.b.expand(l.b.constant(dtype, {}, write_numbers({typed}, dtype)), shape));
   return l.set(node, y);
 }
 
-Status full(Legalizer& l, const Node& node) { return fill(l, node, l.any_number(node, "fill_value")); }
+Status full(Legalizer& l, const Node& node) {
+  return fill(l, node, l.any_number(node, "fill_value"), l.number_type(node, "fill_value"));
+}
 Status scalar_tensor(Legalizer& l, const Node& node) { return fill(l, node, l.any_number(node, "s")); }
 Status zeros(Legalizer& l, const Node& node) { return fill(l, node, {}); }
 Status ones(Legalizer& l, const Node& node) { return fill(l, node, {1, 1}); }
 
 /// fill(self, value): value a number or a 0-d tensor.
 Status fill_like(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
   KILN_ASSIGN(const ValueId value, l.tensor_or_number(node, 1, "value"));
-  KILN_ASSIGN(const ValueId typed, l.b.cast(value, l.out_dtype(node)));
-  KILN_ASSIGN(const ValueId y, l.b.expand(typed, l.out_shape(node)));
+  KILN_ASSIGN(const ValueId typed, l.b.cast(value, l.b.value(x).dtype));
+  KILN_ASSIGN(const ValueId y, l.b.expand(typed, l.b.shape(x)));
   return l.set(node, y);
 }
 
@@ -38,7 +46,9 @@ Status arange(Legalizer& l, const Node& node) {
   if (!(count >= 0 && count <= static_cast<double>(kMaxRamp)))
     return l.unsupported(node, "a range of " + std::to_string(static_cast<int64_t>(count)) + " elements; up to " +
                                    std::to_string(kMaxRamp) + " are supported");
-  const DType dtype = l.out_dtype(node);
+  const bool real = l.number_type(node, "start") == DType::f32 || l.number_type(node, "end") == DType::f32 ||
+                    l.number_type(node, "step") == DType::f32;
+  const DType dtype = l.dtype(node, "dtype", real ? DType::f32 : DType::i64);
   // Of integers PyTorch adds integers, of reals that go into integers it truncates each bound.
   const auto first = static_cast<uint64_t>(l.any_number(node, "start").whole),
              by = static_cast<uint64_t>(l.has(node, "step") ? l.any_number(node, "step").whole : 1);

@@ -24,11 +24,14 @@ Status index_select(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   KILN_ASSIGN(const ValueId index, l.need(node, 1));
   if (l.b.rank(index) > 1) return misfit(node.source + ": expected a 1-d index");
+  const bool number = l.b.rank(x) == 0;
   KILN_ASSIGN(x, at_least_1d(l, x));
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
   KILN_ASSIGN(const ValueId row, l.b.reshape(index, {Dim(element_count(l.b.shape(index)))}));
-  KILN_ASSIGN(const ValueId picked, l.b.gather(x, row, axis));
-  KILN_ASSIGN(const ValueId y, l.b.reshape(picked, l.out_shape(node)));
+  KILN_ASSIGN(ValueId y, l.b.gather(x, row, axis));
+  if (number) {
+    KILN_ASSIGN(y, l.b.reshape(y, {}));
+  }
   return l.set(node, y);
 }
 
@@ -56,6 +59,7 @@ Result<ValueId> flat_index(Legalizer& l, ValueId accumulated, ValueId index, int
 Status gather(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   KILN_ASSIGN(ValueId index, l.need(node, 1));
+  const Shape to = l.b.shape(index);
   KILN_ASSIGN(x, at_least_1d(l, x));
   KILN_ASSIGN(index, at_least_1d(l, index));
   const Shape si = l.b.shape(index);
@@ -80,7 +84,7 @@ Status gather(Legalizer& l, const Node& node) {
   KILN_ASSIGN(index, l.b.permute(index, order));
   KILN_ASSIGN(const ValueId picked, l.b.gather(x, index, rank - 1, rank - 1));
   KILN_ASSIGN(const ValueId turned, l.b.permute(picked, back));
-  KILN_ASSIGN(const ValueId y, l.b.reshape(turned, l.out_shape(node)));
+  KILN_ASSIGN(const ValueId y, l.b.reshape(turned, to));
   return l.set(node, y);
 }
 

@@ -104,14 +104,15 @@ Status unbind(Legalizer& l, const Node& node) {
 }
 
 Status cat(Legalizer& l, const Node& node) {
-  std::vector<ValueId> parts;
+  std::vector<ValueId> all, parts;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     KILN_ASSIGN(const ValueId part, l.need(node, i));
+    all.push_back(part);
     if (l.b.shape(part) != Shape{0}) parts.push_back(part);  // PyTorch passes over empty 1-d tensors
   }
   if (node.inputs.empty()) return misfit(node.source + ": nothing to join");
   if (parts.empty()) parts.push_back(l.in(node, 0));
-  const DType dtype = l.out_dtype(node);  // also that of the parts left out counts
+  const DType dtype = l.common_dtype(all);  // also that of the parts left out counts
   for (ValueId& part : parts) {
     KILN_ASSIGN(part, l.b.cast(part, dtype));
   }

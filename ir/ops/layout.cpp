@@ -6,10 +6,8 @@
 namespace kiln {
 namespace {
 
-/// A size list in which one entry may be -1. Symbolic sizes do not survive as numbers: where the list has none, the
-/// file's shape stands.
-Result<Shape> wanted_shape(Legalizer& l, const Node& node, ValueId x, const char* attr) {
-  if (!l.has(node, attr)) return l.out_shape(node);
+/// A size list of a tensor of `count` elements, in which one entry may be -1.
+Result<Shape> wanted_shape(Legalizer& l, const Node& node, int64_t count, const char* attr) {
   Shape shape;
   int64_t known = 1;
   int unknown = -1;
@@ -20,34 +18,41 @@ Result<Shape> wanted_shape(Legalizer& l, const Node& node, ValueId x, const char
     if (size == -1) unknown = static_cast<int>(shape.size());
     shape.push_back(Dim(size));
   }
-  if (unknown >= 0 && known == 0) return l.out_shape(node);
-  if (unknown >= 0) shape[static_cast<size_t>(unknown)] = Dim(element_count(l.b.shape(x)) / known);
+  if (unknown >= 0 && known == 0) return misfit(node.source + ": -1 stands for any size where another is 0");
+  if (unknown >= 0) shape[static_cast<size_t>(unknown)] = Dim(count / known);
   return shape;
 }
 
+/// To the sizes that are given, or to the shape of a second operand (view_as).
 Status view(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  KILN_ASSIGN(const Shape shape, wanted_shape(l, node, x, l.has(node, "size") ? "size" : "shape"));
-  KILN_ASSIGN(const ValueId y, l.b.reshape(x, shape));
+  const char* attr = l.has(node, "size") ? "size" : "shape";
+  KILN_ASSIGN(const Shape sizes, wanted_shape(l, node, element_count(l.b.shape(x)), attr));
+  const ValueId like = l.in(node, 1);
+  KILN_ASSIGN(const ValueId y, l.b.reshape(x, like == kNoValue ? sizes : l.b.shape(like)));
   return l.set(node, y);
 }
 
-/// Reshapes whose result the file's shape states fully: view_as, flatten, squeeze, unsqueeze, unflatten.
-Status to_stated_shape(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  KILN_ASSIGN(const ValueId y, l.b.reshape(x, l.out_shape(node)));
-  return l.set(node, y);
-}
-
+/// Several axes as one, a scalar as a vector; or one axis as several (unflatten).
 Status flatten(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  const Shape from = l.b.shape(x);
-  KILN_ASSIGN(const int64_t first, l.axis(l.integer(node, "start_dim", 0), l.b.rank(x)));
-  KILN_ASSIGN(const int64_t last, l.axis(l.integer(node, "end_dim", -1), l.b.rank(x)));
-  if (from.empty() || last < first) return to_stated_shape(l, node);
-  Shape to(from.begin(), from.begin() + first);
-  to.push_back(Dim(element_count(Shape(from.begin() + first, from.begin() + last + 1))));
-  to.insert(to.end(), from.begin() + last + 1, from.end());
+  const Shape& from = l.b.shape(x);
+  const int64_t rank = l.b.rank(x);
+  const bool splits = node.source == "aten.unflatten.int";
+  KILN_ASSIGN(const int64_t first, l.axis(l.integer(node, splits ? "dim" : "start_dim", 0), rank));
+  KILN_ASSIGN(const int64_t last, l.axis(l.integer(node, splits ? "dim" : "end_dim", splits ? 0 : -1), rank));
+  if (last < first) return misfit(node.source + ": the last dim stands before the first");
+  int64_t count = 1;
+  for (int64_t i = first; i <= last && i < rank; ++i) count *= from[static_cast<size_t>(i)].value;
+  Shape parts{Dim(count)}, to;
+  if (splits) {
+    KILN_ASSIGN(parts, wanted_shape(l, node, count, "sizes"));
+  }
+  for (int64_t i = 0; i <= rank; ++i) {
+    if (i == first)
+      for (const Dim& d : parts) to.push_back(d);
+    if (i < rank && (i < first || i > last)) to.push_back(from[static_cast<size_t>(i)]);
+  }
   KILN_ASSIGN(const ValueId y, l.b.reshape(x, to));
   return l.set(node, y);
 }
@@ -97,17 +102,14 @@ Status transpose(Legalizer& l, const Node& node) {
 
 Status expand(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  Shape to = l.out_shape(node);
-  if (l.has(node, "size")) {
-    const std::vector<int64_t> sizes = l.integers(node, "size");
-    const Shape& from = l.b.shape(x);
-    if (sizes.size() < from.size()) return misfit(node.source + ": fewer sizes than dims");
-    to.clear();
-    const size_t added = sizes.size() - from.size();
-    for (size_t i = 0; i < sizes.size(); ++i) {
-      if (sizes[i] < 0 && (sizes[i] != -1 || i < added)) return misfit(node.source + ": a size is negative");
-      to.push_back(sizes[i] == -1 ? from[i - added] : Dim(sizes[i]));
-    }
+  Shape to;
+  const std::vector<int64_t> sizes = l.integers(node, "size");
+  const Shape& from = l.b.shape(x);
+  if (sizes.size() < from.size()) return misfit(node.source + ": fewer sizes than dims");
+  const size_t added = sizes.size() - from.size();
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] < 0 && (sizes[i] != -1 || i < added)) return misfit(node.source + ": a size is negative");
+    to.push_back(sizes[i] == -1 ? from[i - added] : Dim(sizes[i]));
   }
   KILN_ASSIGN(const ValueId y, l.b.expand(x, to));
   return l.set(node, y);
@@ -184,10 +186,10 @@ std::vector<OpRow> layout_ops() {
       {"aten.t.default", transpose},
       {"aten.tile.default", repeat},
       {"aten.transpose.int", transpose},
-      {"aten.unflatten.int", to_stated_shape},
+      {"aten.unflatten.int", flatten},
       {"aten.unsqueeze.default", unsqueeze},
       {"aten.view.default", view},
-      {"aten.view_as.default", to_stated_shape},
+      {"aten.view_as.default", view},
       {"aten.view_copy.default", view},
   };
 }

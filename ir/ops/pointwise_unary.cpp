@@ -235,9 +235,11 @@ Status unary(Legalizer& l, const Node& node) {
   Term t = f.in(0, own);
   DType out = from;
   const bool is_not = node.source == "aten.logical_not.default";
-  // A float bound turns an integer tensor into float32, as PyTorch's promotion does; the file's dtype says so.
-  const bool promoted = formula->kind == Kind::same && is_integer(own) && lane_of(l.out_dtype(node)) == Lane::f32;
-  const bool whole_power = node.source == "aten.pow.Tensor_Scalar" && is_integer(own) && l.out_dtype(node) == from;
+  // A float bound turns an integer tensor into float32, as PyTorch's promotion does.
+  const bool promoted = formula->kind == Kind::same && is_integer(own) &&
+                        (l.number_type(node, "min") == DType::f32 || l.number_type(node, "max") == DType::f32);
+  const bool whole_power =
+      node.source == "aten.pow.Tensor_Scalar" && is_integer(own) && l.number_type(node, "exponent") != DType::f32;
   if (whole_power && l.number(node, "exponent", 1) < 0)
     return l.unsupported(node, "integers have no negative integer powers");
   if ((formula->kind == Kind::real || promoted || (formula->kind == Kind::test && !is_not)) && own != Lane::f32 &&

@@ -40,7 +40,9 @@ Status plain(Legalizer& l, const Node& node) {
   constexpr bool kTruth = kKind == ReduceKind::any || kKind == ReduceKind::all;
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
   const bool keep = l.flag(node, "keepdim", false);
-  const DType from = l.b.value(x).dtype, out = l.out_dtype(node);
+  const DType from = l.b.value(x).dtype;
+  const DType own = kTruth ? from == DType::u8 ? from : DType::boolean : lane_of(from) == Lane::f32 ? from : DType::i64;
+  const DType out = l.dtype(node, "dtype", own);
   // Totals of integers are int64, whatever comes in, and cut afterwards to what was asked for.
   const bool whole = kKind != ReduceKind::mean && lane_of(from) != Lane::f32 && lane_of(out) != Lane::f32;
   KILN_ASSIGN(x, l.b.cast(x, kTruth ? DType::boolean : whole ? from : out));
@@ -106,7 +108,7 @@ Status variance(Legalizer& l, const Node& node) {
   }
   KILN_TRY(l.set(node, y));
   if (!kWithMean || !l.wants(node, 1)) return ok();
-  KILN_ASSIGN(const ValueId shaped, l.b.reshape(mean, Shape(l.b.shape(y))));
+  KILN_ASSIGN(const ValueId shaped, l.b.reshape(mean, l.b.shape(y)));
   return l.set(node, shaped, 1);
 }
 
@@ -144,8 +146,10 @@ Status vector_norm(Legalizer& l, const Node& node) {
 Status logsumexp(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need_f32(node, 0));
   KILN_ASSIGN(const std::vector<int64_t> axes, axes_of(l, node, x));
+  KILN_ASSIGN(const ValueId like, reduce(l, x, ReduceKind::sum, axes, l.flag(node, "keepdim", false)));  // its shape
   if (is_empty(l.b.shape(x))) {  // the logarithm of a sum of nothing
-    KILN_ASSIGN(const ValueId y, l.b.expand(l.b.scalar(-INFINITY, DType::f32), l.out_shape(node)));
+    const ValueId none = l.b.scalar(-INFINITY, DType::f32);
+    KILN_ASSIGN(const ValueId y, l.b.expand(none, l.b.shape(like)));
     return l.set(node, y);
   }
   KILN_ASSIGN(ValueId top, reduce(l, x, ReduceKind::max, axes, true));
@@ -159,7 +163,7 @@ Status logsumexp(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId sum, reduce(l, e, ReduceKind::sum, axes, true));
   KILN_ASSIGN(const ValueId y,
               l.b.map(back.finish(back.un(PointOp::log, back.in(0)) + back.in(1)), {sum, top}, DType::f32));
-  KILN_ASSIGN(const ValueId shaped, l.b.reshape(y, l.out_shape(node)));
+  KILN_ASSIGN(const ValueId shaped, l.b.reshape(y, l.b.shape(like)));
   return l.set(node, shaped);
 }
 

@@ -129,13 +129,28 @@ Result<ValueId> resize_axis(Legalizer& l, ValueId x, int64_t dim, const Axis& ax
   return l.b.taps(x, std::move(a));
 }
 
+/// What the spatial dims become: the size that is asked for, else as many times as many, rounded down.
+Result<Shape> resized(Legalizer& l, const Node& node, const Shape& from) {
+  Shape to = from;
+  const std::vector<int64_t> size = l.integers(node, "output_size");
+  const size_t dims = from.size() < 2 ? 0 : from.size() - 2;
+  for (size_t i = 0; i < dims; ++i) {
+    const double scale = given_scale(l, node, i, dims);
+    if (size.empty() ? !(scale > 0 && scale < 65536) : size.size() != dims)
+      return misfit(node.source + ": neither a size nor a scale for each spatial dim");
+    to[2 + i] = size.empty() ? Dim(whole_part(static_cast<double>(from[2 + i].value) * scale)) : Dim(size[i]);
+  }
+  return to;
+}
+
 /// [N, C, …] with its other dims resized one by one, those first that leave the least to do.
 Status resize(Legalizer& l, const Node& node, const Filter& filter) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   if (filter.taps != 1) {
     KILN_ASSIGN(x, l.need_f32(node, 0));
   }
-  const Shape from = l.b.shape(x), to = l.out_shape(node);
+  const Shape from = l.b.shape(x);
+  KILN_ASSIGN(const Shape to, resized(l, node, from));
   if (from.size() < 3 || from.size() > 5 || to.size() != from.size())
     return misfit(node.source + ": expected 3 to 5 dims");
   std::vector<size_t> left;
@@ -170,7 +185,8 @@ Status resize_cubic_widened(Legalizer& l, const Node& node) { return resize(l, n
 /// With whole factors every element is repeated, which is a view: [N,C,H,W] → [N,C,H,1,W,1] → [N,C,H,k,W,k].
 Status resize_nearest(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  const Shape from = l.b.shape(x), to = l.out_shape(node);
+  const Shape from = l.b.shape(x);
+  KILN_ASSIGN(const Shape to, resized(l, node, from));
   if (from.size() != 3 && from.size() != 4) return resize(l, node, kNearest);
   if (to.size() != from.size()) return misfit(node.source + ": expected 3 or 4 dims");
   Shape lifted{from[0], from[1]}, wide = lifted;

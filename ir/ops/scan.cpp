@@ -6,7 +6,7 @@ namespace {
 
 Status cumsum(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
-  const DType out = l.out_dtype(node);
+  const DType own = l.b.value(x).dtype, out = l.dtype(node, "dtype", own == DType::f32 ? own : DType::i64);
   KILN_ASSIGN(x, l.b.cast(x, out));
   if (l.b.rank(x) == 0) return l.set(node, x);
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));

@@ -19,6 +19,7 @@ const std::vector<OpRow>& op_table() {
         {"layout", layout_ops},
         {"layout", join_ops},
         {"norm", norm_ops},
+        {"onnx", onnx_ops},
         {"pointwise", pointwise_unary_ops},
         {"pointwise", pointwise_binary_ops},
         {"reduce", reduce_ops},

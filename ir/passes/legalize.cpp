@@ -52,6 +52,9 @@ Result<Graph> legalize(const Graph& graph) {
   int listed = 0;
   for (const Node& node : graph.nodes) {
     if (node.op != Op::source) return misfit("legalize takes source nodes");
+    bool lost = false;  // an operand that a node before this one should have made
+    for (ValueId id : node.inputs) lost = lost || (id != kNoValue && l.find(id) == kNoValue);
+    if (lost && !unsupported.empty()) continue;
     Status status = l.legalize(node);
     if (status.ok()) continue;
     const ErrorCode code = status.error().code;
@@ -63,9 +66,7 @@ Result<Graph> legalize(const Graph& graph) {
       unsupported += "\n  and perhaps more";
       break;
     }
-    // Go on as if the outputs were there, to find what else is not supported.
-    for (size_t i = 0; i < node.outputs.size(); ++i)
-      if (l.wants(node, i)) KILN_TRY(l.set(node, out.add_value("", l.out_dtype(node, i), l.out_shape(node, i)), i));
+    l.assume_outputs(node);  // and go on, to find what else is not supported
   }
   if (!unsupported.empty())
     return Error{all_fit ? ErrorCode::unsupported_operator : ErrorCode::bad_file,

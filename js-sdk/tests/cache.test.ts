@@ -334,12 +334,14 @@ describe('Cache', () => {
     await turn();
     await turn();
     expect(fileOf('p').open).toBe(false); // what came too late does not stay open
+    fileOf('p').createSyncAccessHandle = opening;
+    const entry = (await hasty.find(key)) as Entry;
     const files = disk[Symbol.asyncIterator].bind(disk);
     disk[Symbol.asyncIterator] = async function* () {
       await silent();
       yield* files();
     };
-    expect(await hasty.drop(key, { close: () => undefined } as Entry)).toBe(null);
+    expect(await hasty.drop(key, entry)).toBe(null);
     vi.stubGlobal('navigator', { storage: { getDirectory: silent } });
     expect(await Cache.open(Promise.resolve(digest), 20)).toBe(null);
   });

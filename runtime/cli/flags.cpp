@@ -77,7 +77,7 @@ Result<Inputs> gather(const std::vector<Port>& ports, const DataFlags& flags, bo
 }  // namespace
 
 void describe(CLI::App& command, ModelFlags& flags) {
-  command.add_option("model", flags.path, "a .kiln file")->required();
+  command.add_option("model", flags.path, "a .kiln or .onnx file")->required();
   command.add_option("--isa", flags.isa, "host (the best of this CPU), avx2, avx512, neon, reference")
       ->capture_default_str();
   command.add_option("--threads", flags.threads, "0: as many as this process has cores")

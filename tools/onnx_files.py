@@ -1,0 +1,205 @@
+"""ONNX's own node tests as the files they are, through the native runtime.
+
+`python -m tools.onnx_files --write` judges all of them and writes docs/onnx.md; pytest runs a part. Inputs that say
+sizes (the shape of Reshape, the axes of Squeeze) are made constants: sizes are known when a model is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import tempfile
+import warnings
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx.backend.test.case.node import collect_testcases
+from onnx.backend.test.case.test_case import TestCase
+
+from tools import opinfo
+from tools.onnx_ops import FIXED
+
+ROOT = Path(__file__).resolve().parent.parent
+TOLERANCE = 1e-4  # of the result's scale, as in opinfo.py
+# What ONNX expects here is written with four digits.
+ROUNDED = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 2e-4}
+
+# Operands that say sizes, beside those that PyTorch has as plain arguments too.
+WINDOWS = dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow"), (0,))
+SIZES = {**FIXED, **WINDOWS, "CenterCropPad": (1,), "ConstantOfShape": (0,), "Range": (0, 1, 2)}
+
+
+@cache
+def cases() -> list[TestCase]:
+    """All but those that spell an operator out in others, which are the same numbers again."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [case for case in collect_testcases(None) if "_expanded" not in case.name]
+
+
+def is_array(x: Any) -> bool:
+    return isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind not in "OUS"
+
+
+def prepared(case: TestCase) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """The model with its sizes as constants, and what is left to give it."""
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    sizes = {node.input[i] for node in model.graph.node for i in SIZES.get(node.op_type, ()) if i < len(node.input)}
+    inputs, _ = case.data_sets[0]
+    given = {}
+    for port, x in zip(list(model.graph.input), inputs, strict=False):
+        if port.name in sizes:
+            model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(x), port.name))
+            model.graph.input.remove(port)
+        else:
+            given[port.name] = x
+    return model, given
+
+
+def judge(case: TestCase, folder: Path) -> str:
+    """Nothing where all outputs agree; else what is wrong, after "refused: " where the runtime says why."""
+    model, given = prepared(case)
+    if not all(is_array(x) for x in (*given.values(), *case.data_sets[0][1])):
+        return "refused: sequences, optionals or strings"
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    command = [str(opinfo.KILN), "run", str(path), "--output-dir", str(folder)]
+    for i, (name, x) in enumerate(given.items()):
+        file = folder / f"in{i}"
+        file.write_bytes(np.ascontiguousarray(x).tobytes())
+        command += ["--input", f"{name}={file}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, errors="replace")
+    if done.returncode == 1:
+        return "refused: " + reason(done.stderr)
+    if done.returncode:
+        return f"it ended with {done.returncode}: {done.stderr[-200:]}"
+    for port, wanted in zip(case.model.graph.output, case.data_sets[0][1], strict=False):
+        want = np.asarray(wanted)
+        got = np.fromfile(folder / f"{port.name}.bin", dtype=want.dtype)
+        if got.size != want.size:
+            return f"{port.name} has {got.size} elements in place of {want.shape}"
+        tolerance = ROUNDED.get(case.name, TOLERANCE)
+        wrong = opinfo.difference(want, got.reshape(want.shape), tolerance)
+        if wrong:
+            return f"{port.name} differs: {wrong}"
+    return ""
+
+
+def reason(error: str) -> str:
+    """What the runtime says, without names and shapes of this one case."""
+    said = error.rpartition(" — ")[2] if " — " in error else error
+    missing = re.search(r"not supported:\n  (\S+?)\(", error)
+    if missing and " — " not in error:
+        return f"there is no {missing[1]}"
+    said = re.sub(r"^kiln: [a-z-]+: ", "", said.strip()).splitlines()[0]
+    said = re.sub(r"^'[^']*' is (\w+), which is not computed here.*", r"\1 is not computed", said)
+    return re.sub(r" \[[^]]*\]$", "", said)[:160]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write docs/onnx.md")
+    parser.add_argument("--only", default="", help="cases whose name has this")
+    parser.add_argument("--seeds", type=Path, help="write small models into this folder, for the fuzzer, and end")
+    arguments = parser.parse_args()
+    if arguments.seeds:
+        return seeds(arguments.seeds)
+    agree, refused, wrong = [], defaultdict(list), {}
+    for case in cases():
+        if arguments.only not in case.name:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            said = judge(case, Path(folder))
+        if not said:
+            agree.append(case.name)
+        elif said.startswith("refused: "):
+            refused[said.removeprefix("refused: ")].append(case.name)
+        else:
+            wrong[case.name] = said
+            print(f"{case.name}: {said}", flush=True)
+    print(f"{len(agree)} agree, {sum(map(len, refused.values()))} are refused, {len(wrong)} differ")
+    if arguments.write:
+        (ROOT / "docs/onnx.md").write_text(page(agree, refused, wrong))
+    elif arguments.only:
+        for why, names in refused.items():
+            print(f"  {why}: {', '.join(names)}")
+
+
+def seeds(folder: Path) -> None:
+    """Of each operator the smallest models, for the fuzzer of the reader."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept: dict[str, int] = defaultdict(int)
+    for case in sorted(cases(), key=lambda case: case.model.ByteSize()):
+        if not all(is_array(x) for x in case.data_sets[0][0]):
+            continue
+        data, ops = prepared(case)[0].SerializeToString(), "-".join(node.op_type for node in case.model.graph.node)
+        kept[ops] += 1
+        if kept[ops] <= 3 and len(data) <= 2048:
+            (folder / case.name).write_bytes(data)
+
+
+def page(agree: list[str], refused: dict[str, list[str]], wrong: dict[str, str]) -> str:
+    rows = sorted(refused.items(), key=lambda row: (-len(row[1]), row[0]))
+    operators = ", ".join(f"`{name.removeprefix('onnx.')}`" for name in opinfo.table()["onnx"])
+    judged = JUDGED.format(
+        all=len(agree) + sum(len(names) for _, names in rows) + len(wrong),
+        version=onnx.__version__,
+        agree=len(agree),
+        tolerance=TOLERANCE,
+        wrong=len(wrong),
+    )
+    lines = [INTRODUCTION + operators + ".", judged, "| refused because | tests |", "|---|---|"]
+    for why, names in rows:
+        lines.append(f"| {why.replace('|', ' ')} | {len(names)}: {names[0]}{' …' if len(names) > 1 else ''} |")
+    if wrong:
+        lines += ["", "| differs | how |", "|---|---|", *(f"| {name} | {how} |" for name, how in wrong.items())]
+    return "\n".join(lines) + "\n"
+
+
+INTRODUCTION = """\
+# ONNX files
+
+The `kiln` command and the C interface read `.onnx` files, opsets 7 to 28. Pages read `.kiln` files alone: a page's
+compiler has neither the reader nor ONNX's operators yet.
+
+- Weights and inputs may be float32, int64, int32, int8, uint8 and bool. Other types are refused by name.
+- Weights lie in the file itself, or in files beside it (external data). Such a file lies in the model's folder or
+  below, and is no link.
+- A dim that is a name, or nameless, gets its size with `--dim name=size`. A nameless dim is called after its input and
+  axis: `image.0`.
+- Sizes that a model computes from its inputs' shapes (`Shape` → `Gather` → `Reshape`) are computed when it is loaded.
+- Local functions are inlined. Nodes may stand in any order. An initializer that is also an input is a constant.
+- What is not supported is refused by name: graphs inside nodes (`If`, `Loop`, `Scan`), sequences, optionals, strings,
+  results whose size the data decide. So is an attribute that an operator's row does not know.
+- The file is read as one from a stranger ([security](security.md)): what it unfolds to is limited in proportion to its
+  size, and a fuzzer drives the reader and the passes behind it.
+
+## What exporters spell out
+
+Layer norm, RMS norm, GELU, attention (with its mask, and guarded against rows that are masked everywhere) and chains
+from `Shape` to `Reshape` are found again where a file spells them out (`ir/onnx/find.cpp`, `ir/passes/attention.cpp`).
+`python -m tools.onnx_models` runs the zoo's models as both exporters of `torch.onnx` write them, compares with PyTorch
+and onnxruntime, and times them against their `.kiln` files. ResNet-50, MobileNetV2, MiniLM, YOLOv8n and Whisper's
+encoder agree with PyTorch to 2e-5 of the largest element. Plans have as many norms and attentions as those of the
+`.kiln` files. Batch norms are folded by the exporters or here. Rotary embeddings in other operators, and attention
+whose heads are packed otherwise, stay what they are.
+
+## Operators
+
+"""
+JUDGED = """
+## ONNX's node tests
+
+Of the {all} node tests of onnx {version} (without the expanded ones), {agree} agree to {tolerance} of the result's
+scale, {wrong} differ, and the others are refused. `python -m tools.onnx_files --write` makes this page.
+"""
+
+
+if __name__ == "__main__":
+    main()
