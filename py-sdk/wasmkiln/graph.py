@@ -241,7 +241,8 @@ class GraphExporter:
         tensor = tensor.detach().cpu().contiguous()
         if tensor.numel() == 0:
             value = self.writer.value(name, tensor.dtype, self.shape_of(tensor))  # nothing to store
-            self.writer.node("aten.zeros.default", [], [value], [], "")
+            size, dtype = self.attribute("size", list(tensor.shape)), self.attribute("dtype", tensor.dtype)
+            self.writer.node("aten.zeros.default", [], [value], [size, dtype], "")
             return value
         if tensor.nbytes <= INLINE_BYTES and not tensor.is_floating_point():
             return self.writer.constant(name, tensor)
@@ -288,7 +289,8 @@ class GraphExporter:
     def size_as_tensor(self, name: str, value: Any, where: str) -> int:
         """A size as a 0-d tensor of the graph."""
         size = self.writer.value(name, torch.int64, [])
-        self.writer.node("aten.scalar_tensor.default", [], [size], [self.attribute("s", value)], where)
+        attributes = [self.attribute("s", value), self.attribute("dtype", torch.int64)]
+        self.writer.node("aten.scalar_tensor.default", [], [size], attributes, where)
         return size
 
     def attribute(self, name: str, value: Any) -> fb.AttrT:
