@@ -40,12 +40,12 @@ const inView = (page, selector) => page.locator(selector).evaluate((element) => 
 /** A model that cannot be had: the page says so on the first screen, and loads when it is there. */
 async function fails(page, note, load) {
   const none = (route) => route.fulfill({ status: 404, body: 'not found' });
-  await page.route('**/model.kiln', none);
+  await page.route('**/*.kiln', none);
   await load();
   await page.locator('#error').waitFor({ timeout: 60_000 });
   const seen = await inView(page, '#retry');
   note(`without its model: "${(await page.textContent('#error p')).slice(0, 60)}…"${seen ? '' : ', below the fold'}`);
-  await page.unroute('**/model.kiln', none);
+  await page.unroute('**/*.kiln', none);
   await page.click('#retry');
   return seen;
 }
@@ -90,6 +90,9 @@ async function sentences(page, note) {
   const lines = await page.inputValue('#sentences');
   await page.fill('#sentences', `${lines}\n${'The committee read its report aloud. '.repeat(20)}And then a dog barked at the mailman.`);
   await finished();
+  await page.fill('#sentences', `${lines}\n${Array.from({ length: 300 }, (_, i) => `Parcel ${i} is on its way.`).join('\n')}`);
+  await finished();
+  note(`300 short lines more: "${await page.textContent('#says')}"`);
   await page.fill('#query', '');
   const left = await page.locator('#nearest li').count();
   note(`an empty query leaves ${left} results: "${await page.textContent('#says')}"`);

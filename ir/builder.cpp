@@ -132,8 +132,8 @@ Result<ValueId> Builder::attention(ValueId q, ValueId k, ValueId v, ValueId mask
 }
 
 Result<ValueId> Builder::pool(ValueId x, const PoolAttrs& attrs) { return simple(Op::pool, {x}, attrs); }
-Result<ValueId> Builder::gather(ValueId table, ValueId index, int64_t axis) {
-  return simple(Op::gather, {table, index}, AxisAttrs{axis});
+Result<ValueId> Builder::gather(ValueId table, ValueId index, int64_t axis, int64_t batch) {
+  return simple(Op::gather, {table, index}, GatherAttrs{axis, batch});
 }
 Result<ValueId> Builder::scan(ValueId x, int64_t axis) { return simple(Op::scan, {x}, AxisAttrs{axis}); }
 Result<ValueId> Builder::taps(ValueId x, TapsAttrs attrs) {

@@ -37,7 +37,7 @@ class Builder {
   Result<ValueId> layer_norm(ValueId x, ValueId scale, ValueId shift, const NormAttrs& attrs);
   Result<ValueId> attention(ValueId q, ValueId k, ValueId v, ValueId mask, const AttentionAttrs& attrs);
   Result<ValueId> pool(ValueId x, const PoolAttrs& attrs);
-  Result<ValueId> gather(ValueId table, ValueId index, int64_t axis);
+  Result<ValueId> gather(ValueId table, ValueId index, int64_t axis, int64_t batch = 0);
   Result<ValueId> scan(ValueId x, int64_t axis);
   Result<ValueId> taps(ValueId x, TapsAttrs attrs);
   Result<ValueId> concat(std::vector<ValueId> parts, int64_t axis);

@@ -235,13 +235,14 @@ Number element(const Node& node, const std::vector<Operand>& in, const Index& i)
       return {};
     }
     case Op::gather: {
-      const auto axis = std::get<AxisAttrs>(node.attrs).axis;
-      const auto index_rank = static_cast<int64_t>(in[1].value->shape.size());
+      const auto& [axis, batch] = std::get<GatherAttrs>(node.attrs);
+      const auto own = static_cast<int64_t>(in[1].value->shape.size()) - batch;  // dims of the index
       const int64_t rows = in[0].value->shape[static_cast<size_t>(axis)].value;
-      const Index index(i.begin() + axis, i.begin() + axis + index_rank);
+      Index index(i.begin(), i.begin() + batch);
+      index.insert(index.end(), i.begin() + axis, i.begin() + axis + own);
       int64_t row = in[1].at(index).whole;
       if (row < 0) row += rows;
-      at.erase(at.begin() + axis, at.begin() + axis + index_rank);
+      at.erase(at.begin() + axis, at.begin() + axis + own);
       at.insert(at.begin() + axis, std::clamp<int64_t>(row, 0, rows - 1));
       return in[0].at(at);
     }
@@ -260,7 +261,7 @@ bool is_rare(const PointInst& inst) {
 /// Indices must be in range to be folded: the emitted gather reports what is not.
 bool in_range(const Node& node, const std::vector<Operand>& in) {
   if (node.op != Op::gather) return true;
-  const int64_t rows = in[0].value->shape[static_cast<size_t>(std::get<AxisAttrs>(node.attrs).axis)].value;
+  const int64_t rows = in[0].value->shape[static_cast<size_t>(std::get<GatherAttrs>(node.attrs).axis)].value;
   return std::all_of(in[1].data.begin(), in[1].data.end(),
                      [&](const Number& v) { return v.whole >= -rows && v.whole < rows; });
 }

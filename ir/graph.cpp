@@ -49,6 +49,9 @@ struct AttrPrinter {
            (a.divisor ? " divisor=" + std::to_string(a.divisor) : "") + (a.even[0] ? " even=" + join(a.even) : "");
   }
   std::string operator()(const AxisAttrs& a) const { return " axis=" + std::to_string(a.axis); }
+  std::string operator()(const GatherAttrs& a) const {
+    return " axis=" + std::to_string(a.axis) + (a.batch ? " batch=" + std::to_string(a.batch) : "");
+  }
   std::string operator()(const TapsAttrs& a) const {
     return " axis=" + std::to_string(a.axis) + " taps=" + std::to_string(a.taps);
   }

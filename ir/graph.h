@@ -78,7 +78,7 @@ enum class Op : uint8_t {
   layer_norm,  ///< x, scale?, shift? over the last dims — NormAttrs
   attention,   ///< q [...,L,E], k [...,S,E], v [...,S,Ev], mask? (added, or boolean) — AttentionAttrs
   pool,        ///< x [N,C,H,W] — PoolAttrs
-  gather,      ///< table, index — GatherAttrs (axis)
+  gather,      ///< table, index — GatherAttrs
   scan,        ///< x: running sums — AxisAttrs
   taps,        ///< x: weighted sums of elements of an axis that a table names — TapsAttrs
   reshape,     ///< x, to the output's shape
@@ -123,7 +123,12 @@ struct PoolAttrs {
 };
 struct AxisAttrs {
   int64_t axis = 0;
-};  // gather, concat, scan
+};  // concat, scan
+/// out[b…, x…, i…, y…] = table[b…, x…, index[b…, i…], y…]: the index is on `axis` of the table.
+struct GatherAttrs {
+  int64_t axis = 0;
+  int64_t batch = 0;  ///< dims that table and index share, the first ones
+};
 struct TapsAttrs {
   int64_t axis = 0, taps = 1;
   std::vector<int32_t> index = {};  ///< [taps][outputs]
@@ -141,7 +146,7 @@ struct PadAttrs {
   int64_t whole = 0;  ///< the value of integers and booleans
 };                    // per axis
 using OpAttrs = std::variant<std::monostate, ConvAttrs, MatmulAttrs, ReduceAttrs, NormAttrs, AttentionAttrs, PoolAttrs,
-                             AxisAttrs, PermuteAttrs, SliceAttrs, PadAttrs, TapsAttrs>;
+                             AxisAttrs, PermuteAttrs, SliceAttrs, PadAttrs, TapsAttrs, GatherAttrs>;
 
 /// An attribute as a front end gave it.
 struct SourceAttr {

@@ -385,14 +385,18 @@ class Inference {
   }
 
   Result<TensorType> gather() const {
-    KILN_ASSIGN(const AxisAttrs* a, attrs<AxisAttrs>());
+    KILN_ASSIGN(const GatherAttrs* a, attrs<GatherAttrs>());
     KILN_ASSIGN(const Value* table, need(0, "table"));
     KILN_ASSIGN(const Value* index, need(1, "index"));
     if (index->dtype != DType::i32 && index->dtype != DType::i64)
       return refuse(std::string("the index is ") + name_of(index->dtype) + ", expected an integer of 32 or 64 bits");
     KILN_TRY(axis_set({a->axis}, table->shape.size()));
+    const auto shared = static_cast<size_t>(a->batch);
+    if (a->batch < 0 || a->batch > a->axis || shared > index->shape.size() ||
+        !std::equal(table->shape.begin(), table->shape.begin() + a->batch, index->shape.begin()))
+      return fail("table and index do not share their first dims");
     Shape out(table->shape.begin(), table->shape.begin() + a->axis);
-    out.insert(out.end(), index->shape.begin(), index->shape.end());
+    out.insert(out.end(), index->shape.begin() + a->batch, index->shape.end());
     out.insert(out.end(), table->shape.begin() + a->axis + 1, table->shape.end());
     return done(table->dtype, std::move(out));
   }

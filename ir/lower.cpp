@@ -58,8 +58,10 @@ Result<Plan> Lowering::run() {
     at = allocate(dims, v.dtype, row_major(static_cast<int>(dims.size())), kRunPhase);
     plan.inputs.push_back({v.name, v.dtype, dims, {at.buffer, 0}});
   }
+  const std::set<ValueId> outputs(graph.outputs.begin(), graph.outputs.end());
   for (const Node& node : graph.nodes) {
     KILN_TRY(lower_node(node));
+    if (outputs.count(node.outputs[0])) copy_small_part(node.outputs[0]);
     if (too_large_) return unsupported(node, "what is stored with the padding would be too large");
     if (over_budget())
       return unsupported(node, constant_bytes_ > kMaxConstantBytes
@@ -339,21 +341,32 @@ void Lowering::own_packs(size_t first, int consumer) {
 // -- after the last node
 // -----------------------------------------------------------------------------------------------------
 
+/// An output that is a small part of a buffer is copied at once, as the buffer would stay until the end.
+void Lowering::copy_small_part(ValueId id) {
+  const View& v = views_[static_cast<size_t>(id)];
+  if (v.buffer < 0 || v.phase != kRunPhase || is_row_major(v)) return;
+  if (times(product(v.dims), 2 * size_of(v.dtype)) <= plan.buffers[static_cast<size_t>(v.buffer)].bytes)
+    small_parts_[id] = output_copy(id, v);
+}
+
+View Lowering::output_copy(ValueId id, const View& v) {
+  const View to = allocate(v.dims, v.dtype, row_major(v.rank()), kRunPhase);
+  append_map(identity_expr(lane_of(v.dtype)), to, {v}, "output " + graph.value(id).name, kRunPhase);
+  return to;
+}
+
 void Lowering::finish_outputs() {
   std::vector<bool> taken(plan.buffers.size());  // by an input, or by another output
   for (const Port& p : plan.inputs) taken[static_cast<size_t>(p.at.buffer)] = true;
   for (ValueId id : graph.outputs) {
     const Value& value = graph.value(id);
-    View v = view(id);
-    const auto buffer = static_cast<size_t>(v.buffer);
+    const auto small = small_parts_.find(id);
+    View v = small != small_parts_.end() ? small->second : view(id);
     taken.resize(plan.buffers.size());
-    if (v.phase != kRunPhase || taken[buffer] || !is_row_major(v)) {
-      const View to = allocate(v.dims, v.dtype, row_major(v.rank()), kRunPhase);
-      append_map(identity_expr(lane_of(v.dtype)), to, {v}, "output " + value.name, kRunPhase);
-      v = to;
-    } else {
-      taken[buffer] = true;
-    }
+    if (v.phase != kRunPhase || taken[static_cast<size_t>(v.buffer)] || !is_row_major(v))
+      v = output_copy(id, v);
+    else
+      taken[static_cast<size_t>(v.buffer)] = true;
     plan.outputs.push_back({value.name, value.dtype, v.dims, {v.buffer, v.offset * size_of(v.dtype)}});
   }
 }

@@ -55,7 +55,7 @@ std::string text(const ContractionSpec& s) {
       .field("a", Sizes{s.a_row, s.a_col})
       .field("at", Sizes{s.a_tap_row, s.a_tap_col})
       .field("c", Sizes{s.c_row, s.c_col})
-      .field("br", s.b_row)
+      .field("br", Sizes{s.b_row, s.b_k})
       .field("w", s.winograd)
       .strassen(s.strassen)
       .int16(s.int16)
@@ -134,10 +134,11 @@ std::string text(const WindowSpec& s) {
 }
 std::string text(const GatherSpec& s) {
   return Text("gather")
-      .field("n", Sizes{s.outer, s.count, s.slice, s.rows})
-      .field("st", Sizes{s.table_outer, s.table_row})
-      .field("so", Sizes{s.out_outer, s.out_row})
-      .field("si", s.index_stride)
+      .field("n", s.dims)
+      .field("so", s.out)
+      .field("st", s.table)
+      .field("si", s.index)
+      .field("rows", Sizes{s.rows, s.table_row, s.slice})
       .type("t", s.dtype)
       .type("ti", s.index_dtype)
       .rounded(s.rounded)
@@ -218,9 +219,7 @@ Work work(const WindowSpec& s) {
   const double out = static_cast<double>(s.batch * s.oh * s.ow * s.c);
   return {out * static_cast<double>(s.kh * s.kw), 4 * (out + static_cast<double>(s.batch * s.ih * s.iw * s.c))};
 }
-Work work(const GatherSpec& s) {
-  return {0, 2.0 * static_cast<double>(s.outer * s.count * s.slice * size_of(s.dtype))};
-}
+Work work(const GatherSpec& s) { return {0, 2.0 * static_cast<double>(product(s.dims) * s.slice * size_of(s.dtype))}; }
 Work work(const AttentionSpec& s) {
   const Work scores = work(s.scores), values = work(s.values);
   const double stored = static_cast<double>(s.scores.batch[0] * s.scores.batch[1] * s.scores.ow * s.scores.n);

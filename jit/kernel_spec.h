@@ -39,20 +39,22 @@ constexpr int64_t rounded_words(int64_t k, int64_t n) { return n * rounded_row(k
 
 /// C[b0,b1,y,x,n] = epilogue(sum over kh,kw,k of A[b0,b1, y,x, kh,kw, k] * B[b0,b1, kh,kw,k, n]), f32.
 /// Matrix products, and dense or grouped convolutions (channels last, zeros stored around the input). A plain product
-/// has oh = 1, ow = M. A is contiguous over k, C over n. A PackSpec kernel with the same schedule packs B. For a single
-/// row (no batches, no taps) B may lie as b_row says instead: it is read only once, and packing would read and write
-/// all of it. With both batches in use and oh > 1, a row of A, C and every epilogue operand must start at or after the
-/// previous row's last pixel. Operands: C, A, B, epilogue operands (strides over b0, b1, y, x, n).
+/// has oh = 1, ow = M. A is contiguous over k, C over n. A PackSpec kernel with the same schedule packs B. Without taps
+/// B may be read where it lies, as b_row (for a single row) or b_k says: if few rows read it, packing would take as
+/// long as they do. With both batches in use and oh > 1, a row of A, C and every epilogue operand must start at or
+/// after the previous row's last pixel. Operands: C, A, B, epilogue operands (strides over b0, b1, y, x, n).
 struct ContractionSpec {
   std::array<int64_t, 2> batch{1, 1};
-  std::array<int64_t, 2> a_batch{0, 0}, b_batch{0, 0}, c_batch{0, 0};  ///< strides; b_batch in elements of packed B
+  std::array<int64_t, 2> a_batch{0, 0}, b_batch{0, 0},
+      c_batch{0, 0};  ///< strides; b_batch in elements of B as it is read
   int64_t oh = 1, ow = 1;
   int64_t kh = 1, kw = 1;
   int64_t k = 1, n = 1;
   int64_t a_row = 0, a_col = 0;          ///< from an output pixel's window to the next one's
   int64_t a_tap_row = 0, a_tap_col = 0;  ///< from a tap to the next one
   int64_t c_row = 0, c_col = 0;
-  int64_t b_row = 0;      ///< words from one column's contiguous k elements to the next one's; 0: B is packed
+  int64_t b_row = 0;      ///< words from one column's contiguous k elements to the next one's
+  int64_t b_k = 0;        ///< elements from one k's contiguous n elements to the next one's; both 0: B is packed
   bool rounded = false;   ///< with b_row: B is rounded rows
   int64_t winograd = 0;   ///< the largest Winograd tile (2 or 4) that is allowed; 0: none
   bool strassen = false;  ///< Strassen's algorithm is allowed
@@ -151,13 +153,13 @@ struct WindowSpec {
   Epilogue epilogue;
 };
 
-/// out[o, i, :] = table[o, index[i], :], with slices of `slice` contiguous elements of any dtype. A negative index
-/// counts from the end. An index out of range sets the status word to kStatusBadIndex and reads row 0. With `rounded`
-/// (f32, outer = 1) the table is rounded rows. Operands: out, table, index (i32 or i64), status.
+/// out[o, :] = table[o, index[o], :] for all o over `dims`, any strides, with slices of `slice` contiguous elements of
+/// any dtype. A negative index counts from the end. An index out of range sets the status word to kStatusBadIndex and
+/// reads row 0. With `rounded` (f32, a table for all o) the table is rounded rows. Operands: out, table, index (i32 or
+/// i64), status.
 struct GatherSpec {
-  int64_t outer = 1, count = 1, slice = 1, rows = 1;
-  int64_t table_outer = 0, table_row = 0, out_outer = 0, out_row = 0;
-  int64_t index_stride = 1;
+  std::vector<int64_t> dims, out, table, index;  ///< sizes and strides; a thread takes neighbours on the last dim
+  int64_t slice = 1, rows = 1, table_row = 0;
   DType dtype = DType::f32, index_dtype = DType::i64;
   bool rounded = false;
 };

@@ -22,7 +22,9 @@ class Touch {
     if (s.rounded)
       extent(rounded_words(s.k, s.n));
     else if (s.b_row)
-      loop(s.n, s.b_row).add(s.k);
+      along(s.batch, s.b_batch).loop(s.n, s.b_row).add(s.k);
+    else if (s.b_k)
+      along(s.batch, s.b_batch).loop(s.k, s.b_k).add(s.n);
     else
       packed(s);
     fused(s.epilogue, {s.batch[0], s.batch[1], s.oh, s.ow, s.n});
@@ -69,12 +71,13 @@ class Touch {
     count(times(s.kh, s.kw));
   }
   void operator()(const GatherSpec& s) {
-    loop(s.outer, s.out_outer).loop(s.count, s.out_row).add(s.slice, s.dtype);
+    along(s.dims, s.out).add(s.slice, s.dtype);
+    along(s.dims, s.table);
     if (s.rounded)
       extent(rounded_words(s.slice, s.rows));
     else
-      loop(s.outer, s.table_outer).loop(s.rows, s.table_row).add(s.slice, s.dtype);
-    loop(s.count, s.index_stride).add(1, s.index_dtype);
+      loop(s.rows, s.table_row).add(s.slice, s.dtype);
+    along(s.dims, s.index).add(1, s.index_dtype);
     add(1);
   }
   void operator()(const AttentionSpec& s) {

@@ -1,5 +1,7 @@
 #include "runtime/c_api.h"
 
+#include <algorithm>
+
 #include "runtime/native_guard.h"
 #include "runtime/native_sandbox.h"
 #include "runtime/native_session.h"
@@ -54,6 +56,7 @@ Result<SessionOptions> session_options(const kiln_options& o) {
   out.tuning_ms = o.tuning_ms;
   out.device_wisdom = o.device_wisdom != 0;
   out.verify_checksums = o.verify_checksums != 0;
+  if (o.integrity) out.integrity = o.integrity;
   for (size_t i = 0; i < o.num_dims; ++i) {
     if (!o.dims || !o.dims[i].name) return Error{ErrorCode::bad_option, "a dim has no name", ""};
     out.dims[o.dims[i].name] = o.dims[i].size;
@@ -113,7 +116,7 @@ const char* kiln_status_name(int status) {
 }
 
 void kiln_options_init(kiln_options* options) {
-  if (options) *options = {0, "host", KILN_BALANCED, 0, nullptr, 1, 1, nullptr, 0};
+  if (options) *options = {0, "host", KILN_BALANCED, 0, nullptr, 1, 1, nullptr, nullptr, 0};
 }
 
 int kiln_sandbox_enter(const kiln_sandbox* sandbox) {

@@ -74,6 +74,9 @@ typedef struct kiln_options {
   const char* wisdom;   /* path of a wisdom file to read, or NULL */
   int device_wisdom;    /* use and update this machine's wisdom in the user's cache directory */
   int verify_checksums; /* compare the weights with their hashes */
+  /* "sha256-…", as `kiln inspect` prints it, or NULL: this file and no other, else KILN_BAD_FILE. Several with spaces
+   * between: one of these. The weights are compared with the SHA-256 digests that the file's head has of them. */
+  const char* integrity;
   const kiln_dim* dims;
   size_t num_dims;
 } kiln_options;

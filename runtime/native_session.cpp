@@ -22,6 +22,14 @@ Error bad_input(std::string message, const std::string& where) {
   return {ErrorCode::bad_input, std::move(message), where};
 }
 
+Status check(const SessionOptions& options) {
+  if (options.threads < 0 || options.threads > 256)
+    return Error{ErrorCode::bad_option, "threads must be 1 to 256, or 0 for one per core", ""};
+  if (options.integrity && !options.verify_checksums)
+    return Error{ErrorCode::bad_option, "integrity is compared by verifying: do not turn that off", "integrity"};
+  return ok();
+}
+
 std::string names(const std::vector<Port>& ports) {
   std::string text;
   for (const Port& p : ports) text += (text.empty() ? "" : ", ") + port_text(p);
@@ -85,8 +93,7 @@ Result<std::unique_ptr<NativeSession>> NativeSession::open(const std::string& pa
 
 Status NativeSession::load(const std::string& path, const SessionOptions& options) {
   const Clock::time_point start = Clock::now();
-  if (options.threads < 0 || options.threads > 256)
-    return Error{ErrorCode::bad_option, "threads must be 1 to 256, or 0 for one per core", ""};
+  KILN_TRY(check(options));
   KILN_ASSIGN(options_.target, target_by_name(options.isa));
   options_.threads = options.threads ? options.threads : host_threads();
   options_.device = host_device(options_.threads);
@@ -94,9 +101,12 @@ Status NativeSession::load(const std::string& path, const SessionOptions& option
   options_.precision = options.precision;
 
   KILN_ASSIGN(const ModelFile file, ModelFile::open(path));
+  if (options.integrity) KILN_TRY(insist(*options.integrity, file));
   KILN_ASSIGN(Graph graph, file.graph());
+  std::optional<CheckedWeights> checked;
+  if (options.integrity) checked.emplace(file, graph);
   Verification verification(file, graph);
-  const auto verify = [&] { return options.verify_checksums ? verification.work() : ok(); };
+  const auto verify = [&] { return options.verify_checksums && !checked ? verification.work() : ok(); };
   std::future<Status> verified = beside(verify);
   KILN_ASSIGN(planned_, plan_model(std::move(graph), options_));
   for (const Port& port : inputs()) input_ports_[port.name] = &port;
@@ -116,8 +126,10 @@ Status NativeSession::load(const std::string& path, const SessionOptions& option
 
   const Clock::time_point loading = Clock::now();
   KILN_ASSIGN(memory_, NativeMemory::allocate(compiled_.memory.total_bytes));
-  KILN_TRY(load_weights(file));
-  KILN_TRY(verify());
+  KILN_TRY(load_weights([&](int64_t offset, void* to, int64_t size) {
+    return checked ? checked->read(offset, to, size) : file.read_weights(offset, to, size);
+  }));
+  KILN_TRY(checked ? checked->rest() : verify());
   if (verified.valid()) KILN_TRY(verified.get());
   timings_.weights_ms = since_ms(loading);
   KILN_ASSIGN(team_, NativeTeam::start(*code_, memory_.base(), compiled_.memory, options_.threads));
@@ -149,7 +161,7 @@ char* NativeSession::at(const Operand& operand) const { return memory_.at(compil
 
 /// The order is that of js-sdk/src/host/session.ts: constants, phases that wait for no weight, then each weight and the
 /// phase that it starts.
-Status NativeSession::load_weights(const ModelFile& file) {
+Status NativeSession::load_weights(ReadWeights read) {
   const Plan& plan = planned_.plan;
   const auto init = [&](int64_t phase) { return code_->call(Entry::init, {memory_.base(), phase}); };
   for (const Plan::Inline& c : plan.constants)
@@ -159,7 +171,7 @@ Status NativeSession::load_weights(const ModelFile& file) {
   for (int64_t phase = 0; phase < static_cast<int64_t>(plan.init.size()); ++phase)
     if (!started.count(phase)) KILN_TRY(init(phase));
   for (const Transfer& t : plan.transfers) {
-    KILN_TRY(file.read_weights(t.file_offset, at(t.dst), t.size));
+    KILN_TRY(read(t.file_offset, at(t.dst), t.size));
     if (t.phase >= 0) KILN_TRY(init(t.phase));
   }
   int32_t status;

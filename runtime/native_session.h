@@ -5,11 +5,12 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "runtime/native_device.h"
-#include "runtime/native_file.h"
+#include "runtime/native_integrity.h"
 #include "runtime/native_memory.h"
 #include "runtime/native_team.h"
 #include "runtime/native_tune.h"
@@ -21,10 +22,11 @@ struct SessionOptions {
   int threads = 0;           ///< including the caller's; 0: one per core of this process
   std::map<std::string, int64_t> dims;
   Precision precision = Precision::balanced;
-  double tuning_ms = 0;          ///< budget for measuring kernels that are not in the wisdom
-  std::vector<Wisdom> wisdom;    ///< given by the user
-  bool device_wisdom = true;     ///< also read this device's wisdom file, and add new measurements to it
-  bool verify_checksums = true;  ///< compare the weights with their hashes
+  double tuning_ms = 0;                  ///< budget for measuring kernels that are not in the wisdom
+  std::vector<Wisdom> wisdom;            ///< given by the user
+  bool device_wisdom = true;             ///< also read this device's wisdom file, and add new measurements to it
+  bool verify_checksums = true;          ///< compare the weights with their hashes
+  std::optional<std::string> integrity;  ///< `sha256-…`: this file and no other; compares digests in place of hashes
   std::function<void(const TuneProgress&)> on_tune;
 };
 
@@ -96,7 +98,8 @@ class NativeSession {
   NativeSession() = default;
   Status load(const std::string& path, const SessionOptions& options);
   Status choose(const SessionOptions& options, std::vector<Choice>& choices);
-  Status load_weights(const ModelFile& file);
+  using ReadWeights = FunctionRef<Status(int64_t offset, void* to, int64_t size)>;
+  Status load_weights(ReadWeights read);
   Status check_inputs(const std::vector<InputView>& inputs) const;
   void write_inputs(const std::vector<InputView>& inputs);
   Result<std::vector<const Port*>> match_outputs(const std::vector<OutputView>& outputs) const;

@@ -1,5 +1,6 @@
 #include "runtime/web_api.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>

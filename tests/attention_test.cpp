@@ -1,6 +1,7 @@
 // Attention of odd sizes and layouts, on every machine, against plain loops in double precision.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "jit/kernels/contraction.h"

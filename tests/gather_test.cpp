@@ -16,20 +16,27 @@ void check_random(const Target& target, Random& random, DType dtype, DType index
   GatherSpec s;
   s.dtype = dtype;
   s.index_dtype = index_dtype;
-  s.outer = pick(random, 1, 3);
-  s.count = pick(random, 1, 9);
   s.slice = pick(random, 0, 1) ? pick(random, 1, 9) : pick(random, 10, 90);
   s.rows = pick(random, 1, 20);
   s.table_row = s.slice + pick(random, 0, 2);
-  s.table_outer = s.table_row * s.rows;
-  s.out_row = s.slice + pick(random, 0, 2);
-  s.out_outer = s.out_row * s.count;
-  s.index_stride = pick(random, 1, 2);
+  int64_t outs = s.slice + pick(random, 0, 2), indices = pick(random, 1, 2), rows = s.table_row * s.rows;
+  for (int64_t d = pick(random, 1, 3); d-- > 0;) {  // innermost first; table and index may stay where they are
+    const int64_t size = pick(random, 1, d ? 3 : 9);
+    const bool own_table = pick(random, 0, 1), own_index = pick(random, 0, 2) > 0;
+    s.dims.insert(s.dims.begin(), size);
+    s.out.insert(s.out.begin(), outs);
+    s.table.insert(s.table.begin(), own_table ? rows : 0);
+    s.index.insert(s.index.begin(), own_index ? indices : 0);
+    outs *= size, rows *= own_table ? size : 1, indices *= own_index ? size : 1;
+  }
+  if (pick(random, 0, 7) == 0 && s.slice == 1) {  // more than a unit has
+    s.dims = {pick(random, 1000, 3000)}, s.out = {1}, s.table = {0}, s.index = {1};
+    outs = indices = s.dims[0], rows = s.table_row * s.rows;
+  }
   const int64_t size = size_of(dtype);
-  Guarded<uint8_t> table(s.outer * s.table_outer * size), out(s.outer * s.out_outer * size);
-  Guarded<Index> index(s.count * s.index_stride);
+  Guarded<uint8_t> table(rows * size), out(outs * size);
+  Guarded<Index> index(indices);
   for (int64_t i = 0; i < table.size(); ++i) table[i] = static_cast<uint8_t>(pick(random, 0, 255));
-  bool hostile = false;
   for (int64_t i = 0; i < index.size(); ++i) {
     index[i] = static_cast<Index>(pick(random, -s.rows, s.rows - 1));
     if (pick(random, 0, 15)) continue;
@@ -40,7 +47,6 @@ void check_random(const Target& target, Random& random, DType dtype, DType index
                          static_cast<Index>(sizeof(Index) == 8 ? (int64_t{1} << 32) : s.rows),
                          static_cast<Index>(sizeof(Index) == 8 ? (int64_t{-3} * (int64_t{1} << 32)) : -s.rows - 2)};
     index[i] = bad[pick(random, 0, 5)];
-    hostile |= i % s.index_stride == 0;
   }
   Guarded<int32_t> status_word(1);
   status_word[0] = kStatusOk;
@@ -52,18 +58,23 @@ void check_random(const Target& target, Random& random, DType dtype, DType index
   const Status status =
       kernel.run({out.data(), table.data(), index.data(), status_word.data()}, static_cast<int>(pick(random, 1, 3)));
   ASSERT_TRUE(status.ok()) << status.error().message << " " << to_string(KernelSpec(s));
-  EXPECT_EQ(status_word[0], hostile ? kStatusBadIndex : kStatusOk);
-  for (int64_t o = 0; o < s.outer; ++o) {
-    for (int64_t i = 0; i < s.count; ++i) {
-      auto row = static_cast<int64_t>(index[i * s.index_stride]);
-      if (row < -s.rows || row >= s.rows) row = 0;
-      if (row < 0) row += s.rows;
-      for (int64_t b = 0; b < s.slice * size; ++b)
-        ASSERT_EQ(out[(o * s.out_outer + i * s.out_row) * size + b],
-                  table[(o * s.table_outer + row * s.table_row) * size + b])
-            << to_string(KernelSpec(s)) << " on " << to_string(target);
+  int64_t all = 1;
+  for (const int64_t d : s.dims) all *= d;
+  bool hostile = false;
+  for (int64_t o = 0; o < all; ++o) {
+    int64_t rest = o, to = 0, from = 0, at = 0;
+    for (size_t d = s.dims.size(); d-- > 0; rest /= s.dims[d]) {
+      const int64_t i = rest % s.dims[d];
+      to += i * s.out[d], from += i * s.table[d], at += i * s.index[d];
     }
+    auto row = static_cast<int64_t>(index[at]);
+    if (row < -s.rows || row >= s.rows) row = 0, hostile = true;
+    if (row < 0) row += s.rows;
+    for (int64_t b = 0; b < s.slice * size; ++b)
+      ASSERT_EQ(out[to * size + b], table[(from + row * s.table_row) * size + b])
+          << to_string(KernelSpec(s)) << " on " << to_string(target);
   }
+  EXPECT_EQ(status_word[0], hostile ? kStatusBadIndex : kStatusOk);
   EXPECT_TRUE(out.intact());
 }
 

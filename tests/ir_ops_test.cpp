@@ -1,6 +1,7 @@
 // The operator table, and what each operator computes once it is canonical: against formulas written here.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <functional>
@@ -468,6 +469,8 @@ std::vector<double> resized(const char* op, int64_t in, int64_t out, std::vector
   if (!factors.empty()) {
     factors.insert(factors.begin(), dims - 1, 1.0);
     attrs.push_back({"scale_factors", factors});
+  } else {
+    attrs.push_back({"output_size", Ints(to.begin() + 2, to.end())});
   }
   s.output(s.op(op, {s.input(from)}, to, std::move(attrs)));
   const Evaluation r = run(s);

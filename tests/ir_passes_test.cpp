@@ -163,7 +163,8 @@ TEST(Views, GatherByARampIsASlice) {
   ramp = s.op("aten.view.default", {ramp}, {1, 1, 1, 4}, {{"size", Ints{1, 1, 1, 4}}}, DType::i64);
   const ValueId zero = s.constant({0}, {1, 1, 1, 1}, DType::i64);
   const ValueId picked = s.op("aten.index.Tensor", {x, zero, ramp}, {1, 1, 1, 4}, {}, DType::boolean);
-  const ValueId yes = s.op("aten.full.default", {}, {1, 1, 4, 1}, {{"fill_value", true}}, DType::boolean);
+  const ValueId yes =
+      s.op("aten.full.default", {}, {1, 1, 4, 1}, {{"size", Ints{1, 1, 4, 1}}, {"fill_value", true}}, DType::boolean);
   const ValueId mask = s.op("aten.bitwise_and.Tensor", {yes, picked}, {1, 1, 4, 4}, {}, DType::boolean);
   const ValueId q = s.input({1, 2, 4, 3});
   s.output(s.op("aten.scaled_dot_product_attention.default", {q, q, q, mask}, {1, 2, 4, 3}));
@@ -183,7 +184,7 @@ TEST(Maps, MergeAndLoseNumbers) {
   y = s.op("aten.sub.Tensor", {y, s.number(0)}, {3, 5});
   y = s.op("aten.add.Tensor", {y, s.number(-0.0)}, {3, 5});
   y = s.op("aten.neg.default", {s.op("aten.neg.default", {y}, {3, 5})}, {3, 5});
-  const ValueId ones = s.op("aten.ones.default", {}, {3, 5});
+  const ValueId ones = s.op("aten.ones.default", {}, {3, 5}, {{"size", Ints{3, 5}}});
   s.output(s.op("aten.mul.Tensor", {y, ones}, {3, 5}));
   const Graph g = optimized(s);
   ASSERT_EQ(g.nodes.size(), 1u) << to_string(g);
@@ -309,7 +310,7 @@ TEST(Outputs, KeepTheirNamesThroughEveryRewrite) {
   const ValueId y = s.op("aten.relu.default", {x}, {2, 3});
   s.output(y, "relu");
   s.output(s.op("aten.view.default", {y}, {2, 3}, {{"size", Ints{2, 3}}}), "again");
-  s.output(s.op("aten.full.default", {}, {2}, {{"fill_value", 4.0}}), "four");
+  s.output(s.op("aten.full.default", {}, {2}, {{"size", Ints{2}}, {"fill_value", 4.0}}), "four");
   s.output(s.op("aten.view.default", {x}, {3, 2}, {{"size", Ints{3, 2}}}), "view");
   const Graph g = optimized(s);
   std::vector<std::string> names;

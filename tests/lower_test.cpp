@@ -288,6 +288,36 @@ TEST(Lower, GathersIntoConcatenations) {
   check(s.graph, 3);
 }
 
+/// Tables and indices in any order of dims, indices broadcast over some of them, results inside others.
+TEST(Lower, GathersAlongAnyAxisForEachOfTheOthers) {
+  for (uint32_t seed = 1; seed <= 80; ++seed) {
+    Random random(seed);
+    Sketch s;
+    const int64_t rank = pick(random, 1, 4), axis = pick(random, 0, rank - 1), batch = pick(random, 0, 1) ? axis : 0;
+    std::vector<int64_t> order;
+    Sizes in_memory, dims(static_cast<size_t>(rank)), given, wanted;
+    for (int64_t i = 0; i < rank; ++i)
+      order.insert(order.begin() + pick(random, 0, i), i), in_memory.push_back(pick(random, 1, 5));
+    for (size_t i = 0; i < order.size(); ++i) dims[i] = in_memory[static_cast<size_t>(order[i])];
+    for (int64_t i = 0; i < batch; ++i) wanted.push_back(dims[static_cast<size_t>(i)]);
+    for (int64_t i = pick(random, 1, 2); i > 0; --i) wanted.push_back(pick(random, 1, 5));
+    for (const int64_t d : wanted) given.push_back(pick(random, 0, 2) ? d : 1);
+    int64_t count = 1;
+    for (const int64_t d : given) count *= d;
+    std::vector<int64_t> rows;
+    const int64_t size = dims[static_cast<size_t>(axis)];
+    for (int64_t i = 0; i < count; ++i) rows.push_back(pick(random, -size, size - 1));
+    const auto shape = [](const Sizes& sizes) { return Shape(sizes.begin(), sizes.end()); };
+    const ValueId table = *s.build.permute(s.input(shape(in_memory)), order),
+                  index = *s.build.expand(s.build.integers(rows, shape(given), DType::i64), shape(wanted)),
+                  y = *s.build.gather(table, index, axis, batch);
+    s.graph.outputs = {y};
+    if (pick(random, 0, 1)) s.graph.outputs = {*s.build.concat({y, y}, pick(random, 0, s.build.rank(y) - 1))};
+    check(s.graph, seed);
+    if (HasFatalFailure()) return;
+  }
+}
+
 TEST(Lower, ConstantsWithoutWeightsAndBeforeThem) {
   for (const bool weights : {false, true}) {
     Sketch s;

@@ -1,6 +1,7 @@
 // Maps over random boxes, strides, types and thread splits, against plain loops.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/support/machine.h"

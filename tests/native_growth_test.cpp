@@ -161,7 +161,7 @@ SourceGraph resizes(int64_t n) {
   ValueId x = g.input({1, 1, 4});
   for (int64_t i = 0; i < n; ++i) {
     const int64_t size = i % 2 ? 4 : 6;
-    x = g.op("aten.upsample_linear1d.vec", {x}, {1, 1, size}, {{"align_corners", false}});
+    x = g.op("aten.upsample_linear1d.vec", {x}, {1, 1, size}, {{"output_size", Ints{size}}, {"align_corners", false}});
   }
   g.output(x);
   return g;

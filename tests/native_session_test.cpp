@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
@@ -122,6 +123,43 @@ TEST(NativeSession, ComparesWeightsWithTheirChecksums) {
   SessionOptions trusting = plain();
   trusting.verify_checksums = false;
   EXPECT_TRUE(NativeSession::open(path, trusting).ok());
+}
+
+TEST(NativeSession, ComparesDigestsOfAFileThatItInsistsOn) {
+  const Folder folder;
+  const std::string whole = *read_text(Digits::path());
+  const auto file = ModelFile::open(Digits::path());
+  ASSERT_TRUE(file.ok());
+  SessionOptions insisting = plain();
+  insisting.integrity = *integrity_of(*file);
+  expect_close(answer(*open_digits(insisting), Digits::image()), Digits::logits());
+  for (const size_t at : {file->head().size() + 64, whole.size() - 100, whole.size() - 1}) {
+    std::string damaged = whole;
+    damaged[at] ^= 1;
+    const auto session = NativeSession::open(folder.file("damaged", damaged), insisting);
+    ASSERT_FALSE(session.ok());
+    EXPECT_EQ(session.error().code, ErrorCode::bad_file);
+    EXPECT_NE(session.error().message.find("digests"), std::string::npos) << session.error().message;
+  }
+}
+
+TEST(NativeSession, ReadsNoOtherWeightsThanItHasCompared) {
+  const Folder folder;
+  const std::string whole = *read_text(Digits::path()), path = folder.file("written", whole);
+  const auto file = ModelFile::open(path);
+  ASSERT_TRUE(file.ok());
+  const auto graph = file->graph();
+  ASSERT_TRUE(graph.ok());
+  CheckedWeights weights(*file, *graph);
+  int64_t before = 0, after = 0;
+  ASSERT_TRUE(weights.read(0, &before, sizeof before).ok());
+  folder.file("written", whole.substr(0, whole.size() - static_cast<size_t>(graph->weights_bytes)) +
+                             std::string(static_cast<size_t>(graph->weights_bytes), '\1'));
+  ASSERT_TRUE(weights.read(0, &after, sizeof after).ok());
+  EXPECT_EQ(before, after);
+  CheckedWeights late(*file, *graph);
+  EXPECT_FALSE(late.read(0, &after, sizeof after).ok());
+  EXPECT_FALSE(late.rest().ok());
 }
 
 TEST(NativeSession, RefusesOptions) {

@@ -2,6 +2,7 @@
 // epilogues, special values.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/support/machine.h"

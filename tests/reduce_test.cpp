@@ -1,6 +1,7 @@
 // Reductions over random dims and strides against plain loops in double precision.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/support/machine.h"

@@ -1,6 +1,7 @@
 // Rounded rows on every machine: how far they lie from the floats that they stand for, and who reads them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -58,10 +59,12 @@ TEST(Rounded, ElementsLieHalfAUnitAway) {
       for (const int64_t k : {1, 3, 4, 7, 8, 9, 16, 31, 32, 33, 63, 130}) {
         Rows rows(target, k, n, random);
         GatherSpec s;
-        s.count = 2 * n, s.slice = k, s.rows = n, s.out_row = k + 1, s.rounded = true;
-        Guarded<int64_t> index(s.count);
-        for (int64_t i = 0; i < s.count; ++i) index[i] = i - n;  // twice all, from the end first
-        Guarded<float> out((s.count - 1) * s.out_row + k);
+        const int64_t count = 2 * n, pitch = k + 1;
+        s.dims = {count}, s.out = {pitch}, s.table = {0}, s.index = {1};
+        s.slice = k, s.rows = n, s.rounded = true;
+        Guarded<int64_t> index(count);
+        for (int64_t i = 0; i < count; ++i) index[i] = i - n;  // twice all, from the end first
+        Guarded<float> out((count - 1) * pitch + k);
         Guarded<int32_t> status(1);
         status[0] = kStatusOk;
         Kernel kernel(target, s);
@@ -71,9 +74,9 @@ TEST(Rounded, ElementsLieHalfAUnitAway) {
         ASSERT_TRUE(kernel.run({out.data(), rows.words.data(), index.data(), status.data()}).ok());
         EXPECT_EQ(status[0], kStatusOk);
         EXPECT_TRUE(out.intact());
-        for (int64_t r = 0; r < s.count; ++r)
+        for (int64_t r = 0; r < count; ++r)
           for (int64_t i = 0; i < k; ++i)
-            ASSERT_NEAR(out[r * s.out_row + i], rows.at(r % n, i), rows.error(r % n))
+            ASSERT_NEAR(out[r * pitch + i], rows.at(r % n, i), rows.error(r % n))
                 << r << " " << i << " of " << k << " on " << to_string(target);
       }
   }

@@ -1,6 +1,7 @@
 // Running sums over random shapes and strides, of special values, and over long axes.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/support/machine.h"

@@ -44,6 +44,26 @@ def test_inspect(kiln) -> None:
     assert f"integrity: {wasmkiln.integrity(MODEL)}\n" in text
 
 
+def test_integrity_takes_one_file_and_no_other(kiln, tmp_path: Path) -> None:
+    own = wasmkiln.integrity(MODEL)
+    data = ["--input", f"image={DIGITS / 'inputs/image.bin'}", "--output-dir", tmp_path / "out"]
+    for sandbox in ([], ["--sandbox"]):
+        kiln("run", MODEL, "--integrity", f"sha256-{'A' * 43}= {own}", *sandbox, *data)
+        got = np.fromfile(tmp_path / "out/logits.bin", np.float32)
+        want = np.fromfile(DIGITS / "outputs/logits.bin", np.float32)
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-4 * np.abs(want).max())
+    other = kiln("run", MODEL, "--integrity", f"sha256-{'A' * 43}=", *data, code=1).stderr
+    assert "bad-file" in other
+    assert own in other
+    for wrong in ("", "sha256-", own[:-1], f"{own},{own}"):
+        assert "bad-option" in kiln("run", MODEL, "--integrity", wrong, *data, code=1).stderr
+    assert "bad-option" in kiln("run", MODEL, "--integrity", own, "--no-verify", *data, code=1).stderr
+    damaged = bytearray(Path(MODEL).read_bytes())
+    damaged[-1] ^= 4
+    (tmp_path / "damaged.kiln").write_bytes(damaged)
+    assert "digests" in kiln("run", tmp_path / "damaged.kiln", "--integrity", own, *data, code=1).stderr
+
+
 @pytest.mark.parametrize("isa", ["host", "reference"])
 @pytest.mark.parametrize("precision", TOLERANCES)
 def test_run_writes_what_pytorch_answers(kiln, tmp_path: Path, isa: str, precision: str) -> None:

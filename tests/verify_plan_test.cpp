@@ -183,7 +183,7 @@ struct Stretch {
   bool operator()(ReduceSpec& s) const { return s.kept.back() > 1 && (s.kept.back() += by); }
   bool operator()(NormSpec& s) const { return s.cols += by; }
   bool operator()(WindowSpec& s) const { return s.c += by; }
-  bool operator()(GatherSpec& s) const { return s.count += by; }
+  bool operator()(GatherSpec& s) const { return s.dims.back() > 1 && (s.dims.back() += by); }
   bool operator()(AttentionSpec& s) const { return s.values.n += by; }
   bool operator()(InvertedResidualSpec& s) const { return s.project.n += by; }
   bool operator()(ScanSpec& s) const { return s.count += by; }

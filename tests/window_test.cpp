@@ -1,6 +1,7 @@
 // Pooling over random shapes against plain loops.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/support/machine.h"

@@ -13,9 +13,10 @@ mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Pack
 command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap >/dev/null; }
 
 unmount() {
-  for place in dev proc; do ! mountpoint -q "$system/$place" || umount --recursive --lazy "$system/$place"; done
+  for place in dev proc ${PIP_FIND_LINKS:-}; do ! mountpoint -q "$system/$place" || umount --recursive --lazy "$system/$place"; done
 }
 trap unmount EXIT
+trap 'exit 1' INT TERM
 if [ ! -f "$system/.complete" ]; then
   unmount
   rm -rf --one-file-system "$system"
@@ -32,8 +33,13 @@ echo "deb $mirror $suite $components" > "$system/etc/apt/sources.list"
 cp /etc/resolv.conf "$system/etc/resolv.conf"
 mount -t proc proc "$system/proc"
 mount --rbind --make-rslave /dev "$system/dev" # a slave: what unmount takes away here stays in the machine's own /dev
+# Whom this machine trusts, and the folder of wheels that it has, if any (PIP_FIND_LINKS), are the network's rather than the system's.
+cp -r /usr/local/share/ca-certificates "$system/usr/local/share/" && chroot "$system" update-ca-certificates >/dev/null
+bundle=/etc/ssl/certs/ca-certificates.crt
+[ ! -d "${PIP_FIND_LINKS:-}" ] || { mkdir -p "$system/$PIP_FIND_LINKS" && mount --bind -o ro "$PIP_FIND_LINKS" "$system/$PIP_FIND_LINKS"; }
 
 rm -rf "$system/root/wasmkiln"
 git clone -q --no-hardlinks . "$system/root/wasmkiln"
-chroot "$system" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 ${CI:+CI=$CI} \
+chroot "$system" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 ${CI:+CI=$CI} ${PIP_FIND_LINKS:+PIP_FIND_LINKS=$PIP_FIND_LINKS} \
+  PIP_CERT=$bundle NODE_EXTRA_CA_CERTS=$bundle npm_config_cafile=$bundle \
   $(env | grep -iE '^(https?|no)_proxy=' || true) sh -c 'cd /root/wasmkiln && exec "$@"' sh "$@"

@@ -180,8 +180,15 @@ compiler has neither the reader nor ONNX's operators yet.
 - The file is read as one from a stranger ([security](security.md)): what it unfolds to is limited in proportion to its
   size, and a fuzzer drives the reader and the passes behind it.
 
+## What exporters spell out
+
+Layer norm, RMS norm, GELU, attention (with its mask, and guarded against rows that are masked everywhere) and chains
+from `Shape` to `Reshape` are found again where a file spells them out (`ir/onnx/find.cpp`, `ir/passes/attention.cpp`).
 `python -m tools.onnx_models` runs the zoo's models as both exporters of `torch.onnx` write them, compares with PyTorch
-and onnxruntime, and times them against their `.kiln` files.
+and onnxruntime, and times them against their `.kiln` files. ResNet-50, MobileNetV2, MiniLM, YOLOv8n and Whisper's
+encoder agree with PyTorch to 2e-5 of the largest element. Plans have as many norms and attentions as those of the
+`.kiln` files. Batch norms are folded by the exporters or here. Rotary embeddings in other operators, and attention
+whose heads are packed otherwise, stay what they are.
 
 ## Operators
 

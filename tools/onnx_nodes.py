@@ -1,8 +1,8 @@
 """ONNX's own node tests through export and the native runtime (as .onnx files: onnx_files.py).
 
-Here no ONNX is read: each node becomes the PyTorch calls that say the same (onnx_ops.py), and what comes out of the runtime
-is compared with the outputs that ONNX expects. `python -m tools.onnx_nodes` judges all of them, one by one, and says
-what is passed over.
+Here no ONNX is read: each node becomes the PyTorch calls that say the same (onnx_ops.py), and what comes out of the
+runtime is compared with the outputs that ONNX expects. `python -m tools.onnx_nodes` judges all of them, one by one, and
+says what is passed over.
 """
 
 from __future__ import annotations

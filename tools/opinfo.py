@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import traceback
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import wasmkiln
 from torch import Tensor, nn
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.utils import _pytree as pytree
@@ -28,7 +30,7 @@ from wasmkiln import ExportError, UnsupportedOperatorError, export
 ROOT = Path(__file__).resolve().parent.parent
 KILN = ROOT / "build/native/kiln"
 TOLERANCE = 1e-4  # of the result's scale, float32: sums in another order, our own exp, erf and tanh
-MAX_ELEMENTS = 1 << 20
+CRASHED = "it crashed"
 
 # Samples that are no use here: what they compute is random, in place of memory, or of a kind that no model file has.
 PASSED_OVER = re.compile(
@@ -38,7 +40,7 @@ PASSED_OVER = re.compile(
 
 @dataclass(frozen=True)
 class Outcome:
-    """agrees, unsupported (operators), refused (a reason), or differs (by how much)."""
+    """agrees, unsupported (operators), refused (a reason), differs (by how much), or fails: a bug in any case."""
 
     kind: str
     detail: str = ""
@@ -107,8 +109,10 @@ def judge(call: Call, folder: Path) -> Outcome:
         names = sorted(set(re.findall(r"^  (\S+?)\(", str(error), re.MULTILINE)))
         return Outcome("unsupported", ", ".join(names))
     except ExportError as error:
-        return Outcome("refused", reason(str(error)))
-    except Exception as error:  # torch.export itself
+        return Outcome("fails" if "a bug of wasmkiln" in str(error) else "refused", reason(str(error)))
+    except Exception as error:
+        if Path(traceback.extract_tb(error.__traceback__)[-1].filename).parent == Path(wasmkiln.__file__).parent:
+            return Outcome("fails", f"{type(error).__name__}: {error}"[:200])
         return Outcome("passed over", f"torch.export: {type(error).__name__}")
     return compare(run(path, call.tensors, folder), expected, folder)
 
@@ -125,7 +129,7 @@ def run(path: Path, tensors: tuple[Tensor, ...], folder: Path, dims: dict[str, i
         file.write_bytes(tensor.contiguous().numpy().tobytes())
         command += ["--input", f"{head.values[port].name.decode()}={file}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    return done.stderr.strip() or "it crashed" if done.returncode else ""
+    return done.stderr.strip() or CRASHED if done.returncode else ""
 
 
 def reason(error: str) -> str:
@@ -135,7 +139,8 @@ def reason(error: str) -> str:
 
 def compare(error: str, expected: tuple[Tensor, ...], folder: Path) -> Outcome:
     if error:
-        return Outcome("refused", reason(error))
+        ours = error.startswith(("kiln: bad-file", "kiln: internal", CRASHED))
+        return Outcome("fails" if ours else "refused", reason(error))
     for i, want in enumerate(expected):
         wanted = want.detach().numpy()
         wrong = difference(wanted, np.fromfile(folder / f"out{i}.bin", dtype=wanted.dtype).reshape(wanted.shape))
@@ -180,8 +185,8 @@ to add one.
 `python tools/opinfo.py --write` makes this page from the operator table (`kiln ops`) and from PyTorch's own samples
 of every operator (`torch.testing`'s OpInfo, float32), {limit} of each. Each sample goes through export and the native
 runtime, and is compared with eager PyTorch: floats to {tolerance:g} of the result's scale, everything else exactly.
-pytest runs some of the samples each time. It also runs those of ONNX's node tests that PyTorch can express
-(`tools/onnx_nodes.py`).
+pytest runs some of the samples each time, also of bool, uint8, int32 and int64 (`--dtype`). It also
+runs those of ONNX's node tests that PyTorch can express (`tools/onnx_nodes.py`).
 
 Integers are computed in PyTorch's type and wrap around as they do there. Their sums and products are int64. Two cases
 differ from PyTorch:
@@ -193,6 +198,7 @@ differ from PyTorch:
 """
 
 REASONS = {
+    "fails": "Bugs",
     "differs": "Different from PyTorch",
     "refused": "Refused, with a reason",
     "unsupported": "Operators that are missing",
@@ -236,16 +242,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="a regular expression of operator names")
     parser.add_argument("--limit", type=int, help="samples per operator (default: all)")
-    parser.add_argument("--dtype", default="float32", help="of the samples (default: float32)")
+    parser.add_argument("--dtype", nargs="+", default=["float32"], help="of the samples (default: float32)")
     parser.add_argument("--write", action="store_true", help="write docs/operators.md (of float32)")
     options = parser.parse_args()
-    dtype = getattr(torch, options.dtype)
-    names = [name for name in operators(dtype) if not options.only or re.search(options.only, name)]
-    results = judge_all(names, options.limit, dtype)
-    totals = Counter(kind.kind for counts in results.values() for kind, n in counts.items() for _ in range(n))
-    print(dict(totals))
+    totals: Counter[str] = Counter()
+    for dtype in (getattr(torch, name) for name in options.dtype):
+        names = [name for name in operators(dtype) if not options.only or re.search(options.only, name)]
+        results = judge_all(names, options.limit, dtype)
+        kinds = Counter(kind.kind for counts in results.values() for kind in counts.elements())
+        print(f"{dtype}: {dict(kinds)}")
+        totals += kinds
     if options.write:
         (ROOT / "docs/operators.md").write_text(document(results, options.limit))
+    sys.exit(1 if totals["fails"] else 0)
 
 
 if __name__ == "__main__":

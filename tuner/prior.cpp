@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "jit/kernels/contraction.h"
+#include "jit/kernels/depthwise.h"
 #include "jit/kernels/int16.h"
 #include "jit/kernels/winograd.h"
 #include "tuner/cost.h"
@@ -194,8 +195,10 @@ double depthwise_cost(const DepthwiseSpec& s, const Schedule& schedule, const Ta
     const int64_t step = stride / tap_stride;
     return stride % tap_stride || step >= taps ? outputs * taps : (outputs - 1) * step + taps;
   };
+  const int64_t line = depthwise_line(s, target), parts = ceil_div(s.kw, line);
   const auto tile = [&](int64_t height, int64_t width) {
-    const int64_t inputs = extent(height, s.kh, s.in_row, s.in_tap_row) * extent(width, s.kw, s.in_col, s.in_tap_col);
+    const int64_t inputs =
+        extent(height, s.kh, s.in_row, s.in_tap_row) * parts * extent(width, line, s.in_col, s.in_tap_col);
     const auto products = static_cast<double>(height * width * s.kh * s.kw);
     const auto loads = static_cast<double>(inputs + height * s.kh * s.kw);
     // The multiply-adds of one accumulator depend on each other. With few accumulators they wait.

@@ -8,6 +8,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import torch
+import wasmkiln
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BertModel
@@ -73,8 +74,9 @@ def build() -> ZooModel:
 
 
 def write_extras(module: nn.Module, directory: Path) -> None:
-    """tokenizer.json, and sentences.json: sentences with their tokens and the embeddings PyTorch gives."""
+    """tokenizer.json; any.kiln; and sentences.json: sentences with their tokens and the embeddings PyTorch gives."""
     shutil.copyfile(package_dir() / "tokenizer.json", directory / "tokenizer.json")
+    write_any(module, directory / "any.kiln")
     rows = []
     for text in SENTENCES:
         input_ids, attention_mask = tokenize(text)
@@ -83,3 +85,10 @@ def write_extras(module: nn.Module, directory: Path) -> None:
         row = {"text": text, "input_ids": input_ids, "attention_mask": attention_mask, "embedding": embedding}
         rows.append({key: value if key == "text" else value[0].tolist() for key, value in row.items()})
     (directory / "sentences.json").write_text(json.dumps(rows))
+
+
+def write_any(module: nn.Module, path: Path) -> None:
+    """The model for any number of sentences of any length: its dims are `batch` and `sequence`."""
+    tokens = [torch.cat(each)[:, :16] for each in zip(*map(tokenize, SENTENCES), strict=True)]
+    dims = {0: torch.export.Dim("batch", min=1, max=256), 1: torch.export.Dim("sequence", min=2, max=512)}
+    wasmkiln.export(module, tuple(tokens), path, (dims, dims), output_names=["embedding"])

@@ -1,5 +1,6 @@
 // What bench/search/page.js asks of the compiler beyond runtime/web_api.h: every schedule of every kernel of a model,
 // and modules that measure any of them. Built for this bench alone; no page of ours downloads it.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <map>

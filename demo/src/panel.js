@@ -30,18 +30,21 @@ export class Panel {
   enabled = [];
   #url;
   #ready;
+  #options;
+  #others = new Map();
   #runs = [];
 
   /**
    * `status` says, beside what the visitor came for, how far a load is and what went wrong. `ready(model)` is called after every load.
-   * `offersPrecision`: how far a model may round is the visitor's choice.
+   * `offersPrecision`: how far a model may round is the visitor's choice. `dims`: sizes that the model leaves open.
    */
-  constructor(element, status, url, ready, offersPrecision = false) {
+  constructor(element, status, url, ready, { offersPrecision = false, dims } = {}) {
     element.innerHTML = kLayout;
     status.className = 'status';
     status.innerHTML = kStatus;
     this.#url = url;
     this.#ready = ready;
+    this.#options = { dims };
     const threads = this.#find('threads');
     const cores = globalThis.crossOriginIsolated ? navigator.hardwareConcurrency : 1;
     for (let n = 1; n <= Math.min(cores, 8); n++) threads.add(new Option(String(n), String(n)));
@@ -65,16 +68,14 @@ export class Panel {
 
   async load(budgetMs = 0) {
     this.model?.dispose();
+    for (const other of this.#others.values()) other.then((model) => model.dispose(), () => {});
     this.model = null;
+    this.#others.clear();
     this.#runs = [];
     this.#busy(true);
     try {
-      this.model = await loadModel(this.#url, {
-        threads: Number(this.#find('threads').value),
-        precision: this.#find('precision').value,
-        tuning: { budgetMs },
-        onProgress: (event) => this.#progress(event),
-      });
+      this.#options = { ...this.#options, threads: Number(this.#find('threads').value), precision: this.#find('precision').value };
+      this.model = await loadModel(this.#url, { ...this.#options, tuning: { budgetMs }, onProgress: (event) => this.#progress(event) });
       this.#show();
       await this.#ready(this.model);
     } catch (error) {
@@ -82,6 +83,17 @@ export class Panel {
     } finally {
       this.#busy(false);
     }
+  }
+
+  /** The same model for other sizes: loaded when it is first asked for, gone when the panel loads again. */
+  sized(dims) {
+    const key = JSON.stringify(dims);
+    if (!this.#others.has(key)) {
+      const other = loadModel(this.#url, { ...this.#options, dims });
+      this.#others.set(key, other);
+      other.catch(() => this.#others.delete(key)); // who asks again loads again
+    }
+    return this.#others.get(key);
   }
 
   /** Runs the model and keeps the time. */

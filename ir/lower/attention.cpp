@@ -13,46 +13,6 @@ constexpr int64_t kFewRows = 4;
 /// The length of a sum of 16-bit integers.
 constexpr int64_t kLeastKeys = 32;
 
-/// A matrix of keys or values per batch and head: strides over the output's leading dims, and how it is packed, if it
-/// is.
-struct Matrices {
-  Sizes strides;
-  PackSpec pack;
-  int64_t elements = 0;
-};
-
-/// Matrices as they lie, with the strides of every batch.
-Matrices as_they_lie(const View& b, size_t lead) {
-  Matrices m;
-  m.strides.assign(lead, 0);
-  const size_t own = b.dims.size() - 2;
-  for (size_t i = 0; i < own; ++i)
-    if (b.dims[i] != 1) m.strides[lead - own + i] = b.strides[i];
-  return m;
-}
-
-/// Packed matrices, one batch after the other. Nothing if batches are more than two loops.
-std::optional<Matrices> in_panels(const View& b, size_t lead) {
-  Matrices m;
-  const size_t own = b.dims.size() - 2;
-  m.pack.k = b.dims[own], m.pack.n = b.dims[own + 1], m.pack.src_k = b.strides[own], m.pack.src_n = b.strides[own + 1];
-  m.strides.assign(lead, 0);
-  m.elements = packed_size(m.pack.k, m.pack.n);
-  Box box;
-  for (size_t i = own; i-- > 0;) {
-    if (b.dims[i] != 1) m.strides[lead - own + i] = m.elements;
-    m.elements *= b.dims[i];
-  }
-  for (size_t i = 0; i < own; ++i) box.add_loop(b.dims[i], {m.strides[lead - own + i], b.strides[i]});
-  box.merge();
-  if (box.dims.size() > 2) return std::nullopt;
-  for (size_t i = 0; i < box.dims.size(); ++i) {
-    const size_t at = 2 - box.dims.size() + i;
-    m.pack.batch[at] = box.dims[i], m.pack.src_batch[at] = box.strides[1][i];
-  }
-  return m;
-}
-
 }  // namespace
 
 /// Appends one kernel, if batches and heads are at most two loops. Else it returns false and appends nothing. `k` is

@@ -6,6 +6,10 @@
 namespace kiln {
 namespace {
 
+/// With fewer rows, or a B that stays in the first-level cache, packing a B that comes up in the run would take longer
+/// than it saves.
+constexpr int64_t kFewRows = 4, kSmallFactor = 4096;
+
 /// What is added to every output channel.
 void add_bias(Fusion& fusion, const View& bias, const Sizes& dims, size_t channel_dim) {
   View v = bias;
@@ -21,6 +25,36 @@ void add_bias(Fusion& fusion, const View& bias, const Sizes& dims, size_t channe
 }
 
 }  // namespace
+
+Matrices as_they_lie(const View& b, size_t lead) {
+  Matrices m;
+  m.strides.assign(lead, 0);
+  const size_t own = b.dims.size() - 2;
+  for (size_t i = 0; i < own; ++i)
+    if (b.dims[i] != 1) m.strides[lead - own + i] = b.strides[i];
+  return m;
+}
+
+std::optional<Matrices> in_panels(const View& b, size_t lead) {
+  Matrices m;
+  const size_t own = b.dims.size() - 2;
+  m.pack.k = b.dims[own], m.pack.n = b.dims[own + 1], m.pack.src_k = b.strides[own], m.pack.src_n = b.strides[own + 1];
+  m.strides.assign(lead, 0);
+  m.elements = packed_size(m.pack.k, m.pack.n);
+  Box box;
+  for (size_t i = own; i-- > 0;) {
+    if (b.dims[i] != 1) m.strides[lead - own + i] = m.elements;
+    m.elements *= b.dims[i];
+  }
+  for (size_t i = 0; i < own; ++i) box.add_loop(b.dims[i], {m.strides[lead - own + i], b.strides[i]});
+  box.merge();
+  if (box.dims.size() > 2) return std::nullopt;
+  for (size_t i = 0; i < box.dims.size(); ++i) {
+    const size_t at = 2 - box.dims.size() + i;
+    m.pack.batch[at] = box.dims[i], m.pack.src_batch[at] = box.strides[1][i];
+  }
+  return m;
+}
 
 Epilogue conv_epilogue(const Fusion& fusion) {
   return make_epilogue(fusion, [](const View& v) {
@@ -218,34 +252,32 @@ Status Lowering::product_of(const View& a, const View& b, const View& c, const F
 bool Lowering::append_product(const View& a, const View& b, const View& c, const Fusion& f, const std::string& label) {
   const size_t lead = c.dims.size() - 2;
   const int64_t n = c.dims[lead + 1], k = a.dims.back();
-  const auto lead_strides = [&](const View& v) {
-    Sizes s(lead, 0);
-    const size_t own = v.dims.size() - 2;
-    for (size_t i = 0; i < own; ++i)
-      if (v.dims[i] != 1) s[lead - own + i] = v.strides[i];
-    return s;
-  };
-  // B's own batches are packed one after the other.
-  const int64_t elements = packed_size(k, n);
-  Sizes b_own(b.dims.begin(), b.dims.end() - 2);
-  const Sizes packed_own = compact_strides(b_own, row_major(static_cast<int>(b_own.size())));
-  Sizes b_packed(lead, 0);
-  for (size_t i = 0; i < b_own.size(); ++i)
-    if (b_own[i] != 1) b_packed[lead - b_own.size() + i] = packed_own[i] * elements;
+  ContractionSpec s;
+  int64_t rows_of_each = product(c.dims) / n;  // of B's matrices
+  for (size_t i = 0; i + 2 < b.dims.size(); ++i) rows_of_each /= b.strides[i] ? b.dims[i] : 1;
+  if (step_phase(b.phase) == kRunPhase) {
+    const int64_t by_k = b.strides[b.dims.size() - 2], by_column = b.strides.back();
+    if (rows_of_each == 1 && by_k == 1 && by_column >= k)
+      s.b_row = by_column;
+    else if (by_column == 1 && by_k >= n && (rows_of_each <= kFewRows || k * by_k <= kSmallFactor))
+      s.b_k = by_k;
+  }
+  const bool in_place = s.b_row || s.b_k;
+  const std::optional<Matrices> factors = in_place ? as_they_lie(b, lead) : in_panels(b, lead);
+  if (!factors) return false;
 
   // Loops over (batch…, M): operands C, A, B, fused.
   Box box;
-  const Sizes a_lead = lead_strides(a);
+  const Sizes a_lead = as_they_lie(a, lead).strides;
   for (size_t i = 0; i <= lead; ++i) {
     const bool rows = i == lead;
-    Sizes strides{c.strides[i], rows ? a.strides[a.dims.size() - 2] : a_lead[i], rows ? 0 : b_packed[i]};
+    Sizes strides{c.strides[i], rows ? a.strides[a.dims.size() - 2] : a_lead[i], rows ? 0 : factors->strides[i]};
     for (const View& v : f.operands) strides.push_back(v.strides[i]);
     box.add_loop(c.dims[i], strides);
   }
   box.merge();
   if (box.dims.empty()) box.add_loop(1, Sizes(3 + f.operands.size(), 0));
   // The two innermost loops may be rows of one product; loops outside them are batches.
-  ContractionSpec s;
   const size_t loops = box.dims.size(), last = loops - 1;
   const bool b_moves_last = box.strides[2][last] != 0;
   const bool two_rows = !b_moves_last && loops >= 2 && box.strides[2][last - 1] == 0 && loops > 1;
@@ -262,7 +294,7 @@ bool Lowering::append_product(const View& a, const View& b, const View& c, const
     s.c_batch[at] = box.strides[0][i], s.a_batch[at] = box.strides[1][i], s.b_batch[at] = box.strides[2][i];
   }
   s.k = k, s.n = n, s.a_tap_col = k;
-  s.int16 = precision == Precision::fast;
+  s.int16 = precision == Precision::fast && !in_place;
   size_t operand = 3;
   s.epilogue = make_epilogue(f, [&](const View& v) {
     Sizes st(5, 0);
@@ -273,17 +305,7 @@ bool Lowering::append_product(const View& a, const View& b, const View& c, const
     ++operand;
     return st;
   });
-  PackSpec p;
-  p.k = k, p.n = n, p.src_k = b.strides[b.dims.size() - 2], p.src_n = b.strides.back();
-  Box own;
-  for (size_t i = 0; i < b_own.size(); ++i) own.add_loop(b_own[i], {packed_own[i], b.strides[i]});
-  own.merge();
-  if (own.dims.size() > 2) return false;
-  for (size_t i = 0; i < own.dims.size(); ++i) {
-    const size_t at = 2 - own.dims.size() + i;
-    p.batch[at] = own.dims[i], p.src_batch[at] = own.strides[1][i];
-  }
-  std::vector<View> operands{c, a, factor(s, p, b, product(b_own) * elements, label)};
+  std::vector<View> operands{c, a, in_place ? b : factor(s, factors->pack, b, factors->elements, label)};
   operands.insert(operands.end(), f.operands.begin(), f.operands.end());
   append(s, operands, label);
   return true;

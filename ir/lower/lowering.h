@@ -32,6 +32,17 @@ Epilogue make_epilogue(const Fusion& fusion, FunctionRef<Sizes(const View&)> pic
 Epilogue conv_epilogue(const Fusion& fusion);
 Epilogue depthwise_epilogue(const Fusion& fusion);
 
+/// A factor's matrix for each of `lead` dims of a result: strides over these (0: broadcast), how each is packed, and
+/// the elements of all.
+struct Matrices {
+  Sizes strides;
+  PackSpec pack;
+  int64_t elements = 0;
+};
+Matrices as_they_lie(const View& b, size_t lead);
+/// Packed, one batch after the other. Nothing if batches are more than two loops.
+std::optional<Matrices> in_panels(const View& b, size_t lead);
+
 /// A convolution on views: every output pixel is a sum of products of a window of x with w.
 struct Windows {
   View x;         ///< [N, G, K, H, W] from the first pixel's first tap on; H and W do not matter
@@ -154,6 +165,8 @@ class Lowering {
   void find_what_ends_in_outputs();
   void plan_placements();
   Status lower_node(const Node& node);
+  void copy_small_part(ValueId output);
+  View output_copy(ValueId output, const View& from);
   void finish_outputs();
   /// How far apart the elements of B are (format/model.fbs). 0: unknown.
   float spread_of(const Operand& source, const PackSpec& b) const;
@@ -201,8 +214,9 @@ class Lowering {
   std::set<const Node*> inside_;                                // of those: lowered with it
   bool too_large_ = false;                                      // what was allocated last, by far
   std::vector<Placement> placements_;
-  std::vector<View> views_;    // by value; buffer < 0: not made yet
-  std::vector<View> storage_;  // of values some part or view of which was placed in them
+  std::vector<View> views_;              // by value; buffer < 0: not made yet
+  std::map<ValueId, View> small_parts_;  // outputs that are copied already
+  std::vector<View> storage_;            // of values some part or view of which was placed in them
   std::vector<Pending> pending_;
   std::vector<int> buffer_phase_;    // when each buffer's contents come up
   std::vector<int> buffer_segment_;  // whose segment it holds; -1: none

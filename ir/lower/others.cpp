@@ -156,21 +156,42 @@ Status Lowering::lower_pool(const Node& node) {
 }
 
 Status Lowering::lower_gather(const Node& node) {
-  const auto axis = static_cast<size_t>(std::get_if<AxisAttrs>(&node.attrs)->axis);
+  const GatherAttrs& a = *std::get_if<GatherAttrs>(&node.attrs);
+  const auto axis = static_cast<size_t>(a.axis), batch = static_cast<size_t>(a.batch);
   const int phase = phase_of(node);
-  View table = input(node, 0), index = input(node, 1);
-  if (!is_row_major(table)) table = copied(table, row_major(table.rank()));
-  if (!is_row_major(index)) index = copied(index, row_major(index.rank()));
-  const int out_rank = static_cast<int>(out_dims(node).size());
-  const View out = destination(node, row_major(out_rank), phase, out_rank);
+  View table = input(node, 0);
+  const View index = input(node, 1);
+  if (step_phase(table.phase) != kRunPhase && !is_row_major(table)) table = copied(table, row_major(table.rank()));
+  const size_t own = index.dims.size() - batch, rank = table.dims.size() - 1 + own;
+  View from = table, of_index = index;  // as the result
+  from.dims = of_index.dims = out_dims(node);
+  of_index.strides.resize(batch);
+  of_index.strides.resize(axis, 0);
+  of_index.strides.insert(of_index.strides.end(), index.strides.begin() + a.batch, index.strides.end());
+  of_index.strides.resize(rank, 0);
+  from.strides.erase(from.strides.begin() + a.axis);
+  from.strides.insert(from.strides.begin() + a.axis, own, table.strides[axis]);
+  // The result lies as the table does, or as an index of all its dims, with neighbours inside that have the same one.
+  Order order = order_of(batch ? of_index : from);
+  for (size_t d = 0; d < rank && batch; ++d)
+    if (of_index.strides[d] == 0 && from.strides[d] == 1) order = with_last(order, static_cast<int>(d));
+  const View out = destination(node, order, phase, 1);
+  std::fill_n(from.strides.begin() + a.axis, own, 0);
   GatherSpec s;
+  Box box;
+  for (size_t d = 0; d < rank; ++d) box.add_loop(out.dims[d], {out.strides[d], from.strides[d], of_index.strides[d]});
+  box.sort();
+  box.merge();
+  const auto last = [&](size_t operand) { return box.strides[operand].back(); };
+  if (!box.dims.empty() && last(0) == 1 && last(1) == 1 && last(2) == 0) {
+    s.slice = box.dims.back();
+    box.dims.pop_back();
+    for (Sizes& strides : box.strides) strides.pop_back();
+  }
+  if (box.dims.empty()) box.dims = {1}, box.strides = {{0}, {0}, {0}};
+  s.dims = box.dims, s.out = box.strides[0], s.table = box.strides[1], s.index = box.strides[2];
   s.dtype = table.dtype, s.index_dtype = index.dtype;
-  s.rows = table.dims[axis];
-  s.count = product(index.dims);
-  for (size_t d = 0; d < table.dims.size(); ++d) (d < axis ? s.outer : s.slice) *= d == axis ? 1 : table.dims[d];
-  s.table_row = s.out_row = s.slice;
-  s.table_outer = s.rows * s.slice;
-  s.out_outer = s.count * s.slice;
+  s.rows = table.dims[axis], s.table_row = table.strides[axis];
   View status;
   status.buffer = Operand::kStatusWord;
   append(s, {out, table, index, status}, label_of(node), phase);

@@ -26,7 +26,7 @@ std::optional<PackSpec> rows_read(const PlanStep& step, size_t operand) {
   if (const auto* c = std::get_if<ContractionSpec>(&step.spec); c && c->b_row && operand == 2)
     rows.k = c->k, rows.n = c->n, rows.src_n = c->b_row;
   else if (const auto* g = std::get_if<GatherSpec>(&step.spec);
-           g && operand == 1 && g->dtype == DType::f32 && g->outer == 1)
+           g && operand == 1 && g->dtype == DType::f32 && g->table == Sizes(g->table.size(), 0))
     rows.k = g->slice, rows.n = g->rows, rows.src_n = g->table_row;
   else
     return std::nullopt;

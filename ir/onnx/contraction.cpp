@@ -130,18 +130,26 @@ Result<ValueId> scaled(Legalizer& l, ValueId x, double by) {
   return l.b.map(f.finish(f.in(0, lane) * f.c(by, lane)), {x}, dtype);
 }
 
-Status gemm(Legalizer& l, const Node& node) {
+/// alpha · op(A) op(B), where op may transpose.
+Result<ValueId> product(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId a, l.need(node, 0));
   KILN_ASSIGN(ValueId b, l.need(node, 1));
-  if (l.b.rank(a) != 2 || l.b.rank(b) != 2) return misfit(node.source + ": two matrices are expected");
   if (l.flag(node, "transA", false)) {
     KILN_ASSIGN(a, swapped(l, a));
   }
   if (l.flag(node, "transB", false)) {
     KILN_ASSIGN(b, swapped(l, b));
   }
-  KILN_ASSIGN(ValueId y, l.call("aten.matmul.default", {a, b}));
-  KILN_ASSIGN(y, scaled(l, y, l.number(node, "alpha", 1)));
+  KILN_ASSIGN(const ValueId y, l.call("aten.matmul.default", {a, b}));
+  return scaled(l, y, l.number(node, "alpha", 1));
+}
+
+Status gemm(Legalizer& l, const Node& node) {
+  for (size_t i = 0; i < 2; ++i) {
+    KILN_ASSIGN(const ValueId factor, l.need(node, i));
+    if (l.b.rank(factor) != 2) return misfit(node.source + ": two matrices are expected");
+  }
+  KILN_ASSIGN(ValueId y, product(l, node));
   const double beta = l.number(node, "beta", 1);
   if (l.in(node, 2) != kNoValue && beta != 0) {
     KILN_ASSIGN(const ValueId shift, scaled(l, l.in(node, 2), beta));
@@ -152,20 +160,11 @@ Status gemm(Legalizer& l, const Node& node) {
 
 Status matmul(Legalizer& l, const Node& node) { return as(l, node, "aten.matmul.default"); }
 
-/// com.microsoft: alpha · op(A) op(B).
+/// com.microsoft: Gemm of stacks of matrices.
 Status fused_matmul(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(ValueId a, l.need(node, 0));
-  KILN_ASSIGN(ValueId b, l.need(node, 1));
   if (l.flag(node, "transBatchA", false) || l.flag(node, "transBatchB", false))
     return l.unsupported(node, "transposed batches are not supported");
-  if (l.flag(node, "transA", false)) {
-    KILN_ASSIGN(a, swapped(l, a));
-  }
-  if (l.flag(node, "transB", false)) {
-    KILN_ASSIGN(b, swapped(l, b));
-  }
-  KILN_ASSIGN(ValueId y, l.call("aten.matmul.default", {a, b}));
-  KILN_ASSIGN(y, scaled(l, y, l.number(node, "alpha", 1)));
+  KILN_ASSIGN(const ValueId y, product(l, node));
   return l.set(node, y);
 }
 

@@ -35,12 +35,6 @@ Status index_select(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-ValueId ramp(Legalizer& l, int64_t count, const Shape& shape) {
-  std::vector<int64_t> values;
-  for (int64_t i = 0; i < count; ++i) values.push_back(i);
-  return l.b.integers(values, shape, DType::i32);
-}
-
 /// accumulated + index · stride. The index is on an axis of `size` and may count from the end. If it is out of range,
 /// the result is the least integer, which stays out of range whatever is added later.
 Result<ValueId> flat_index(Legalizer& l, ValueId accumulated, ValueId index, int64_t size, int64_t stride) {
@@ -60,41 +54,37 @@ Result<ValueId> flat_index(Legalizer& l, ValueId accumulated, ValueId index, int
   return l.b.map(f.finish(f.where(outside, bad, flat)), operands, DType::i32);
 }
 
-/// out[i…] = x[i…, with index[i…] on one axis]. It gathers elements of the flattened tensor. The index may be smaller
-/// than x on other axes.
+/// out[i…] = x[i…, with index[i…] on one axis]: a row of that axis for each of the other dims. The index may be smaller
+/// than x on these.
 Status gather(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   KILN_ASSIGN(ValueId index, l.need(node, 1));
   const Shape to = l.b.shape(index);
   KILN_ASSIGN(x, at_least_1d(l, x));
   KILN_ASSIGN(index, at_least_1d(l, index));
-  const Shape sx = l.b.shape(x), si = l.b.shape(index);
+  const Shape si = l.b.shape(index);
   if (is_empty(si)) {  // of any rank
     KILN_ASSIGN(const ValueId none, l.b.expand(l.b.scalar(0, l.b.value(x).dtype), si));
     return l.set(node, none);
   }
-  if (sx.size() != si.size()) return misfit(node.source + ": input and index must have the same number of dims");
-  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
-  if (element_count(sx) >= (int64_t{1} << 31)) return l.unsupported(node, "the indexed tensor is too large");
-  const auto one_row = [&](const Shape& s) { return element_count(s) == s[static_cast<size_t>(axis)].value; };
-  const bool plain = one_row(sx) && one_row(si);
-  ValueId flat = plain ? index : kNoValue;
-  int64_t stride = 1;
-  for (size_t i = sx.size(); i-- > 0 && !plain;) {
-    Shape along(sx.size(), Dim(1));
-    along[i] = si[i];
-    const bool chosen = static_cast<int64_t>(i) == axis;
-    if (!chosen && si[i].value > std::min<int64_t>(sx[i].value, 65536))
-      return misfit(node.source + ": the index is larger than the input");
-    if (chosen || si[i].value > 1) {
-      const ValueId at = chosen ? index : ramp(l, si[i].value, along);
-      KILN_ASSIGN(flat, flat_index(l, flat, at, sx[i].value, stride));
-    }
-    stride *= sx[i].value;
+  const int64_t rank = l.b.rank(x);
+  if (rank != l.b.rank(index)) return misfit(node.source + ": input and index must have the same number of dims");
+  KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), rank));
+  std::vector<int64_t> order, back;  // with the axis last
+  for (int64_t i = 0; i < rank; ++i) {
+    back.push_back(i < axis ? i : i == axis ? rank - 1 : i - 1);
+    if (i == axis) continue;
+    order.push_back(i);
+    const int64_t given = l.b.shape(x)[static_cast<size_t>(i)].value, used = si[static_cast<size_t>(i)].value;
+    if (used > given) return misfit(node.source + ": the index is larger than the input");
+    KILN_ASSIGN(x, l.b.slice_axis(x, i, 0, used));
   }
-  KILN_ASSIGN(const ValueId elements, l.b.reshape(x, {Dim(element_count(sx))}));
-  KILN_ASSIGN(const ValueId picked, l.b.gather(elements, flat, 0));
-  KILN_ASSIGN(const ValueId y, l.b.reshape(picked, to));
+  order.push_back(axis);
+  KILN_ASSIGN(x, l.b.permute(x, order));
+  KILN_ASSIGN(index, l.b.permute(index, order));
+  KILN_ASSIGN(const ValueId picked, l.b.gather(x, index, rank - 1, rank - 1));
+  KILN_ASSIGN(const ValueId turned, l.b.permute(picked, back));
+  KILN_ASSIGN(const ValueId y, l.b.reshape(turned, to));
   return l.set(node, y);
 }
 

@@ -1,4 +1,6 @@
 // Softmax and normalisations.
+#include <algorithm>
+
 #include "ir/legalizer.h"
 
 namespace kiln {

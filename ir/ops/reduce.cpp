@@ -1,4 +1,5 @@
 // Reductions, and what is written with them: variance, norms, logsumexp.
+#include <algorithm>
 #include <cmath>
 
 #include "ir/legalizer.h"

@@ -129,8 +129,9 @@ Result<bool> gather(Rewrite& r, const Node& node) {
   constexpr int64_t kMostIndices = 1024;  // many nodes may share a constant, and each looks at it
   const ValueId out = node.outputs[0], table = node.inputs[0];
   const Value& index = r.graph.value(node.inputs[1]);
-  if (!index.is_constant()) return false;
-  const int64_t axis = std::get<AxisAttrs>(node.attrs).axis, count = element_count(index.shape);
+  const auto& [axis, batch] = std::get<GatherAttrs>(node.attrs);
+  if (!index.is_constant() || batch) return false;
+  const int64_t count = element_count(index.shape);
   const int64_t size = r.shape(table)[static_cast<size_t>(axis)].value;
   std::vector<Run> runs;
   if (r.is_ramp(node.inputs[1])) {

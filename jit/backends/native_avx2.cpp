@@ -1,4 +1,6 @@
 // AVX2: vectors of 8 lanes; masks are vectors.
+#include <algorithm>
+
 #include "jit/backends/native_x86.h"
 
 namespace kiln::native {

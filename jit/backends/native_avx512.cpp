@@ -1,4 +1,6 @@
 // AVX-512 (F, BW, DQ, VL): vectors of 16 lanes; parts of vectors and choices go through mask registers.
+#include <algorithm>
+
 #include "jit/backends/native_x86.h"
 
 namespace kiln::native {

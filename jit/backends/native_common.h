@@ -4,6 +4,8 @@
 
 #include <asmjit/core.h>
 
+#include <algorithm>
+
 #include "jit/emitter.h"
 
 namespace kiln::native {

@@ -1,5 +1,6 @@
 #include "jit/backends/native_x86.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace kiln::native {

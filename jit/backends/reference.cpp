@@ -1,5 +1,6 @@
 #include "jit/backends/reference.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>

@@ -1,7 +1,6 @@
 // Attention. A block of rows at a time goes through scores, softmax and the weighted sum in a thread's scratch.
 #include <algorithm>
 
-#include "jit/kernels/attention_row.h"
 #include "jit/kernels/contraction.h"
 #include "jit/kernels/dots.h"
 #include "jit/kernels/families.h"
@@ -77,16 +76,26 @@ class AttentionEmitter {
         return emit_dots(e_, part, row, name_ + of + "scores");
       };
       score_ = scores(early(s_), s_.k_row, "_");
-      weigh_ = emit_weigh_row(e_, {s_.values.n, early(s_), s_.v_row, false}, name_ + "_values");
+      weigh_ = emit_weigh(early(s_), s_.v_row, {}, "_values");
       if (s_.late) {
         late_score_ = scores(s_.late, s_.late_k_row, "_late_");
-        late_weigh_ = emit_weigh_row(e_, {s_.values.n, s_.late, s_.late_v_row, true}, name_ + "_late_values");
+        Epilogue more;  // of the result so far
+        more.expr.binary(PointOp::add, more.expr.input(0), more.expr.input(1));
+        more.operands = {{DType::f32, {0, 0, 0, 0, 1}}};
+        late_weigh_ = emit_weigh(s_.late, s_.late_v_row, more, "_late_values");
       }
     }
     return emit_entry();
   }
 
  private:
+  /// panels(weights, V, out, …): one row against V as it lies.
+  Func emit_weigh(int64_t keys, int64_t row, const Epilogue& epilogue, const char* of) {
+    ContractionSpec part;
+    part.k = part.a_tap_col = keys, part.n = s_.values.n, part.b_k = row, part.epilogue = epilogue;
+    return emit_panels(e_, part, row_schedule(part.n, e_.target()), name_ + of, 0);
+  }
+
   Func emit_entry() {
     const std::vector<FusedOperand>& fused = s_.scores.epilogue.operands;
     const int64_t rows = block_rows(s_, schedule_), m = s_.scores.ow;
@@ -119,10 +128,13 @@ class AttentionEmitter {
       if (packed(s_)) return emit_block(row, args, v, c);
       args.insert(args.begin() + 3, scratch);  // sums and scores in one place
       e_.call(score_, args);
-      if (!s_.late) {
+      const Schedule row_at_once = row_schedule(s_.values.n, e_.target());
+      const int64_t panels = ceil_div(s_.values.n, tile_columns(row_at_once, e_.target()));
+      const auto weigh = [&] {
         e_.call(softmax_, {scratch, scratch});
-        return e_.call(weigh_, {scratch, v, c});
-      }
+        e_.call(weigh_, {scratch, v, c, 0, panels, 1, 0});
+      };
+      if (!s_.late) return weigh();
       const auto beyond = [&](Arg from, int64_t bytes) {
         const Int at = e_.integer();
         add(e_, at, from, early(s_) * bytes);
@@ -134,9 +146,9 @@ class AttentionEmitter {
       for (size_t i = 0; i < fused.size(); ++i)
         args[4 + i] = beyond(args[4 + i], fused[i].strides.back() * size_of(fused[i].dtype));
       e_.call(late_score_, args);
-      e_.call(softmax_, {scratch, scratch});
-      e_.call(weigh_, {scratch, v, c});
-      e_.call(late_weigh_, {late_scores, place(8, kF, {s_.late_v_batch[0], s_.late_v_batch[1], 0}), c});
+      weigh();
+      const Int late_v = place(8, kF, {s_.late_v_batch[0], s_.late_v_batch[1], 0});
+      e_.call(late_weigh_, {late_scores, late_v, c, c, 0, panels, 1, 0});
     });
     e_.end_function();
     return f;

@@ -1,5 +1,7 @@
 #include "jit/kernels/contraction.h"
 
+#include <algorithm>
+
 #include "jit/epilogue.h"
 #include "jit/kernels/dots.h"
 #include "jit/kernels/families.h"
@@ -14,9 +16,17 @@ namespace kiln {
 bool tile_fits(const Schedule& s, const Target& t) {
   if (s.mr < 1 || s.nv < 1 || s.unroll < 1 || tile_columns(s, t) > 16 * t.width) return false;
   if (s.algorithm != Algorithm::strassen && s.mc % s.mr) return false;
-  // accumulators, a row of B, one of A; without a fused multiply-add the product needs a register as well
+  // accumulators, a row of B (one row of A needs a vector of it at a time), one of A; without a fused multiply-add the
+  // product needs a register as well
   const bool fused = t.fma && s.algorithm != Algorithm::int16;
-  return s.mr * s.nv + s.nv + 1 + (fused ? 0 : 1) <= t.vector_registers;
+  return s.mr * s.nv + (s.mr == 1 ? 1 : s.nv) + 1 + (fused ? 0 : 1) <= t.vector_registers;
+}
+
+Schedule row_schedule(int64_t n, const Target& target) {
+  const int64_t vectors = ceil_div(n, target.width), most = std::min(12, target.vector_registers - 3);
+  Schedule s;
+  s.mr = 1, s.nv = static_cast<uint8_t>(ceil_div(vectors, ceil_div(vectors, most))), s.unroll = 4;
+  return s;
 }
 
 ContractionSpec flattened(const ContractionSpec& spec) {
@@ -66,7 +76,7 @@ class ContractionEmitter {
         name_(std::move(name)),
         nr_(tile_columns(schedule, e_.target())),
         m_(rows_of(s_)),
-        k_total_(s_.kh * s_.kw * s_.k),
+        panel_row_(s_.b_k ? 1 : s_.kh * s_.kw * s_.k),
         own_(source_.epilogue.operands.size()),
         fused_(s_.epilogue.operands.size()),
         out_type_(stored_type(s_.epilogue)) {}
@@ -76,8 +86,8 @@ class ContractionEmitter {
     const int64_t full = s_.n / nr_, tail = s_.n % nr_;
     Func whole{}, last{};
     const auto shared = [&](size_t i) { return s_.batch[i] == 1 || s_.b_batch[i] == 0; };
-    const bool weights = shared(0) && shared(1);
-    if (weights) ahead_ = ahead_tiles(s_, schedule_, e_.target(), k_total_ * s_.n * kF);
+    const bool weights = shared(0) && shared(1) && !s_.b_k;
+    if (weights) ahead_ = ahead_tiles(s_, schedule_, e_.target(), panel_row_ * s_.n * kF);
     if (full) whole = emit_panel(e_, s_, schedule_, name_, nr_, ahead_);
     if (tail) last = emit_panel(e_, s_, schedule_, name_, tail);
     return emit_entry(full, whole, last);
@@ -111,7 +121,7 @@ class ContractionEmitter {
             split_rows(e_, s_, schedule_, count, count, rest);
             if (!int16_)
               place(at[0], e_.param(4), kF, {s_.a_batch[0], s_.a_batch[1], s_.a_row, s_.a_col, 0}, b0, b1, y, x, p);
-            place(at[1], e_.param(5), kF, {s_.b_batch[0], s_.b_batch[1], 0, 0, k_total_}, b0, b1, y, x, p);
+            place(at[1], e_.param(5), kF, {s_.b_batch[0], s_.b_batch[1], 0, 0, panel_row_}, b0, b1, y, x, p);
             place(at[2], e_.param(3), size_of(out_type_), {s_.c_batch[0], s_.c_batch[1], s_.c_row, s_.c_col, 1}, b0, b1,
                   y, x, p);
             for (size_t i = 0; i < own_; ++i) {
@@ -124,10 +134,11 @@ class ContractionEmitter {
             for (Int r : {x, count, rest}) args.emplace_back(r);
             if (whole.id >= 0 && last.id >= 0)
               e_.if_(
-                  p, Compare::lt, full, [&] { call_panel(e_, whole, args, p, full, ahead_ ? k_total_ * nr_ * kF : 0); },
+                  p, Compare::lt, full,
+                  [&] { call_panel(e_, whole, args, p, full, ahead_ ? panel_row_ * nr_ * kF : 0); },
                   [&] { e_.call(last, args); });
             else if (whole.id >= 0)
-              call_panel(e_, whole, args, p, full, ahead_ ? k_total_ * nr_ * kF : 0);
+              call_panel(e_, whole, args, p, full, ahead_ ? panel_row_ * nr_ * kF : 0);
             else
               e_.call(last, args);
             add(e_, unit, unit, 1);
@@ -155,7 +166,7 @@ class ContractionEmitter {
   void place_scales(Int of_rows, Int of_columns, Int b0, Int b1, Int y, Int x, Int p) {
     scales_of_rows(of_rows);
     place(of_columns, e_.param(5), kF, s_.epilogue.operands[1].strides, b0, b1, y, x, p);
-    add(e_, of_columns, of_columns, packed_size(k_total_, s_.n) * kF);
+    add(e_, of_columns, of_columns, packed_size(panel_row_, s_.n) * kF);
   }
 
   /// low = v mod n, high = v div n.
@@ -193,7 +204,8 @@ class ContractionEmitter {
   ContractionSpec s_;  ///< what tiles see
   Schedule schedule_;
   std::string name_;
-  int64_t nr_, m_, k_total_;
+  int64_t nr_, m_;
+  int64_t panel_row_;   ///< from a column of a panel to that of the next one, for each of its columns
   size_t own_, fused_;  ///< operands of the source's epilogue, of the tiles'
   Func rows_{};         ///< makes integers of rows
   int64_t ahead_ = 0;

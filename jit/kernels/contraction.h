@@ -9,6 +9,8 @@ namespace kiln {
 inline int64_t tile_columns(const Schedule& s, const Target& t) { return int64_t{s.nv} * t.width; }
 /// Whether a tile's sums, a row of B and one element of A fit the registers.
 bool tile_fits(const Schedule& s, const Target& t);
+/// For one row of A and n columns of B where it lies: the widest tiles of equal width.
+Schedule row_schedule(int64_t n, const Target& target);
 /// Output pixels as one row of `columns` with constant strides, if the strides allow it. Then no tile wraps. Rows that
 /// a tile cannot cross (see ContractionSpec) become batches.
 ContractionSpec flattened(const ContractionSpec& spec);

@@ -27,12 +27,13 @@ Meetings meetings(int64_t outputs, int64_t taps, int64_t stride, int64_t tap_str
   return all;
 }
 
-/// The taps that `height` output rows hold in registers: those that one input row meets in all its output rows.
-int64_t taps_at_once(const DepthwiseSpec& s, int64_t height) {
+/// The taps that `height` output rows hold in registers: those of a line that one input row meets in all its output
+/// rows.
+int64_t taps_at_once(const DepthwiseSpec& s, int64_t height, const Target& target) {
   size_t rows = 0;
   for (const auto& [at, outputs] : meetings(height, s.kh, s.in_row, s.in_tap_row))
     rows = std::max(rows, outputs.size());
-  return static_cast<int64_t>(rows) * s.kw;
+  return static_cast<int64_t>(rows) * depthwise_line(s, target);
 }
 
 class DepthwiseEmitter {
@@ -52,30 +53,21 @@ class DepthwiseEmitter {
     const Func last = rest ? emit_rows(rest) : rows;
     const int64_t row_blocks = ceil_div(s_.oh, h_);
     const Func f = e_.begin_function(name_, static_cast<int>(6 + fused_));
-    const Int b = e_.integer(), y = e_.integer(), t = e_.integer();
+    UnitOperands operands(e_, {s_.batch, row_blocks});
+    operands.add(3, size_of(out_type_), {s_.out_batch, s_.out_row * h_});
+    operands.add(4, kF, {s_.in_batch, s_.in_row * h_});
+    operands.add(5, kF);
+    for (size_t i = 0; i < fused_; ++i) {
+      const FusedOperand& o = s_.epilogue.operands[i];
+      operands.add(static_cast<int>(6 + i), size_of(o.dtype), {o.strides[0], o.strides[1] * h_});
+    }
+    const Int y = e_.integer();
     for_units(e_, [&](Int unit) {
-      split(e_, unit, row_blocks, y, b);
-      std::vector<Arg> args;
-      const auto place = [&](int param, int64_t batch, int64_t row, int64_t bytes) {
-        const Int p = e_.integer();
-        e_.op(IntOp::mul, p, b, batch * bytes);
-        e_.op(IntOp::mul, t, y, row * h_ * bytes);
-        add(e_, p, p, t);
-        add(e_, p, p, e_.param(param));
-        args.emplace_back(p);
-      };
-      place(3, s_.out_batch, s_.out_row, size_of(out_type_));
-      place(4, s_.in_batch, s_.in_row, kF);
-      args.emplace_back(e_.param(5));
-      for (size_t i = 0; i < fused_; ++i) {
-        const FusedOperand& o = s_.epilogue.operands[i];
-        place(static_cast<int>(6 + i), o.strides[0], o.strides[1], size_of(o.dtype));
-      }
-      if (rest)
-        e_.if_(
-            y, Compare::lt, row_blocks - 1, [&] { e_.call(rows, args); }, [&] { e_.call(last, args); });
-      else
-        e_.call(rows, args);
+      const std::vector<Arg> args = operands.at(unit);
+      if (!rest) return e_.call(rows, args);
+      e_.op(IntOp::rem, y, unit, row_blocks);
+      e_.if_(
+          y, Compare::lt, row_blocks - 1, [&] { e_.call(rows, args); }, [&] { e_.call(last, args); });
     });
     e_.end_function();
     return f;
@@ -129,28 +121,48 @@ class DepthwiseEmitter {
     return f;
   }
 
-  /// Every input vector is loaded once, for all outputs and taps that meet it. A row of taps is loaded once for all
-  /// input rows that need it.
+  /// Every input vector is loaded once, for all outputs and held taps that meet it. A line of taps is loaded once for
+  /// each input row that needs it.
   void emit_vector(int64_t height, int64_t width, int64_t c, int lanes) {
     std::vector<Vec> acc(static_cast<size_t>(height * width));
     for (Vec& v : acc) e_.splat(v = e_.vec(), 0);
     const Vec x = e_.vec();
-    std::vector<Vec> tap_registers;
-    for (int64_t i = 0; i < taps_at_once(s_, height); ++i) tap_registers.push_back(e_.vec());
-    const Meetings columns = meetings(width, s_.kw, s_.in_col, s_.in_tap_col);
+    const int64_t line = depthwise_line(s_, e_.target());
+    std::vector<Vec> taps;
+    for (int64_t i = 0; i < taps_at_once(s_, height, e_.target()); ++i) taps.push_back(e_.vec());
+    const auto tap = [&](size_t row, int64_t kx) {
+      return taps[row * static_cast<size_t>(line) + static_cast<size_t>(kx)];
+    };
+    const auto move = [&](int64_t columns) {
+      add(e_, e_.param(1), e_.param(1), columns * s_.in_tap_col * kF);
+      add(e_, e_.param(2), e_.param(2), columns * s_.c * kF);
+    };
+    const Int part = e_.integer();
+    const int64_t parts = s_.kw / line, rest = s_.kw % line;
     for (const auto& [row, outputs] : meetings(height, s_.kh, s_.in_row, s_.in_tap_row)) {
-      for (size_t i = 0; i < outputs.size(); ++i)
-        for (int64_t kx = 0; kx < s_.kw; ++kx)
-          e_.load(tap_registers[i * static_cast<size_t>(s_.kw) + static_cast<size_t>(kx)],
-                  {e_.param(2), ((outputs[i].tap * s_.kw + kx) * s_.c + c) * kF}, DType::f32, lanes);
-      for (const auto& [column, across] : columns) {
-        e_.load(x, {e_.param(1), (row + column + c) * kF}, DType::f32, lanes);
+      const auto multiply = [&, &row = row, &outputs = outputs](int64_t held) {
         for (size_t i = 0; i < outputs.size(); ++i)
-          for (const Meeting& m : across) {
-            const Vec a = acc[static_cast<size_t>(outputs[i].output * width + m.output)];
-            e_.madd(a, x, tap_registers[i * static_cast<size_t>(s_.kw) + static_cast<size_t>(m.tap)], a);
-          }
+          for (int64_t kx = 0; kx < held; ++kx)
+            e_.load(tap(i, kx), {e_.param(2), ((outputs[i].tap * s_.kw + kx) * s_.c + c) * kF}, DType::f32, lanes);
+        for (const auto& [column, across] : meetings(width, held, s_.in_col, s_.in_tap_col)) {
+          e_.load(x, {e_.param(1), (row + column + c) * kF}, DType::f32, lanes);
+          for (size_t i = 0; i < outputs.size(); ++i)
+            for (const Meeting& m : across) {
+              const Vec a = acc[static_cast<size_t>(outputs[i].output * width + m.output)];
+              e_.madd(a, x, tap(i, m.tap), a);
+            }
+        }
+      };
+      if (parts == 1 && !rest) {
+        multiply(line);
+        continue;
       }
+      e_.for_range(part, 0, parts, 1, [&] {
+        multiply(line);
+        move(line);
+      });
+      if (rest) multiply(rest);
+      move(-parts * line);
     }
     for (int64_t i = 0; i < height * width; ++i) {
       const auto at = [&](int64_t row, int64_t col, int64_t channel) {
@@ -178,14 +190,17 @@ int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target&) {
 int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
 bool feasible(const KernelSpec& spec, const Schedule& s, const Target& t) {
   if (s.tile_h < 1 || s.tile_w < 1) return false;
-  if (s.tile_h == 1 && s.tile_w == 1) return true;  // where a row of taps alone exceeds the registers
-  return s.tile_h * s.tile_w + 1 + taps_at_once(spec_of(spec), s.tile_h) + (t.fma ? 0 : 1) <= t.vector_registers;
+  return s.tile_h * s.tile_w + 1 + taps_at_once(spec_of(spec), s.tile_h, t) + (t.fma ? 0 : 1) <= t.vector_registers;
 }
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
   return DepthwiseEmitter(e, spec_of(spec), schedule, name).emit();
 }
 
 }  // namespace
+
+int64_t depthwise_line(const DepthwiseSpec& spec, const Target& target) {
+  return ceil_div(spec.kw, ceil_div(spec.kw, target.vector_registers / 2));
+}
 
 Func emit_depthwise_row(Emitter& e, const DepthwiseSpec& spec, const Schedule& schedule, const std::string& name) {
   return DepthwiseEmitter(e, spec, schedule, name).emit_rows(1);

@@ -1,4 +1,4 @@
-// One output row of a DepthwiseSpec.
+// What others use of a depthwise convolution.
 #pragma once
 
 #include <string>
@@ -8,6 +8,10 @@
 #include "jit/schedule.h"
 
 namespace kiln {
+
+/// Taps of a line that are held in registers at once. A long line is taken in parts, which leaves registers for
+/// outputs.
+int64_t depthwise_line(const DepthwiseSpec& spec, const Target& target);
 
 /// Emits row(out, in, w, epilogue operands…): all columns of one output row. Each pointer is at the start of that row.
 Func emit_depthwise_row(Emitter& emitter, const DepthwiseSpec& spec, const Schedule& schedule, const std::string& name);

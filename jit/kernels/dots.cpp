@@ -119,31 +119,33 @@ Func emit_matrix_vector(Emitter& e, const ContractionSpec& spec, const std::stri
   if (full) whole = dots(kUnit);
   if (tail) last = dots(tail);
   const Func f = e.begin_function(name, static_cast<int>(6 + fused.size()));
+  const int64_t blocks = ceil_div(spec.n, kUnit);
+  UnitOperands operands(e, {spec.batch[0], spec.batch[1], blocks});
+  operands.add(4, kF, {spec.a_batch[0], spec.a_batch[1]});
+  operands.add(5, kF, {spec.b_batch[0], spec.b_batch[1], kUnit * spec.b_row});
+  operands.add(3, size_of(stored_type(spec.epilogue)), {spec.c_batch[0], spec.c_batch[1], kUnit});
+  for (size_t o = 0; o < fused.size(); ++o)
+    operands.add(static_cast<int>(6 + o), size_of(fused[o].dtype),
+                 {fused[o].strides[0], fused[o].strides[1], kUnit * fused[o].strides.back()});
+  if (spec.rounded) operands.add(5, kF, {0, 0, kUnit});  // scales, behind the rows
+  const Int block = e.integer();
   for_units(e, [&](Int unit) {
-    const auto moved = [&](int operand, int64_t bytes) {
-      const Int at = e.integer();
-      e.op(IntOp::mul, at, unit, kUnit * bytes);
-      add(e, at, at, e.param(operand));
-      return at;
-    };
-    std::vector<Arg> args{e.param(4), moved(5, spec.b_row * kF), e.param(2),
-                          moved(3, size_of(stored_type(spec.epilogue)))};
-    for (size_t o = 0; o < fused.size(); ++o)
-      args.emplace_back(moved(static_cast<int>(6 + o), fused[o].strides.back() * size_of(fused[o].dtype)));
-    if (spec.rounded) {
-      args.emplace_back(moved(5, kF));
-      add(e, args.back().reg, args.back().reg, spec.n * spec.b_row * kF);
-    }
+    std::vector<Arg> args = operands.at(unit);
+    if (spec.rounded) add(e, args.back().reg, args.back().reg, spec.n * spec.b_row * kF);
+    args.insert(args.begin() + 2, e.param(2));
     if (!tail) return e.call(whole, args);
     if (!full) return e.call(last, args);
+    e.op(IntOp::rem, block, unit, blocks);
     e.if_(
-        unit, Compare::lt, full, [&] { e.call(whole, args); }, [&] { e.call(last, args); });
+        block, Compare::lt, full, [&] { e.call(whole, args); }, [&] { e.call(last, args); });
   });
   e.end_function();
   return f;
 }
 
-int64_t matrix_vector_units(const ContractionSpec& spec) { return ceil_div(spec.n, kUnit); }
+int64_t matrix_vector_units(const ContractionSpec& spec) {
+  return spec.batch[0] * spec.batch[1] * ceil_div(spec.n, kUnit);
+}
 int64_t matrix_vector_scratch() { return kUnit * kF; }
 
 }  // namespace kiln

@@ -1,5 +1,7 @@
-// Rows of a table by index: embeddings and index_select. No index reads outside the table, whatever the input
+// Rows of a table by index: embeddings, index_select, gather. No index reads outside the table, whatever the input
 // holds.
+#include <algorithm>
+
 #include "jit/epilogue.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
@@ -8,7 +10,15 @@
 namespace kiln {
 namespace {
 
+/// Elements of a unit of work, about.
+constexpr int64_t kUnit = 1024;
+/// Bytes of a slice that is copied where it was found: a call would take longer than the copy.
+constexpr int64_t kSmallSlice = 64;
+
 const GatherSpec& spec_of(const KernelSpec& spec) { return *std::get_if<GatherSpec>(&spec); }
+
+/// Indices of a unit: neighbours on the last dim.
+int64_t block_of(const GatherSpec& s) { return std::min(s.dims.back(), std::max<int64_t>(1, kUnit / s.slice)); }
 
 /// slice(dst, src, scale) of a rounded row.
 Func emit_rounded_slice(Emitter& e, int64_t slice, const std::string& name) {
@@ -23,21 +33,18 @@ Func emit_rounded_slice(Emitter& e, int64_t slice, const std::string& name) {
   return f;
 }
 
-/// Bytes of a slice that is copied where it was found: a call would take longer than the copy.
-constexpr int64_t kSmallSlice = 64;
-
 void copy_slice(Emitter& e, const GatherSpec& s, Int dst, Int src) {
-  const int64_t slice_bytes = s.slice * size_of(s.dtype);
-  const int64_t words = slice_bytes / 4;
-  const Int byte = e.integer();
+  const int64_t slice_bytes = s.slice * size_of(s.dtype), words = slice_bytes == 4 ? 0 : slice_bytes / 4;
   for_vectors(e, words, 4, {dst, src}, {4, 4}, [&](int64_t at, int lanes) {
     const Vec v = e.vec();
     e.load(v, {src, at * 4}, DType::i32, lanes);
     e.store({dst, at * 4}, v, DType::i32, lanes);
   });
-  for (int64_t at = words * 4; at < slice_bytes; ++at) {
-    e.load_int(byte, {src, at}, DType::u8);
-    e.store_int({dst, at}, byte, DType::u8);
+  const DType type = slice_bytes == 4 ? DType::i32 : DType::u8;
+  const Int element = e.integer();
+  for (int64_t at = words * 4; at < slice_bytes; at += size_of(type)) {
+    e.load_int(element, {src, at}, type);
+    e.store_int({dst, at}, element, type);
   }
 }
 
@@ -49,62 +56,94 @@ Func emit_slice(Emitter& e, const GatherSpec& s, const std::string& name) {
   return f;
 }
 
+/// The row that the index at `from` names, or 0.
+void load_row(Emitter& e, const GatherSpec& s, Int row, Int from, Int status) {
+  e.load_int(row, {from, 0}, DType::i32);
+  const auto from_end = [&] { add(e, row, row, s.rows); };
+  const auto refuse = [&] {
+    const Int bad = e.integer();
+    e.set(row, 0);
+    e.set(bad, kStatusBadIndex);
+    e.store_int({status, 0}, bad, DType::i32);
+  };
+  if (s.index_dtype == DType::i64) {
+    // Addresses may be narrower. The high half is 0, or −1 for an index from the end. With the latter a low half that
+    // is not negative stays beyond the table.
+    const Int high = e.integer();
+    e.load_int(high, {from, 4}, DType::i32);
+    e.if_(high, Compare::ne, 0, [&] {
+      from_end();
+      e.if_(high, Compare::ne, -1, [&] { e.set(row, -1); });
+    });
+  } else {
+    e.if_(row, Compare::lt, 0, from_end);
+  }
+  e.if_(row, Compare::lt, 0, refuse);
+  e.if_(row, Compare::ge, s.rows, refuse);
+}
+
 /// Entry operands: out, table, index, status.
 Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::string& name) {
   const GatherSpec& s = spec_of(kernel);
-  const int64_t bytes = size_of(s.dtype), words = rounded_row(s.slice);
-  const bool small = !s.rounded && s.slice * bytes <= kSmallSlice;
+  const int64_t size = size_of(s.dtype), row_bytes = s.rounded ? rounded_row(s.slice) * 4 : s.table_row * size;
+  const bool small = !s.rounded && s.slice * size <= kSmallSlice;
   const Func copy = s.rounded ? emit_rounded_slice(e, s.slice, name + "_slice")
                     : small   ? Func{}
                               : emit_slice(e, s, name + "_slice");
+  const int64_t count = s.dims.back(), block = block_of(s), blocks = ceil_div(count, block);
+  std::vector<int64_t> dims = s.dims, steps;
+  dims.back() = blocks;
   const Func f = e.begin_function(name, 7);
-  const Int i = e.integer(), o = e.integer(), index = e.integer(), at = e.integer(), from = e.integer(),
-            t = e.integer();
+  UnitOperands operands(e, dims);
+  const auto operand = [&](int64_t bytes, std::vector<int64_t> strides) {
+    steps.push_back(strides.back() * bytes);
+    strides.back() *= block;
+    operands.add(static_cast<int>(2 + steps.size()), bytes, std::move(strides));
+  };
+  operand(size, s.out);
+  operand(size, s.table);
+  operand(size_of(s.index_dtype), s.index);
+  const std::vector<Int>& p = operands.pointers;
+  const Int left = e.integer(), row = e.integer(), from = e.integer();
   for_units(e, [&](Int unit) {
-    if (s.outer == 1) {
-      e.set(i, unit);
-      e.set(o, 0);
-    } else {
-      split(e, unit, s.count, i, o);
+    operands.at(unit);
+    e.set(left, block);
+    if (count % block) {
+      e.op(IntOp::rem, left, unit, blocks);
+      e.op(IntOp::mul, left, left, -block);
+      add(e, left, left, count);
+      e.op(IntOp::min, left, left, block);
     }
-    e.op(IntOp::mul, at, i, s.index_stride * size_of(s.index_dtype));
-    add(e, at, at, e.param(5));
-    e.load_int(index, {at, 0}, DType::i32);
-    const auto refuse = [&] {
-      e.set(index, 0);
-      e.set(t, kStatusBadIndex);
-      e.store_int({e.param(6), 0}, t, DType::i32);
-    };
-    if (s.index_dtype == DType::i64) {  // addresses may be narrower: the high half must be the sign of the low one
-      e.load_int(t, {at, 4}, DType::i32);
-      e.set(from, 0);
-      e.if_(index, Compare::lt, 0, [&] { e.set(from, -1); });
-      e.if_(t, Compare::ne, from, refuse);
-    }
-    e.if_(index, Compare::lt, 0, [&] { add(e, index, index, s.rows); });
-    e.if_(index, Compare::lt, 0, refuse);
-    e.if_(index, Compare::ge, s.rows, refuse);
-    e.op(IntOp::mul, from, index, s.rounded ? words * 4 : s.table_row * bytes);
-    e.op(IntOp::mul, t, o, s.table_outer * bytes);
-    add(e, from, from, t);
-    add(e, from, from, e.param(4));
-    e.op(IntOp::mul, at, i, s.out_row * bytes);
-    e.op(IntOp::mul, t, o, s.out_outer * bytes);
-    add(e, at, at, t);
-    add(e, at, at, e.param(3));
-    if (small) return copy_slice(e, s, at, from);
-    if (!s.rounded) return e.call(copy, {at, from});
-    e.op(IntOp::mul, t, index, 4);
-    add(e, t, t, e.param(4));
-    add(e, t, t, s.rows * words * 4);
-    e.call(copy, {at, from, t});
+    e.do_while(
+        [&] {
+          load_row(e, s, row, p[2], e.param(6));
+          e.op(IntOp::mul, from, row, row_bytes);
+          add(e, from, from, p[1]);
+          if (small) {
+            copy_slice(e, s, p[0], from);
+          } else if (!s.rounded) {
+            e.call(copy, {p[0], from});
+          } else {
+            e.op(IntOp::mul, row, row, 4);
+            add(e, row, row, p[1]);
+            add(e, row, row, s.rows * row_bytes);
+            e.call(copy, {p[0], from, row});
+          }
+          for (size_t i = 0; i < p.size(); ++i)
+            if (steps[i]) add(e, p[i], p[i], steps[i]);
+          add(e, left, left, -1);
+        },
+        left, Compare::gt, 0);
   });
   e.end_function();
   return f;
 }
 
 int64_t units(const KernelSpec& spec, const Schedule&, const Target&) {
-  return spec_of(spec).outer * spec_of(spec).count;
+  const GatherSpec& s = spec_of(spec);
+  int64_t n = ceil_div(s.dims.back(), block_of(s));
+  for (size_t d = 0; d + 1 < s.dims.size(); ++d) n *= s.dims[d];
+  return n;
 }
 int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
 bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }

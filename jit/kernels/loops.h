@@ -109,22 +109,23 @@ inline void for_vectors(Emitter& e, int64_t count, int unroll, const std::vector
   for_vectors(e, count / chunk, count % chunk, unroll, bases, steps, body);
 }
 
-/// Moves pointers from the first unit of a box to unit number `unit`; dims outermost first, `strides[p][d]` in bytes.
-inline void move_to_unit(Emitter& e, Int unit, const std::vector<int64_t>& dims, const std::vector<Int>& pointers,
-                         const std::vector<std::vector<int64_t>>& strides) {
-  const Int rest = e.integer(), index = e.integer(), by = e.integer();
-  e.set(rest, unit);
-  for (size_t d = dims.size(); d-- > 0;) {
-    if (dims[d] == 1) continue;
-    e.op(IntOp::rem, index, rest, dims[d]);
-    e.op(IntOp::div, rest, rest, dims[d]);
-    for (size_t p = 0; p < pointers.size(); ++p) {
-      if (!strides[p][d]) continue;
-      e.op(IntOp::mul, by, index, strides[p][d]);
-      add(e, pointers[p], pointers[p], by);
-    }
-  }
-}
+/// Where each operand of a unit of work stands, for units that are the elements of a box; dims outermost first.
+class UnitOperands {
+ public:
+  UnitOperands(Emitter& e, std::vector<int64_t> dims) : e_(e), dims_(std::move(dims)) {}
+  /// An operand of the entry; strides are in elements of `size` bytes. It does not move along dims without one.
+  void add(int param, int64_t size, std::vector<int64_t> strides = {});
+  /// Moves all of them to unit number `unit`, and returns them as arguments.
+  std::vector<Arg> at(Int unit) const;
+
+  std::vector<Int> pointers;
+
+ private:
+  Emitter& e_;
+  std::vector<int64_t> dims_;
+  std::vector<int> params_;
+  std::vector<std::vector<int64_t>> strides_;  // bytes
+};
 
 /// low = v mod n, high = v div n. Neither low nor high may be v.
 inline void split(Emitter& e, Int v, Arg n, Int low, Int high) {

@@ -152,30 +152,17 @@ class MapEmitter {
     const Func whole = emit_unit(chunk);
     const Func last = box_.rest ? emit_unit(box_.rest) : whole;
     const Func f = e_.begin_function(name_, static_cast<int>(3 + types_.size()));
-    const Int t = e_.integer(), outer = e_.integer(), i = e_.integer();
-    std::vector<Int> pointers;
-    for (size_t p = 0; p < types_.size(); ++p) pointers.push_back(e_.integer());
+    const Int i = e_.integer();
+    const std::vector<int64_t> dims(box_.dims.begin(), box_.dims.begin() + static_cast<long>(box_.unit_dims));
+    UnitOperands operands(e_, dims);
+    for (size_t p = 0; p < types_.size(); ++p)
+      operands.add(static_cast<int>(3 + p), size_of(types_[p]), box_.strides[p]);
     for_units(e_, [&](Int unit) {
-      for (size_t p = 0; p < types_.size(); ++p) e_.set(pointers[p], e_.param(static_cast<int>(3 + p)));
-      e_.set(outer, unit);
-      for (size_t d = box_.unit_dims; d-- > 0;) {
-        const Int index = d ? i : outer;
-        if (d) {
-          e_.op(IntOp::rem, i, outer, box_.dims[d]);
-          e_.op(IntOp::div, outer, outer, box_.dims[d]);
-        }
-        for (size_t p = 0; p < types_.size(); ++p) {
-          if (!box_.strides[p][d]) continue;
-          e_.op(IntOp::mul, t, index, box_.strides[p][d] * size_of(types_[p]));
-          add(e_, pointers[p], pointers[p], t);
-        }
-      }
-      const std::vector<Arg> args(pointers.begin(), pointers.end());
+      const std::vector<Arg> args = operands.at(unit);
       if (!box_.rest) return e_.call(whole, args);
-      e_.op(IntOp::rem, i, unit, box_.dims[box_.unit_dims - 1]);
+      e_.op(IntOp::rem, i, unit, dims.back());
       e_.if_(
-          i, Compare::lt, box_.dims[box_.unit_dims - 1] - 1, [&] { e_.call(whole, args); },
-          [&] { e_.call(last, args); });
+          i, Compare::lt, dims.back() - 1, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
     });
     e_.end_function();
     return f;

@@ -1,5 +1,7 @@
 #include "jit/kernels/map_any_size.h"
 
+#include <algorithm>
+
 #include "jit/epilogue.h"
 #include "jit/kernels/loops.h"
 

@@ -30,36 +30,17 @@ class NormEmitter {
 
   Func emit() {
     const Func row = emit_row();
-    const auto operands = static_cast<size_t>(2 + weights_) + fused_;
-    const Func f = e_.begin_function(name_, static_cast<int>(3 + operands));
-    std::vector<Int> p;
-    for (size_t i = 0; i < operands; ++i) p.push_back(e_.integer());
-    const Int rest = e_.integer(), index = e_.integer(), t = e_.integer();
-    for_units(e_, [&](Int unit) {
-      for (size_t i = 0; i < operands; ++i) e_.set(p[i], e_.param(static_cast<int>(3 + i)));
-      e_.set(rest, unit);
-      for (size_t d = s_.rows.size(); d-- > 0;) {
-        if (s_.rows[d] == 1) continue;
-        if (d) {
-          e_.op(IntOp::rem, index, rest, s_.rows[d]);
-          e_.op(IntOp::div, rest, rest, s_.rows[d]);
-        } else {
-          e_.set(index, rest);
-        }
-        const auto move = [&](size_t i, int64_t bytes) {
-          if (!bytes) return;
-          e_.op(IntOp::mul, t, index, bytes);
-          add(e_, p[i], p[i], t);
-        };
-        move(0, s_.out_rows[d] * size_of(out_type_));
-        move(1, s_.in_rows[d] * kF);
-        for (size_t i = 0; i < fused_; ++i) {
-          const FusedOperand& o = s_.epilogue.operands[i];
-          move(static_cast<size_t>(2 + weights_) + i, o.strides[d] * size_of(o.dtype));
-        }
-      }
-      e_.call(row, std::vector<Arg>(p.begin(), p.end()));
-    });
+    const int first_fused = 5 + weights_;
+    const Func f = e_.begin_function(name_, first_fused + static_cast<int>(fused_));
+    UnitOperands operands(e_, s_.rows);
+    operands.add(3, size_of(out_type_), s_.out_rows);
+    operands.add(4, kF, s_.in_rows);
+    for (int i = 5; i < first_fused; ++i) operands.add(i, kF);
+    for (size_t i = 0; i < fused_; ++i) {
+      const FusedOperand& o = s_.epilogue.operands[i];
+      operands.add(first_fused + static_cast<int>(i), size_of(o.dtype), o.strides);
+    }
+    for_units(e_, [&](Int unit) { e_.call(row, operands.at(unit)); });
     e_.end_function();
     return f;
   }

@@ -214,7 +214,7 @@ Func emit_panel(Emitter& emitter, const ContractionSpec& flattened, const Schedu
 Func emit_panels(Emitter& e, const ContractionSpec& s, const Schedule& schedule, const std::string& name,
                  int64_t ahead_tiles) {
   const int64_t nr = tile_columns(schedule, e.target()), full = s.n / nr, tail = s.n % nr;
-  const int64_t panel_bytes = nr * s.kh * s.kw * s.k * kF;
+  const int64_t panel_bytes = nr * (s.b_k ? 1 : s.kh * s.kw * s.k) * kF;
   Func whole{}, last{};
   if (full) whole = emit_panel(e, s, schedule, name, nr, ahead_tiles);
   if (tail) last = emit_panel(e, s, schedule, name, tail);

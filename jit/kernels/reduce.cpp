@@ -80,33 +80,22 @@ class ReduceEmitter {
     const Func last = shape_.rest ? emit_unit(shape_.rest) : whole;
     const Func f = e_.begin_function(name_, static_cast<int>(3 + types_.size()));
     if (shape_.counts_lanes(s_)) store_lane_numbers();
-    std::vector<Int> p;
-    for (size_t i = 0; i < types_.size(); ++i) p.push_back(e_.integer());
-    const Int rest = e_.integer(), index = e_.integer(), block = e_.integer(), t = e_.integer();
+    Sizes dims = s_.kept;  // blocks are innermost
+    if (shape_.lane_dim != SIZE_MAX) dims[shape_.lane_dim] = 1;
+    dims.push_back(shape_.blocks);
+    UnitOperands operands(e_, dims);
+    operands.add(2, 1);  // scratch
+    for (size_t i = 0; i < types_.size(); ++i) {
+      Sizes strides = strides_[i];
+      strides.resize(s_.kept.size());
+      strides.push_back(lane_stride(i) * shape_.block);
+      operands.add(static_cast<int>(3 + i), size_of(types_[i]), std::move(strides));
+    }
+    const Int block = e_.integer();
     for_units(e_, [&](Int unit) {
-      for (size_t i = 0; i < p.size(); ++i) e_.set(p[i], e_.param(static_cast<int>(3 + i)));
-      e_.set(rest, unit);
-      const auto move = [&](size_t d, Int by, int64_t elements) {
-        for (size_t i = 0; i < p.size(); ++i) {
-          if (!strides_[i][d]) continue;
-          e_.op(IntOp::mul, t, by, strides_[i][d] * elements * size_of(types_[i]));
-          add(e_, p[i], p[i], t);
-        }
-      };
-      if (shape_.blocks > 1) {
-        e_.op(IntOp::rem, block, rest, shape_.blocks);
-        e_.op(IntOp::div, rest, rest, shape_.blocks);
-        move(shape_.lane_dim, block, shape_.block);
-      }
-      for (size_t d = s_.kept.size(); d-- > 0;) {
-        if (d == shape_.lane_dim || s_.kept[d] == 1) continue;
-        e_.op(IntOp::rem, index, rest, s_.kept[d]);
-        e_.op(IntOp::div, rest, rest, s_.kept[d]);
-        move(d, index, 1);
-      }
-      std::vector<Arg> args{e_.param(2)};
-      args.insert(args.end(), p.begin(), p.end());
+      const std::vector<Arg> args = operands.at(unit);
       if (!shape_.rest) return e_.call(whole, args);
+      e_.op(IntOp::rem, block, unit, shape_.blocks);
       e_.if_(
           block, Compare::lt, shape_.blocks - 1, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
     });

@@ -50,31 +50,25 @@ class ScanEmitter {
   Func emit() {
     const Func whole = emit_unit(lanes_.block);
     const Func last = lanes_.rest ? emit_unit(lanes_.rest) : whole;
-    std::vector<int64_t> dims = s_.dims, out_bytes, in_bytes;  // blocks are innermost
-    for (size_t d = 0; d < dims.size(); ++d) {
-      if (d == lanes_.dim) dims[d] = 1;
-      out_bytes.push_back(s_.out[d] * size_);
-      in_bytes.push_back(s_.in[d] * size_);
-    }
+    std::vector<int64_t> dims = s_.dims;  // blocks are innermost
+    if (lanes_.dim != SIZE_MAX) dims[lanes_.dim] = 1;
     dims.push_back(lanes_.blocks);
-    out_bytes.push_back(lanes_.block * lane_stride(s_.out) * size_);
-    in_bytes.push_back(lanes_.block * lane_stride(s_.in) * size_);
     const Func f = e_.begin_function(name_, 5);
-    const Int out = e_.integer(), in = e_.integer(), block = e_.integer();
+    UnitOperands operands(e_, dims);
+    const auto operand = [&](int param, std::vector<int64_t> strides) {
+      const int64_t of_block = lanes_.block * lane_stride(strides);
+      strides.push_back(of_block);
+      operands.add(param, size_, std::move(strides));
+    };
+    operand(3, s_.out);
+    operand(4, s_.in);
+    const Int block = e_.integer();
     for_units(e_, [&](Int unit) {
-      e_.set(out, e_.param(3));
-      e_.set(in, e_.param(4));
-      move_to_unit(e_, unit, dims, {out, in}, {out_bytes, in_bytes});
-      if (!lanes_.rest) return e_.call(whole, {out, in});
+      const std::vector<Arg> args = operands.at(unit);
+      if (!lanes_.rest) return e_.call(whole, args);
       e_.op(IntOp::rem, block, unit, lanes_.blocks);
       e_.if_(
-          block, Compare::lt, lanes_.blocks - 1,
-          [&] {
-            e_.call(whole, {out, in});
-          },
-          [&] {
-            e_.call(last, {out, in});
-          });
+          block, Compare::lt, lanes_.blocks - 1, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
     });
     e_.end_function();
     return f;

@@ -56,18 +56,16 @@ class TapsEmitter {
     if (across_ != SIZE_MAX) dims[across_] = 1;
     if (rows_ != SIZE_MAX) dims[rows_] = 1;
     dims.push_back(across_ != SIZE_MAX ? s_.count : ceil_div(all, block));
-    std::vector<Int> p;
-    std::vector<std::vector<int64_t>> bytes;
+    const auto count = static_cast<size_t>(first_fused_) + fused().size();
+    const Func f = e_.begin_function(name_, static_cast<int>(3 + count));
+    UnitOperands operands(e_, dims);
     const auto operand = [&](const std::vector<int64_t>& others, int64_t step, int64_t size) {
-      p.push_back(e_.integer());
-      bytes.push_back(others);
-      bytes.back().resize(s_.dims.size());
-      bytes.back().push_back(across_ != SIZE_MAX ? step : rows_ != SIZE_MAX ? others[rows_] * block : 0);
-      for (int64_t& b : bytes.back()) b *= size;
+      std::vector<int64_t> strides = others;
+      strides.resize(s_.dims.size());
+      strides.push_back(across_ != SIZE_MAX ? step : rows_ != SIZE_MAX ? others[rows_] * block : 0);
+      operands.add(static_cast<int>(3 + operands.pointers.size()), size, std::move(strides));
     };
     const std::vector<int64_t> none(s_.dims.size(), 0);
-    const auto operands = static_cast<size_t>(first_fused_) + fused().size();
-    const Func f = e_.begin_function(name_, static_cast<int>(3 + operands));
     operand(s_.out, s_.out_step, size_of(out_type_));
     operand(s_.in, 0, size_);
     operand(none, 1, 4);
@@ -75,9 +73,7 @@ class TapsEmitter {
     for (const FusedOperand& o : fused()) operand(o.strides, o.strides.back(), size_of(o.dtype));
     const Int at = e_.integer();
     for_units(e_, [&](Int unit) {
-      for (size_t i = 0; i < operands; ++i) e_.set(p[i], e_.param(static_cast<int>(3 + i)));
-      move_to_unit(e_, unit, dims, p, bytes);
-      const std::vector<Arg> args(p.begin(), p.end());
+      const std::vector<Arg> args = operands.at(unit);
       if (!rest) return e_.call(whole, args);
       e_.op(IntOp::rem, at, unit, dims.back());
       e_.if_(

@@ -59,6 +59,7 @@ class TileEmitter {
     next_tap_ = sizes_.add((s_.a_tap_col - depth) * kF, !dense_);
     next_line_ = sizes_.add((s_.a_tap_row - (dense_ ? depth : s_.kw * s_.a_tap_col)) * kF, s_.kh > 1);
     ahead_step_ = sizes_.add(shape_.ahead_step, shape_.ahead_step > 0);
+    b_k_ = sizes_.add(s_.b_k * kF, s_.b_k > 0);
   }
 
   SizedFunc emit(const std::string& name) {
@@ -88,7 +89,7 @@ class TileEmitter {
   std::string identity() const {
     std::string key = "tile" + std::to_string(t_.rows) + "x" + std::to_string(shape_.columns) + " unroll" +
                       std::to_string(unroll_) + "+" + std::to_string(rest_) + (dense_ ? "" : " taps") +
-                      (s_.kh > 1 ? " lines" : "") + (shape_.ahead_step ? " ahead" : "") +
+                      (s_.kh > 1 ? " lines" : "") + (shape_.ahead_step ? " ahead" : "") + (s_.b_k ? " in place" : "") +
                       (shape_.int16 ? " int16" : "") + (wraps_ ? " wraps" : "");
     if (is_long_sum(s_))
       key += " of " + std::to_string(s_.kh) + "x" + std::to_string(s_.kw) + "x" + std::to_string(s_.k);
@@ -136,16 +137,22 @@ class TileEmitter {
         if (i == 0 || rows[i].base.id != rows[0].base.id) add(e_, rows[i].base, rows[i].base, by);
     };
     const int64_t panel_bytes = static_cast<int64_t>(vectors_) * e_.width() * kF;
-    const auto step = [&](int64_t u) {  // one k
-      for (size_t j = 0; j < vectors_; ++j)
-        e_.load(bv[j], {b, u * panel_bytes + static_cast<int64_t>(j) * e_.width() * kF});
+    const auto load_b = [&](size_t j, int64_t u) {
+      const int64_t at = static_cast<int64_t>(j) * e_.width() * kF;
+      s_.b_k ? e_.load(bv[j], {b, at}, DType::f32, lanes(j)) : e_.load(bv[j], {b, u * panel_bytes + at});
+    };
+    const auto step = [&](int64_t u) {        // one k
+      const bool one_row = rows.size() == 1;  // each vector of B is needed once
+      for (size_t j = 0; j < vectors_ && !one_row; ++j) load_b(j, u);
       for (size_t i = 0; i < rows.size(); ++i) {
         e_.splat_load(av, {rows[i].base, rows[i].offset + u * kF});
         for (size_t j = 0; j < vectors_; ++j) {
+          if (one_row) load_b(j, u);
           const Vec sum = acc[i * vectors_ + j];
           shape_.int16 ? e_.dot_i16(sum, av, bv[j], sum) : e_.madd(sum, av, bv[j], sum);
         }
       }
+      if (s_.b_k) add(e_, b, b, arg(b_k_));
     };
     const Int touched = e_.integer();
     const Cascade sums(e_, is_long_sum(s_) && !shape_.int16 ? acc : std::vector<Vec>{}, kPart / unroll_);
@@ -159,11 +166,11 @@ class TileEmitter {
           add(e_, ahead, ahead, arg(ahead_step_));
         }
         move_a(unroll_ * kF);
-        add(e_, b, b, unroll_ * panel_bytes);
+        if (!s_.b_k) add(e_, b, b, unroll_ * panel_bytes);
       });
       for (int64_t u = 0; u < rest_; ++u) step(u);
       if (rest_) move_a(rest_ * kF);
-      if (rest_) add(e_, b, b, rest_ * panel_bytes);
+      if (rest_ && !s_.b_k) add(e_, b, b, rest_ * panel_bytes);
     };
     sums.loop(arg(kh_), s_.kh, dense_ ? of_run : sums.terms_after(s_.kw, of_run), [&] {
       if (dense_) {
@@ -308,7 +315,7 @@ class TileEmitter {
   Size wrap_at_;   ///< the row behind it, 0: none
   Pitch a_, c_;
   std::vector<Pitch> operands_;
-  Size rounds_, kh_, kw_, next_tap_, next_line_, ahead_step_;
+  Size rounds_, kh_, kw_, next_tap_, next_line_, ahead_step_, b_k_;
   std::map<std::pair<size_t, size_t>, Vec> same_;  ///< operands that are the same for every row of the tile (a bias)
 };
 

@@ -32,26 +32,22 @@ class WindowEmitter {
     const Func clipped = emit_pixel(false);
     const Func inside = unrolled ? emit_pixel(true) : clipped;
     const Func f = e_.begin_function(name_, static_cast<int>(5 + fused_));
-    const Int y = e_.integer(), b = e_.integer(), x = e_.integer(), t = e_.integer();
+    const Int y = e_.integer(), x = e_.integer(), at = e_.integer();
     const Int y0 = e_.integer(), ny = e_.integer(), x0 = e_.integer(), nx = e_.integer(), taps = e_.integer();
+    UnitOperands operands(e_, {s_.batch, s_.oh});
+    operands.add(3, size_of(out_type_), {s_.out_batch, s_.out_row});
+    operands.add(4, kF, {s_.in_batch});
+    for (size_t i = 0; i < fused_; ++i) {
+      const FusedOperand& o = s_.epilogue.operands[i];
+      operands.add(static_cast<int>(5 + i), size_of(o.dtype), {o.strides[0], o.strides[1]});
+    }
+    const std::vector<Int>& p = operands.pointers;
     for_units(e_, [&](Int unit) {
-      split(e_, unit, s_.oh, y, b);
+      operands.at(unit);
+      e_.op(IntOp::rem, y, unit, s_.oh);
       s_.even ? share(y, s_.oh, s_.ih, y0, ny) : clip(y, s_.stride_h, s_.pad_top, s_.dilation_h, s_.kh, s_.ih, y0, ny);
-      std::vector<Int> p;
-      const auto place = [&](int param, int64_t batch, int64_t row, Int row_index, int64_t bytes) {
-        p.push_back(e_.integer());
-        e_.op(IntOp::mul, p.back(), b, batch * bytes);
-        e_.op(IntOp::mul, t, row_index, row * bytes);
-        add(e_, p.back(), p.back(), t);
-        add(e_, p.back(), p.back(), e_.param(param));
-      };
-      place(3, s_.out_batch, s_.out_row, y, size_of(out_type_));
-      place(4, s_.in_batch, s_.in_row, y0, kF);
-      for (size_t i = 0; i < fused_; ++i) {
-        const FusedOperand& o = s_.epilogue.operands[i];
-        place(static_cast<int>(5 + i), o.strides[0], o.strides[1], y, size_of(o.dtype));
-      }
-      const Int at = e_.integer();
+      e_.op(IntOp::mul, at, y0, s_.in_row * kF);
+      add(e_, p[1], p[1], at);
       e_.for_range(x, 0, s_.ow, 1, [&] {
         s_.even ? share(x, s_.ow, s_.iw, x0, nx)
                 : clip(x, s_.stride_w, s_.pad_left, s_.dilation_w, s_.kw, s_.iw, x0, nx);

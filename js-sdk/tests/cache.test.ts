@@ -98,7 +98,7 @@ describe('Cache', () => {
     vi.stubGlobal('FileSystemFileHandle', FakeFile);
     vi.stubGlobal('navigator', { storage: { getDirectory: () => Promise.resolve(root), estimate: () => Promise.resolve({ quota }) } });
     digest = await Digest.create();
-    cache = (await Cache.open(Promise.resolve(digest))) as Cache;
+    cache = (await Cache.open(Promise.resolve(digest), 1000)) as Cache;
   });
   afterEach(() => void vi.unstubAllGlobals());
   const restores = async (at: Key, expected: Uint8Array): Promise<boolean> => {
@@ -319,7 +319,31 @@ describe('Cache', () => {
 
   it('is none where there is no such file system', async () => {
     vi.stubGlobal('navigator', {});
-    expect(await Cache.open(Digest.create())).toBe(null);
+    expect(await Cache.open(Digest.create(), 1000)).toBe(null);
+  });
+
+  it('waits no longer than it may for a file system that does not answer', async () => {
+    const silent = (): Promise<never> => new Promise(() => undefined);
+    await cache.keep(key, compiled, image);
+    const hasty = (await Cache.open(Promise.resolve(digest), 20)) as Cache;
+    let late: (handle: AccessHandle) => void = () => undefined;
+    const opening = fileOf('p').createSyncAccessHandle.bind(fileOf('p'));
+    fileOf('p').createSyncAccessHandle = () => new Promise((resolve) => (late = resolve));
+    expect(await hasty.find(key)).toBe(null);
+    late((await opening()) as AccessHandle);
+    await turn();
+    await turn();
+    expect(fileOf('p').open).toBe(false); // what came too late does not stay open
+    fileOf('p').createSyncAccessHandle = opening;
+    const entry = (await hasty.find(key)) as Entry;
+    const files = disk[Symbol.asyncIterator].bind(disk);
+    disk[Symbol.asyncIterator] = async function* () {
+      await silent();
+      yield* files();
+    };
+    expect(await hasty.drop(key, entry)).toBe(null);
+    vi.stubGlobal('navigator', { storage: { getDirectory: silent } });
+    expect(await Cache.open(Promise.resolve(digest), 20)).toBe(null);
   });
 });
 

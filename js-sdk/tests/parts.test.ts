@@ -13,6 +13,7 @@ import { WeightWriter } from '../src/host/weights.js';
 import { fileStore, indexedDbStore } from '../src/main/stores.js';
 import { mergeWisdom, remember } from '../src/main/wisdom.js';
 import { fromPlain, toPlain } from '../src/shared/errors.js';
+import { localPorts } from '../src/shared/local_port.js';
 import { createMailbox, MailboxClient, MailboxServer, type MailboxHandle } from '../src/shared/mailbox.js';
 import { parseManifest, type PortInfo, type Transfer } from '../src/shared/manifest.js';
 import { createMemory, kBase } from '../src/shared/memory.js';
@@ -53,6 +54,53 @@ describe('Tensor', () => {
     const [packed] = packInputs([whole.subarray(1, 3)], [spare]);
     expect(packed).toBe(spare);
     expect(new Float32Array(spare)).toEqual(new Float32Array([1, 2]));
+  });
+});
+
+describe('ports in one thread', () => {
+  it('pass messages in order, as copies', async () => {
+    const [here, there] = localPorts();
+    const got: unknown[] = [];
+    there.onmessage = ({ data }) => got.push(data);
+    const buffer = new ArrayBuffer(8), kept = { n: 1 };
+    here.postMessage({ buffer, kept }, [buffer]);
+    expect(buffer.byteLength).toBe(0);
+    kept.n = 2;
+    for (let i = 0; i < 9; i++) here.postMessage(i, []);
+    await turn();
+    await turn();
+    expect(got).toEqual([{ buffer: new ArrayBuffer(8), kept: { n: 1 } }, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  it('let other tasks run while messages go to and fro', async () => {
+    const [here, there] = localPorts();
+    there.onmessage = ({ data }) => there.postMessage(data, []);
+    let fired = false;
+    setTimeout(() => (fired = true), 20);
+    while (!fired) {
+      await new Promise<void>((resolve) => {
+        here.onmessage = () => resolve();
+        here.postMessage(null, []);
+      });
+    }
+  });
+
+  it('lose what comes after the end, and go on after a handler that throws', async () => {
+    const [here, there] = localPorts();
+    const got: unknown[] = [];
+    const thrown = new Promise((resolve) => process.once('uncaughtException', resolve));
+    there.onmessage = ({ data }) => {
+      if (data === 0) throw new Error('of the handler');
+      got.push(data);
+    };
+    here.postMessage(0, []);
+    here.postMessage(1, []);
+    expect(await thrown).toMatchObject({ message: 'of the handler' });
+    expect(got).toEqual([1]);
+    there.close?.();
+    here.postMessage(2, []);
+    await turn();
+    expect(got).toEqual([1]);
   });
 });
 

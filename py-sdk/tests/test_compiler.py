@@ -126,6 +126,13 @@ def test_a_refusal_at_an_end_names_the_size(built: Path, tmp_path: Path, monkeyp
         export(nn.ReLU(), (torch.ones(4, 5),), tmp_path / "m", ({0: Dim("rows", min=2, max=8)},))
 
 
+def test_what_export_wrote_is_never_a_bad_file(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = compiler.Refusal("bad-file", "aten.relu.default: the axis is out of range", "")
+    monkeypatch.setattr(compiler.Compiler, "open", lambda *_: refusal)
+    with pytest.raises(ExportError, match=r"out of range\nThis is a bug of wasmkiln"):
+        export(nn.ReLU(), (torch.ones(4, 5),), tmp_path / "m")
+
+
 def test_damage_is_refused(built: Path, tmp_path: Path) -> None:
     export(nn.Linear(3, 2), (torch.ones(2, 3),), tmp_path / "m.kiln")
     data = (tmp_path / "m.kiln").read_bytes()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tools import opinfo
@@ -28,6 +29,14 @@ OPERATORS = (
     "tanh", "tril", "var", "where",
 )  # fmt: skip
 
+# What files hold beside floats. One operator of each way to compute them.
+OTHERS = (torch.bool, torch.uint8, torch.int32, torch.int64)
+OPERATORS_OF_OTHERS = (
+    "add", "any", "argmax", "bitwise_and", "cat", "clamp", "cumsum", "div (floor_rounding)", "eq", "gather", "matmul",
+    "nn.functional.max_pool2d", "nn.functional.pad (constant)", "pow", "repeat_interleave", "roll", "sort", "split",
+    "sum", "where",
+)  # fmt: skip
+
 # What some samples ask for and the runtime refuses, in words.
 REFUSED = {
     "nn.functional.embedding": ("aten.embedding_renorm.default",),  # max_norm writes into the weights
@@ -43,3 +52,11 @@ def test_agrees_with_eager(name: str, tmp_path: Path) -> None:
     for outcome in outcomes:
         known = any(reason in outcome.detail for reason in REFUSED.get(name, ()))
         assert outcome.kind in ("agrees", "passed over") or known, outcome
+
+
+@pytest.mark.parametrize("dtype", OTHERS, ids=str)
+@pytest.mark.parametrize("name", OPERATORS_OF_OTHERS)
+def test_other_types_are_computed_or_refused(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    """What export wrote is right or refused in words. It is never a bad file."""
+    for call in opinfo.samples(name, 1, dtype):
+        assert opinfo.judge(call, tmp_path).kind in ("agrees", "passed over", "unsupported", "refused")

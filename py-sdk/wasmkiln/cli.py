@@ -119,7 +119,7 @@ def inspect(path: Path) -> None:
         console.print(f"not asked whether a page takes it: {missing}", markup=False)
         return
     if refused:
-        raise CliError(f"the compiler does not take this file: {refused}")
+        raise CliError(f"the compiler does not take this file: {refused.message}")
     console.print("the compiler takes it")
 
 

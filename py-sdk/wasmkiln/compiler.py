@@ -7,7 +7,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import wasmtime
@@ -19,6 +19,7 @@ from wasmkiln.sizes import solved
 PACKAGE = Path(__file__).resolve().parent
 CHECKOUT = PACKAGE.parents[1]
 SOURCES = ("format", "ir", "jit", "runtime", "support", "tuner")  # of what is built in a checkout
+BUGS = ("bad-file", "internal")  # no answers to a file that export wrote, at the sizes of its example
 NATIVE_ONLY = re.compile(r"runtime/(cli|c_api|native_)|backends/native")
 
 
@@ -29,6 +30,7 @@ class Refusal:
     code: str
     message: str
     where: str
+    at_an_end: bool = False  # of a range, and not at the sizes of the example
 
 
 class CompilerMissingError(Exception):
@@ -126,7 +128,7 @@ def text(name: str | bytes) -> str:
     return name.decode() if isinstance(name, bytes) else name
 
 
-def refusal(model: fb.ModelT, head: bytes, file_bytes: int) -> str:
+def refusal(model: fb.ModelT, head: bytes, file_bytes: int) -> Refusal | None:
     """Why the compiler refuses a model, or nothing. Sizes that the file's own guards exclude do not count. Nor does
     a lack of memory, which depends on who loads the file."""
     path = find_compiler()
@@ -139,10 +141,11 @@ def refusal(model: fb.ModelT, head: bytes, file_bytes: int) -> str:
                 at = "" if not found.where or found.where in found.message else f" [{found.where}]"
                 sizes = ", ".join(f"{name} = {size}" for name, size in dims.items())
                 end = ", an end of the range that dynamic_shapes gives" if i else ""
-                return f"{found.message}{at}" + (f" (with {sizes}{end})" if sizes else "")
+                message = f"{found.message}{at}" + (f" (with {sizes}{end})" if sizes else "")
+                return replace(found, message=message, at_an_end=i > 0)
     except (wasmtime.Trap, wasmtime.WasmtimeError, MemoryError) as error:
         raise ExportError(f"the compiler failed, a bug of wasmkiln: please report it ({error})") from error
-    return ""
+    return None
 
 
 def check(model: fb.ModelT, head: bytes, file_bytes: int) -> None:
@@ -152,5 +155,7 @@ def check(model: fb.ModelT, head: bytes, file_bytes: int) -> None:
     except CompilerMissingError as error:
         warnings.warn(f"the file is written unchecked, a page may refuse it: {error}", UncheckedWarning, stacklevel=4)
         return
+    if refused and refused.code in BUGS and not refused.at_an_end:
+        raise ExportError(f"{refused.message}\nThis is a bug of wasmkiln, which wrote the file: please report it.")
     if refused:
-        raise ExportError(refused)
+        raise ExportError(refused.message)

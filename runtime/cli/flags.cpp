@@ -117,6 +117,7 @@ void describe(CLI::App& command, SessionFlags& flags) {
       ->capture_default_str();
   command.add_flag("--no-device-wisdom", flags.no_device_wisdom, "neither read nor keep this device's wisdom");
   command.add_flag("--no-verify", flags.no_verify, "do not compare weights with their checksums");
+  command.add_option("--integrity", flags.integrity, "sha256-…, as kiln inspect prints it: this file and no other");
 }
 
 Result<std::unique_ptr<NativeSession>> open(const SessionFlags& flags) {
@@ -127,6 +128,7 @@ Result<std::unique_ptr<NativeSession>> open(const SessionFlags& flags) {
   options.tuning_ms = flags.tuning_ms;
   options.device_wisdom = !flags.no_device_wisdom;
   options.verify_checksums = !flags.no_verify;
+  options.integrity = flags.integrity;
   KILN_ASSIGN(options.dims, parse_dims(flags.model.dims));
   KILN_ASSIGN(options.wisdom, load_wisdom(flags.model));
   auto session = NativeSession::open(flags.model.path, options);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct SessionFlags {
   ModelFlags model;
   double tuning_ms = 0;
   bool no_device_wisdom = false, no_verify = false;
+  std::optional<std::string> integrity;
 };
 void describe(CLI::App& command, SessionFlags& flags);
 /// Opens the model; notes go to stderr.

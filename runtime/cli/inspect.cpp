@@ -3,9 +3,8 @@
 
 #include "ir/optimize.h"
 #include "runtime/cli/commands.h"
-#include "runtime/cli/integrity.h"
 #include "runtime/cli/text.h"
-#include "runtime/native_file.h"
+#include "runtime/native_integrity.h"
 
 namespace kiln::cli {
 namespace {
@@ -36,13 +35,15 @@ Status inspect(const Flags& flags) {
   KILN_ASSIGN(const ModelFile file, ModelFile::open(flags.path));
   KILN_ASSIGN(const Graph graph, file.graph());
   KILN_TRY(Verification(file, graph).work());
-  std::string whole;  // an .onnx file has no hashes
+  std::string integrity;  // an .onnx file has no hashes
   if (!file.is_onnx()) {
-    KILN_ASSIGN(whole, integrity(file, graph));
+    KILN_TRY(CheckedWeights(file, graph).rest());
+    KILN_ASSIGN(integrity, integrity_of(file));
   }
   std::printf("%s: %zu nodes, %zu weights of %s MB%s\n", graph.name.c_str(), graph.nodes.size(), graph.segments.size(),
-              fixed(static_cast<double>(graph.weights_bytes) / 1e6, 2).c_str(), whole.empty() ? "" : ", hashes match");
-  if (!whole.empty()) std::printf("integrity: %s\n", whole.c_str());
+              fixed(static_cast<double>(graph.weights_bytes) / 1e6, 2).c_str(),
+              integrity.empty() ? "" : ", hashes match");
+  if (!integrity.empty()) std::printf("integrity: %s\n", integrity.c_str());
   std::printf("\n");
   Table ports({"port", "name", "type", "shape"});
   add_ports(ports, graph, "input", graph.inputs);

@@ -265,19 +265,24 @@ const kCases = {
   },
 };
 
-/** Runs every case; one that fails does not stop the next. */
+/** Runs every case, or those behind `after`; one that fails does not stop the next. */
 export async function runCases(given) {
   const results = [];
   let reached;
   const context = { ...given, reach: (what) => (reached = what) };
   const cases = context.faults ? faultCases(context, tools) : { ...Object.fromEntries(Object.entries(kCases).map(([name, run]) => [name, () => run({ ...context, ...tools(context) })])), ...modelCases(context) };
-  for (const [name, run] of Object.entries(cases)) {
+  const names = Object.keys(cases);
+  for (const name of names.slice(names.indexOf(given.after) + 1)) {
     if ([context.only || [], context.cases ?? []].some((wanted) => wanted.length && ![wanted].flat().some((part) => name.includes(part)))) continue;
     let timer;
     reached = 'nothing';
+    given.tell?.({ began: name });
     const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`still not done after 5 minutes; the last that was reached: ${reached}`)), 300_000)));
-    results.push(await Promise.race([run(), late]).then((note) => ({ name, note }), (error) => ({ name, error: `${error}\n${error?.stack ?? ''}` }))); // WebKit's stacks have no message
+    const began = performance.now();
+    const result = await Promise.race([cases[name](), late]).then((note) => ({ name, note }), (error) => ({ name, error: `${error}\n${error?.stack ?? ''}` })); // WebKit's stacks have no message
+    results.push({ ...result, ms: Math.round(performance.now() - began) });
     clearTimeout(timer);
+    given.tell?.(results.at(-1));
   }
   return results;
 }

@@ -71,18 +71,34 @@ export function faultCases(context, tools) {
   };
   const threads = expects.sharedMemory;
   const cases = {};
-  const add = (name, applies, work) => (cases[name] = applies ? () => outcomeOf(work) : () => Promise.resolve('—'));
+  const add = (name, applies, work, after = (outcome) => outcome) => (cases[name] = applies ? () => outcomeOf(work).then(after) : () => Promise.resolve('—'));
+  /** Who has given up a file leaves its connection: pages have six of them. */
+  const left = (name) => async (outcome) => {
+    const open = async () => (await (await fetch(new URL('waiting', base))).json()).includes(name);
+    for (let i = 0; await open(); i++) {
+      if (i === 50) throw new Error(`${name} was given up, and its connection is open 5 s later`);
+      await wait(100);
+    }
+    return outcome;
+  };
+  /** Firefox asks again where a connection was cut before an answer, at times for longer than anybody waits. */
+  const cut = (outcome) => (outcome === '`stalled`' ? '`network`' : outcome);
 
   const hows = { 503: 'answered with 503', mute: 'never answered', stalls: 'begun and never ended', gone: 'cut off: the server is gone' };
-  const pages = Object.entries(hows);
-  for (const [how, words] of pages) add(`the model is ${words}`, true, () => visits(model(patience(how), faulty(base, 'tiny.kiln', how, 'fakes'))));
+  /** One case for each of these ways. */
+  const anyhow = (what, applies, work, after) => {
+    for (const [how, words] of Object.entries(hows)) add(`${what} is ${words}`, applies, work(how), how === 'gone' ? cut : after);
+  };
+  anyhow('the model', true, (how) => () => visits(model(patience(how), faulty(base, 'tiny.kiln', how, 'fakes'))), left('tiny.kiln'));
+  const alone = { threads: 1, preferences: { worker: false } };
+  add('the model, without workers, is begun and never ended', inPage, () => visits(model({ ...kSoon, ...alone }, faulty(base, 'tiny.kiln', 'stalls', 'fakes'))), left('tiny.kiln'));
   add('the download breaks off, and the server goes on', true, () => visits(model({}, new URL('breaks/fakes/tiny.kiln', base).href)));
   add('the download breaks off, and the server is gone', true, () => visits(model(kSoon, faulty(base, 'tiny.kiln', 'half', 'fakes'))));
-  for (const [how, words] of pages) add(`compiler.wasm is ${words}`, inPage, ownFile('compiler.wasm')(how));
-  for (const [how, words] of pages) add(`worker.js is ${words}`, inPage && expects.workers, ownFile('worker.js')(how));
-  for (const [how, words] of pages) add(`roles.js, without workers, is ${words}`, inPage, ownFile('roles.js', { preferences: { worker: false } })(how));
+  anyhow('compiler.wasm', inPage, ownFile('compiler.wasm'), left('compiler.wasm'));
+  anyhow('worker.js', inPage && expects.workers, ownFile('worker.js'));
+  anyhow('roles.js, without workers,', inPage, ownFile('roles.js', { preferences: { worker: false } }));
   for (const name of ['compiler.wasm', 'worker.js']) add(`${name} is not there`, true, ownFile(name)('missing'));
-  for (const [how, words] of pages) add(`wisdom is ${words}`, true, () => visits(model({ ...patience(how), tuning: { wisdom: faulty(base, 'wisdom.json', how, 'fakes') } })));
+  anyhow('wisdom', true, (how) => () => visits(model({ ...patience(how), tuning: { wisdom: faulty(base, 'wisdom.json', how, 'fakes') } })), left('wisdom.json'));
   add('weights are damaged', true, async () => {
     const bytes = new Uint8Array(await (await fetch(file('tiny.kiln'))).arrayBuffer());
     bytes[140] ^= 1;
@@ -123,25 +139,27 @@ export function faultCases(context, tools) {
     }
   };
   /** A visit as any, once what it loaded is kept, or a note says why not. Whether it began from what another had kept. */
-  const visit = async (sdk) => {
-    const loaded = await digits(sdk, kPatient);
+  const visit = async (sdk, options = kPatient) => {
+    const loaded = await digits(sdk, options);
     const { cache } = loaded.info();
     for (let i = 0; loaded.info().cache === 'miss' && loaded.info().notes.length === 0 && i < 100; i++) await wait(50);
     loaded.dispose();
     return cache;
   };
   /** `between` a visit and another, by workers with a `fault`: that one may not begin from what is kept. */
-  const stored = (name, { between = () => undefined, fault = null, more = true }) =>
+  const stored = (name, { between = () => undefined, fault = null, more = true, options = kPatient }) =>
     add(name, storage && more, async () => {
       await emptied().catch(() => undefined);
       if ((await visit(context.sdk)) === 'none' || (await visit(context.sdk)) !== 'hit') return '—';
       await between();
-      const cache = await visit(fault ? await variant('worker.js', fault) : context.sdk);
+      const cache = await visit(fault ? await variant('worker.js', fault) : context.sdk, options);
       if (cache === 'hit') throw new Error('it began from what was kept');
       return 'recovers';
     });
   stored('storage is full', { between: emptied, fault: 'storage-is-full' });
   stored('storage is refused', { fault: 'storage-is-refused' });
+  stored('storage never answers', { fault: 'storage-never-answers', options: kSoon });
+  stored('storage never opens a file', { fault: 'storage-never-opens', options: kSoon });
   stored('storage was evicted', { between: emptied });
   stored('storage gives nothing back', { fault: 'storage-is-cut' });
   const damage = async () => {
@@ -161,7 +179,7 @@ export function faultCases(context, tools) {
     document.documentElement.append(frame);
     const done = new Promise((resolve, reject) => {
       addEventListener('message', ({ source, data }) => source === frame.contentWindow && (data.error ? reject(new Error(data.error)) : resolve()));
-      setTimeout(() => reject(new Error('a tab says nothing')), 110_000);
+      setTimeout(() => reject(new Error('a tab says nothing')), kSilenceMs - 5000);
     });
     done.catch(() => undefined);
     return { done, close: () => frame.remove() };

@@ -62,6 +62,8 @@ function prelude(fault) {
     'storage-is-refused': () => {
       StorageManager.prototype.getDirectory = async () => refuse('SecurityError');
     },
+    'storage-never-answers': () => (StorageManager.prototype.getDirectory = () => new Promise(() => undefined)),
+    'storage-never-opens': () => (FileSystemFileHandle.prototype.createSyncAccessHandle = () => new Promise(() => undefined)),
     'storage-is-cut': () => (FileSystemSyncAccessHandle.prototype.read = () => 0),
   };
   /** The module with a memory that may not grow: its limits are one byte more, and so are section and maximum. */

@@ -1,6 +1,7 @@
 // Serves the SDK, the cases and the models to the engines under test, and takes their reports.
 //   /isolated/…  with COOP/COEP: shared memory         /plain/…  without         /no-workers/…  a CSP that forbids workers        /alone/…  such a one with COOP/COEP, whose clock is finer
 //   /stall       a file that stops half-way             /html     an index page where a model should be      /mute     no answer at all
+//   /waiting     which faulty files somebody waits for
 //   /slow/…      any file in pieces; ?ms=… apart            /breaks/…  any file, each connection to which breaks after a while; ranges go on
 //   /faulty/FILE/HOW/…  any file, but to one that is called FILE something happens: below, or what prelude.js knows
 //   /unserved/…  a page whose server has no time for worker.js                /returns/…  a page that a browser may keep for who comes back
@@ -59,12 +60,29 @@ function sendBroken(request, response, path, headers) {
   else response.write(rest.subarray(0, Math.min(rest.length / 2, 1 << 20)), () => setTimeout(() => response.destroy(), 100));
 }
 
+/** Files that somebody waits for in vain, one name for each connection. */
+const waiting = [];
+/** Who waits in vain is let go some time: scripts of modules and workers cannot be given up, and a page has six connections to a server. */
+const kLetGoMs = 20_000;
+
+function inVain(response, file, letGo) {
+  waiting.push(file);
+  const timer = setTimeout(letGo, kLetGoMs);
+  response.once('close', () => {
+    clearTimeout(timer);
+    waiting.splice(waiting.indexOf(file), 1);
+  });
+}
+
 /** What may happen to a file. */
 const kFaults = {
   503: (response, headers) => response.writeHead(503, headers).end('busy'),
   missing: (response, headers) => response.writeHead(404, headers).end('not found'),
-  mute: () => undefined,
-  stalls: (response, headers, bytes) => response.writeHead(200, { ...headers, 'Content-Length': bytes.length + 1 }).write(bytes.subarray(0, 10)),
+  mute: (response, headers, _, { file }) => inVain(response, file, () => response.writeHead(503, headers).end()),
+  stalls: (response, headers, bytes, { file }) => {
+    response.writeHead(200, { ...headers, 'Content-Length': bytes.length + 1 }).write(bytes.subarray(0, 10));
+    inVain(response, file, () => response.destroy());
+  },
   gone: (response) => response.destroy(),
   /** No more than a part, however often it is asked for. */
   half: (response, headers, bytes, { range }) => (range ? response.destroy() : response.writeHead(200, { ...headers, ETag: '"1"', 'Content-Length': bytes.length }).write(bytes.subarray(0, 150), () => setTimeout(() => response.destroy(), 50))),
@@ -73,7 +91,7 @@ const kFaults = {
 function sendFaulty(request, response, path, headers, how) {
   const bytes = existsSync(path) ? readFileSync(path) : Buffer.alloc(100);
   const typed = { ...headers, 'Content-Type': kTypes[extname(path)] ?? 'application/octet-stream' };
-  if (kFaults[how]) kFaults[how](response, typed, bytes, request.headers);
+  if (kFaults[how]) kFaults[how](response, typed, bytes, { file: basename(path), range: request.headers.range });
   else response.writeHead(200, typed).end(preludeOf(how) + bytes);
 }
 
@@ -108,6 +126,8 @@ export async function serve(roots, onPost, { inMemory } = {}) {
       response.write('half');
     } else if (root === 'mute') {
       // accepted, and never answered
+    } else if (root === 'waiting') {
+      response.writeHead(200, { ...headers, 'Content-Type': 'application/json' }).end(JSON.stringify(waiting));
     } else if (root === 'html') {
       response.writeHead(200, { ...headers, 'Content-Type': 'text/html' }).end('<!doctype html><title>Welcome</title>');
     } else if (root === 'slow' && roots[rest[0]]) {

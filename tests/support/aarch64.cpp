@@ -4,6 +4,7 @@
 #include <unicorn/unicorn.h>
 
 #include <cstring>
+#include <memory>
 
 namespace kiln::testing {
 namespace {
@@ -12,18 +13,23 @@ constexpr uint64_t kStack = 1 << 20, kStackBytes = 1 << 20;  // where no process
 constexpr uint64_t kReturn = 4096;                           // the address that calls return to
 constexpr uint64_t kCode = 16 << 20, kCodeBytes = 16 << 20;
 constexpr uint64_t kChunk = 1 << 20;
+constexpr int kMostLoads = 1000;
 
 void check(uc_err error) {
   if (error != UC_ERR_OK) std::fprintf(stderr, "unicorn: %s\n", uc_strerror(error)), std::abort();
 }
 
-/// One processor for all modules. The running module has its code at kCode.
+/// One processor for many modules. The running module has its code at kCode. Unicorn keeps some 40 KB of every module
+/// that ever ran, until it is closed: so another processor takes over after so many.
 class Processor {
  public:
   static Processor& get() {
-    static Processor processor;
-    return processor;
+    static auto processor = std::make_unique<Processor>();
+    if (processor->loads_ >= kMostLoads) processor = std::make_unique<Processor>();
+    return *processor;
   }
+  ~Processor() { uc_close(uc_); }
+  Processor(const Processor&) = delete;
 
   Status call(const Module& module, uint64_t offset, const std::vector<int64_t>& args) {
     if (&module != loaded_ || module.bytes.data() != bytes_) {
@@ -31,6 +37,7 @@ class Processor {
       check(uc_mem_write(uc_, kCode, module.bytes.data(), module.bytes.size()));
       check(uc_ctl_remove_cache(uc_, kCode, kCode + kCodeBytes));
       loaded_ = &module, bytes_ = module.bytes.data();
+      ++loads_;
     }
     const uint64_t pc = kCode + offset, lr = kReturn;
     const size_t on_stack = args.size() > 8 ? args.size() - 8 : 0;
@@ -59,7 +66,6 @@ class Processor {
     if (loaded_ == &module) loaded_ = nullptr;
   }
 
- private:
   Processor() {
     check(uc_open(UC_ARCH_ARM64, UC_MODE_ARM, &uc_));
     check(uc_ctl_set_cpu_model(uc_, UC_CPU_ARM64_MAX));
@@ -67,8 +73,10 @@ class Processor {
     check(uc_mem_map(uc_, kCode, kCodeBytes, UC_PROT_ALL));
     uc_hook hook;
     check(uc_hook_add(uc_, &hook, UC_HOOK_MEM_READ_UNMAPPED | UC_HOOK_MEM_WRITE_UNMAPPED,
-                      reinterpret_cast<void*>(&unmapped), this, 1, 0));
+                      reinterpret_cast<void*>(&unmapped), nullptr, 1, 0));
   }
+
+ private:
   /// Maps memory of this process when it is first touched. A forbidden access stops this process, as it would natively.
   static bool unmapped(uc_engine* uc, uc_mem_type, uint64_t address, int, int64_t, void*) {
     if (address < (uint64_t{1} << 32)) return false;
@@ -79,6 +87,7 @@ class Processor {
   uc_engine* uc_ = nullptr;
   const Module* loaded_ = nullptr;
   const uint8_t* bytes_ = nullptr;
+  int loads_ = 0;
 };
 
 class Aarch64Machine final : public Machine {

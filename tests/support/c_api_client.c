@@ -43,6 +43,32 @@ static int refuses_to_open(const char* path) {
   return 0;
 }
 
+static int insists(const char* path, const char* integrity) {
+  kiln_model* model;
+  kiln_options options;
+  const char* wrong[] = {"", "sha256-", "md5-AAAA", "sha256-AAAA,sha256-AAAA", integrity + 1};
+  const char* other = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+  char several[120];
+  size_t i;
+  kiln_options_init(&options);
+  EXPECT(options.integrity == NULL);
+  for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    options.integrity = wrong[i];
+    EXPECT(kiln_model_open(path, &options, &model) == KILN_BAD_OPTION && model == NULL);
+    EXPECT(strstr(kiln_last_error(), "[integrity]") != NULL);
+  }
+  options.integrity = other;
+  EXPECT(kiln_model_open(path, &options, &model) == KILN_BAD_FILE && model == NULL);
+  EXPECT(strstr(kiln_last_error(), integrity) != NULL); /* what it is */
+  strcat(strcat(strcpy(several, other), "\n "), integrity);
+  options.integrity = several;
+  EXPECT(kiln_model_open(path, &options, &model) == KILN_OK);
+  kiln_model_close(model);
+  options.verify_checksums = 0;
+  EXPECT(kiln_model_open(path, &options, &model) == KILN_BAD_OPTION);
+  return 0;
+}
+
 static int describes(const kiln_model* model) {
   kiln_port port;
   kiln_step step;
@@ -92,7 +118,7 @@ static int refuses_to_run(kiln_model* model, const kiln_input* image, const kiln
   return 0;
 }
 
-int c_api_client(const char* path, const float image[64], float logits[10]) {
+int c_api_client(const char* path, const char* integrity, const float image[64], float logits[10]) {
   kiln_model* model;
   kiln_options options;
   double ms[256];
@@ -100,9 +126,11 @@ int c_api_client(const char* path, const float image[64], float logits[10]) {
   const kiln_output output = {"logits", logits, 40};
   int line = refuses_to_open(path);
   if (line) return line;
+  if ((line = insists(path, integrity)) != 0) return line;
   kiln_options_init(&options);
   options.threads = 2;
   options.device_wisdom = 0;
+  options.integrity = integrity;
   EXPECT(kiln_model_open(path, &options, &model) == KILN_OK);
   if ((line = describes(model)) != 0) return line;
   if ((line = refuses_to_run(model, &input, &output)) != 0) return line;

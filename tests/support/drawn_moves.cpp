@@ -191,7 +191,7 @@ void gather(Draft& d) {
     operands.push_back(d.constant(numbers, {count}, type));
     if (axis + 1 < d.rank(x) && d.c.one_in(2)) {
       for (double& n : numbers)
-        n = static_cast<double>(d.extreme(d.dim(x, axis + 1) ? static_cast<int64_t>(n) % d.dim(x, axis + 1) : 0));
+        n = static_cast<double>(d.extreme(d.dim(x, axis + 1) ? whole_part(n) % d.dim(x, axis + 1) : 0));
       operands.push_back(d.constant(numbers, {count}, type));
     }
     d.add("aten.index.Tensor", operands, {}, own);
@@ -221,9 +221,13 @@ void create(Draft& d) {
   Ints dims;
   for (const Dim& size : d.shape(x)) dims.push_back(size.value);
   switch (d.c.pick(0, 3)) {
-    case 0:
-      d.add("aten.full.default", {}, {{"fill_value", d.number(-2, 3)}}, {Type{d.c.of(kTypes), dims, true}});
+    case 0: {
+      const int64_t value = d.number(-2, 3);
+      const DType dtype = d.c.of(kTypes);
+      d.add("aten.full.default", {}, {{"size", dims}, {"fill_value", value}, {"dtype", std::string(name_of(dtype))}},
+            {Type{dtype, dims, true}});
       return;
+    }
     case 1:
       d.add("aten.arange.start_step", {},
             {{"start", d.number(-3, 3)}, {"end", d.number(4, 9)}, {"step", d.number(1, 2)}}, DType::i64);
@@ -245,7 +249,8 @@ void resize(Draft& d) {
                                               : "upsample_linear";
   Ints to{d.dim(x, 0), d.dim(x, 1)};
   for (int64_t i = 2; i < d.rank(x); ++i) to.push_back(std::max<int64_t>(d.number(1, 9), 1));
-  d.add(aten((form == 1 ? linear : kNames[form]) + dims + ".vec"), {x}, {{"align_corners", d.c.one_in(2)}},
+  d.add(aten((form == 1 ? linear : kNames[form]) + dims + ".vec"), {x},
+        {{"output_size", Ints(to.begin() + 2, to.end())}, {"align_corners", d.c.one_in(2)}},
         {Type{DType::f32, to, true}});
 }
 

@@ -362,16 +362,17 @@ class Interpreter {
   }
 
   double gather(const Index& i) const {
-    const auto axis = static_cast<size_t>(attrs<AxisAttrs>().axis);
-    const size_t index_rank = in(1).shape.size();
-    const Index at(i.begin() + static_cast<std::ptrdiff_t>(axis),
-                   i.begin() + static_cast<std::ptrdiff_t>(axis + index_rank));
-    Index full(i.begin(), i.begin() + static_cast<std::ptrdiff_t>(axis));
+    const auto axis = static_cast<std::ptrdiff_t>(attrs<GatherAttrs>().axis),
+               batch = static_cast<std::ptrdiff_t>(attrs<GatherAttrs>().batch),
+               behind = axis + static_cast<std::ptrdiff_t>(in(1).shape.size()) - batch;
+    Index at(i.begin(), i.begin() + batch);
+    at.insert(at.end(), i.begin() + axis, i.begin() + behind);
+    Index full(i.begin(), i.begin() + axis);
     int64_t row = static_cast<int64_t>(element(in(1), at));
-    const int64_t rows = in(0).shape[axis];
+    const int64_t rows = in(0).shape[static_cast<size_t>(axis)];
     if (row < 0) row += rows;
     full.push_back(row < 0 || row >= rows ? 0 : row);
-    full.insert(full.end(), i.begin() + static_cast<std::ptrdiff_t>(axis + index_rank), i.end());
+    full.insert(full.end(), i.begin() + behind, i.end());
     return element(in(0), full);
   }
 

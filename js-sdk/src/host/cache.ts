@@ -2,6 +2,8 @@
 // packed weights, each once; an entry for each set of settings and sizes has the emitted module, its manifest, and which pieces its
 // weights are made of. Names are hashes of all that decides what is in a file, so a stale one is never found; a damaged one is
 // noticed and removed. Whatever goes wrong here costs time, never correctness.
+import { KilnError } from '../shared/errors.js';
+import { within } from '../shared/fetching.js';
 import { hex } from '../shared/hex.js';
 import type { CompileResult, CompileSettings, RestoreRequest, WisdomTexts } from '../shared/messages.js';
 import { cut } from './cuts.js';
@@ -28,6 +30,7 @@ export interface Key {
 }
 
 const padded = (bytes: number): number => Math.ceil(bytes / 64) * 64;
+const unanswered = (): KilnError => new KilnError('stalled', 'the private file system does not answer');
 const entryOf = ({ pool, entry }: Key): string => `${pool}.${entry}`;
 const poolOf = (name: string): string => name.split('.', 1)[0] as string;
 
@@ -68,6 +71,7 @@ export class Cache {
     private readonly root_: FileSystemDirectoryHandle,
     private readonly folder_: FileSystemDirectoryHandle,
     private readonly digest_: Digest,
+    private readonly stallTimeoutMs_: number,
   ) {}
 
   /** Whether there can be a cache: not in Node, insecure contexts and pages without workers. */
@@ -75,12 +79,15 @@ export class Cache {
     return 'createSyncAccessHandle' in (globalThis.FileSystemFileHandle?.prototype ?? {});
   }
 
-  /** Null if there is none after all, as in private windows. */
-  static async open(digest: Promise<Digest>): Promise<Cache | null> {
+  /** Null if there is none after all, as in private windows, or none that answers. */
+  static async open(digest: Promise<Digest>, stallTimeoutMs: number): Promise<Cache | null> {
     if (!Cache.possible) return null;
-    try {
+    const opened = async (): Promise<Cache> => {
       const root = await globalThis.navigator.storage.getDirectory();
-      return new Cache(root, await root.getDirectoryHandle(kFolder, { create: true }), await digest);
+      return new Cache(root, await root.getDirectoryHandle(kFolder, { create: true }), await digest, stallTimeoutMs);
+    };
+    try {
+      return await within(stallTimeoutMs, opened(), unanswered);
     } catch {
       return null;
     }
@@ -94,6 +101,16 @@ export class Cache {
   }
 
   async find(key: Key): Promise<Entry | null> {
+    const finding = this.look(key);
+    try {
+      return await within(this.stallTimeoutMs_, finding, unanswered);
+    } catch {
+      void finding.then((late) => late?.close());
+      return null;
+    }
+  }
+
+  private async look(key: Key): Promise<Entry | null> {
     let pool: AccessHandle | null = null;
     try {
       const [name, found] = await Promise.all([this.folder_.getFileHandle(key.pool), this.read(entryOf(key))]);
@@ -112,7 +129,7 @@ export class Cache {
   /** Its pieces are damaged, so nothing of that model can be trusted. */
   async drop(key: Key, entry: Entry): Promise<null> {
     entry.close();
-    await this.remove(key.pool);
+    await within(this.stallTimeoutMs_, this.remove(key.pool), unanswered).catch(() => undefined);
     return null;
   }
 

@@ -1,6 +1,6 @@
 // A model's bytes from an address. A download that breaks off continues where it was, if the file is still the same.
 import { describe, KilnError } from '../shared/errors.js';
-import { answerOf } from '../shared/fetching.js';
+import { answerOf, type Answer } from '../shared/fetching.js';
 import { chunkReader, readerOf, type ByteSource, type Reader } from './reader.js';
 
 /** How many attempts in a row to continue, after waits that double. */
@@ -19,7 +19,7 @@ interface Version {
 const versionOf = ({ headers }: Response): Version => ({ etag: headers.get('etag') || null, modified: headers.get('last-modified') || null });
 const isSame = (a: Version, b: Version): boolean => (a.etag !== null && b.etag !== null ? a.etag === b.etag : a.modified !== null && a.modified === b.modified);
 
-async function ask(url: string, init: RequestInit, stallTimeoutMs: number): Promise<Response> {
+async function ask(url: string, init: RequestInit, stallTimeoutMs: number): Promise<Answer> {
   try {
     return await answerOf(url, stallTimeoutMs, init);
   } catch (thrown) {
@@ -31,10 +31,13 @@ async function ask(url: string, init: RequestInit, stallTimeoutMs: number): Prom
 const refusal = (url: string, { status, statusText }: Response): KilnError => new KilnError('network', `${url} answered ${status} ${statusText}`.trim(), { where: url });
 
 export async function download(url: string, init: RequestInit, stallTimeoutMs: number): Promise<ByteSource> {
-  const response = await ask(url, init, stallTimeoutMs);
-  if (!response.ok) throw refusal(url, response);
+  const { response, leave } = await ask(url, init, stallTimeoutMs);
+  if (!response.ok) {
+    leave();
+    throw refusal(url, response);
+  }
   if (!response.body) throw new KilnError('network', `${url} answered with nothing`, { where: url });
-  return new Download(url, init, stallTimeoutMs, response, response.body);
+  return new Download(url, init, stallTimeoutMs, response, response.body, leave);
 }
 
 class Download implements ByteSource {
@@ -54,6 +57,7 @@ class Download implements ByteSource {
     private readonly stallTimeoutMs_: number,
     response: Response,
     body: ReadableStream<Uint8Array<ArrayBuffer>>,
+    private leave_: () => void,
   ) {
     const length = Number(response.headers.get('content-length') ?? NaN);
     this.encoded_ = response.headers.get('content-encoding') !== null;
@@ -84,6 +88,7 @@ class Download implements ByteSource {
   cancel(): void {
     this.cancelled_ = true;
     this.reader_.cancel();
+    this.leave_();
   }
 
   private take(chunk: Uint8Array): Uint8Array {
@@ -114,12 +119,12 @@ class Download implements ByteSource {
 
   /** Asks for the rest or, if that is impossible, for everything. Temporary failures are thrown as Passing. */
   private async reopen(): Promise<void> {
-    const response = await ask(this.name, { ...this.init_, headers: this.headers() }, this.stallTimeoutMs_).catch((thrown: unknown) => {
+    const { response, leave } = await ask(this.name, { ...this.init_, headers: this.headers() }, this.stallTimeoutMs_).catch((thrown: unknown) => {
       throw new Passing(thrown);
     });
     const { status, body } = response;
     const refuse = (error: Error): never => {
-      void body?.cancel().catch(() => undefined);
+      leave();
       throw error;
     };
     if (kPassing.includes(status)) refuse(new Passing(refusal(this.name, response)));
@@ -131,7 +136,8 @@ class Download implements ByteSource {
     if (!response.ok || !body) return refuse(refusal(this.name, response));
     this.skip_ = status === 206 ? 0 : this.position_;
     this.reader_ = chunkReader(body); // a connection that breaks again and again brings the file all the same
-    if (this.cancelled_) this.reader_.cancel();
+    this.leave_ = leave;
+    if (this.cancelled_) this.cancel();
   }
 
   private headers(): Headers {

@@ -64,7 +64,7 @@ export async function load(asked: LoadRequest, peers: Peers): Promise<Loaded> {
   const build = Cache.possible ? request.build : null;
   const digest = Digest.create();
   digest.catch(() => undefined); // reported to whoever asks first
-  const opening = build !== null && request.mayBeKept ? Cache.open(digest) : null; // takes longer than a download's head
+  const opening = build !== null && request.mayBeKept ? Cache.open(digest, request.stallTimeoutMs) : null; // takes longer than a download's head
   const source = await answering;
   const progress = new Progress(source.size, peers.main);
   const download = new Prefetcher(source, request.stallTimeoutMs, (received) => progress.reached(received), opening ? kHeadAhead : kBufferBytes);
@@ -102,7 +102,7 @@ export async function load(asked: LoadRequest, peers: Peers): Promise<Loaded> {
     });
     landed.finally(() => cancelAll()).catch(() => undefined); // thrown to whoever asks for it
     const result = summarize(ready, request);
-    const keep = key && !found && request.verify ? async (texts: WisdomTexts): Promise<void> => keepIn(await (opening ?? Cache.open(digest)), await key(texts), session, compiled) : null;
+    const keep = key && !found && request.verify ? async (texts: WisdomTexts): Promise<void> => keepIn(await (opening ?? Cache.open(digest, request.stallTimeoutMs)), await key(texts), session, compiled) : null;
     result.cache = found ? 'hit' : keep ? 'miss' : 'none';
     return { session, arrivals, result, landed, keep };
   } catch (thrown) {

@@ -8,7 +8,7 @@ import { workerUrl, type Team } from './team.js';
 async function whyNot(thrown: unknown, { stallTimeoutMs }: Settings): Promise<KilnError> {
   const error = asKilnError(thrown, 'internal', 'workers cannot be started');
   if (error.code === 'stalled') return error;
-  const refusal = isNode ? null : await fetchOwn(workerUrl().href, stallTimeoutMs).then(({ body }) => void body?.cancel(), (refused: unknown) => refused);
+  const refusal = isNode ? null : await fetchOwn(workerUrl().href, stallTimeoutMs).then(({ leave }) => leave(), (refused: unknown) => refused);
   if (refusal instanceof KilnError) return refusal;
   const policy = isNode ? '' : '. A Content-Security-Policy may forbid them (worker-src, require-trusted-types-for)';
   return new KilnError('unsupported-environment', `workers cannot be started here: ${error.message}${policy}`, { cause: thrown });

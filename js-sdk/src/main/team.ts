@@ -3,6 +3,7 @@ import type * as WorkerThreads from 'node:worker_threads';
 import { Channel, type Handlers, type Port } from '../shared/channel.js';
 import { describe, KilnError, toPlain } from '../shared/errors.js';
 import { within } from '../shared/fetching.js';
+import { localPorts } from '../shared/local_port.js';
 import type { CompilerCode, CompilerMessage, HostCalls, HostEvents, LoadRequest, LoadResult, MainCalls, ModelFormat, RoleMessage } from '../shared/messages.js';
 import { isSandboxed } from '../shared/module.js';
 import { isNode, nodeModule } from '../shared/node.js';
@@ -108,9 +109,9 @@ async function localSeat(): Promise<Seat> {
     if (typeof Worker === 'undefined') throw new KilnError('unsupported-environment', `this context can neither start workers nor import scripts (${describe(thrown)}): load the model in a page or one of its workers`, { cause: thrown });
     throw new KilnError('network', `roles.js cannot be loaded (${describe(thrown)}): serve the files of wasmkiln's dist together`, { cause: thrown });
   });
-  const { port1, port2 } = new MessageChannel();
-  takeSeat(port2, 'never');
-  return { port: port1, terminate: () => port1.close() };
+  const [port, end] = localPorts();
+  takeSeat(end, 'never');
+  return { port, terminate: () => port.close?.() };
 }
 
 export interface TeamOptions {

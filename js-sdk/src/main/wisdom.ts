@@ -57,9 +57,10 @@ export async function givenWisdom(wisdom: string | URL | object, stallTimeoutMs:
   if (text.trimStart().startsWith('{')) return text;
   const url = absolute(text);
   try {
-    const response = await answerOf(url.href, stallTimeoutMs, signal ? { signal } : {});
-    if (response.ok) return new TextDecoder().decode(await bodyOf(response, url.href, stallTimeoutMs));
-    throw new KilnError('network', `the wisdom file ${url.href} answered ${response.status}`, { where: url.href });
+    const answer = await answerOf(url.href, stallTimeoutMs, signal ? { signal } : {});
+    if (answer.response.ok) return new TextDecoder().decode(await bodyOf(answer, url.href, stallTimeoutMs));
+    answer.leave();
+    throw new KilnError('network', `the wisdom file ${url.href} answered ${answer.response.status}`, { where: url.href });
   } catch (thrown) {
     if (signal?.aborted) throw aborted(signal);
     throw asKilnError(thrown, 'network', `the wisdom file ${url.href} cannot be fetched`);

@@ -1,7 +1,13 @@
 import { KilnError } from './errors.js';
 
+export interface Answer {
+  response: Response;
+  /** Ends the connection. To cancel the body does not, in Firefox, until something more comes; and a page has six connections to a server. */
+  leave: () => void;
+}
+
 /** fetch(), but a server that sends no answer for `stallTimeoutMs` is an error: 'stalled'. The body is read by bodyOf(), or by who watches over it. */
-export async function answerOf(url: string, stallTimeoutMs: number, init: RequestInit = {}): Promise<Response> {
+export async function answerOf(url: string, stallTimeoutMs: number, init: RequestInit = {}): Promise<Answer> {
   const stop = new AbortController();
   const abort = (): void => stop.abort(init.signal?.reason);
   if (init.signal?.aborted) abort();
@@ -9,7 +15,7 @@ export async function answerOf(url: string, stallTimeoutMs: number, init: Reques
   const stalled = new KilnError('stalled', `${url} has not answered for ${stallTimeoutMs / 1000} s; try again, or raise stallTimeoutMs`, { where: url });
   const watchdog = setTimeout(() => stop.abort(stalled), stallTimeoutMs);
   try {
-    return await fetch(url, { ...init, signal: stop.signal });
+    return { response: await fetch(url, { ...init, signal: stop.signal }), leave: () => stop.abort() };
   } catch (thrown) {
     throw stop.signal.reason === stalled ? stalled : thrown;
   } finally {
@@ -29,7 +35,7 @@ export async function within<T>(ms: number, work: Promise<T>, error: () => KilnE
 }
 
 /** All bytes of an answer; a server that sends nothing more for so long is an error too. */
-export async function bodyOf({ body }: Response, url: string, stallTimeoutMs: number): Promise<Uint8Array<ArrayBuffer>> {
+export async function bodyOf({ response: { body }, leave }: Answer, url: string, stallTimeoutMs: number): Promise<Uint8Array<ArrayBuffer>> {
   if (!body) return new Uint8Array(0);
   const reader = body.getReader();
   const chunks: Uint8Array<ArrayBuffer>[] = [];
@@ -38,7 +44,7 @@ export async function bodyOf({ body }: Response, url: string, stallTimeoutMs: nu
   try {
     for (let chunk; (chunk = (await within(stallTimeoutMs, reader.read(), stalled)).value); size += chunk.length) chunks.push(chunk);
   } catch (thrown) {
-    void reader.cancel().catch(() => undefined);
+    leave();
     throw thrown;
   }
   const all = new Uint8Array(size);

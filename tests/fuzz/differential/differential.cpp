@@ -6,6 +6,7 @@
 // Natively: the reference interpreter, what the CPU has, NEON by emulation. As WebAssembly under Node: the interpreter
 // and the engine, with and without relaxed SIMD, on whatever processor Node runs or is emulated. A failure is shrunk,
 // shown and counted; the program ends with 1.
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
