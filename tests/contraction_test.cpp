@@ -176,7 +176,9 @@ TEST(Contraction, MatricesAsTheyLie) {
           s.epilogue.operands = {{DType::f32, {0, n, 0, 0, 1}}};
           const std::vector<Schedule> all = candidates(s, target);
           ASSERT_TRUE(family_of(s).feasible(s, prior(s, target, {}), target));
-          if (by_column) EXPECT_EQ(all.size(), 1u);
+          if (by_column) {
+            EXPECT_EQ(all.size(), 1u);
+          }
           const Schedule schedule = all[static_cast<size_t>(pick(random, 0, static_cast<int64_t>(all.size()) - 1))];
           const int64_t batches = s.batch[0] * s.batch[1];
           Guarded<float> a((batches * s.ow - 1) * s.a_col + k), b((s.b_batch[0] ? batches : s.batch[1]) * b_elements),

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "ir/builder.h"
 #include "tests/support/drawn_model.h"
 
 namespace kiln::testing {
