@@ -34,8 +34,9 @@ function(kiln_standalone_options target name)
     --enable-mutable-globals --enable-sign-ext --enable-nontrapping-float-to-int --enable-bulk-memory)
 endfunction()
 
-function(kiln_web_options target)
-  kiln_standalone_options(${target} kiln_compiler alloc free head_layout open digests wisdom tune_next tune_describe tune_report lay_out emit manifest
+# ARGN: further exports.
+function(kiln_web_options target name)
+  kiln_standalone_options(${target} ${name} ${ARGN} alloc free head_layout open digests wisdom tune_next tune_describe tune_report lay_out emit manifest
     wisdom_export dump result_data result_size)
   target_link_options(${target} PRIVATE -sALLOW_MEMORY_GROWTH=1 -sINITIAL_MEMORY=8MB -sTOTAL_STACK=1MB)
 endfunction()

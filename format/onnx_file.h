@@ -28,4 +28,9 @@ constexpr int64_t kMaxOnnxBytes = (int64_t{1} << 31) - 1;
 
 Result<OnnxModel> read_onnx(std::string_view file);
 
+/// The same of a skeleton: a file of `file_bytes` bytes in which tensors without their bytes (external data, of no
+/// location) say where in that file they lie. A page makes one, so that the compiler need not hold the weights
+/// (js-sdk/src/host/skeleton.ts).
+Result<OnnxModel> read_onnx_skeleton(std::string_view skeleton, int64_t file_bytes);
+
 }  // namespace kiln

@@ -28,7 +28,7 @@ struct Place {
 
 class Reader {
  public:
-  Reader(std::string_view file, const onnx::Model& model) : values_(file), model_(model) {
+  Reader(OnnxValues values, const onnx::Model& model) : values_(std::move(values)), model_(model) {
     for (const onnx::Function& f : model.functions) functions_.emplace(Key{f.domain, f.name, f.overload}, &f);
   }
 
@@ -265,7 +265,13 @@ class Reader {
 Result<OnnxModel> read_onnx(std::string_view file) {
   if (static_cast<int64_t>(file.size()) > kMaxOnnxBytes) return bad_onnx("it has more than 2 GB");
   KILN_ASSIGN(const onnx::Model model, onnx::parse(file));
-  return Reader(file, model).run();
+  return Reader(OnnxValues(file), model).run();
+}
+
+Result<OnnxModel> read_onnx_skeleton(std::string_view skeleton, int64_t file_bytes) {
+  if (file_bytes > kMaxOnnxBytes) return bad_onnx("it has more than 2 GB");
+  KILN_ASSIGN(const onnx::Model model, onnx::parse(skeleton));
+  return Reader(OnnxValues(skeleton, file_bytes), model).run();
 }
 
 }  // namespace kiln

@@ -74,8 +74,11 @@ std::string quoted(std::string_view name) {
   return text + (name.empty() ? "'" : "…'");
 }
 
-OnnxValues::OnnxValues(std::string_view file)
-    : file_(file), left_(unfolded_limit(std::min(static_cast<int64_t>(file.size()), kMaxHeadBytes))) {}
+OnnxValues::OnnxValues(std::string_view file, int64_t of_bytes)
+    : file_(file),
+      of_bytes_(of_bytes),
+      unclaimed_(of_bytes),
+      left_(unfolded_limit(std::min(static_cast<int64_t>(file.size()), kMaxHeadBytes))) {}
 
 Status OnnxValues::unfold(size_t bytes, const std::string& where, std::initializer_list<std::string_view> texts) {
   for (const std::string_view text : texts) {
@@ -154,6 +157,14 @@ Result<ValueId> OnnxValues::made_tensor(const onnx::Tensor& t) {
   return id;
 }
 
+/// Tensors lie in the file, and all together are no more than it.
+Status OnnxValues::within_file(const onnx::Tensor& t, int64_t bytes) {
+  if (t.offset > of_bytes_ - bytes)
+    return bad_onnx("the tensor " + quoted(t.name) + " lies beyond the end of the file");
+  if (!shared_.count({t.location, t.offset, bytes})) unclaimed_ -= bytes;
+  return unclaimed_ < 0 ? bad_onnx("its tensors are more than the file") : ok();
+}
+
 Status OnnxValues::store(const onnx::Tensor& t, ValueId id, int64_t bytes) {
   Value& value = out.graph.value(id);
   const bool real = value.dtype == DType::f32 || is_half(value.dtype);
@@ -168,13 +179,16 @@ Status OnnxValues::store(const onnx::Tensor& t, ValueId id, int64_t bytes) {
   OnnxWeights weights;
   weights.made = t.made;
   if (t.external) {
-    KILN_TRY(plain_location(t));
+    KILN_TRY(of_bytes_ >= 0 && t.location.empty() ? within_file(t, bytes) : plain_location(t));
     weights.external = t.location, weights.offset = t.offset;
     const auto [at, is_new] =
         shared_.emplace(std::make_tuple(t.location, t.offset, bytes), static_cast<int>(out.graph.segments.size()));
     if (value.segment = at->second; !is_new) return ok();
-  } else if (t.made.empty()) {
+  } else if (t.made.empty() && of_bytes_ < 0) {
     weights.offset = t.raw.data() - file_.data();
+  } else if (t.made.empty()) {
+    KILN_TRY(unfold(t.raw.size(), value.name));
+    weights.made.assign(t.raw.begin(), t.raw.end());
   }
   KILN_TRY(unfold(sizeof(Segment) + sizeof weights + weights.external.size(), value.name));
   Graph& g = out.graph;

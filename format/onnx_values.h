@@ -14,7 +14,8 @@ namespace kiln {
 
 class OnnxValues {
  public:
-  explicit OnnxValues(std::string_view file);
+  /// `of_bytes`: `file` is the skeleton of a file of so many bytes.
+  explicit OnnxValues(std::string_view file, int64_t of_bytes = -1);
 
   /// Takes note of what is about to be unfolded: so many bytes, and texts, which will be shown to people.
   Status unfold(size_t bytes, const std::string& where, std::initializer_list<std::string_view> texts = {});
@@ -31,9 +32,11 @@ class OnnxValues {
 
  private:
   Status store(const onnx::Tensor& t, ValueId id, int64_t bytes);
+  Status within_file(const onnx::Tensor& t, int64_t bytes);
   int symbol(const std::string& name);
 
   std::string_view file_;
+  int64_t of_bytes_, unclaimed_;  ///< of a skeleton: bytes of its file, and how many of them no tensor has
   int64_t left_;
   std::map<std::string, int> symbols_;
   std::map<const onnx::Tensor*, ValueId> tensors_;

@@ -1,12 +1,12 @@
 // dist/: index.js (the SDK), worker.js (every worker), roles.js (the same code for pages without workers), the same three as Node
-// takes them, which can be read (*.node.js), the types of what is exported, the compiler, the licences.
+// takes them, which can be read (*.node.js), the types of what is exported, the compilers, the licences.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateDtsBundle } from 'dts-bundle-generator';
 import { build } from 'esbuild';
-import { compiler, defines } from './defines.js';
+import { compiler, defines, onnxCompiler } from './defines.js';
 
 const root = new URL('.', import.meta.url);
 const at = (path) => new URL(path, root).pathname;
@@ -28,6 +28,7 @@ for (const [extension, options] of Object.entries(kKinds)) {
 }
 writeTypes(at('dist/index.d.ts'));
 copyFileSync(compiler, at('dist/compiler.wasm'));
+copyFileSync(onnxCompiler, at('dist/compiler-onnx.wasm'));
 copyFileSync(at('../LICENSE'), at('dist/LICENSE'));
 copyFileSync(at('NOTICE'), at('dist/NOTICE'));
 

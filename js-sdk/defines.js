@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 const at = (path) => new URL(path, import.meta.url).pathname;
 const wasm = process.env.KILN_WASM ?? at('../build/wasm/runtime');
 export const compiler = `${wasm}/kiln_compiler.wasm`;
+export const onnxCompiler = `${wasm}/kiln_compiler_onnx.wasm`;
 
 /** Names this build: what an older one has cached is of no use to it. */
 function buildId() {

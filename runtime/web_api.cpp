@@ -9,6 +9,7 @@
 #include "runtime/arrivals.h"
 #include "runtime/chooser.h"
 #include "runtime/json_text.h"
+#include "runtime/web_head.h"
 #include "runtime/web_options.h"
 #include "support/hex.h"
 
@@ -38,11 +39,6 @@ int32_t answer(const std::string& text, int32_t code = 0) {
   return code;
 }
 int32_t answer(const json& value) { return answer(value.dump(-1, ' ', false, json::error_handler_t::replace)); }
-int32_t fail(const Error& e) {
-  const json value{{"code", error_code_name(e.code)}, {"message", e.message}, {"where", e.where}};
-  return answer(value.dump(-1, ' ', false, json::error_handler_t::replace), -1);
-}
-
 int32_t emitted(ProgramPart part) {
   auto module = emit_part(state->compiled, state->options, part);
   if (!module) return fail(module.error());
@@ -136,6 +132,16 @@ std::string manifest() {
 }
 
 }  // namespace
+
+int32_t answer(std::vector<uint8_t> bytes) {
+  result() = std::move(bytes);
+  return 0;
+}
+int32_t fail(const Error& e) {
+  const json value{{"code", error_code_name(e.code)}, {"message", e.message}, {"where", e.where}};
+  return answer(value.dump(-1, ' ', false, json::error_handler_t::replace), -1);
+}
+
 }  // namespace kiln
 
 using namespace kiln;
@@ -159,7 +165,7 @@ int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const c
   state->options = std::move(parsed->compile);
   if (parsed->dump)
     state->options.dump = [](const char* stage, const std::string& dumped) { state->dumps[stage] = dumped; };
-  auto graph = read_kiln(head, size, static_cast<int64_t>(file_bytes));
+  auto graph = read_head(head, size, static_cast<int64_t>(file_bytes));
   if (!graph) return fail(graph.error());
   auto planned = plan_model(std::move(*graph), state->options);
   if (!planned) return fail(planned.error());

@@ -9,6 +9,11 @@
 //                                          {"inputs","outputs","weightsBytes","arenaBytes","kernels":n}
 //      kiln_digests()                      → result = the SHA-256 of each MiB of the file's weights, as its head gives
 //      it
+//      Or, of an .onnx file, a skeleton for the head (js-sdk/src/host/skeleton.ts), and first, in the compiler that
+//      reads it: kiln_pieces(skeleton, n, fileBytes) → result = where the bytes of its weights are: bytes of the
+//      weights, count,
+//        then (offset in the weights, size, offset in the .onnx file, or ~offset in what follows) of each piece, in
+//        order, all numbers of 64 bits; then bytes that were made
 //   3. kiln_wisdom(json, n)                any number of times
 //   4. kiln_tune_next(max)                 → 0: nothing (left) to measure; k > 0: result = a module with exports
 //        bench(base, index, repeats), k candidates; kiln_tune_describe() → JSON
@@ -40,6 +45,7 @@ void kiln_free(void* p);
 int32_t kiln_head_layout(const uint8_t* bytes, uint32_t size);
 int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const char* options, uint32_t options_size);
 int32_t kiln_digests();
+int32_t kiln_pieces(const uint8_t* skeleton, uint32_t size, double file_bytes);
 int32_t kiln_wisdom(const char* json, uint32_t size);
 int32_t kiln_tune_next(uint32_t max_candidates);
 int32_t kiln_tune_describe();

@@ -165,11 +165,21 @@ def page(agree: list[str], refused: dict[str, list[str]], wrong: dict[str, str])
 INTRODUCTION = """\
 # ONNX files
 
-The `kiln` command and the C interface read `.onnx` files, opsets 7 to 28. Pages read `.kiln` files alone: a page's
-compiler has neither the reader nor ONNX's operators yet.
+Pages, Node, the `kiln` command and the C interface read `.onnx` files, opsets 7 to 28: `loadModel('/model.onnx')`.
+In pages and in Node:
+
+- A second compiler is fetched in the place of the first, `compiler-onnx.wasm`, as soon as the file's name or its first
+  bytes say that it is an `.onnx` file ([0046](decisions/0046-onnx-in-pages.md)).
+- The file is read whole before the compiler begins, and freed piece by piece as its weights reach the model's memory.
+  So at its peak a load takes the file, the arena, and what is already packed of the weights.
+- Weights lie in the file itself. A model with external data is refused by name; save it as one file.
+- Such files have no hashes, so `verify` does nothing, and nothing is kept for the next visit. `integrity` is the
+  SHA-256 of the file.
+
+Everywhere:
 
 - Weights and inputs may be float32, int64, int32, int8, uint8 and bool. Other types are refused by name.
-- Weights lie in the file itself, or in files beside it (external data). Such a file lies in the model's folder or
+- Natively weights may also lie in files beside the model (external data). Such a file lies in the model's folder or
   below, and is no link.
 - A dim that is a name, or nameless, gets its size with `--dim name=size`. A nameless dim is called after its input and
   axis: `image.0`.

@@ -1,7 +1,7 @@
 import { aborted, asKilnError, describe, type KilnError } from './shared/errors.js';
 import { mayCompile } from './shared/module.js';
 import { sharedNow } from './shared/timeline.js';
-import type { HostEvents, LoadRequest, LoadResult, SourceMessage, WisdomTexts } from './shared/messages.js';
+import type { CompilerCode, HostEvents, LoadRequest, LoadResult, ModelFormat, SourceMessage, WisdomTexts } from './shared/messages.js';
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
 import { mayBeKept, noteKept } from './main/kept.js';
 import { compilerCode } from './main/compiler_code.js';
@@ -114,22 +114,25 @@ async function begin(source: ModelSource, options: LoadOptions, { nothingMeasure
   const crashed = new Promise<never>((_, reject) => (crash = reject));
   crashed.catch(() => undefined);
 
-  let needCompiler: () => void = () => undefined;
-  const needed = new Promise<void>((resolve) => (needCompiler = resolve));
-  const compiler = needed.then(() => compilerCode(wanted.compiler, wanted.stallTimeoutMs));
+  const needs: Partial<Record<ModelFormat, () => void>> = {};
+  const compiler = async (format: ModelFormat): Promise<CompilerCode> => {
+    await new Promise<void>((resolve) => (needs[format] = resolve));
+    return compilerCode(wanted.compilers[format], wanted.stallTimeoutMs);
+  };
+  const compilers = { kiln: compiler('kiln'), onnx: compiler('onnx') };
   const request = (chosen: Settings): LoadRequest => {
     const kept = mayBeKept(); // takes a moment, in which the workers start
-    if (!kept) needCompiler(); // else once it is known
+    if (!kept || input.format === 'onnx') needs[input.format]?.(); // else once it is known; of .onnx files nothing is kept
     return requestOf(chosen, input.message, kept, began);
   };
   const progress = teller(options.onProgress);
   const gathering = gather(wanted, (chosen) =>
     Team.gather({
-      threads: chosen.threads, workers: chosen.workers, stallTimeoutMs: chosen.stallTimeoutMs, request: () => request(chosen), compiler,
+      threads: chosen.threads, workers: chosen.workers, stallTimeoutMs: chosen.stallTimeoutMs, request: () => request(chosen), compilers,
       answers: { pull: input.pull, wisdom: () => texts },
       onEvent: (name, data) => {
         if (name === 'progress') progress(data as HostEvents['progress']);
-        if (name === 'uncached') needCompiler();
+        if (name === 'uncached') needs[data as HostEvents['uncached']]?.();
         if (name === 'compilerDone') team.releaseCompiler();
         if (name === 'measured' && data === 0) nothingMeasured?.();
       },

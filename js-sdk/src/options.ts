@@ -1,6 +1,6 @@
 import type { CompilerSource, Precision, LoadProgress } from './shared/messages.js';
 
-/** A URL, a prepared Request, the bytes or, in Node, a path or file: URL. */
+/** A .kiln or .onnx file: a URL, a prepared Request, the bytes or, in Node, a path or file: URL. */
 export type ModelSource = string | URL | Request | ArrayBufferLike | ArrayBufferView | Blob;
 
 /** Where measured schedules are kept between loads. A failure is noted in info() and never thrown. */
@@ -41,20 +41,20 @@ export interface LoadOptions {
   signal?: AbortSignal;
   /**
    * Keep the compiled module and the packed weights in the origin's private file system. The next visit starts from there. Default true.
-   * This works for models from a URL, and with the compiler that came with this SDK.
+   * This works for .kiln files from a URL, and with the compiler that came with this SDK.
    */
   cache?: boolean;
-  /** Compare weights with their hashes while they arrive. Default true. What was not compared is not kept for the next visit. */
+  /** Compare weights with their hashes while they arrive, which .onnx files do not have. Default true. What was not compared is not kept for the next visit. */
   verify?: boolean;
   /**
    * `sha256-…`, as `python -m wasmkiln inspect` prints it: takes this file and no other, wherever it comes from. It is the SHA-256 of the file's head,
    * which is compared before the compiler reads it, and has the SHA-256 of every MiB of the weights; these are compared in place of faster hashes, which
-   * notice damage and not malice. Several with spaces between: one of these files. Needs a secure context (https, localhost).
+   * notice damage and not malice. Of an .onnx file it is the SHA-256 of the file. Several with spaces between: one of these files. Needs a secure context (https, localhost).
    */
   integrity?: string;
   /** A server that does not answer for so long, or a download that brings nothing, fails with 'stalled', and so does a wisdomStore. Default 30 000. */
   stallTimeoutMs?: number;
-  /** Where compiler.wasm is, if not beside the SDK. Or its bytes, or its module. */
+  /** Where compiler.wasm is, if not beside the SDK. Or its bytes, or its module. For an .onnx file give compiler-onnx.wasm, which reads both. */
   compiler?: CompilerSource | URL | ArrayBuffer;
   /**
    * Do without something that the environment has. With `worker: false` the model runs on the page's own thread and blocks it. With 'optional' it does

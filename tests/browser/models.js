@@ -91,6 +91,24 @@ async function bindsSizes({ sdk, base }) {
   return `error ${error.toExponential(1)} of scale`;
 }
 
+/** An .onnx file (onnx_file.py): by its name, and by its bytes alone, for which another compiler was asked at first. */
+async function readsOnnx({ sdk, base }) {
+  const at = (path) => new URL(`fakes/${path}`, base).href;
+  const { x, y } = await (await fetch(at('small-onnx.json'))).json();
+  let error = 0;
+  for (const name of ['small.onnx', 'small-onnx.bin'])
+    for (const options of [{}, { threads: 1, preferences: { sharedMemory: false } }, { preferences: { worker: false } }, { runWhileLoading: true }]) {
+      const model = await sdk.loadModel(at(name), { wisdomStore: false, ...options });
+      const answers = await model.run({ x: new sdk.Tensor('float32', x, [2, 3, 24, 24]) });
+      error = Math.max(error, compare(`${name} with ${JSON.stringify(options)}`, answers.y.data, y));
+      if (model.info().cache !== 'none') throw new Error(`its cache: ${model.info().cache}`);
+      model.dispose();
+    }
+  const unread = await sdk.loadModel(at('small.onnx'), { wisdomStore: false, integrity: `sha256-${'A'.repeat(43)}=` }).catch((refusal) => refusal);
+  if (unread.code !== 'bad-file') throw new Error(`integrity of another file: ${unread.code} ${unread.message}`);
+  return `error ${error.toExponential(1)} of scale`;
+}
+
 /** Random models whose large weights have several readers (shared_weights.py), packed over the bytes of the file and beside them. */
 async function readsWeightsAgain(context) {
   const ids = await (await fetch(new URL('fakes/weights.json', context.base))).json();
@@ -362,6 +380,7 @@ export function modelCases(context) {
   for (const id of context.models) cases[`${id} agrees with PyTorch`] = () => agrees(context, id, {});
   if (context.models.includes('minilm')) cases['minilm embeds sentences as PyTorch does'] = () => sentences(context);
   if (context.generated) cases['a model of dynamic sizes agrees with PyTorch at several'] = () => bindsSizes(context);
+  if (context.generated) cases['an .onnx file agrees with PyTorch'] = () => readsOnnx(context);
   if (context.generated) cases['weights that are read several times agree with PyTorch'] = () => readsWeightsAgain(context);
   // Weights that are packed where they land, and some that wait in the arena.
   for (const id of ['mobilenetv2', 'minilm', 'whisper-decoder'].filter((id) => context.models.includes(id))) cases[`${id} runs while its weights arrive`] = () => runsWhileLoading(context, id);

@@ -11,6 +11,7 @@ interface Exports {
   kiln_head_layout(bytes: number, size: number): number;
   kiln_open(head: number, size: number, fileBytes: number, options: number, optionsSize: number): number;
   kiln_digests(): number;
+  kiln_pieces?(skeleton: number, size: number, fileBytes: number): number;
   kiln_wisdom(json: number, size: number): number;
   kiln_tune_next(max: number): number;
   kiln_tune_describe(): number;
@@ -89,6 +90,14 @@ export class Compiler {
     const text = new TextEncoder().encode(options);
     this.given(head, (at, size) => this.given(text, (optionsAt, optionsSize) => this.exports_.kiln_open(at, size, fileBytes, optionsAt, optionsSize)));
     return this.json();
+  }
+
+  /** Where the bytes of an .onnx file's weights are (runtime/web_api.h). */
+  pieces(skeleton: Uint8Array, fileBytes: number): Uint8Array<ArrayBuffer> {
+    const exports = this.exports_;
+    if (!exports.kiln_pieces) throw new KilnError('unsupported-operator', 'this is an .onnx file, which the given compiler does not read: give compiler-onnx.wasm in place of compiler.wasm', { where: 'compiler' });
+    this.given(skeleton, (at, size) => exports.kiln_pieces?.(at, size, fileBytes) ?? -1);
+    return this.result();
   }
 
   /** The SHA-256 of each block of the file's weights, one after the other. */

@@ -2,7 +2,7 @@
 import { Channel, Transferred, type Hold, type Port } from '../shared/channel.js';
 import { asKilnError, describe, fromPlain, KilnError } from '../shared/errors.js';
 import { kLimit32 } from '../shared/memory.js';
-import type { CompileRequest, CompilerCalls, CompilerCode, CompilerMessage, CompileSettings, LaidOut, LoadProgress, WisdomTexts } from '../shared/messages.js';
+import type { CompileRequest, CompilerCalls, CompilerCode, CompilerMessage, CompileSettings, LaidOut, LoadProgress, ModelFormat, WisdomTexts } from '../shared/messages.js';
 import { helpRestore } from '../host/restore.js';
 import { runAhead } from '../host/run_ahead.js';
 import { codeFor } from '../shared/module.js';
@@ -63,22 +63,23 @@ function giveWisdom(compiler: Compiler, wisdom: WisdomTexts, notes: string[]): b
   return notes.length > 0;
 }
 
-/** The compiler's code comes when it is needed, perhaps never. */
-function codeFrom(page: Port, hold: Hold): Promise<CompilerCode> {
-  return new Promise((resolve, reject) => {
-    page.onmessage = ({ data }: MessageEvent<CompilerMessage>) => {
-      page.onmessage = null;
-      if ('code' in data) reject(fromPlain(data));
-      else resolve(data);
-    };
-    if (hold !== 'always') page.unref?.();
-  });
+/** A compiler's code comes when it is needed, perhaps never, and that of another when the file turns out to be none of the first's. */
+function compilersFrom(page: Port, hold: Hold): Record<ModelFormat, Promise<Compiler>> {
+  const settle: Partial<Record<ModelFormat, (code: CompilerMessage['code']) => void>> = {};
+  const coming = (format: ModelFormat): Promise<Compiler> => {
+    const created = new Promise<CompilerCode>((resolve, reject) => (settle[format] = (code) => ('code' in code ? reject(fromPlain(code)) : resolve(code)))).then((code) => Compiler.create(code));
+    created.catch(() => undefined); // reported to whoever asks first
+    return created;
+  };
+  page.onmessage = ({ data: { format, code } }: MessageEvent<CompilerMessage>) => settle[format]?.(code);
+  if (hold !== 'always') page.unref?.();
+  return { kiln: coming('kiln'), onnx: coming('onnx') };
 }
 
 export function startCompiler(port: MessagePort, page: Port, hold: Hold): void {
-  const created = codeFrom(page, hold).then((code) => Compiler.create(code));
-  let last: Promise<unknown> = created;
-  last.catch(() => undefined); // reported to whoever asks first
+  const created = compilersFrom(page, hold);
+  let current = created.kiln;
+  let last: Promise<unknown> | null = null;
   let timeline = new Timeline(0);
   let request: CompileRequest;
   let opened: Opened;
@@ -87,9 +88,11 @@ export function startCompiler(port: MessagePort, page: Port, hold: Hold): void {
   const then = <T>(work: (compiler: Compiler) => Promise<T>): Promise<T> => {
     const before = last;
     const done = (async () => {
-      await before;
-      if (before !== created) await new Promise((resolve) => setTimeout(resolve, 0));
-      return work(await created);
+      if (before) {
+        await before;
+        await new Promise((resolve) => setTimeout(resolve, 0));
+      }
+      return work(await current);
     })();
     done.catch(() => undefined);
     last = done;
@@ -120,11 +123,16 @@ export function startCompiler(port: MessagePort, page: Port, hold: Hold): void {
   const channel: Channel<object, CompilerCalls> = new Channel<object, CompilerCalls>(
     port,
     {
-      ready: () => created.then(() => null),
+      ready: () => Promise.race([created.kiln, created.onnx]).then(() => null),
       restore: helpRestore,
       runAhead,
-      headLayout: async (start) => (await created).headLayout(start),
+      headLayout: async (start) => (await created.kiln).headLayout(start),
+      pieces: async ({ skeleton, fileBytes }) => {
+        const answer = (await created.onnx).pieces(skeleton, fileBytes);
+        return new Transferred({ answer }, [answer.buffer]);
+      },
       plan: (asked) => {
+        current = created[asked.format];
         timeline = new Timeline(asked.began);
         request = asked;
         return then(plan).catch(failed);

@@ -1,16 +1,18 @@
 // The load, top to bottom: head → compiler → memory → threads, while weights arrive.
 import type { Channel } from '../shared/channel.js';
 import { KilnError } from '../shared/errors.js';
+import { looksLikeOnnx, weightsBeginOf } from '../shared/formats.js';
 import { parseManifest, type Manifest } from '../shared/manifest.js';
 import { createMemory, kBase, patiently } from '../shared/memory.js';
 import { moduleOf } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
-import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, CompileSettings, ComputeCalls, Landed, LoadRequest, LoadResult, MainCalls, Timings, WisdomTexts } from '../shared/messages.js';
+import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, CompileSettings, ComputeCalls, Landed, LoadRequest, LoadResult, MainCalls, ModelFormat, Timings, WisdomTexts } from '../shared/messages.js';
 import { Arrivals, type AheadHelper } from './arrivals.js';
 import { Cache, type Helpers, type Key } from './cache.js';
 import { Digest } from './digest.js';
 import { earlyMemory, earlyPlace, Landing, landsAnyway } from './landing.js';
 import { Loader } from './loader.js';
+import { openOnnx } from './onnx.js';
 import { kBufferBytes, Prefetcher } from './prefetch.js';
 import { imageIn, Session } from './session.js';
 import { openSource } from './source.js';
@@ -19,8 +21,6 @@ import type { WeightWriter } from './weights.js';
 
 const kStartBytes = 16;
 const kMostPeeked = 64 << 20;
-/** Weights of a .kiln file begin at the next such multiple behind its head. */
-const kSegmentAlign = 64;
 /** How much is read ahead before it is known whether the weights are needed. */
 const kHeadAhead = 4 << 20;
 const kProgressMs = 50;
@@ -50,11 +50,12 @@ interface Ready {
   initMs: () => number;
 }
 
-export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> {
+export async function load(asked: LoadRequest, peers: Peers): Promise<Loaded> {
+  let request = asked;
   const timeline = new Timeline(request.began);
   timeline.add('workers', 0);
-  const asked = timeline.during('response', () => openSource(request.source, request.stallTimeoutMs, () => peers.main.call('pull', null)));
-  asked.catch(() => undefined); // thrown again below
+  const answering = timeline.during('response', () => openSource(request.source, request.stallTimeoutMs, () => peers.main.call('pull', null)));
+  answering.catch(() => undefined); // thrown again below
   const begin = timeline.now();
   let compilerReadyMs = 0;
   void timeline.during('compiler', () => peers.compiler.call('ready', null)).then(() => (compilerReadyMs = timeline.now() - begin), () => undefined);
@@ -64,34 +65,48 @@ export async function load(request: LoadRequest, peers: Peers): Promise<Loaded> 
   const digest = Digest.create();
   digest.catch(() => undefined); // reported to whoever asks first
   const opening = build !== null && request.mayBeKept ? Cache.open(digest, request.stallTimeoutMs) : null; // takes longer than a download's head
-  const source = await asked;
+  const source = await answering;
   const progress = new Progress(source.size, peers.main);
-  const stream = new Prefetcher(source, request.stallTimeoutMs, (received) => progress.reached(received), opening ? kHeadAhead : kBufferBytes);
-  void timeline.during('download', () => stream.done);
+  const download = new Prefetcher(source, request.stallTimeoutMs, (received) => progress.reached(received), opening ? kHeadAhead : kBufferBytes);
+  let stream = download;
+  const cancelAll = (): void => {
+    stream.cancel();
+    download.cancel();
+  };
+  void timeline.during('download', () => download.done);
   try {
-    const head = await takeHead(stream);
-    if (head && request.integrity) await insist(request.integrity, head, source.name);
-    const key = head && build !== null ? (texts: WisdomTexts, settings = request.compile): Promise<Key> => Cache.key(build, trusted(request), head, settings, texts) : null;
+    const kilnHead = await takeHead(stream);
+    let head = kilnHead;
+    const format = !head && (await startsAsOnnx(stream)) ? 'onnx' : 'kiln';
+    if (format === 'onnx') {
+      peers.main.emit('uncached', format);
+      const { skeleton, weights } = await openOnnx(download, request.integrity, (skeleton, fileBytes) => timeline.during('head', () => peers.compiler.call('pieces', { skeleton, fileBytes })));
+      progress.expect(download.received);
+      head = skeleton;
+      stream = new Prefetcher(weights, request.stallTimeoutMs, () => undefined, kHeadAhead);
+      request = { ...request, verify: false, integrity: null }; // its weights have no hashes
+    } else if (head && request.integrity) await insist(request.integrity, head, source.name);
+    const key = kilnHead && build !== null ? (texts: WisdomTexts, settings = request.compile): Promise<Key> => Cache.key(build, trusted(asked), kilnHead, settings, texts) : null;
     const found = opening && key && (await timeline.during('cache', async () => fromCache(await opening, key, await wisdom, request, peers, timeline)));
     if (found) {
       peers.main.emit('measured', 0);
       peers.main.emit('compilerDone', null);
-    } else stream.readAhead(kBufferBytes);
-    const ready = found ?? (await fromNetwork(head, stream, progress, request, peers, wisdom, await digest, timeline));
+    } else download.readAhead(kBufferBytes);
+    const ready = found ?? (await fromNetwork(format, head, stream, progress, request, peers, wisdom, await digest, timeline));
     const { session, compiled, arrivals } = ready;
     await timeline.during('threads', () => startThreads(session, compiled.memory64, peers.compute));
     const landed = arrivals.landed.then((): Landed => {
       const all = timeline.now() - begin;
       const timings = { ...timingsOf(compiled), compilerReadyMs, downloadMs: all, totalMs: all, initMs: ready.initMs() };
-      return { downloadedBytes: stream.received, timings, phases: [...timeline.phases, ...compiled.phases] };
+      return { downloadedBytes: download.received, timings, phases: [...timeline.phases, ...compiled.phases] };
     });
-    landed.finally(() => stream.cancel()).catch(() => undefined); // thrown to whoever asks for it
+    landed.finally(() => cancelAll()).catch(() => undefined); // thrown to whoever asks for it
     const result = summarize(ready, request);
     const keep = key && !found && request.verify ? async (texts: WisdomTexts): Promise<void> => keepIn(await (opening ?? Cache.open(digest, request.stallTimeoutMs)), await key(texts), session, compiled) : null;
     result.cache = found ? 'hit' : keep ? 'miss' : 'none';
     return { session, arrivals, result, landed, keep };
   } catch (thrown) {
-    stream.cancel();
+    cancelAll();
     throw thrown;
   }
 }
@@ -107,6 +122,13 @@ async function takeHead(stream: Prefetcher): Promise<Uint8Array<ArrayBuffer> | n
   if (head.length === bytes) return head;
   stream.unread(head);
   return null;
+}
+
+/** Leaves everything in the stream. */
+async function startsAsOnnx(stream: Prefetcher): Promise<boolean> {
+  const start = await stream.take(kStartBytes);
+  stream.unread(start);
+  return looksLikeOnnx(start);
 }
 
 /** Why weights of this head are believed: a page insists on it and with that on them, or they come from the same place and are not damaged. */
@@ -155,15 +177,15 @@ function idle({ compute, compiler }: Peers): Helpers {
 }
 
 async function fromNetwork(
-  kilnHead: Uint8Array<ArrayBuffer> | null, stream: Prefetcher, progress: Progress, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, digest: Digest, timeline: Timeline): Promise<Ready> {
-  peers.main.emit('uncached', null);
+  format: ModelFormat, kilnHead: Uint8Array<ArrayBuffer> | null, stream: Prefetcher, progress: Progress, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, digest: Digest, timeline: Timeline): Promise<Ready> {
+  peers.main.emit('uncached', format);
   const { head, weightsBegin } = kilnHead
-    ? { head: kilnHead.slice(), weightsBegin: Math.ceil(kilnHead.length / kSegmentAlign) * kSegmentAlign }
+    ? { head: kilnHead.slice(), weightsBegin: weightsBeginOf(kilnHead) }
     : await timeline.during('head', () => readHead(stream, peers.compiler));
   if (!kilnHead && request.integrity) await insist(request.integrity, head, stream.source.name);
   const fileBytes = stream.source.size ?? -1;
   const padding = weightsBegin - head.length;
-  const planning = peers.compiler.call('plan', { head, fileBytes, settings: request.compile, began: request.began }, [head.buffer]);
+  const planning = peers.compiler.call('plan', { format, head, fileBytes, settings: request.compile, began: request.began }, [head.buffer]);
   planning.then(({ fileWeightsBytes }) => progress.expect(weightsBegin + fileWeightsBytes), () => undefined); // what is thrown is thrown again below
   peers.main.emit('progress', { stage: 'compile' });
   await stream.take(padding);

@@ -19,7 +19,7 @@ const kSlabMs = 20;
 const kSpareSlabs = 4;
 
 /** Frees a buffer now. A buffer that is only detached keeps its memory until the next garbage collection. */
-function free(buffer: ArrayBuffer): void {
+export function free(buffer: ArrayBuffer): void {
   const { port1, port2 } = new MessageChannel();
   port2.close();
   port1.postMessage(null, [buffer]);

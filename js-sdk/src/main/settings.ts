@@ -1,6 +1,6 @@
 import { KilnError } from '../shared/errors.js';
 import { detectEnvironment, type Environment, type Missing } from '../shared/environment.js';
-import type { CompilerSource, Precision } from '../shared/messages.js';
+import type { CompilerSource, ModelFormat, Precision } from '../shared/messages.js';
 import { isNode } from '../shared/node.js';
 import type { LoadOptions, TuningOptions } from '../options.js';
 import { check, isFunction, isObject, kFlag, kFunction, kNotNegative, kObject, kSignal, oneOf, shown, whole, type Rules } from './checks.js';
@@ -81,7 +81,7 @@ export interface Settings {
   runWhileLoading: boolean;
   /** Names the compiler, if a cache may be used. */
   build: string | null;
-  compiler: CompilerSource;
+  compilers: Record<ModelFormat, CompilerSource>;
   environment: Environment;
   missing: Missing[];
 }
@@ -90,11 +90,10 @@ function chooseThreads(option: LoadOptions['threads'], cores: number): number {
   return typeof option === 'number' ? option : Math.min(cores <= 4 ? cores : Math.ceil(cores / 2), kMostThreads);
 }
 
-function compilerOf(option: LoadOptions['compiler']): CompilerSource {
-  if (option === undefined) return new URL('./compiler.wasm', import.meta.url).href;
-  if (option instanceof URL) return option.href;
-  if (typeof option === 'string') return absolute(option).href;
-  return option instanceof ArrayBuffer ? new Uint8Array(option) : option;
+function compilersOf(option: LoadOptions['compiler']): Settings['compilers'] {
+  if (option === undefined) return { kiln: new URL('./compiler.wasm', import.meta.url).href, onnx: new URL('./compiler-onnx.wasm', import.meta.url).href };
+  const given = option instanceof URL ? option.href : typeof option === 'string' ? absolute(option).href : option instanceof ArrayBuffer ? new Uint8Array(option) : option;
+  return { kiln: given, onnx: given };
 }
 
 /** The settings for options that checkOptions() has accepted. */
@@ -127,7 +126,7 @@ export function settle(options: LoadOptions): Settings {
     integrity: options.integrity === undefined ? null : integritiesIn(options.integrity),
     runWhileLoading: options.runWhileLoading ?? false,
     build: options.cache === false || options.compiler !== undefined ? null : kBuild,
-    compiler: compilerOf(options.compiler),
+    compilers: compilersOf(options.compiler),
     environment,
     missing,
   };

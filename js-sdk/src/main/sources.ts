@@ -1,7 +1,8 @@
 import type * as Url from 'node:url';
 import { Transferred } from '../shared/channel.js';
 import { KilnError } from '../shared/errors.js';
-import type { SourceMessage } from '../shared/messages.js';
+import { looksLikeOnnx } from '../shared/formats.js';
+import type { ModelFormat, SourceMessage } from '../shared/messages.js';
 import { isSandboxed } from '../shared/module.js';
 import { isNode, nodeModule } from '../shared/node.js';
 import type { ModelSource } from '../options.js';
@@ -12,6 +13,8 @@ type Pulled = Transferred<Uint8Array<ArrayBuffer>> | null;
 /** A source that can be posted, and the function that answers requests for its chunks. */
 export interface PostableSource {
   message: SourceMessage;
+  /** What it seems to be, before its bytes are there. */
+  format: ModelFormat;
   pull: () => Pulled | Promise<Pulled>;
 }
 
@@ -20,6 +23,7 @@ const kBlobName = 'the given blob';
 const kRequestFields = ['method', 'credentials', 'mode', 'cache', 'redirect', 'referrer', 'referrerPolicy', 'integrity'] as const;
 
 const nothing = (): null => null;
+const formatOf = (name: string): ModelFormat => (/\.onnx$/i.test(name) ? 'onnx' : 'kiln');
 const gone = (cause?: unknown): KilnError => new KilnError('bad-option', 'the buffer of the model has been transferred away: its bytes are no longer there', { cause });
 
 /** Copies chunk by chunk, so that the bytes are never all there twice. */
@@ -29,6 +33,7 @@ function fromBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): Postabl
   let position = 0;
   return {
     message: { kind: 'pull', name: 'the given bytes', size: bytes.length },
+    format: looksLikeOnnx(bytes) ? 'onnx' : 'kiln',
     pull: () => {
       const chunk = bytes.slice(position, position + kChunk);
       position += chunk.length;
@@ -39,7 +44,8 @@ function fromBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): Postabl
 
 /** A worker reads it, unless the worker's origin differs from the page's and it may not. */
 function fromBlob(blob: Blob): PostableSource {
-  if (!isSandboxed()) return { message: { kind: 'blob', blob }, pull: nothing };
+  const format = formatOf((blob as Partial<File>).name ?? '');
+  if (!isSandboxed()) return { message: { kind: 'blob', blob }, format, pull: nothing };
   let position = 0;
   const pull = async (): Promise<Pulled> => {
     const buffer = await blob.slice(position, (position += kChunk)).arrayBuffer().catch((thrown: unknown) => {
@@ -47,7 +53,7 @@ function fromBlob(blob: Blob): PostableSource {
     });
     return buffer.byteLength > 0 ? new Transferred(new Uint8Array(buffer), [buffer]) : null;
   };
-  return { message: { kind: 'pull', name: kBlobName, size: blob.size }, pull };
+  return { message: { kind: 'pull', name: kBlobName, size: blob.size }, format, pull };
 }
 
 function fromRequest(request: Request): PostableSource {
@@ -56,7 +62,7 @@ function fromRequest(request: Request): PostableSource {
     const value = request[field];
     if (value && value !== 'about:client' && !(field === 'mode' && value === 'navigate')) Object.assign(init, { [field]: value });
   }
-  return { message: { kind: 'url', url: request.url, init }, pull: nothing };
+  return { message: { kind: 'url', url: request.url, init }, format: formatOf(new URL(request.url).pathname), pull: nothing };
 }
 
 function pathOf(url: URL): string {
@@ -69,10 +75,10 @@ function pathOf(url: URL): string {
 
 function fromAddress(address: string): PostableSource {
   if (address === '') throw new KilnError('bad-option', 'the address of the model is empty');
-  if (isNode && !/^[a-z][a-z0-9+.-]+:/i.test(address)) return { message: { kind: 'file', path: address }, pull: nothing };
+  if (isNode && !/^[a-z][a-z0-9+.-]+:/i.test(address)) return { message: { kind: 'file', path: address }, format: formatOf(address), pull: nothing };
   const url = absolute(address);
-  if (isNode && url.protocol === 'file:') return { message: { kind: 'file', path: pathOf(url) }, pull: nothing };
-  return { message: { kind: 'url', url: url.href, init: {} }, pull: nothing };
+  if (isNode && url.protocol === 'file:') return { message: { kind: 'file', path: pathOf(url) }, format: formatOf(url.pathname), pull: nothing };
+  return { message: { kind: 'url', url: url.href, init: {} }, format: formatOf(url.pathname), pull: nothing };
 }
 
 /** Resolves against the page's address. A worker would resolve against its own file. */

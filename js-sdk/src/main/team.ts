@@ -3,8 +3,8 @@ import type * as WorkerThreads from 'node:worker_threads';
 import { Channel, type Handlers, type Port } from '../shared/channel.js';
 import { describe, KilnError, toPlain } from '../shared/errors.js';
 import { within } from '../shared/fetching.js';
-import type { CompilerCode, CompilerMessage, HostCalls, HostEvents, LoadRequest, LoadResult, MainCalls, RoleMessage } from '../shared/messages.js';
 import { localPorts } from '../shared/local_port.js';
+import type { CompilerCode, CompilerMessage, HostCalls, HostEvents, LoadRequest, LoadResult, MainCalls, ModelFormat, RoleMessage } from '../shared/messages.js';
 import { isSandboxed } from '../shared/module.js';
 import { isNode, nodeModule } from '../shared/node.js';
 
@@ -118,8 +118,8 @@ export interface TeamOptions {
   threads: number;
   workers: boolean;
   stallTimeoutMs: number;
-  /** What goes to the compiler's worker when the workers have started, and is not there any more. */
-  compiler: Promise<CompilerCode>;
+  /** What goes to the compiler's worker when the workers have started, and is not there any more. Those that nobody needs do not come. */
+  compilers: Record<ModelFormat, Promise<CompilerCode>>;
   /** The request for the load. It is sent as soon as the host listens. */
   request: () => LoadRequest;
   answers: Handlers<MainCalls>;
@@ -187,7 +187,7 @@ export class Team {
       refuse = reject;
     });
     greeting.catch(() => undefined);
-    options.compiler.catch(() => undefined); // the compiler's worker tells whoever asks it
+    for (const coming of Object.values(options.compilers)) coming.catch(() => undefined); // the compiler's worker tells whoever asks it
     const watch = new Watch((error) => (greeted ? options.onCrash(error) : refuse(error)), options.stallTimeoutMs);
     const { crash } = watch;
     const seat = async (name: string): Promise<Seat> => (!options.workers ? within(options.stallTimeoutMs, localSeat(), () => stalled('roles.js', options.stallTimeoutMs)) : isNode ? nodeSeat(crash) : browserSeat(name, crash));
@@ -211,8 +211,10 @@ export class Team {
         } else options.onEvent(name, data);
       });
       seats.forEach((each) => watch.expect(each)); // but the host's, whose messages the channel takes
-      const giveCompiler = (given: CompilerMessage): void => compilerSeat.port.postMessage(given, given instanceof ArrayBuffer ? [given] : []);
-      void Promise.all([options.compiler, greeting]).then(([given]) => giveCompiler(given), (thrown: unknown) => giveCompiler(toPlain(thrown)));
+      for (const [format, coming] of Object.entries(options.compilers) as [ModelFormat, Promise<CompilerCode>][]) {
+        const give = (code: CompilerMessage['code']): void => compilerSeat.port.postMessage({ format, code } satisfies CompilerMessage, code instanceof ArrayBuffer ? [code] : []);
+        void Promise.all([coming, greeting]).then(([code]) => give(code), (thrown: unknown) => give(toPlain(thrown)));
+      }
       const loading = host.call('load', options.request());
       loading.catch(() => undefined); // that the host cannot be started is said by the greeting
       await greeting;

@@ -12,6 +12,9 @@ export type SourceMessage =
   | { kind: 'file'; path: string }
   | { kind: 'pull'; name: string; size: number };
 
+/** What a file is. Each has a compiler that reads it. */
+export type ModelFormat = 'kiln' | 'onnx';
+
 export type LoadProgress =
   /** `totalBytes` is known from the server, else from the head of the file once that is planned. Both count what a server has compressed as it was before. */
   | { stage: 'download'; loadedBytes: number; totalBytes: number | undefined }
@@ -133,8 +136,8 @@ export interface HostCalls {
 export interface HostEvents {
   ready: null;
   progress: LoadProgress;
-  /** The cache has nothing: a compiler is needed. */
-  uncached: null;
+  /** The cache has nothing: the compiler of such files is needed. */
+  uncached: ModelFormat;
   /** How many kernels have schedules that this load measured. */
   measured: number;
   /** The compiler's worker has done all its work. */
@@ -154,10 +157,17 @@ export interface MainCalls {
 }
 
 export interface CompileRequest {
+  format: ModelFormat;
+  /** Of an .onnx file its skeleton (host/skeleton.ts). */
   head: Uint8Array<ArrayBuffer>;
   fileBytes: number;
   settings: CompileSettings;
   began: number;
+}
+
+/** The answer of kiln_pieces(), which host/onnx.ts reads. */
+export interface Pieces {
+  answer: Uint8Array<ArrayBuffer>;
 }
 
 /**
@@ -215,6 +225,8 @@ export interface CompilerCalls {
   /** When the compiler has done its work. Returns how many steps are done. */
   runAhead(arg: RunAhead): number;
   headLayout(start: Uint8Array<ArrayBuffer>): { headBytes: number; weightsBegin: number };
+  /** Where the bytes of an .onnx file's weights are. */
+  pieces(request: { skeleton: Uint8Array<ArrayBuffer>; fileBytes: number }): Pieces;
   /** Whether all weights of the file may lie in the model's memory, since what is made of them takes as much; how many bytes they are, and the SHA-256 of each block of them. */
   plan(request: CompileRequest): { overFile: boolean; fileWeightsBytes: number; digests: Uint8Array };
   /** Of what is planned; may be called before that is done. */
@@ -239,8 +251,11 @@ export type CompilerSource = string | Uint8Array<ArrayBuffer> | WebAssembly.Modu
 /** The source of the compiler's module: our bytes, bytes that a page has given and keeps, or the module. */
 export type CompilerCode = ArrayBuffer | Uint8Array<ArrayBuffer> | WebAssembly.Module;
 
-/** What is sent to the compiler's worker when the compiler is needed: its code, or why there is none. */
-export type CompilerMessage = CompilerCode | PlainError;
+/** What is sent to the compiler's worker when a compiler is needed: its code, or why there is none. */
+export interface CompilerMessage {
+  format: ModelFormat;
+  code: CompilerCode | PlainError;
+}
 
 /** The first message to a worker. The page's calls to the host, and the compiler's code, come the same way. */
 export type RoleMessage =
