@@ -139,7 +139,7 @@ Status leave_calls() {
   failed |= seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
   // So that what fails badly may end itself.
   failed |= seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                             SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(getpid())));
+                             SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(getpid()), 0));
   if (failed || seccomp_load(filter.get()) != 0) return refused("seccomp's filter was not taken");
   return ok();
 }

@@ -22,6 +22,7 @@ from onnx.backend.test.case.node import collect_testcases
 from onnx.backend.test.case.test_case import TestCase
 
 from tools import opinfo
+from tools.onnx_nodes import forget_cases
 from tools.onnx_ops import FIXED
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +38,7 @@ SIZES = {**FIXED, **WINDOWS, "CenterCropPad": (1,), "ConstantOfShape": (0,), "Ra
 @cache
 def cases() -> list[TestCase]:
     """All but those that spell an operator out in others, which are the same numbers again."""
+    forget_cases()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [case for case in collect_testcases(None) if "_expanded" not in case.name]

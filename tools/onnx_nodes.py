@@ -7,6 +7,7 @@ says what is passed over.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import warnings
 from collections import Counter, defaultdict
@@ -16,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -46,6 +48,12 @@ def as_float32(x: Any) -> Any:
     return x.astype(np.float32) if getattr(x, "dtype", None) == np.float64 else x
 
 
+def forget_cases() -> None:
+    """onnx makes its cases while their modules are imported, which must happen anew for whoever wants them."""
+    for name in [name for name in sys.modules if name.startswith(f"{node_cases.__name__}.")]:
+        del sys.modules[name]
+
+
 @cache
 def cases() -> dict[str, list[Case]]:
     """Every node test, by operator. They are made when their modules are imported, by a function that we put in."""
@@ -60,8 +68,8 @@ def cases() -> dict[str, list[Case]]:
             Case(name.removeprefix("test_"), node.op_type, attributes, slots, tuple(map(as_float32, outputs)))
         )
 
-    node_cases.expect = collect
-    with warnings.catch_warnings():
+    forget_cases()
+    with mock.patch.object(node_cases, "expect", collect), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import_recursive(node_cases)
     return dict(found)
