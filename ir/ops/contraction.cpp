@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "ir/legalizer.h"
+#include "support/checked.h"
 
 namespace kiln {
 namespace {
@@ -57,7 +58,7 @@ Status convolution(Legalizer& l, const Node& node) {
   if (attrs.transposed) {
     for (size_t i = flat ? 1 : 0; i < 2; ++i) {
       if (extra[i] < 0 || extra[i] > 1 << 20) return misfit(node.source + ": output_padding out of range");
-      attrs.pad_end[i] -= extra[i];
+      attrs.pad_end[i] = plus(attrs.pad_end[i], -extra[i]);
     }
     KILN_ASSIGN(w, outputs_first(l, node, w, attrs.groups));
   }

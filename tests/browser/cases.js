@@ -190,7 +190,7 @@ const kCases = {
   'rejects what is pending on dispose, and every later run': async ({ load, input, expects }) => {
     const model = await load();
     const pending = [model.run(input(expects.workers ? kEndless : 1)), model.run(input())].map((run) => rejects(run, 'disposed'));
-    await wait(0);
+    if (expects.workers) await wait(0); // without them both runs would be done
     model.dispose();
     model.dispose();
     await Promise.all(pending);
