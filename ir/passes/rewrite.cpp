@@ -98,7 +98,7 @@ const Rewrite::Facts& Rewrite::facts(ValueId id) {
     std::memcpy(&element, value.data.data() + at, size);
     if (at == 0) first = element;
     f.uniform = f.uniform && element == first;
-    f.ramp = f.ramp && element == first + static_cast<int64_t>(at / size);
+    f.ramp = f.ramp && static_cast<uint64_t>(element) - static_cast<uint64_t>(first) == at / size;
   }
   return f;
 }
