@@ -44,7 +44,7 @@ Status arange(Legalizer& l, const Node& node) {
     return misfit(node.source + ": bounds that make no range");
   const double count = std::ceil((end - start) / step);
   if (!(count >= 0 && count <= static_cast<double>(kMaxRamp)))
-    return l.unsupported(node, "a range of " + std::to_string(static_cast<int64_t>(count)) + " elements; up to " +
+    return l.unsupported(node, "a range of " + std::to_string(whole_part(count)) + " elements; up to " +
                                    std::to_string(kMaxRamp) + " are supported");
   const bool real = l.number_type(node, "start") == DType::f32 || l.number_type(node, "end") == DType::f32 ||
                     l.number_type(node, "step") == DType::f32;
