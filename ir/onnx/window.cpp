@@ -185,14 +185,14 @@ Result<ValueId> resize_axis(Legalizer& l, ValueId x, int64_t axis, int64_t out, 
   a.axis = axis;
   const double width = r.antialias && scale < 1 ? scale : 1, support = (r.mode == "linear" ? 1 : 2) / width;
   const bool one = r.mode == "nearest";
-  a.taps = one ? 1 : static_cast<int64_t>(2 * std::ceil(support));
-  if (a.taps > 256)
+  if (!(support <= 128))
     return Error{ErrorCode::unsupported_operator, "an image cannot be made that much smaller at once", ""};
+  a.taps = one ? 1 : static_cast<int64_t>(2 * std::ceil(support));
   const auto outs = static_cast<size_t>(out);
   a.index.resize(static_cast<size_t>(a.taps) * outs);
   if (!one) a.weights.resize(a.index.size());
   const auto inside = [&](double v) {
-    return static_cast<int32_t>(std::clamp<double>(v, 0, static_cast<double>(in - 1)));
+    return static_cast<int32_t>(std::clamp<double>(v == v ? v : 0, 0, static_cast<double>(in - 1)));
   };
   for (int64_t o = 0; o < out; ++o) {
     const double at = place(r, o, in, out, scale);
