@@ -173,6 +173,20 @@ Status Legalizer::set(const Node& node, ValueId value, size_t index) {
   return ok();
 }
 
+Status Legalizer::set_parts(const Node& node, ValueId x, int64_t axis, const std::vector<int64_t>& sizes) {
+  const int64_t whole = b.shape(x)[static_cast<size_t>(axis)].value;
+  int64_t at = 0;
+  for (size_t i = 0; i < sizes.size() && i < node.outputs.size(); ++i) {
+    if (sizes[i] < 0 || sizes[i] > whole - at) return misfit(node.source + ": the parts are larger than the whole");
+    if (wants(node, i)) {
+      KILN_ASSIGN(const ValueId part, b.slice_axis(x, axis, at, sizes[i]));
+      KILN_TRY(set(node, part, i));
+    }
+    at += sizes[i];
+  }
+  return ok();
+}
+
 Result<ValueId> Legalizer::call(const char* name, std::vector<ValueId> operands, std::vector<SourceAttr> attrs) {
   const OpRow* row = find_op(name);
   if (!row) return Error{ErrorCode::internal, std::string("there is no row ") + name, ""};

@@ -37,6 +37,8 @@ class Legalizer {
 
   /// Says that output `index` of `node` is `value`; it must have the type that the file gives it, if it gives one.
   Status set(const Node& node, ValueId value, size_t index = 0);
+  /// Says that the outputs of `node` are parts of x along an axis, of these sizes.
+  Status set_parts(const Node& node, ValueId x, int64_t axis, const std::vector<int64_t>& sizes);
   /// After a node that failed: its outputs are taken for what the file says, so that later nodes can be looked at too.
   void assume_outputs(const Node& node);
   bool wants(const Node& node, size_t index) const;  ///< is there an output `index` that something reads?

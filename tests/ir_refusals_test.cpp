@@ -1,8 +1,10 @@
 // What the operators refuse: nodes that nobody has, contradictions, and graphs made at random, which must end in words.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
+#include "ir/builder.h"
 #include "ir/legalizer.h"
 #include "ir/optimize.h"
 #include "ir/passes/passes.h"
@@ -116,6 +118,32 @@ TEST(Hostile, ContradictionsAreErrors) {
 
 /// Random nodes of every operator: absurd attributes, wrong ranks and types. Anything but an answer is a failure (run
 /// it under ASan, too).
+/// Found by fuzz_pipeline: each was a sum or a cast that 64 bits do not hold.
+TEST(Hostile, NumbersAtTheEndsOf64Bits) {
+  SourceGraph range, convolution, gathered;
+  range.output(range.op("aten.arange.start", {}, {1}, {{"start", int64_t{0}}, {"end", INT64_MAX}}, DType::i64));
+  EXPECT_NE(error_of(range).find("a range of 9223372036854775807 elements"), std::string::npos) << error_of(range);
+
+  convolution.output(convolution.op("aten.convolution.default",
+                                    {convolution.input({1, 1, 2, 2}), convolution.weight({1, 1, 2, 2}), kNoValue},
+                                    {1, 1, 3, 3},
+                                    {{"stride", Ints{1, 1}},
+                                     {"padding", Ints{INT64_MIN, INT64_MIN}},
+                                     {"dilation", Ints{1, 1}},
+                                     {"transposed", true},
+                                     {"output_padding", Ints{1, 1}},
+                                     {"groups", int64_t{1}}}));
+  EXPECT_NE(error_of(convolution), "");
+
+  const ValueId index = gathered.graph.add_value("c", DType::i64, Shape{2});
+  gathered.graph.value(index).data = write_numbers({{0, INT64_MAX}, {0, INT64_MIN}}, DType::i64);
+  gathered.output(
+      gathered.op("aten.index_select.default", {gathered.input({3, 2}), index}, {2, 2}, {{"dim", int64_t{0}}}));
+  const auto graph = optimize(gathered.graph, {});
+  ASSERT_TRUE(graph.ok()) << graph.error().message;  // it stays a gather, whose status says in the run that it is wrong
+  EXPECT_TRUE(std::any_of(graph->nodes.begin(), graph->nodes.end(), [](const Node& n) { return n.op == Op::gather; }));
+}
+
 TEST(Hostile, RandomNodesNeverCrash) {
   std::mt19937_64 random(11);
   const auto pick = [&](auto n) { return static_cast<int64_t>(random() % static_cast<uint64_t>(n)); };

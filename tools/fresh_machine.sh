@@ -34,7 +34,8 @@ cp /etc/resolv.conf "$system/etc/resolv.conf"
 mount -t proc proc "$system/proc"
 mount --rbind --make-rslave /dev "$system/dev" # a slave: what unmount takes away here stays in the machine's own /dev
 # Whom this machine trusts, and the folder of wheels that it has, if any (PIP_FIND_LINKS), are the network's rather than the system's.
-cp -r /usr/local/share/ca-certificates "$system/usr/local/share/" && chroot "$system" update-ca-certificates >/dev/null
+[ ! -d /usr/local/share/ca-certificates ] || cp -r /usr/local/share/ca-certificates "$system/usr/local/share/"
+chroot "$system" update-ca-certificates >/dev/null
 bundle=/etc/ssl/certs/ca-certificates.crt
 [ ! -d "${PIP_FIND_LINKS:-}" ] || { mkdir -p "$system/$PIP_FIND_LINKS" && mount --bind -o ro "$PIP_FIND_LINKS" "$system/$PIP_FIND_LINKS"; }
 

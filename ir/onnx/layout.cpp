@@ -173,16 +173,7 @@ Status split(Legalizer& l, const Node& node) {
     for (int64_t i = 0; i < count; ++i) parts.push_back(std::clamp<int64_t>(whole - i * each, 0, each));
   }
   if (static_cast<int64_t>(parts.size()) < count) return misfit(node.source + ": more outputs than parts");
-  int64_t at = 0;
-  for (size_t i = 0; i < node.outputs.size(); ++i) {
-    if (parts[i] < 0 || parts[i] > whole - at) return misfit(node.source + ": the parts are larger than the whole");
-    if (l.wants(node, i)) {
-      KILN_ASSIGN(const ValueId part, l.b.slice_axis(x, axis, at, parts[i]));
-      KILN_TRY(l.set(node, part, i));
-    }
-    at += parts[i];
-  }
-  return ok();
+  return l.set_parts(node, x, axis, parts);
 }
 
 /// Along each axis from start to before end, backwards too.

@@ -79,16 +79,7 @@ Status split(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
   const int64_t size = l.b.shape(x)[static_cast<size_t>(axis)].value;
   KILN_ASSIGN(const std::vector<int64_t> sizes, part_sizes(l, node, size));
-  int64_t at = 0;
-  for (size_t i = 0; i < sizes.size() && i < node.outputs.size(); ++i) {
-    if (sizes[i] < 0 || sizes[i] > size - at) return misfit(node.source + ": the parts are larger than the whole");
-    if (l.wants(node, i)) {
-      KILN_ASSIGN(const ValueId part, l.b.slice_axis(x, axis, at, sizes[i]));
-      KILN_TRY(l.set(node, part, i));
-    }
-    at += sizes[i];
-  }
-  return ok();
+  return l.set_parts(node, x, axis, sizes);
 }
 
 Status unbind(Legalizer& l, const Node& node) {
