@@ -28,7 +28,8 @@ void expect_coded(const Graph& graph, const Error& error) {
   if (error.code == ErrorCode::internal) fail(graph, "internal error: " + error.message + " " + error.where);
 }
 
-/// Loads and runs over memory of ones: no numbers that mean anything, but every address that there is.
+/// Loads and runs over memory of ones: no numbers that mean anything but the compiler's own, and every address that
+/// there is.
 void run_inside(const Graph& graph, const Planned& planned, const Compiled& compiled, const CompileOptions& options) {
   constexpr int64_t kMostBytes = 4 << 20;
   constexpr double kMostWork = 2e5;
@@ -47,6 +48,9 @@ void run_inside(const Graph& graph, const Planned& planned, const Compiled& comp
   const auto start = reinterpret_cast<uintptr_t>(memory.data());
   const auto base = static_cast<int64_t>((start + 63) / 64 * 64);
   std::memset(reinterpret_cast<void*>(base + compiled.memory.control), 0, kControlBytes);
+  for (const Plan::Inline& c : planned.plan.constants)
+    if (!c.bytes.empty())
+      std::memcpy(reinterpret_cast<void*>(base + compiled.memory.address(c.dst)), c.bytes.data(), c.bytes.size());
   emitter->allow(reinterpret_cast<void*>(base), compiled.memory.total_bytes);
   for (size_t phase = 0; phase < planned.plan.init.size(); ++phase) {
     const Status loaded = emitter->call("init", {base, static_cast<int64_t>(phase)});
