@@ -110,12 +110,14 @@ std::vector<OpRow> create_ops();
 std::vector<OpRow> gather_ops();
 std::vector<OpRow> join_ops();
 std::vector<OpRow> layout_ops();
+std::vector<OpRow> loss_ops();
 std::vector<OpRow> norm_ops();
 std::vector<OpRow> onnx_ops();
 std::vector<OpRow> pointwise_binary_ops();
 std::vector<OpRow> pointwise_unary_ops();
 std::vector<OpRow> reduce_ops();
 std::vector<OpRow> resize_ops();
+std::vector<OpRow> sample_ops();
 std::vector<OpRow> scan_ops();
 std::vector<OpRow> window_ops();
 

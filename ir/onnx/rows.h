@@ -8,15 +8,19 @@
 namespace kiln {
 
 // Families, one a file.
+std::vector<OpRow> onnx_attention_ops();
 std::vector<OpRow> onnx_contraction_ops();
 std::vector<OpRow> onnx_create_ops();
+std::vector<OpRow> onnx_fourier_ops();
 std::vector<OpRow> onnx_gather_ops();
 std::vector<OpRow> onnx_layout_ops();
+std::vector<OpRow> onnx_loss_ops();
 std::vector<OpRow> onnx_microsoft_ops();
 std::vector<OpRow> onnx_norm_ops();
 std::vector<OpRow> onnx_pointwise_ops();
 std::vector<OpRow> onnx_quantize_ops();
 std::vector<OpRow> onnx_reduce_ops();
+std::vector<OpRow> onnx_sample_ops();
 std::vector<OpRow> onnx_window_ops();
 
 /// The opset that the model, or the function around the node, was written in.
