@@ -278,6 +278,8 @@ const Damage kDamages[] = {
        PlanStep* step;
        ProgramStep* done;
        if (!some_step(l, random, step, done)) return false;
+       if (std::holds_alternative<TapsSpec>(step->spec))
+         return false;  // its table names what it reads, perhaps not the first
        const int out = step->operands[0].buffer;
        for (size_t i = 1; i < step->operands.size(); ++i) {
          const Operand& in = step->operands[i];
