@@ -33,14 +33,25 @@ class Inference {
   Inference(const Graph& graph, const Node& node, const TensorType& wanted)
       : graph_(graph), node_(node), wanted_(wanted) {}
 
-  Result<TensorType> run() {
+  Result<TensorTypes> run() {
     for (size_t i = 0; i < node_.inputs.size(); ++i) {
       const ValueId id = node_.inputs[i];
       if (id < kNoValue || id >= static_cast<ValueId>(graph_.values.size())) return fail("operand out of range");
     }
+    if (node_.op == Op::sort) return sort();
+    KILN_ASSIGN(TensorType type, of_one_result());
+    TensorTypes types{std::move(type)};
+    const auto* scan = std::get_if<ScanAttrs>(&node_.attrs);
+    if (scan && is_extreme(scan->kind)) types.push_back({DType::i64, types[0].shape});
+    return types;
+  }
+
+ private:
+  Result<TensorType> of_one_result() const {
     switch (node_.op) {
       case Op::source:
-        return fail("not a canonical operation");
+      case Op::sort:
+        return fail("not a canonical operation of one result");
       case Op::conv:
         return conv();
       case Op::matmul:
@@ -59,6 +70,8 @@ class Inference {
         return pool();
       case Op::gather:
         return gather();
+      case Op::scatter:
+        return scatter();
       case Op::scan:
         return scan();
       case Op::taps:
@@ -79,7 +92,6 @@ class Inference {
     return fail("unknown operation");
   }
 
- private:
   Error fail(const std::string& message) const { return misfit(std::string(name_of(node_.op)) + ": " + message); }
 
   /// A form that PyTorch allows and no kernel computes.
@@ -386,28 +398,62 @@ class Inference {
 
   Result<TensorType> gather() const {
     KILN_ASSIGN(const GatherAttrs* a, attrs<GatherAttrs>());
+    return gathered(a->axis, a->batch);
+  }
+
+  Result<TensorType> gathered(int64_t axis, int64_t batch) const {
     KILN_ASSIGN(const Value* table, need(0, "table"));
     KILN_ASSIGN(const Value* index, need(1, "index"));
     if (index->dtype != DType::i32 && index->dtype != DType::i64)
       return refuse(std::string("the index is ") + name_of(index->dtype) + ", expected an integer of 32 or 64 bits");
-    KILN_TRY(axis_set({a->axis}, table->shape.size()));
-    const auto shared = static_cast<size_t>(a->batch);
-    if (a->batch < 0 || a->batch > a->axis || shared > index->shape.size() ||
-        !std::equal(table->shape.begin(), table->shape.begin() + a->batch, index->shape.begin()))
+    KILN_TRY(axis_set({axis}, table->shape.size()));
+    const auto shared = static_cast<size_t>(batch);
+    if (batch < 0 || batch > axis || shared > index->shape.size() ||
+        !std::equal(table->shape.begin(), table->shape.begin() + batch, index->shape.begin()))
       return fail("table and index do not share their first dims");
-    Shape out(table->shape.begin(), table->shape.begin() + a->axis);
-    out.insert(out.end(), index->shape.begin() + a->batch, index->shape.end());
-    out.insert(out.end(), table->shape.begin() + a->axis + 1, table->shape.end());
+    Shape out(table->shape.begin(), table->shape.begin() + axis);
+    out.insert(out.end(), index->shape.begin() + batch, index->shape.end());
+    out.insert(out.end(), table->shape.begin() + axis + 1, table->shape.end());
     return done(table->dtype, std::move(out));
   }
 
-  Result<TensorType> scan() const {
-    KILN_ASSIGN(const AxisAttrs* a, attrs<AxisAttrs>());
+  Result<TensorType> scatter() const {
+    KILN_ASSIGN(const ScatterAttrs* a, attrs<ScatterAttrs>());
     KILN_ASSIGN(const Value* x, need(0, "input"));
-    if (x->dtype != DType::f32 && x->dtype != DType::i32 && x->dtype != DType::i64)
+    KILN_ASSIGN(const Value* updates, need(2, "updates"));
+    KILN_ASSIGN(const TensorType named, gathered(a->axis, a->batch));
+    if (updates->dtype != x->dtype || updates->shape != named.shape)
+      return fail("the updates are " + std::string(name_of(updates->dtype)) + "[" + to_string(updates->shape) +
+                  "], expected " + name_of(x->dtype) + "[" + to_string(named.shape) + "]");
+    const bool number = x->dtype == DType::f32 || x->dtype == DType::i32 || x->dtype == DType::i64;
+    if (a->kind != ScatterKind::replace && !number) return fail(std::string("cannot reduce ") + name_of(x->dtype));
+    return done(x->dtype, x->shape);
+  }
+
+  Result<TensorType> scan() const {
+    KILN_ASSIGN(const ScanAttrs* a, attrs<ScanAttrs>());
+    KILN_ASSIGN(const Value* x, need(0, "input"));
+    const bool whole = x->dtype == DType::i32 || x->dtype == DType::i64;
+    if (x->dtype != DType::f32 && (!whole || a->kind == ScanKind::log_sum_exp))
       return fail(std::string("cannot add up ") + name_of(x->dtype));
     KILN_TRY(axis_set({a->axis}, x->shape.size()));
     return done(x->dtype, x->shape);
+  }
+
+  Result<TensorTypes> sort() const {
+    KILN_ASSIGN(const SortAttrs* a, attrs<SortAttrs>());
+    KILN_ASSIGN(const Value* x, need(0, "input"));
+    if (is_half(x->dtype)) return fail(std::string("cannot sort ") + name_of(x->dtype));
+    KILN_TRY(axis_set({a->axis}, x->shape.size()));
+    Shape out = x->shape;
+    Dim& dim = out[static_cast<size_t>(a->axis)];
+    KILN_ASSIGN(const int64_t size, constant(dim, "size of a sorted dim"));
+    if (a->first < 0 || a->count < 0 || a->count > size || a->first > size - a->count)
+      return fail("more elements are wanted than there are");
+    dim = Dim(a->count);
+    KILN_ASSIGN(TensorType values, done(x->dtype, out));
+    KILN_ASSIGN(TensorType indices, done(DType::i64, std::move(out)));
+    return TensorTypes{std::move(values), std::move(indices)};
   }
 
   Result<TensorType> taps() const {
@@ -527,16 +573,8 @@ class Inference {
   const TensorType& wanted_;
 };
 
-Status verify_node(const Graph& graph, const Node& node, std::vector<bool>& ready) {
-  for (ValueId id : node.inputs)
-    if (id != kNoValue &&
-        (id < 0 || id >= static_cast<ValueId>(graph.values.size()) || !ready[static_cast<size_t>(id)]))
-      return misfit("a value is read before it is computed");
-  if (node.outputs.size() != 1) return misfit("a canonical node has one output");
-  const Value& out = graph.value(node.outputs[0]);
-  if (node.op == Op::map && !node.epilogue.empty()) return misfit("a map with an epilogue");
+Status verify_result(const Graph& graph, const Node& node, const Value& out, const TensorType& type) {
   if (is_empty(out.shape)) return misfit("a node computes what has no elements");
-  KILN_ASSIGN(const TensorType type, infer(graph, node, {out.dtype, out.shape}));
   if (type.shape != out.shape)
     return misfit(std::string(name_of(node.op)) + ": has shape " + to_string(out.shape) + ", should have " +
                   to_string(type.shape));
@@ -549,13 +587,40 @@ Status verify_node(const Graph& graph, const Node& node, std::vector<bool>& read
   } else if (type.dtype != out.dtype) {
     return misfit(std::string(name_of(node.op)) + ": is " + name_of(out.dtype) + ", should be " + name_of(type.dtype));
   }
-  ready[static_cast<size_t>(node.outputs[0])] = true;
+  return ok();
+}
+
+Status verify_node(const Graph& graph, const Node& node, std::vector<bool>& ready) {
+  const auto end = static_cast<ValueId>(graph.values.size());
+  for (ValueId id : node.inputs)
+    if (id != kNoValue && (id < 0 || id >= end || !ready[static_cast<size_t>(id)]))
+      return misfit("a value is read before it is computed");
+  bool any = false;
+  for (ValueId id : node.outputs) {
+    if (id < kNoValue || id >= end || (id != kNoValue && ready[static_cast<size_t>(id)]))
+      return misfit("a node computes what is there already, or is no value");
+    any = any || id != kNoValue;
+  }
+  if (!any) return misfit("a canonical node has an output");
+  if (!node.epilogue.empty() && (node.op == Op::map || node.outputs.size() != 1))
+    return misfit("a map, or a node of several results, with an epilogue");
+  TensorType wanted;
+  if (node.outputs[0] != kNoValue) wanted = {graph.value(node.outputs[0]).dtype, graph.value(node.outputs[0]).shape};
+  KILN_ASSIGN(const TensorTypes types, infer(graph, node, wanted));
+  if (types.size() != node.outputs.size())
+    return misfit(std::string(name_of(node.op)) + ": has " + std::to_string(node.outputs.size()) +
+                  " outputs, should have " + std::to_string(types.size()));
+  for (size_t i = 0; i < types.size(); ++i) {
+    if (node.outputs[i] == kNoValue) continue;
+    KILN_TRY(verify_result(graph, node, graph.value(node.outputs[i]), types[i]));
+    ready[static_cast<size_t>(node.outputs[i])] = true;
+  }
   return ok();
 }
 
 }  // namespace
 
-Result<TensorType> infer(const Graph& graph, const Node& node, const TensorType& wanted) {
+Result<TensorTypes> infer(const Graph& graph, const Node& node, const TensorType& wanted) {
   return Inference(graph, node, wanted).run();
 }
 

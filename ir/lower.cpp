@@ -62,7 +62,8 @@ Result<Plan> Lowering::run() {
   const std::set<ValueId> outputs(graph.outputs.begin(), graph.outputs.end());
   for (const Node& node : graph.nodes) {
     KILN_TRY(lower_node(node));
-    if (outputs.count(node.outputs[0])) copy_small_part(node.outputs[0]);
+    for (ValueId id : node.outputs)
+      if (outputs.count(id)) copy_small_part(id);
     if (too_large_) return unsupported(node, "what is stored with the padding would be too large");
     if (over_budget())
       return unsupported(node, constant_bytes_ > kMaxConstantBytes
@@ -104,8 +105,12 @@ Status Lowering::lower_node(const Node& node) {
       return lower_pool(node);
     case Op::gather:
       return lower_gather(node);
+    case Op::scatter:
+      return lower_scatter(node);
     case Op::scan:
       return lower_scan(node);
+    case Op::sort:
+      return lower_sort(node);
     case Op::taps:
       return lower_taps(node);
     case Op::concat:
@@ -508,9 +513,10 @@ void Lowering::set_barriers() {
   int barrier = 0;
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     PlanStep& step = plan.steps[i];
+    const size_t results = num_written(step.spec);
     const auto each = [&](auto visit) {
       for (size_t o = 0; o < step.operands.size(); ++o)
-        if (step.operands[o].buffer >= 0) visit(static_cast<size_t>(step.operands[o].buffer), o == 0);
+        if (step.operands[o].buffer >= 0) visit(static_cast<size_t>(step.operands[o].buffer), o < results);
     };
     each([&](size_t buffer, bool write) {
       const bool first = read[buffer] < 0 && written[buffer] < 0;

@@ -32,7 +32,7 @@ struct Operand {
 
 struct PlanStep {
   KernelSpec spec;
-  std::vector<Operand> operands;  ///< operands[0] is written
+  std::vector<Operand> operands;  ///< the first num_written(spec) are written
   /// Whose schedule applies: -1 its own; else, for a pack, the consumer (index into Plan::steps).
   int schedule_of = -1;
   bool barrier_before = false;

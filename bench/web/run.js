@@ -62,7 +62,7 @@ const size = (path) => statSync(join(root, path)).size;
 /** Bytes of the files that a page asks for, as they lie on the server (uncompressed). */
 function downloaded(engine, model) {
   const of = (id, file) => statSync(join(deps, 'models', id, file)).size;
-  const [file, compiler] = isWild(model) ? ['model.onnx', 'compiler-onnx.wasm'] : ['model.kiln', 'compiler.wasm'];
+  const [file, compiler] = isWild(model) ? ['model.onnx', 'compiler-full.wasm'] : ['model.kiln', 'compiler.wasm'];
   if (kOurs.includes(engine)) return of(model, file) + ['index.js', 'worker.js', compiler].reduce((sum, f) => sum + size(`js-sdk/dist/${f}`), 0);
   const dist = 'bench/web/node_modules/onnxruntime-web/dist';
   return of(model, 'model.onnx') + size(`${dist}/ort.wasm.min.mjs`) + size(`${dist}/ort-wasm-simd-threaded.mjs`) + size(`${dist}/ort-wasm-simd-threaded.wasm`);

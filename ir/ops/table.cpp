@@ -18,13 +18,17 @@ const std::vector<OpRow>& op_table() {
         {"gather", gather_ops},
         {"layout", layout_ops},
         {"layout", join_ops},
+        {"loss", loss_ops},
         {"norm", norm_ops},
         {"onnx", onnx_ops},
         {"pointwise", pointwise_unary_ops},
         {"pointwise", pointwise_binary_ops},
         {"reduce", reduce_ops},
         {"resize", resize_ops},
+        {"sample", sample_ops},
         {"scan", scan_ops},
+        {"scatter", scatter_ops},
+        {"sort", sort_ops},
         {"window", window_ops},
     };
     std::vector<OpRow> rows;

@@ -90,6 +90,9 @@ class Interpreter {
 
   Status run(const Node& node) {
     node_ = &node;
+    if (node.op == Op::scatter) return scatter();
+    if (node.op == Op::sort) return sort();
+    if (node.op == Op::scan) return scan();
     const Value& declared = graph_.value(node.outputs[0]);
     out_ = Array{declared.dtype, constant_shape(declared.shape), {}};
     out_.data.assign(static_cast<size_t>(product(out_.shape)), 0);
@@ -121,9 +124,6 @@ class Interpreter {
       case Op::gather:
         fill([&](const Index& i) { return gather(i); });
         break;
-      case Op::scan:
-        fill([&](const Index& i) { return scan(i); });
-        break;
       case Op::taps:
         fill([&](const Index& i) { return taps(i); });
         break;
@@ -145,6 +145,9 @@ class Interpreter {
       case Op::pad:
         fill([&](const Index& i) { return pad(i); });
         break;
+      case Op::scatter:
+      case Op::scan:
+      case Op::sort:
       case Op::source:
         return Error{ErrorCode::internal, "the interpreter takes canonical nodes", node.source};
     }
@@ -376,12 +379,105 @@ class Interpreter {
     return element(in(0), full);
   }
 
-  double scan(const Index& i) const {
-    const auto axis = static_cast<size_t>(attrs<AxisAttrs>().axis);
-    double sum = 0;
-    Index at = i;
-    for (at[axis] = 0; at[axis] <= i[axis]; ++at[axis]) sum += element(in(0), at);
-    return sum;
+  Status scatter() {
+    const auto& a = attrs<ScatterAttrs>();
+    Array y = in(0);
+    const Array &index = in(1), &updates = in(2);
+    const auto axis = static_cast<std::ptrdiff_t>(a.axis), batch = static_cast<std::ptrdiff_t>(a.batch),
+               behind = axis + static_cast<std::ptrdiff_t>(index.shape.size()) - batch;
+    for (int64_t u = 0; u < updates.size(); ++u) {
+      const Index i = unravel(u, updates.shape);
+      Index at(i.begin(), i.begin() + batch), full(i.begin(), i.begin() + axis);
+      at.insert(at.end(), i.begin() + axis, i.begin() + behind);
+      const int64_t rows = y.shape[static_cast<size_t>(axis)];
+      auto row = static_cast<int64_t>(element(index, at));
+      if (row < 0) row += rows;
+      if (row < 0 || row >= rows) continue;
+      full.push_back(row);
+      full.insert(full.end(), i.begin() + behind, i.end());
+      double& to = y.data[static_cast<size_t>(position(y, full))];
+      const double v = updates.data[static_cast<size_t>(u)];
+      const bool low = a.kind == ScatterKind::min;
+      if (a.kind == ScatterKind::replace) to = v;
+      if (a.kind == ScatterKind::sum) to += v;
+      if (a.kind == ScatterKind::prod) to *= v;
+      if (a.kind == ScatterKind::max || low) to = std::isnan(to) || (low ? to < v : to > v) ? to : v;
+    }
+    value(node_->outputs[0]) = std::move(y);
+    return ok();
+  }
+
+  Status scan() {
+    const auto& a = attrs<ScanAttrs>();
+    const Array& x = in(0);
+    const auto axis = static_cast<size_t>(a.axis);
+    const bool low = a.kind == ScanKind::min;
+    Array values{x.dtype, x.shape, x.data}, places{DType::i64, x.shape, x.data};
+    for (int64_t i = 0; i < x.size(); ++i) {
+      const Index last = unravel(i, x.shape);
+      Index at = last;
+      at[axis] = 0;
+      double y = element(x, at), most = y, powers = 0;
+      int64_t place = 0;
+      const auto each = [&](auto visit) {
+        for (at[axis] = 0; at[axis] <= last[axis]; ++at[axis]) visit(element(x, at));
+      };
+      if (a.kind == ScanKind::sum || a.kind == ScanKind::prod) {
+        y = a.kind == ScanKind::prod;
+        each([&](double v) { y = a.kind == ScanKind::prod ? y * v : y + v; });
+      } else if (a.kind == ScanKind::log_sum_exp) {
+        each([&](double v) { most = std::isnan(v) || std::isnan(most) ? NAN : std::max(most, v); });
+        each([&](double v) { powers += std::exp(v - most); });
+        y = std::isinf(most) ? most : most + std::log(powers);
+      } else {
+        each([&](double v) {
+          if (std::isnan(v) || (!std::isnan(y) && (low ? v <= y : v >= y))) y = v, place = at[axis];
+        });
+      }
+      values.data[static_cast<size_t>(i)] = y, places.data[static_cast<size_t>(i)] = static_cast<double>(place);
+    }
+    if (node_->outputs[0] != kNoValue) value(node_->outputs[0]) = std::move(values);
+    if (is_extreme(a.kind) && node_->outputs[1] != kNoValue) value(node_->outputs[1]) = std::move(places);
+    return ok();
+  }
+
+  Status sort() {
+    const auto& a = attrs<SortAttrs>();
+    const Array& x = in(0);
+    const auto axis = static_cast<size_t>(a.axis);
+    Array found[2];
+    for (size_t r = 0; r < 2; ++r) {
+      found[r] = {r ? DType::i64 : x.dtype, x.shape, {}};
+      found[r].shape[axis] = a.count;
+    }
+    for (Array& array : found) array.data.assign(static_cast<size_t>(array.size()), 0);
+    // NaN is the greatest.
+    const auto before = [&](double u, double v) { return std::isnan(v) ? !std::isnan(u) : u < v; };
+    Index rows = x.shape;
+    rows[axis] = 1;
+    for (int64_t row = 0; row < product(rows); ++row) {
+      Index at = unravel(row, rows);
+      std::vector<int64_t> order;
+      const auto value = [&](int64_t i) {
+        at[axis] = i;
+        return element(x, at);
+      };
+      for (int64_t i = 0; i < x.shape[axis]; ++i) order.push_back(i);
+      std::stable_sort(order.begin(), order.end(), [&](int64_t i, int64_t j) {
+        const double u = value(i), v = value(j);
+        return a.descending ? before(v, u) : before(u, v);
+      });
+      for (int64_t i = 0; i < a.count; ++i) {
+        const int64_t from = order[static_cast<size_t>(a.first + i)];
+        const double v = value(from);
+        at[axis] = i;
+        const auto to = static_cast<size_t>(position(found[0], at));
+        found[0].data[to] = v, found[1].data[to] = static_cast<double>(from);
+      }
+    }
+    for (size_t r = 0; r < 2; ++r)
+      if (node_->outputs[r] != kNoValue) value(node_->outputs[r]) = std::move(found[r]);
+    return ok();
   }
 
   double taps(const Index& i) const {
@@ -487,7 +583,8 @@ Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& binding
   Interpreter interpreter(graph, std::move(values));
   for (const Node& node : graph.nodes) {
     KILN_TRY(interpreter.run(node));
-    if (after) after(node, interpreter.value(node.outputs[0]));
+    for (ValueId id : node.outputs)
+      if (after && id != kNoValue) after(node, interpreter.value(id));
   }
   std::vector<Array> outputs;
   for (ValueId id : graph.outputs) outputs.push_back(interpreter.value(id));
