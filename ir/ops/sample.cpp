@@ -17,7 +17,7 @@ struct Sampling {
 };
 
 /// Positions in pixels of an axis of `size`, from coordinates between -1 and 1.
-Term in_pixels(Fx& f, Term x, double size, bool align_corners) {
+Term in_pixels(Term x, double size, bool align_corners) {
   return align_corners ? (x + 1) / 2 * (size - 1) : ((x + 1) * size - 1) / 2;
 }
 
@@ -141,7 +141,7 @@ Result<std::vector<ValueId>> positions(Legalizer& l, ValueId grid, const std::ve
     KILN_ASSIGN(ValueId at, l.b.slice_axis(grid, l.b.rank(grid) - 1, static_cast<int64_t>(sizes.size() - 1 - d), 1));
     KILN_ASSIGN(at, l.b.reshape(at, {s[0], points}));
     Fx f;
-    Term t = in_pixels(f, f.in(0), size, how.align_corners);
+    Term t = in_pixels(f.in(0), size, how.align_corners);
     if (how.filter != Filter::cubic) t = moved_inside(f, t, size, how);
     KILN_ASSIGN(at, l.b.map(f.finish(t), {at}, DType::f32));
     out.push_back(at);
