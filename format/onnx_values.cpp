@@ -113,7 +113,8 @@ Result<ValueId> OnnxValues::input(const onnx::Port& p) {
       shape.push_back(Dim(d.size));
       continue;
     }
-    const std::string dim = std::string(p.name) + "." + std::to_string(i), symbol_name(d.symbol);
+    const bool nameless = d.symbol.empty() || d.symbol == "?";  // Paddle's word for a dim of any size
+    const std::string dim = std::string(p.name) + "." + std::to_string(i), symbol_name(nameless ? "" : d.symbol);
     KILN_TRY(unfold(sizeof(Symbol) + dim.size(), name, {d.symbol}));
     shape.push_back(Dim::make_symbol(symbol(symbol_name.empty() ? dim : symbol_name), 1));
   }

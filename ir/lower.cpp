@@ -46,6 +46,7 @@ Result<Plan> Lowering::run() {
       first_phase_ = std::min(first_phase_, segment_phase(graph.value(id).segment));
   };
   for (const Node& node : graph.nodes) std::for_each(node.inputs.begin(), node.inputs.end(), reads);
+  if (first_phase_ == kRunPhase) first_phase_ = 0;
 
   find_late_joins();
   find_inverted_residuals();

@@ -331,6 +331,9 @@ TEST(Lower, ConstantsWithoutWeightsAndBeforeThem) {
     if (weights) x = *s.build.matmul(x, s.weight({3, 8}));
     s.graph.outputs = {x};
     check(s.graph, 4);
+    const auto plan = lower(s.graph);
+    ASSERT_TRUE(plan.ok());
+    for (const PlanStep& step : plan->steps) EXPECT_FALSE(std::get_if<PackSpec>(&step.spec)) << "in every run";
   }
 }
 

@@ -1,12 +1,12 @@
-// Each engine behind one shape: load(at, model, threads) → { run(inputs) → {name: typed array} }, and for decoders
+// Each engine behind one shape: load(at, model, threads, io) → { run(inputs) → {name: typed array} }, and for decoders
 // keep(input) → the engine's own tensor for a cache that stays from run to run, which `run` takes in place of the data;
 // close() gives back what it holds; profile(inputs) → what each step takes, if the engine says.
 import { jaxJs, tfjs } from './peers.js';
 
-/** `options`: what differs from the SDK's defaults. */
-const wasmkiln = (options) => async (at, model, threads, cache = false) => {
+/** `options`: what differs from the SDK's defaults. `io` is the model's io.json: its file, if it has no .kiln, and sizes. */
+const wasmkiln = (options) => async (at, model, threads, io, cache = false) => {
   const { loadModel, Tensor } = await import(at('sdk/index.js'));
-  const loaded = await loadModel(at(`models/${model}/model.kiln`), { threads, wisdomStore: false, cache, ...options });
+  const loaded = await loadModel(at(`models/${model}/${io.file ?? 'model.kiln'}`), { threads, wisdomStore: false, cache, dims: io.dims, ...options });
   return {
     info: () => loaded.info(),
     memory: () => loaded.memory(),

@@ -13,7 +13,7 @@ const read = async (model, port) => new kArrays[port.dtype](await (await fetch(a
 async function feeds(model) {
   const io = await (await fetch(at(`models/${model}/io.json`))).json();
   const load = (ports) => Promise.all(ports.map(async (port) => ({ ...port, data: await read(model, port) })));
-  return { inputs: await load(io.inputs), expected: await load(io.outputs) };
+  return { io, inputs: await load(io.inputs), expected: await load(io.outputs) };
 }
 
 /** The largest difference from what was expected: of any element, and as a share of the largest element of its output. */
@@ -37,11 +37,11 @@ const kBrowserStartMs = 1000;
 
 /** From nothing to the first answer, then memory while the model is held. */
 async function cold({ model, engine, threads }) {
-  const { inputs, expected } = await feeds(model);
+  const { io, inputs, expected } = await feeds(model);
   await new Promise((resolve) => setTimeout(resolve, kBrowserStartMs));
   await post('mark', 'before');
   const start = performance.now();
-  const session = await engines[engine](at, model, threads);
+  const session = await engines[engine](at, model, threads, io);
   const outputs = await session.run(inputs);
   const first = performance.now() - start;
   const usage = await post('mark', 'after');
@@ -51,10 +51,10 @@ async function cold({ model, engine, threads }) {
 
 /** A visit fills the cache; the same page, opened again, starts from there. */
 async function revisit({ model, engine, threads }) {
-  const { inputs } = await feeds(model);
+  const { io, inputs } = await feeds(model);
   await new Promise((resolve) => setTimeout(resolve, kBrowserStartMs));
   const start = performance.now();
-  const session = await engines[engine](at, model, threads, true);
+  const session = await engines[engine](at, model, threads, io, true);
   await session.run(inputs);
   const took = performance.now() - start;
   const { cache, notes, phases } = session.info();
@@ -92,10 +92,10 @@ function append(inputs, outputs) {
 
 /** Every engine loaded, warmed up, then run in turn: a round is one run of each. A decoder's cache stays where each engine can keep it. */
 async function race({ model, names, threads, rounds }) {
-  const { inputs } = await feeds(model);
+  const { io, inputs } = await feeds(model);
   const sessions = {}, kept = {};
   for (const name of names) {
-    sessions[name] = await engines[name](at, model, threads);
+    sessions[name] = await engines[name](at, model, threads, io);
     kept[name] = inputs.map((port) => (isCache(port) ? { ...port, kept: sessions[name].keep(port) } : port));
   }
   const samples = Object.fromEntries(names.map((name) => [name, []]));
@@ -141,7 +141,7 @@ async function operators({ models, names, threads, rounds }) {
 }
 
 async function operator(model, names, threads, rounds) {
-  const { inputs, expected } = await feeds(model);
+  const { io, inputs, expected } = await feeds(model);
   const sessions = {}, samples = {}, runs = {}, share = {};
   let steps;
   const sample = async (name, count) => {
@@ -151,7 +151,7 @@ async function operator(model, names, threads, rounds) {
   };
   try {
     for (const name of names) {
-      sessions[name] = await engines[name](at, model, threads);
+      sessions[name] = await engines[name](at, model, threads, io);
       share[name] = errors(await sessions[name].run(inputs), expected).max_error_ratio;
       if (!(share[name] <= kTolerance)) throw new Error(`${name} differs from PyTorch by ${share[name]} of the largest element`);
       const end = performance.now() + kOperatorWarmMs;

@@ -1,7 +1,7 @@
 // ./dev bench: engines in one headless Chromium page, run in turn; native peers beside it. Writes rows
 // {model, engine, threads, metric, value, unit, samples[, browser]}; with --report also docs/performance.md.
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, readSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bench, deps, quantile, root } from './pages.js';
@@ -28,9 +28,13 @@ const list = (text) => text.split(',').filter(Boolean);
 /** Of these only runs in a page are compared. */
 const kUntuned = list(python(['-c', 'import zoo; print(",".join(zoo.UNTUNED))']).trim());
 const kUntunedEngines = ['wasmkiln', 'ort-web'];
+/** Files that others made (tools/onnx_wild.py): the .onnx file is what both load. */
+const isWild = (model) => model.startsWith('wild/');
+const wild = () => readdirSync(join(deps, 'models/wild')).map((name) => `wild/${name}`);
+const isCompared = (model) => kUntuned.includes(model) || isWild(model);
 const kModels = 'digits,minilm,resnet50,mobilenetv2,bert-base,yolov8n,whisper-encoder,whisper-decoder';
 const chosen = list(options.models ?? (options.report ? `${kModels},untuned` : kModels));
-const models = chosen.flatMap((model) => (model === 'untuned' ? kUntuned : [model]));
+const models = chosen.flatMap((model) => (model === 'untuned' ? kUntuned : model === 'wild' ? wild() : [model]));
 const [engines, threads] = [list(options.engines), list(options.threads).map(Number)];
 
 const { run: inPage, close } = await bench({ browser: options.browser });
@@ -39,7 +43,7 @@ const units = { ms: 'ms', bytes: 'bytes', error: 'absolute', ratio: 'ratio' };
 function add(model, engine, count, metric, samples, value = quantile(samples, 0.5)) {
   const row = { model, engine, threads: count, metric, value, unit: units[metric.split('_').at(-1)], samples: samples.length };
   if (kBrowserEngines.includes(engine)) row.browser = options.browser;
-  if (kUntuned.includes(model)) row.group = 'untuned';
+  if (isCompared(model)) row.group = isWild(model) ? 'wild' : 'untuned';
   rows.push(row);
 }
 function addRuns(model, engine, count, samples) {
@@ -58,7 +62,8 @@ const size = (path) => statSync(join(root, path)).size;
 /** Bytes of the files that a page asks for, as they lie on the server (uncompressed). */
 function downloaded(engine, model) {
   const of = (id, file) => statSync(join(deps, 'models', id, file)).size;
-  if (kOurs.includes(engine)) return of(model, 'model.kiln') + ['index.js', 'worker.js', 'compiler.wasm'].reduce((sum, f) => sum + size(`js-sdk/dist/${f}`), 0);
+  const [file, compiler] = isWild(model) ? ['model.onnx', 'compiler-onnx.wasm'] : ['model.kiln', 'compiler.wasm'];
+  if (kOurs.includes(engine)) return of(model, file) + ['index.js', 'worker.js', compiler].reduce((sum, f) => sum + size(`js-sdk/dist/${f}`), 0);
   const dist = 'bench/web/node_modules/onnxruntime-web/dist';
   return of(model, 'model.onnx') + size(`${dist}/ort.wasm.min.mjs`) + size(`${dist}/ort-wasm-simd-threaded.mjs`) + size(`${dist}/ort-wasm-simd-threaded.wasm`);
 }
@@ -84,7 +89,7 @@ function addMemory(model, engine, count, colds) {
 /** Each load in a browser of its own; the engines take turns, and turns at being first. */
 async function loads(kind, model, names, count) {
   const all = Object.fromEntries(names.map((name) => [name, []]));
-  const colds = kUntuned.includes(model) ? Math.min(1, Number(options.colds)) : Number(options.colds);
+  const colds = isCompared(model) ? Math.min(1, Number(options.colds)) : Number(options.colds);
   for (let i = 0; i < colds; i++) {
     for (const engine of i % 2 ? [...names].reverse() : names) all[engine].push(await inPage({ kind, model, engine, threads: count }));
   }
@@ -95,10 +100,10 @@ async function coldStarts(model, names, count) {
   for (const [engine, colds] of await loads('cold', model, names, count)) {
     for (const metric of ['first_output_ms', 'peak_memory_bytes', 'max_abs_error', 'max_error_ratio']) add(model, engine, count, metric, colds.map((c) => c[metric]));
     add(model, engine, count, 'downloaded_bytes', [downloaded(engine, model)]);
-    if (kOurs.includes(engine)) addMemory(model, engine, count, colds);
+    if (kOurs.includes(engine) && !isWild(model)) addMemory(model, engine, count, colds);
     printPhases(`cold load of ${engine}`, colds.map((cold) => cold.phases));
   }
-  const ours = kUntuned.includes(model) ? [] : names.filter((name) => kOurs.includes(name) && name !== kEarly);
+  const ours = isCompared(model) ? [] : names.filter((name) => kOurs.includes(name) && name !== kEarly);
   for (const [engine, visits] of await loads('revisit', model, ours, count)) {
     add(model, engine, count, 'second_visit_ms', visits.map((visit) => visit.second_visit_ms));
     printPhases(`second load of ${engine}`, visits.map((visit) => visit.phases));
@@ -121,7 +126,7 @@ const plan = (model, precision) => execFileSync(join(root, 'build/native/kiln'),
 const canRunHere = { ...canRun, 'wasmkiln-fast': (model) => plan(model, 'fast') !== plan(model, 'balanced') };
 
 for (const model of models) {
-  const measured = kUntuned.includes(model) ? engines.filter((e) => kUntunedEngines.includes(e)) : engines;
+  const measured = isCompared(model) ? engines.filter((e) => kUntunedEngines.includes(e)) : engines;
   const names = measured.filter((e) => kBrowserEngines.includes(e) && (canRunHere[e]?.(model) ?? true));
   for (const count of threads) {
     await coldStarts(model, names.filter((e) => !canRun[e]), count);

@@ -187,8 +187,8 @@ class Lowering {
   void set_lifetimes();
   std::vector<int> last_tenants() const;
   void set_barriers();
-  /// The phase of a step that reads `phase`. A step that needs only constants runs with the first transfer, or in the
-  /// inference if there is none.
+  /// The phase of a step that reads `phase`. A step that needs only constants runs with the first transfer, or before
+  /// all runs if there is none.
   int step_phase(int phase) const { return phase < 0 ? first_phase_ : phase; }
   int segment_phase(int segment) const { return segment_time_[static_cast<size_t>(segment)]; }
   int new_buffer(int64_t bytes, int phase);

@@ -106,15 +106,11 @@ Status mean_variance(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// Local response: each element by a power of a sum of squares of neighbouring channels, which is a pooling.
-Status local_response(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+/// Sums of `size` neighbours on axis 1, as a pooling of images of channels × pixels.
+Result<ValueId> pooled_neighbours(Legalizer& l, ValueId x, int64_t size) {
   const Shape s = l.b.shape(x);
-  const int64_t size = l.integer(node, "size", 1);
-  if (s.size() < 2 || size < 1 || size > 65536) return misfit(node.source + ": at least 2 dims and a size are needed");
-  KILN_ASSIGN(const ValueId squares, l.call("aten.square.default", {x}));
   const Dim pixels(element_count(Shape(s.begin() + 2, s.end())));
-  KILN_ASSIGN(const ValueId rows, l.b.reshape(squares, {s[0], Dim(1), s[1], pixels}));
+  KILN_ASSIGN(const ValueId rows, l.b.reshape(x, {s[0], Dim(1), s[1], pixels}));
   PoolAttrs a;
   a.kind = WindowKind::average;
   a.kernel = {size, 1};
@@ -122,11 +118,48 @@ Status local_response(Legalizer& l, const Node& node) {
   a.pad_end = {size - 1 - (size - 1) / 2, 0};
   a.divisor = 1;
   KILN_ASSIGN(const ValueId pooled, l.b.pool(rows, a));
-  KILN_ASSIGN(const ValueId sums, l.b.reshape(pooled, s));
+  return l.b.reshape(pooled, s);
+}
+
+/// The same, as `size` views of x with zeros around it.
+Result<std::vector<ValueId>> shifted_neighbours(Legalizer& l, ValueId x, int64_t size) {
+  const Shape s = l.b.shape(x);
+  PadAttrs a;
+  a.before.resize(s.size());
+  a.after.resize(s.size());
+  a.before[1] = (size - 1) / 2;
+  a.after[1] = size - 1 - a.before[1];
+  KILN_ASSIGN(const ValueId padded, l.b.pad(x, a));
+  std::vector<ValueId> shifted;
+  for (int64_t i = 0; i < size; ++i) {
+    KILN_ASSIGN(const ValueId part, l.b.slice_axis(padded, 1, i, s[1].value));
+    shifted.push_back(part);
+  }
+  return shifted;
+}
+
+/// Local response: each element by a power of a sum of squares of neighbouring channels.
+Status local_response(Legalizer& l, const Node& node) {
+  constexpr int64_t kFew = 9;  // operands of one map; networks take 5
+  KILN_ASSIGN(const ValueId x, l.need(node, 0));
+  const int64_t size = l.integer(node, "size", 1);
+  if (l.b.rank(x) < 2 || size < 1 || size > 65536)
+    return misfit(node.source + ": at least 2 dims and a size are needed");
+  KILN_ASSIGN(const ValueId squares, l.call("aten.square.default", {x}));
+  std::vector<ValueId> operands{x};
+  if (size <= kFew) {
+    KILN_ASSIGN(const std::vector<ValueId> shifted, shifted_neighbours(l, squares, size));
+    operands.insert(operands.end(), shifted.begin(), shifted.end());
+  } else {
+    KILN_ASSIGN(const ValueId pooled, pooled_neighbours(l, squares, size));
+    operands.push_back(pooled);
+  }
   Fx f;
-  const Term base = f.in(1) * (l.number(node, "alpha", 1e-4) / static_cast<double>(size)) + l.number(node, "bias", 1);
+  Term sum = f.in(1);
+  for (size_t i = 2; i < operands.size(); ++i) sum = sum + f.in(static_cast<int>(i));
+  const Term base = sum * (l.number(node, "alpha", 1e-4) / static_cast<double>(size)) + l.number(node, "bias", 1);
   const Term t = f.in(0) / f.bin(PointOp::pow, base, f.c(l.number(node, "beta", 0.75)));
-  KILN_ASSIGN(const ValueId y, l.b.map(f.finish(t), {x, sums}, DType::f32));
+  KILN_ASSIGN(const ValueId y, l.b.map(f.finish(t), operands, DType::f32));
   return l.set(node, y);
 }
 

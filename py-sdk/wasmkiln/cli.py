@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -45,11 +46,8 @@ def shown(text: bytes | None) -> str:
 
 
 def file_of(folder: Path, name: bytes) -> Path:
-    """Where `kiln run` writes an output. A name that is no plain name of a file leads nowhere."""
-    plain = shown(name)
-    if not plain or "/" in plain or "\\" in plain:
-        raise CliError(f"the output '{plain}' cannot be the name of a file")
-    return folder / f"{plain}.bin"
+    """Where `kiln run` writes an output."""
+    return folder / f"{quote(name, safe=':')}.bin"
 
 
 def read_head(path: Path) -> fb.ModelT:

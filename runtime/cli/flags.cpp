@@ -191,10 +191,7 @@ Status write(const Outputs& outputs, const DataFlags& flags) {
   std::error_code failed;
   std::filesystem::create_directories(folder, failed);
   for (size_t i = 0; i < outputs.views.size(); ++i) {
-    const std::string& name = outputs.views[i].name;
-    if (name.empty() || !is_plain(name) || name.find_first_of("/\\") != std::string::npos)
-      return bad_option("the output '" + shown(name) + "' cannot be the name of a file");
-    const std::filesystem::path path = folder / (name + ".bin");
+    const std::filesystem::path path = folder / (file_name(outputs.views[i].name) + ".bin");
     std::ofstream file(path, std::ios::binary);
     file.write(outputs.bytes[i].data(), static_cast<std::streamsize>(outputs.bytes[i].size()));
     file.flush();

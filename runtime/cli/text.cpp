@@ -22,6 +22,19 @@ std::string shown(std::string_view text) {
   return out;
 }
 
+std::string file_name(std::string_view text) {
+  constexpr std::string_view kKept = "_.-~:";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<uint8_t>(c);
+    const bool kept = byte < 0x80 && (std::isalnum(byte) || kKept.find(c) != std::string_view::npos);
+    char code[4];
+    std::snprintf(code, sizeof code, "%%%02X", unsigned{byte});
+    out += kept ? std::string(1, c) : code;
+  }
+  return out;
+}
+
 std::string fixed(double value, int digits) {
   char text[64];
   std::snprintf(text, sizeof text, "%.*f", digits, value);

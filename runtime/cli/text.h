@@ -11,6 +11,9 @@ namespace kiln::cli {
 
 /// What others wrote, for a terminal: lines stay, of what cannot be shown the bytes in hexadecimal.
 std::string shown(std::string_view text);
+/// What others wrote, as part of a file's name that leads nowhere else: ASCII letters, digits and "_.-~:" stay, other
+/// bytes are %XX, as in a URL (RFC 3986).
+std::string file_name(std::string_view text);
 /// printf's %.*f
 std::string fixed(double value, int digits);
 /// "float32 1x3x224x224"

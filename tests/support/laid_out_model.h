@@ -7,6 +7,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <set>
 #include <memory>
 #include <random>
 #include <utility>
@@ -96,6 +97,10 @@ class Model {
     };
     const auto early = [&](const Transfer& t) { return std::clamp<int64_t>(landed_ - t.file_offset, 0, t.size); };
     for (const Transfer& t : plan_.transfers) std::copy_n(bytes(t).begin(), early(t), in_file(t));
+    std::set<int> waiting;
+    for (const Transfer& t : plan_.transfers) waiting.insert(t.phase);
+    for (int phase = 0; phase < static_cast<int>(plan_.init.size()); ++phase)
+      if (!waiting.count(phase)) KILN_TRY(loader_->call("init", {base_, phase}));
     for (const Transfer& t : plan_.transfers) {
       auto* to = reinterpret_cast<uint8_t*>(base_ + place(t.dst));
       const std::vector<uint8_t> whole = bytes(t);
