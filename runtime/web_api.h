@@ -14,7 +14,7 @@
 //      weights, count,
 //        then (offset in the weights, size, offset in the .onnx file, or ~offset in what follows) of each piece, in
 //        order, all numbers of 64 bits; then bytes that were made
-//   3. kiln_wisdom(lines, n)               any number of times; scope, spec, schedule, nanoseconds, with tabs between
+//   3. kiln_wisdom(lines, n)               any number of times; scope, spec, schedule, picoseconds, with tabs between
 //   4. kiln_tune_next(max)                 → 0: nothing (left) to measure; k > 0: result = a module with exports
 //        bench(base, index, repeats), k candidates; kiln_tune_describe() → JSON
 //        {"bytes","duel","candidates":[{"spec","schedule","flops"}]}

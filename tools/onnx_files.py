@@ -32,8 +32,19 @@ ROUNDED = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 2e-4}
 
 # Operands that say sizes, beside those that PyTorch has as plain arguments too.
 WINDOWS = dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow"), (0,))
-SIZES = {**FIXED, **WINDOWS, "CenterCropPad": (1,), "ConstantOfShape": (0,), "Range": (0, 1, 2)}
-SIZES |= {"AffineGrid": (1,), "Col2Im": (1, 2), "DFT": (1, 2), "STFT": (1, 3)}
+SIZES = {
+    **FIXED,
+    **WINDOWS,
+    "AffineGrid": (1,),
+    "CenterCropPad": (1,),
+    "Col2Im": (1, 2),
+    "ConstantOfShape": (0,),
+    "CumProd": (1,),
+    "DFT": (1, 2),
+    "Range": (0, 1, 2),
+    "STFT": (1, 3),
+    "TopK": (1,),
+}
 
 
 @cache
@@ -171,8 +182,8 @@ INTRODUCTION = """\
 Pages, Node, the `kiln` command and the C interface read `.onnx` files, opsets 7 to 28: `loadModel('/model.onnx')`.
 In pages and in Node:
 
-- A second compiler is fetched in the place of the first, `compiler-full.wasm`, as soon as the file's name or its first
-  bytes say that it is an `.onnx` file ([0046](decisions/0046-onnx-in-pages.md)).
+- The full compiler, `compiler-full.wasm`, is fetched in the place of the plain one as soon as the file's name or its
+  first bytes say that it is an `.onnx` file ([0046](decisions/0046-onnx-in-pages.md)).
 - The file is read whole before the compiler begins, and freed piece by piece as its weights reach the model's memory.
   So at its peak a load takes the file, the arena, and what is already packed of the weights.
 - Weights lie in the file itself. A model with external data is refused by name; save it as one file.

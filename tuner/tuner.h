@@ -52,7 +52,7 @@ class Wisdom {
   /// JSON: {"wasmkiln-wisdom": 1, "entries": [{"scope", "spec", "schedule", "ns"}]}. Refuses other versions, malformed
   /// or infeasible entries.
   static Result<Wisdom> parse(std::string_view json);
-  /// Its entries, one a line: scope, spec, schedule and nanoseconds, with tabs between.
+  /// Its entries, one a line: scope, spec, schedule and whole picoseconds, with tabs between.
   static Result<Wisdom> parse_lines(std::string_view lines);
   std::string to_json() const;
   size_t size() const { return entries_.size(); }

@@ -55,10 +55,10 @@ Result<Wisdom> Wisdom::parse_lines(std::string_view text) {
       field = line.substr(0, tab);
       line.remove_prefix(std::min(tab + 1, line.size()));
     }
-    const std::string ns(line);
+    const std::string picoseconds(line);
     char* rest = nullptr;
-    const double nanoseconds = std::strtod(ns.c_str(), &rest);
-    if (ns.empty() || *rest || !wisdom.put(fields[0], fields[1], fields[2], nanoseconds))
+    const auto time = static_cast<double>(std::strtoll(picoseconds.c_str(), &rest, 10));
+    if (picoseconds.empty() || *rest || !wisdom.put(fields[0], fields[1], fields[2], time / 1000))
       return Error{ErrorCode::bad_wisdom, "the wisdom has a malformed entry; delete it or make it again by tuning", ""};
   }
   return wisdom;

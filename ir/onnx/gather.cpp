@@ -22,7 +22,7 @@ Status gather_elements(Legalizer& l, const Node& node) {
 
 }  // namespace
 
-Result<NamedParts> parts_named(Legalizer& l, const Node& node, ValueId index, const Shape& of, size_t batch) {
+Result<NamedParts> parts_named(Legalizer& l, const Node& node, ValueId index, Shape of, size_t batch) {
   const Shape si = l.b.shape(index);
   if (si.empty() || batch >= si.size() || batch > of.size()) return misfit(node.source + ": batch_dims out of range");
   const auto depth = static_cast<size_t>(si.back().value);

@@ -81,7 +81,7 @@ struct NamedParts {
   ValueId index = kNoValue;
   Shape table;
 };
-Result<NamedParts> parts_named(Legalizer& l, const Node& node, ValueId index, const Shape& of, size_t batch);
+Result<NamedParts> parts_named(Legalizer& l, const Node& node, ValueId index, Shape of, size_t batch);
 
 inline Shape sizes(const std::vector<int64_t>& list) { return {list.begin(), list.end()}; }
 

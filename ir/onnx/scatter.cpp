@@ -20,7 +20,8 @@ Status scatter_elements(Legalizer& l, const Node& node) {
   KILN_ASSIGN(std::string reduce, reduction(l, node));
   std::vector<SourceAttr> attrs{{"dim", l.integer(node, "axis", 0)}};
   if (!reduce.empty()) attrs.push_back({"reduce", std::move(reduce)});
-  return as(l, node, attrs.size() > 1 ? "aten.scatter_reduce.two" : "aten.scatter.src", std::move(attrs));
+  const char* row = attrs.size() > 1 ? "aten.scatter_reduce.two" : "aten.scatter.src";
+  return as(l, node, row, std::move(attrs));
 }
 
 Status scatter_nd(Legalizer& l, const Node& node) {
@@ -39,8 +40,8 @@ Status scatter_nd(Legalizer& l, const Node& node) {
   KILN_ASSIGN(updates, l.b.reshape(updates, rows));
   std::vector<SourceAttr> attrs{{"dim", int64_t{0}}};
   if (!reduce.empty()) attrs.push_back({"reduce", std::move(reduce)});
-  KILN_ASSIGN(ValueId y, l.call(attrs.size() > 1 ? "aten.index_reduce.default" : "aten.index_copy.default",
-                                {table, at, updates}, std::move(attrs)));
+  const char* row = attrs.size() > 1 ? "aten.index_reduce.default" : "aten.index_copy.default";
+  KILN_ASSIGN(ValueId y, l.call(row, {table, at, updates}, std::move(attrs)));
   KILN_ASSIGN(y, l.b.reshape(y, Shape(l.b.shape(x))));
   return l.set(node, y);
 }

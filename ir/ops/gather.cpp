@@ -29,7 +29,7 @@ Result<ValueId> added_index(Legalizer& l, ValueId accumulated, ValueId index, in
 }  // namespace
 
 Result<FlatIndex> flat_index(Legalizer& l, const Node& node, const std::vector<ValueId>& indices,
-                             const std::vector<int64_t>& axes, const Shape& of) {
+                             const std::vector<int64_t>& axes, Shape of) {
   FlatIndex flat;
   for (size_t i = axes.size(); i-- > 0;) {
     const DType dtype = l.b.value(indices[i]).dtype;

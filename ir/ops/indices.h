@@ -13,6 +13,6 @@ struct FlatIndex {
 /// `indices` broadcast; each is on the axis of its place among `axes` of a tensor of shape `of`, and may count from the
 /// end. If one is out of range, so is the result.
 Result<FlatIndex> flat_index(Legalizer& l, const Node& node, const std::vector<ValueId>& indices,
-                             const std::vector<int64_t>& axes, const Shape& of);
+                             const std::vector<int64_t>& axes, Shape of);
 
 }  // namespace kiln

@@ -5,6 +5,7 @@
 
 #include "jit/calc.h"
 #include "jit/epilogue.h"
+#include "jit/kernels/blocks.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
 #include "jit/math.h"
@@ -20,30 +21,18 @@ constexpr int64_t kRun = 64;
 const ScanSpec& spec_of(const KernelSpec& spec) { return *std::get_if<ScanSpec>(&spec); }
 
 /// Which sequences a unit computes.
-struct Lanes {
-  size_t dim = SIZE_MAX;  ///< that lanes run across; none: one sequence a unit
-  int64_t block = 1, blocks = 1,
-          rest = 0;  ///< of that dim: elements of a block, how many, of the last if it is shorter
-
-  Lanes(const ScanSpec& s, const Target& target) {
-    bool neighbours = false;
-    for (size_t d = 0; d < s.dims.size(); ++d) {
-      if (s.dims[d] == 1) continue;
-      const bool contiguous = s.in[d] == 1 && (!s.has_out || s.out[d] == 1);
-      if (dim == SIZE_MAX || contiguous || (!neighbours && s.dims[d] > s.dims[dim])) dim = d;
-      neighbours = neighbours || contiguous;
-    }
-    if (dim == SIZE_MAX) return;
-    block = std::min<int64_t>(s.dims[dim], int64_t{neighbours ? kVectors : 1} * target.width);
-    blocks = ceil_div(s.dims[dim], block);
-    rest = s.dims[dim] % block;
+Blocks blocks_of(const ScanSpec& s, const Target& target) {
+  Blocks b;
+  bool neighbours = false;
+  for (size_t d = 0; d < s.dims.size(); ++d) {
+    if (s.dims[d] == 1) continue;
+    const bool contiguous = s.in[d] == 1 && (!s.has_out || s.out[d] == 1);
+    if (b.dim == SIZE_MAX || contiguous || (!neighbours && s.dims[d] > s.dims[b.dim])) b.dim = d;
+    neighbours = neighbours || contiguous;
   }
-  int64_t units(const ScanSpec& s) const {
-    int64_t n = blocks;
-    for (size_t d = 0; d < s.dims.size(); ++d) n *= d == dim ? 1 : s.dims[d];
-    return n;
-  }
-};
+  b.split(s.dims, int64_t{neighbours ? kVectors : 1} * target.width);
+  return b;
+}
 
 class ScanEmitter {
  public:
@@ -52,7 +41,7 @@ class ScanEmitter {
         c_(emitter),
         s_(spec),
         name_(std::move(name)),
-        lanes_(spec, emitter.target()),
+        blocks_(blocks_of(spec, emitter.target())),
         lane_(spec.dtype == DType::i64   ? Lane::i64
               : spec.dtype == DType::f32 ? Lane::f32
                                          : Lane::i32) {
@@ -62,27 +51,12 @@ class ScanEmitter {
   }
 
   Func emit() {
-    const Func whole = emit_unit(lanes_.block);
-    const Func last = lanes_.rest ? emit_unit(lanes_.rest) : whole;
-    std::vector<int64_t> dims = s_.dims;  // blocks are innermost
-    if (lanes_.dim != SIZE_MAX) dims[lanes_.dim] = 1;
-    dims.push_back(lanes_.blocks);
+    const Func whole = emit_unit(blocks_.block), last = blocks_.rest ? emit_unit(blocks_.rest) : whole;
     const Func f = e_.begin_function(name_, 3 + static_cast<int>(operands_.size()));
-    UnitOperands at(e_, dims);
-    for (size_t i = 0; i < operands_.size(); ++i) {
-      std::vector<int64_t> strides = operands_[i].strides;
-      const int64_t of_block = lanes_.block * lane_stride(operands_[i]);
-      strides.push_back(of_block);
-      at.add(static_cast<int>(3 + i), size_of(operands_[i].dtype), std::move(strides));
-    }
-    const Int block = e_.integer();
-    for_units(e_, [&](Int unit) {
-      const std::vector<Arg> args = at.at(unit);
-      if (!lanes_.rest) return e_.call(whole, args);
-      e_.op(IntOp::rem, block, unit, lanes_.blocks);
-      e_.if_(
-          block, Compare::lt, lanes_.blocks - 1, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
-    });
+    std::vector<Blocks::Operand> operands;
+    for (size_t i = 0; i < operands_.size(); ++i)
+      operands.push_back({static_cast<int>(3 + i), size_of(operands_[i].dtype), operands_[i].strides});
+    blocks_.for_blocks(e_, s_.dims, operands, whole, last);
     e_.end_function();
     return f;
   }
@@ -100,7 +74,7 @@ class ScanEmitter {
     int lanes;
   };
 
-  int64_t lane_stride(const Operand& o) const { return lanes_.dim == SIZE_MAX ? 1 : o.strides[lanes_.dim]; }
+  int64_t lane_stride(const Operand& o) const { return blocks_.stride(o.strides, 1); }
 
   /// unit([out], [index], in): `run` sequences side by side.
   Func emit_unit(int64_t run) {
@@ -255,13 +229,13 @@ class ScanEmitter {
   math::Calc c_;
   ScanSpec s_;
   std::string name_;
-  Lanes lanes_;
+  Blocks blocks_;
   Lane lane_;
   std::vector<Operand> operands_;
 };
 
 int64_t units(const KernelSpec& spec, const Schedule&, const Target& target) {
-  return Lanes(spec_of(spec), target).units(spec_of(spec));
+  return blocks_of(spec_of(spec), target).units(spec_of(spec).dims);
 }
 int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
 bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }

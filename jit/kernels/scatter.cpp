@@ -5,6 +5,7 @@
 
 #include "jit/calc.h"
 #include "jit/epilogue.h"
+#include "jit/kernels/blocks.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/index.h"
 #include "jit/kernels/loops.h"
@@ -17,25 +18,14 @@ constexpr int kVectors = 4;
 
 const ScatterSpec& spec_of(const KernelSpec& spec) { return *std::get_if<ScatterSpec>(&spec); }
 
-/// Which elements a unit writes.
-struct Lanes {
-  size_t dim = SIZE_MAX;  ///< neighbours that have their index in common; none: one element a unit
-  int64_t block = 1, blocks = 1, rest = 0;
-
-  Lanes(const ScatterSpec& s, const Target& target) {
-    for (size_t d = 0; d < s.dims.size(); ++d)
-      if (s.dims[d] > 1 && s.out[d] == 1 && s.index[d] == 0 && s.updates[d] <= 1 && s.updates[d] >= 0) dim = d;
-    if (dim == SIZE_MAX) return;
-    block = std::min<int64_t>(s.dims[dim], int64_t{kVectors} * target.width);
-    blocks = ceil_div(s.dims[dim], block);
-    rest = s.dims[dim] % block;
-  }
-  int64_t units(const ScatterSpec& s) const {
-    int64_t n = blocks;
-    for (size_t d = 0; d < s.dims.size(); ++d) n *= d == dim ? 1 : s.dims[d];
-    return n;
-  }
-};
+/// Neighbours that have their index in common are updated together.
+Blocks blocks_of(const ScatterSpec& s, const Target& target) {
+  Blocks b;
+  for (size_t d = 0; d < s.dims.size(); ++d)
+    if (s.dims[d] > 1 && s.out[d] == 1 && s.index[d] == 0 && s.updates[d] <= 1 && s.updates[d] >= 0) b.dim = d;
+  b.split(s.dims, int64_t{kVectors} * target.width);
+  return b;
+}
 
 class ScatterEmitter {
  public:
@@ -43,7 +33,7 @@ class ScatterEmitter {
       : e_(emitter),
         s_(spec),
         name_(std::move(name)),
-        lanes_(spec, emitter.target()),
+        blocks_(blocks_of(spec, emitter.target())),
         lane_(spec.dtype == DType::i64   ? Lane::i64
               : spec.dtype == DType::f32 ? Lane::f32
                                          : Lane::i32),
@@ -51,29 +41,11 @@ class ScatterEmitter {
 
   /// Entry operands: out, out, index, updates, status.
   Func emit() {
-    const Func whole = emit_unit(lanes_.block);
-    const Func last = lanes_.rest ? emit_unit(lanes_.rest) : whole;
-    std::vector<int64_t> dims = s_.dims;  // blocks are innermost
-    if (lanes_.dim != SIZE_MAX) dims[lanes_.dim] = 1;
-    dims.push_back(lanes_.blocks);
+    const Func whole = emit_unit(blocks_.block), last = blocks_.rest ? emit_unit(blocks_.rest) : whole;
     const Func f = e_.begin_function(name_, 8);
-    UnitOperands at(e_, dims);
-    const auto operand = [&](int param, int64_t size, std::vector<int64_t> strides) {
-      strides.push_back(lanes_.dim == SIZE_MAX ? 0 : lanes_.block * strides[lanes_.dim]);
-      at.add(param, size, std::move(strides));
-    };
-    operand(3, size_, s_.out);
-    operand(5, size_of(s_.index_dtype), s_.index);
-    operand(6, size_, s_.updates);
-    const Int block = e_.integer();
-    for_units(e_, [&](Int unit) {
-      std::vector<Arg> args = at.at(unit);
-      args.emplace_back(e_.param(7));
-      if (!lanes_.rest) return e_.call(whole, args);
-      e_.op(IntOp::rem, block, unit, lanes_.blocks);
-      e_.if_(
-          block, Compare::lt, lanes_.blocks - 1, [&] { e_.call(whole, args); }, [&] { e_.call(last, args); });
-    });
+    blocks_.for_blocks(e_, s_.dims,
+                       {{3, size_, s_.out}, {5, size_of(s_.index_dtype), s_.index}, {6, size_, s_.updates}}, whole,
+                       last, {e_.param(7)});
     e_.end_function();
     return f;
   }
@@ -102,7 +74,7 @@ class ScatterEmitter {
   }
 
   void update(Int to, Int from, int64_t run) {
-    const int64_t stride = lanes_.dim == SIZE_MAX ? 1 : s_.updates[lanes_.dim];
+    const int64_t stride = blocks_.stride(s_.updates, 1);
     if (s_.kind == ScatterKind::replace && size_ == 8) return copy_wide(to, from, run, stride);
     for (int64_t at = 0; at < run; at += e_.width()) {
       const int lanes = static_cast<int>(std::min<int64_t>(e_.width(), run - at));
@@ -146,13 +118,13 @@ class ScatterEmitter {
   Emitter& e_;
   ScatterSpec s_;
   std::string name_;
-  Lanes lanes_;
+  Blocks blocks_;
   Lane lane_;
   int64_t size_;
 };
 
 int64_t units(const KernelSpec& spec, const Schedule&, const Target& target) {
-  return Lanes(spec_of(spec), target).units(spec_of(spec));
+  return blocks_of(spec_of(spec), target).units(spec_of(spec).dims);
 }
 int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
 bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }

@@ -16,9 +16,9 @@ namespace {
 
 /// Rows of up to so many keys of 32 bits are sorted by insertion: the digits of a row by radix would take longer to
 /// count.
-constexpr int64_t kFew = 24;
-/// Records that are kept beside the wanted ones, at least.
-constexpr int64_t kRoom = 256;
+constexpr int64_t kFew = 32;
+/// Records that are kept beside the wanted ones, at least; of so few wanted ones kFew records in all.
+constexpr int64_t kRoom = 256, kFewWanted = 8;
 constexpr int64_t kDigits = 256, kWord = 4;
 /// Bytes in front of the records: a key that is less than all.
 constexpr int64_t kFront = 64;
@@ -31,7 +31,8 @@ int64_t passes(const SortSpec& s) { return size_of(s.dtype); }
 int64_t wanted(const SortSpec& s) { return s.first + s.taken; }
 /// Records that are sorted at once.
 int64_t room(const SortSpec& s, const Target& target) {
-  const int64_t most = round_up(std::max(2 * wanted(s), wanted(s) + kRoom), target.width);
+  const int64_t least = wanted(s) <= kFewWanted ? kFew : std::max(2 * wanted(s), wanted(s) + kRoom);
+  const int64_t most = round_up(least, target.width);
   return size_of(s.dtype) == 4 && 2 * most <= s.count ? most : s.count;
 }
 

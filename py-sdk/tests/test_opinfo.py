@@ -20,25 +20,28 @@ MORE_SAMPLES = {  # the last one must agree
 }
 # One of each family, and those that models live on.
 OPERATORS = (
-    "acos", "add", "amax", "argmax", "asin", "atan2", "bmm", "cat", "chunk", "clamp", "cumsum",
-    "div (floor_rounding)", "exp", "expand", "gather", "index_select", "masked_fill", "matmul", "mean",
+    "acos", "add", "amax", "argmax", "asin", "atan2", "bmm", "cat", "chunk", "clamp", "cummax", "cumprod", "cumsum",
+    "div (floor_rounding)", "exp", "expand", "gather", "index_add", "index_put", "index_reduce (mean)",
+    "index_select", "kthvalue", "logcumsumexp", "masked_fill", "masked_scatter", "matmul", "mean", "median",
     "nn.functional.adaptive_avg_pool2d", "nn.functional.avg_pool2d", "nn.functional.conv1d", "nn.functional.conv2d",
-    "nn.functional.embedding", "nn.functional.gelu", "nn.functional.group_norm", "nn.functional.interpolate (nearest)",
-    "nn.functional.layer_norm", "nn.functional.linear", "nn.functional.max_pool2d", "nn.functional.pad (constant)",
-    "nn.functional.scaled_dot_product_attention", "nn.functional.silu", "permute", "pow", "softmax", "split", "sum",
-    "tanh", "tril", "var", "where",
+    "nn.functional.embedding", "nn.functional.gelu", "nn.functional.group_norm",
+    "nn.functional.interpolate (nearest)", "nn.functional.layer_norm", "nn.functional.linear",
+    "nn.functional.max_pool2d", "nn.functional.pad (constant)", "nn.functional.scaled_dot_product_attention",
+    "nn.functional.silu", "permute", "pow", "scatter", "scatter_reduce (amax)", "softmax", "sort", "split", "sum",
+    "tanh", "topk", "tril", "var", "where",
 )  # fmt: skip
 
 # What files hold beside floats. One operator of each way to compute them.
 OTHERS = (torch.bool, torch.uint8, torch.int32, torch.int64)
 OPERATORS_OF_OTHERS = (
-    "add", "any", "argmax", "bitwise_and", "cat", "clamp", "cumsum", "div (floor_rounding)", "eq", "gather", "matmul",
-    "nn.functional.max_pool2d", "nn.functional.pad (constant)", "pow", "repeat_interleave", "roll", "sort", "split",
-    "sum", "where",
+    "add", "any", "argmax", "bitwise_and", "cat", "clamp", "cummin", "cumsum", "div (floor_rounding)", "eq",
+    "gather", "matmul", "nn.functional.max_pool2d", "nn.functional.pad (constant)", "pow", "repeat_interleave",
+    "roll", "scatter_add", "sort", "split", "sum", "where",
 )  # fmt: skip
 
 # What some samples ask for and the runtime refuses, in words.
 REFUSED = {
+    "index_put": ("a mask as an index",),  # of several values
     "nn.functional.embedding": ("aten.embedding_renorm.default",),  # max_norm writes into the weights
     "nn.functional.scaled_dot_product_attention": ("evaluation mode",),  # dropout, which only training has
 }

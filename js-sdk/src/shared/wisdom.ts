@@ -36,7 +36,7 @@ export function wisdomLines(json: string): string {
   const line = (entry: Entry): string => {
     const texts = isEntry(entry) ? [entry.scope, entry.spec, entry.schedule] : [];
     if (texts.length === 0 || texts.some((text) => /[\t\n]/.test(text))) return refuse('the wisdom has a malformed entry');
-    return `${[...texts, entry.ns].join('\t')}\n`;
+    return `${[...texts, Math.round(entry.ns * 1000)].join('\t')}\n`;
   };
   return entries.map(line).join('');
 }
