@@ -148,6 +148,37 @@ Result<ValueId> Builder::concat(std::vector<ValueId> parts, int64_t axis) {
 
 Result<ValueId> Builder::pad(ValueId x, const PadAttrs& attrs) { return simple(Op::pad, {x}, attrs); }
 
+Result<ValueId> Builder::branch(ValueId condition, bool otherwise) {
+  return simple(Op::branch, {condition}, BranchAttrs{otherwise});
+}
+Result<ValueId> Builder::join(ValueId then, ValueId otherwise, ValueId a, ValueId b) {
+  return simple(Op::join, {then, otherwise, a, b}, {});
+}
+
+std::vector<ValueId> Builder::loop(const LoopAttrs& attrs, std::vector<ValueId> carried) {
+  Node node;
+  node.op = Op::loop, node.source = source_, node.where = where_, node.attrs = attrs;
+  node.outputs = {graph.add_value("", DType::i64, {})};
+  for (ValueId id : carried) node.outputs.push_back(graph.add_value("", value(id).dtype, Shape(shape(id))));
+  node.inputs = std::move(carried);
+  graph.nodes.push_back(node);
+  return node.outputs;
+}
+
+Result<std::vector<ValueId>> Builder::end_loop(const LoopAttrs& attrs, std::vector<ValueId> operands) {
+  Node node;
+  node.op = Op::end_loop, node.source = source_, node.where = where_, node.attrs = attrs;
+  for (size_t i = 1; i < operands.size(); ++i) {
+    Shape of = shape(operands[i]);
+    if (i > attrs.carried) of.insert(of.begin(), Dim(attrs.bound));
+    if (of.size() > kMaxRank || element_count(of) > kMaxElements) return misfit(source_ + ": a result is too large");
+    node.outputs.push_back(graph.add_value("", value(operands[i]).dtype, std::move(of)));
+  }
+  node.inputs = std::move(operands);
+  graph.nodes.push_back(node);
+  return node.outputs;
+}
+
 Result<ValueId> Builder::reshape(ValueId x, const Shape& to) {
   if (to == shape(x)) return x;
   return simple(Op::reshape, {x}, {}, {value(x).dtype, to});

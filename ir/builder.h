@@ -42,6 +42,11 @@ class Builder {
   Result<ValueId> taps(ValueId x, TapsAttrs attrs);
   Result<ValueId> concat(std::vector<ValueId> parts, int64_t axis);
   Result<ValueId> pad(ValueId x, const PadAttrs& attrs);
+  /// Marks of control flow (ir/graph.h).
+  Result<ValueId> branch(ValueId condition, bool otherwise);
+  Result<ValueId> join(ValueId then, ValueId otherwise, ValueId a, ValueId b);
+  std::vector<ValueId> loop(const LoopAttrs& attrs, std::vector<ValueId> carried);
+  Result<std::vector<ValueId>> end_loop(const LoopAttrs& attrs, std::vector<ValueId> operands);
   // These return x itself when they would change nothing.
   Result<ValueId> reshape(ValueId x, const Shape& shape);
   Result<ValueId> permute(ValueId x, std::vector<int64_t> axes);

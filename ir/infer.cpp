@@ -75,6 +75,13 @@ class Inference {
         return concat();
       case Op::pad:
         return pad();
+      case Op::branch:
+        return branch();
+      case Op::join:
+        return join();
+      case Op::loop:
+      case Op::end_loop:
+        break;  // of several results: verify()
     }
     return fail("unknown operation");
   }
@@ -522,16 +529,57 @@ class Inference {
     return done(x->dtype, std::move(out));
   }
 
+  Result<TensorType> branch() const {
+    KILN_ASSIGN(const Value* condition, need(0, "condition"));
+    if (condition->dtype != DType::boolean || !condition->shape.empty()) return fail("a condition is one boolean");
+    return done(DType::boolean, {});
+  }
+
+  Result<TensorType> join() const {
+    KILN_ASSIGN(const Value* a, need(2, "value of a branch"));
+    KILN_ASSIGN(const Value* b, need(3, "value of a branch"));
+    if (a->dtype != b->dtype || a->shape != b->shape) return fail("the branches give values of different types");
+    return done(a->dtype, a->shape);
+  }
+
   const Graph& graph_;
   const Node& node_;
   const TensorType& wanted_;
 };
+
+/// What a loop carries keeps its type, and each result has as many parts as there are rounds.
+Status verify_loop(const Graph& graph, const Node& node) {
+  const auto* a = std::get_if<LoopAttrs>(&node.attrs);
+  const bool begins = node.op == Op::loop;
+  if (!a || a->bound < 0 || (a->bound == 0 && (!a->conditional || !a->results.empty())))
+    return misfit("a loop without an end");
+  if (node.inputs.size() != a->carried + (begins ? 0 : 1 + a->results.size()) ||
+      node.outputs.size() != a->carried + (begins ? 1 : a->results.size()))
+    return misfit("a loop carries another number of values");
+  const ValueId number = begins ? node.outputs[0] : node.inputs[0];
+  if (graph.value(number).dtype != DType::i64 || !graph.value(number).shape.empty())
+    return misfit("the number of a round is one int64");
+  for (size_t i = 0; i < a->carried + (begins ? 0 : a->results.size()); ++i) {
+    const Value &in = graph.value(node.inputs[begins ? i : i + 1]),
+                &out = graph.value(node.outputs[begins ? i + 1 : i]);
+    Shape shape = in.shape;
+    if (i >= a->carried) shape.insert(shape.begin(), Dim(a->bound));
+    if (in.dtype != out.dtype || shape != out.shape || is_empty(shape)) return misfit("a loop changes a type");
+    if (a->conditional && i == 0 && (in.dtype != DType::boolean || !in.shape.empty()))
+      return misfit("a condition is one boolean");
+  }
+  return ok();
+}
 
 Status verify_node(const Graph& graph, const Node& node, std::vector<bool>& ready) {
   for (ValueId id : node.inputs)
     if (id != kNoValue &&
         (id < 0 || id >= static_cast<ValueId>(graph.values.size()) || !ready[static_cast<size_t>(id)]))
       return misfit("a value is read before it is computed");
+  if (node.op == Op::loop || node.op == Op::end_loop) {
+    for (ValueId id : node.outputs) ready[static_cast<size_t>(id)] = true;
+    return verify_loop(graph, node);
+  }
   if (node.outputs.size() != 1) return misfit("a canonical node has one output");
   const Value& out = graph.value(node.outputs[0]);
   if (node.op == Op::map && !node.epilogue.empty()) return misfit("a map with an epilogue");

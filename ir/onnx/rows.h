@@ -9,6 +9,7 @@ namespace kiln {
 
 // Families, one a file.
 std::vector<OpRow> onnx_contraction_ops();
+std::vector<OpRow> onnx_control_ops();
 std::vector<OpRow> onnx_create_ops();
 std::vector<OpRow> onnx_gather_ops();
 std::vector<OpRow> onnx_layout_ops();

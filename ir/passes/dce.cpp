@@ -28,6 +28,7 @@ Graph drop_dead(Graph graph) {
     const Node& node = graph.nodes[i];
     for (ValueId id : node.outputs) kept[i] = kept[i] || live[static_cast<size_t>(id)];
     if (!kept[i]) continue;
+    for (ValueId id : node.outputs) live[static_cast<size_t>(id)] = true;  // of several all stay
     for (ValueId id : node.inputs)
       if (id != kNoValue) live[static_cast<size_t>(id)] = true;
   }

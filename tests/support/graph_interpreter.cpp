@@ -145,6 +145,14 @@ class Interpreter {
       case Op::pad:
         fill([&](const Index& i) { return pad(i); });
         break;
+      case Op::branch:
+        out_ = in(0);
+        break;
+      case Op::join:
+        out_ = in(in(0).data[0] ? 2 : 3);
+        break;
+      case Op::loop:
+      case Op::end_loop:
       case Op::source:
         return Error{ErrorCode::internal, "the interpreter takes canonical nodes", node.source};
     }
@@ -469,6 +477,97 @@ Bindings random_bindings(const Graph& graph, uint32_t seed, int64_t int_limit) {
   return bindings;
 }
 
+namespace {
+
+/// Goes through the nodes as the marks of control flow say.
+class Control {
+ public:
+  Control(const Graph& graph, Interpreter& values) : graph_(graph), values_(values) {}
+
+  Status run(const std::function<void(const Node&, Array&)>& after) {
+    std::vector<std::pair<ValueId, bool>> branches;  // token, whether it runs
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+      const Node& node = graph_.nodes[i];
+      if (node.op == Op::branch && std::get<BranchAttrs>(node.attrs).otherwise) branches.pop_back();
+      if (node.op == Op::join && !branches.empty() && branches.back().first == node.inputs[1]) branches.pop_back();
+      bool runs = true;
+      for (const auto& [token, holds] : branches) runs = runs && holds;
+      if (node.op == Op::loop && runs) begin(node, i);
+      if (node.op == Op::end_loop && runs && end(node)) i = loops_.back().at;  // another round
+      if (node.op == Op::loop && runs && !loops_.back().goes_on) i = skip(i);
+      if (node.op == Op::loop || node.op == Op::end_loop) continue;
+      if (runs) KILN_TRY(values_.run(node));
+      if (node.op == Op::branch)
+        branches.emplace_back(node.outputs[0], runs && values_.value(node.outputs[0]).data[0] != 0);
+      if (runs && after) after(node, values_.value(node.outputs[0]));
+    }
+    return ok();
+  }
+
+ private:
+  struct Open {
+    size_t at;
+    const Node* node;
+    int64_t round;
+    bool goes_on;
+  };
+  const LoopAttrs& attrs(const Node& node) { return std::get<LoopAttrs>(node.attrs); }
+  bool goes_on(const Open& open) {
+    const LoopAttrs& a = attrs(*open.node);
+    if (a.bound && open.round >= a.bound) return false;
+    return !a.conditional || values_.value(open.node->outputs[1]).data[0] != 0;
+  }
+  void begin(const Node& node, size_t at) {
+    for (size_t i = 0; i < attrs(node).carried; ++i) values_.value(node.outputs[i + 1]) = values_.value(node.inputs[i]);
+    values_.value(node.outputs[0]) = {DType::i64, {}, {0}};
+    loops_.push_back({at, &node, 0, true});
+    loops_.back().goes_on = goes_on(loops_.back());
+  }
+  /// Without a round: behind the end of the loop.
+  size_t skip(size_t at) {
+    const ValueId number = graph_.nodes[at].outputs[0];
+    while (graph_.nodes[++at].op != Op::end_loop || graph_.nodes[at].inputs[0] != number) {
+    }
+    finish(graph_.nodes[at]);
+    return at;
+  }
+  /// After a round; whether there is another.
+  bool end(const Node& node) {
+    Open& open = loops_.back();
+    const LoopAttrs& a = attrs(node);
+    for (size_t i = 0; i < a.results.size(); ++i) {
+      Array& whole = values_.value(node.outputs[a.carried + i]);
+      const Array& row = values_.value(node.inputs[1 + a.carried + i]);
+      if (open.round == 0) {
+        const Value& v = graph_.value(node.outputs[a.carried + i]);
+        whole = {v.dtype, constant_shape(v.shape), {}};
+        whole.data.assign(static_cast<size_t>(product(whole.shape)), 0);
+      }
+      const int64_t at = a.results[i] ? a.bound - 1 - open.round : open.round;
+      std::copy(row.data.begin(), row.data.end(),
+                whole.data.begin() + at * static_cast<std::ptrdiff_t>(row.data.size()));
+    }
+    std::vector<Array> next;
+    for (size_t i = 0; i < a.carried; ++i) next.push_back(values_.value(node.inputs[1 + i]));
+    for (size_t i = 0; i < a.carried; ++i) values_.value(open.node->outputs[i + 1]) = next[i];
+    values_.value(open.node->outputs[0]).data[0] = static_cast<double>(++open.round);
+    if (goes_on(open)) return true;
+    finish(node);
+    return false;
+  }
+  void finish(const Node& node) {
+    for (size_t i = 0; i < attrs(node).carried; ++i)
+      values_.value(node.outputs[i]) = values_.value(loops_.back().node->outputs[i + 1]);
+    loops_.pop_back();
+  }
+
+  const Graph& graph_;
+  Interpreter& values_;
+  std::vector<Open> loops_;
+};
+
+}  // namespace
+
 Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& bindings,
                                      const std::function<void(const Node&, Array&)>& after) {
   std::vector<Array> values(graph.values.size());
@@ -485,10 +584,7 @@ Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& binding
   if (bindings.inputs.size() != graph.inputs.size()) return Error{ErrorCode::internal, "inputs are not bound", ""};
   for (size_t i = 0; i < graph.inputs.size(); ++i) values[static_cast<size_t>(graph.inputs[i])] = bindings.inputs[i];
   Interpreter interpreter(graph, std::move(values));
-  for (const Node& node : graph.nodes) {
-    KILN_TRY(interpreter.run(node));
-    if (after) after(node, interpreter.value(node.outputs[0]));
-  }
+  KILN_TRY(Control(graph, interpreter).run(after));
   std::vector<Array> outputs;
   for (ValueId id : graph.outputs) outputs.push_back(interpreter.value(id));
   return outputs;
