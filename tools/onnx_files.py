@@ -32,7 +32,7 @@ ROUNDED = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 2e-4}
 
 # Operands that say sizes, beside those that PyTorch has as plain arguments too.
 WINDOWS = dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow"), (0,))
-SIZES = {**FIXED, **WINDOWS, "CenterCropPad": (1,), "ConstantOfShape": (0,), "Range": (0, 1, 2)}
+SIZES = {**FIXED, **WINDOWS, "CenterCropPad": (1,), "ConstantOfShape": (0,), "Loop": (0, 1), "Range": (0, 1, 2)}
 
 
 @cache
