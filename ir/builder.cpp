@@ -63,31 +63,43 @@ Status Builder::within_budget() const {
 }
 
 Result<ValueId> Builder::append(Node node, const TensorType& wanted) {
+  KILN_ASSIGN(const std::vector<ValueId> results, append_all(std::move(node), wanted));
+  return results[0];
+}
+
+Result<std::vector<ValueId>> Builder::append_all(Node node, const TensorType& wanted) {
   KILN_TRY(within_budget());
-  auto type = infer(graph, node, wanted);
+  auto types = infer(graph, node, wanted);
   const auto located = [&](Error error) {
     error.where = node.where.empty() ? where_ : node.where;
     if (!source_.empty()) error.message = source_ + ": " + error.message;
     return error;
   };
-  if (!type.ok()) return located(type.error());
-  if (is_empty(type->shape)) return graph.add_value("", type->dtype, std::move(type->shape));
+  if (!types.ok()) return located(types.error());
+  const bool nothing =
+      std::all_of(types->begin(), types->end(), [](const TensorType& type) { return is_empty(type.shape); });
   for (ValueId id : node.inputs) {
-    if (id == kNoValue || !is_empty(shape(id))) continue;
-    auto made = of_nothing(node, *type);
-    return made.ok() ? made : Result<ValueId>(located(made.error()));
+    if (nothing || id == kNoValue || !is_empty(shape(id))) continue;
+    auto made = of_nothing(node, (*types)[0]);
+    if (!made.ok()) return located(made.error());
+    return std::vector<ValueId>{*made};
   }
-  if (folds) {
-    std::vector<uint8_t> data = fold(graph, node, *type, foldable_);
-    if (!data.empty()) return constant(type->dtype, type->shape, std::move(data));
+  if (folds && !nothing && types->size() == 1) {
+    TensorType& type = (*types)[0];
+    std::vector<uint8_t> data = fold(graph, node, type, foldable_);
+    if (!data.empty()) return std::vector<ValueId>{constant(type.dtype, type.shape, std::move(data))};
   }
   if (node.source.empty()) node.source = source_;
   if (node.where.empty()) node.where = where_;
-  const DType dtype = node.epilogue.empty() ? type->dtype : wanted.dtype;
-  const ValueId out = graph.add_value("", dtype, std::move(type->shape));
-  node.outputs = {out};
-  graph.nodes.push_back(std::move(node));
-  return out;
+  std::vector<ValueId> results;
+  node.outputs.clear();
+  for (TensorType& type : *types) {
+    const bool computed = !is_empty(type.shape);
+    results.push_back(graph.add_value("", node.epilogue.empty() ? type.dtype : wanted.dtype, std::move(type.shape)));
+    node.outputs.push_back(computed ? results.back() : kNoValue);
+  }
+  if (!nothing) graph.nodes.push_back(std::move(node));
+  return results;
 }
 
 Result<ValueId> Builder::simple(Op op, std::vector<ValueId> inputs, OpAttrs attrs, const TensorType& wanted) {
@@ -96,6 +108,14 @@ Result<ValueId> Builder::simple(Op op, std::vector<ValueId> inputs, OpAttrs attr
   node.inputs = std::move(inputs);
   node.attrs = std::move(attrs);
   return append(std::move(node), wanted);
+}
+
+Result<std::vector<ValueId>> Builder::several(Op op, std::vector<ValueId> inputs, OpAttrs attrs) {
+  Node node;
+  node.op = op;
+  node.inputs = std::move(inputs);
+  node.attrs = std::move(attrs);
+  return append_all(std::move(node));
 }
 
 Result<ValueId> Builder::conv(ValueId x, ValueId w, ValueId bias, const ConvAttrs& attrs) {
@@ -135,7 +155,12 @@ Result<ValueId> Builder::pool(ValueId x, const PoolAttrs& attrs) { return simple
 Result<ValueId> Builder::gather(ValueId table, ValueId index, int64_t axis, int64_t batch) {
   return simple(Op::gather, {table, index}, GatherAttrs{axis, batch});
 }
-Result<ValueId> Builder::scan(ValueId x, int64_t axis) { return simple(Op::scan, {x}, AxisAttrs{axis}); }
+Result<std::vector<ValueId>> Builder::sort(ValueId x, const SortAttrs& attrs) { return several(Op::sort, {x}, attrs); }
+Result<std::vector<ValueId>> Builder::scan(ValueId x, const ScanAttrs& attrs) { return several(Op::scan, {x}, attrs); }
+Result<ValueId> Builder::scatter(ValueId x, ValueId index, ValueId updates, const ScatterAttrs& attrs) {
+  if (is_empty(shape(updates))) return x;
+  return simple(Op::scatter, {x, index, updates}, attrs);
+}
 Result<ValueId> Builder::taps(ValueId x, TapsAttrs attrs) {
   constant_bytes_ += static_cast<int64_t>(sizeof(int32_t) * attrs.index.size() + sizeof(float) * attrs.weights.size());
   return simple(Op::taps, {x}, std::move(attrs));
@@ -153,30 +178,6 @@ Result<ValueId> Builder::branch(ValueId condition, bool otherwise) {
 }
 Result<ValueId> Builder::join(ValueId then, ValueId otherwise, ValueId a, ValueId b) {
   return simple(Op::join, {then, otherwise, a, b}, {});
-}
-
-std::vector<ValueId> Builder::loop(const LoopAttrs& attrs, std::vector<ValueId> carried) {
-  Node node;
-  node.op = Op::loop, node.source = source_, node.where = where_, node.attrs = attrs;
-  node.outputs = {graph.add_value("", DType::i64, {})};
-  for (ValueId id : carried) node.outputs.push_back(graph.add_value("", value(id).dtype, Shape(shape(id))));
-  node.inputs = std::move(carried);
-  graph.nodes.push_back(node);
-  return node.outputs;
-}
-
-Result<std::vector<ValueId>> Builder::end_loop(const LoopAttrs& attrs, std::vector<ValueId> operands) {
-  Node node;
-  node.op = Op::end_loop, node.source = source_, node.where = where_, node.attrs = attrs;
-  for (size_t i = 1; i < operands.size(); ++i) {
-    Shape of = shape(operands[i]);
-    if (i > attrs.carried) of.insert(of.begin(), Dim(attrs.bound));
-    if (of.size() > kMaxRank || element_count(of) > kMaxElements) return misfit(source_ + ": a result is too large");
-    node.outputs.push_back(graph.add_value("", value(operands[i]).dtype, std::move(of)));
-  }
-  node.inputs = std::move(operands);
-  graph.nodes.push_back(node);
-  return node.outputs;
 }
 
 Result<ValueId> Builder::reshape(ValueId x, const Shape& to) {

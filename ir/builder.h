@@ -28,6 +28,8 @@ class Builder {
   /// epilogue the result has wanted.dtype. Returns the output's value. A value without elements has no node, and nodes
   /// never read one: their results are built without it.
   Result<ValueId> append(Node node, const TensorType& wanted);
+  /// The same for a node of several results: their values, in order.
+  Result<std::vector<ValueId>> append_all(Node node, const TensorType& wanted = {});
 
   Result<ValueId> conv(ValueId x, ValueId w, ValueId bias, const ConvAttrs& attrs);
   Result<ValueId> matmul(ValueId a, ValueId b, bool transpose_b = false);
@@ -38,15 +40,19 @@ class Builder {
   Result<ValueId> attention(ValueId q, ValueId k, ValueId v, ValueId mask, const AttentionAttrs& attrs);
   Result<ValueId> pool(ValueId x, const PoolAttrs& attrs);
   Result<ValueId> gather(ValueId table, ValueId index, int64_t axis, int64_t batch = 0);
-  Result<ValueId> scan(ValueId x, int64_t axis);
+  Result<ValueId> scatter(ValueId x, ValueId index, ValueId updates, const ScatterAttrs& attrs);
+  /// With the indices of extremes.
+  Result<std::vector<ValueId>> scan(ValueId x, const ScanAttrs& attrs);
+  /// Values and indices.
+  Result<std::vector<ValueId>> sort(ValueId x, const SortAttrs& attrs);
   Result<ValueId> taps(ValueId x, TapsAttrs attrs);
   Result<ValueId> concat(std::vector<ValueId> parts, int64_t axis);
   Result<ValueId> pad(ValueId x, const PadAttrs& attrs);
-  /// Marks of control flow (ir/graph.h).
+  /// Any node of several results.
+  Result<std::vector<ValueId>> several(Op op, std::vector<ValueId> inputs, OpAttrs attrs);
+  /// Marks of control flow (ir/graph.h); those of loops are several().
   Result<ValueId> branch(ValueId condition, bool otherwise);
   Result<ValueId> join(ValueId then, ValueId otherwise, ValueId a, ValueId b);
-  std::vector<ValueId> loop(const LoopAttrs& attrs, std::vector<ValueId> carried);
-  Result<std::vector<ValueId>> end_loop(const LoopAttrs& attrs, std::vector<ValueId> operands);
   // These return x itself when they would change nothing.
   Result<ValueId> reshape(ValueId x, const Shape& shape);
   Result<ValueId> permute(ValueId x, std::vector<int64_t> axes);

@@ -8,6 +8,8 @@ namespace kiln {
 namespace {
 
 const char* const kReduceNames[] = {"sum", "mean", "prod", "max", "min", "argmax", "argmin", "any", "all"};
+const char* const kScatterNames[] = {"replace", "sum", "prod", "max", "min"};
+const char* const kScanNames[] = {"sum", "prod", "max", "min", "log_sum_exp"};
 const char* const kNormNames[] = {"softmax", "log_softmax", "layer_norm", "rms_norm"};
 
 template <class Ints>
@@ -55,6 +57,17 @@ struct AttrPrinter {
   std::string operator()(const TapsAttrs& a) const {
     return " axis=" + std::to_string(a.axis) + " taps=" + std::to_string(a.taps);
   }
+  std::string operator()(const ScatterAttrs& a) const {
+    return std::string(" ") + kScatterNames[static_cast<int>(a.kind)] + " axis=" + std::to_string(a.axis) +
+           (a.batch ? " batch=" + std::to_string(a.batch) : "");
+  }
+  std::string operator()(const ScanAttrs& a) const {
+    return std::string(" ") + kScanNames[static_cast<int>(a.kind)] + " axis=" + std::to_string(a.axis);
+  }
+  std::string operator()(const SortAttrs& a) const {
+    return " axis=" + std::to_string(a.axis) + " first=" + std::to_string(a.first) +
+           " count=" + std::to_string(a.count) + (a.descending ? " descending" : "");
+  }
   std::string operator()(const PermuteAttrs& a) const { return " axes=" + join(a.axes); }
   std::string operator()(const SliceAttrs& a) const { return " start=" + join(a.start) + " step=" + join(a.step); }
   std::string operator()(const PadAttrs& a) const {
@@ -79,10 +92,10 @@ std::string describe(const Graph& graph, ValueId id) {
 }  // namespace
 
 const char* name_of(Op op) {
-  static const char* const kNames[] = {"source",     "conv",      "matmul", "map",     "reduce", "softmax",
-                                       "layer_norm", "attention", "pool",   "gather",  "scan",   "taps",
-                                       "reshape",    "permute",   "expand", "slice",   "concat", "pad",
-                                       "branch",     "join",      "loop",   "end_loop"};
+  static const char* const kNames[] = {"source",     "conv",      "matmul",  "map",     "reduce",  "softmax",
+                                       "layer_norm", "attention", "pool",    "gather",  "scatter", "scan",
+                                       "sort",       "taps",      "reshape", "permute", "expand",  "slice",
+                                       "concat",     "pad",       "branch",  "join",    "loop",    "end_loop"};
   return kNames[static_cast<int>(op)];
 }
 

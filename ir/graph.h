@@ -79,7 +79,9 @@ enum class Op : uint8_t {
   attention,   ///< q [...,L,E], k [...,S,E], v [...,S,Ev], mask? (added, or boolean) — AttentionAttrs
   pool,        ///< x [N,C,H,W] — PoolAttrs
   gather,      ///< table, index — GatherAttrs
-  scan,        ///< x: running sums — AxisAttrs
+  scatter,     ///< x, index, updates: x with elements at places that the index names — ScatterAttrs
+  scan,        ///< x: running sums, products, …; of extremes also where they stood — ScanAttrs
+  sort,        ///< x → values, indices: some of its elements in order — SortAttrs
   taps,        ///< x: weighted sums of elements of an axis that a table names — TapsAttrs
   reshape,     ///< x, to the output's shape
   permute,     ///< x — axes
@@ -129,16 +131,35 @@ struct PoolAttrs {
 };
 struct AxisAttrs {
   int64_t axis = 0;
-};  // concat, scan
+};  // concat
+/// What there is of all elements up to each along the axis. Of max and min a second result: the index (i64), of equals
+/// the last.
+struct ScanAttrs {
+  int64_t axis = 0;
+  ScanKind kind = ScanKind::sum;
+};
 /// out[b…, x…, i…, y…] = table[b…, x…, index[b…, i…], y…]: the index is on `axis` of the table.
 struct GatherAttrs {
   int64_t axis = 0;
   int64_t batch = 0;  ///< dims that table and index share, the first ones
 };
+/// out = x, but out[b…, x…, index[b…, i…], y…] becomes updates[b…, x…, i…, y…], or is added to it, …; of equal indices
+/// one after the other.
+struct ScatterAttrs {
+  int64_t axis = 0;
+  int64_t batch = 0;  ///< dims that x and index share, the first ones
+  ScatterKind kind = ScatterKind::replace;
+};
 struct TapsAttrs {
   int64_t axis = 0, taps = 1;
   std::vector<int32_t> index = {};  ///< [taps][outputs]
   std::vector<float> weights = {};  ///< [taps][outputs]; empty: one tap without a weight
+};
+/// Of the elements along an axis in order, NaN the greatest and equal ones as they stand, `count` from the `first` on;
+/// and where they stood (i64).
+struct SortAttrs {
+  int64_t axis = 0, first = 0, count = 1;
+  bool descending = false;
 };
 struct PermuteAttrs {
   std::vector<int64_t> axes;
@@ -160,9 +181,9 @@ struct LoopAttrs {
   size_t carried = 0;              ///< values, with that one
   std::vector<bool> results = {};  ///< whether each is filled from its end; bound × what a round adds
 };
-using OpAttrs =
-    std::variant<std::monostate, ConvAttrs, MatmulAttrs, ReduceAttrs, NormAttrs, AttentionAttrs, PoolAttrs, AxisAttrs,
-                 PermuteAttrs, SliceAttrs, PadAttrs, TapsAttrs, GatherAttrs, BranchAttrs, LoopAttrs>;
+using OpAttrs = std::variant<std::monostate, ConvAttrs, MatmulAttrs, ReduceAttrs, NormAttrs, AttentionAttrs, PoolAttrs,
+                             AxisAttrs, PermuteAttrs, SliceAttrs, PadAttrs, TapsAttrs, GatherAttrs, SortAttrs,
+                             ScanAttrs, ScatterAttrs, BranchAttrs, LoopAttrs>;
 
 /// An attribute as a front end gave it.
 struct SourceAttr {
@@ -176,8 +197,8 @@ struct Body;
 
 struct Node {
   Op op = Op::source;
-  std::vector<ValueId> inputs;  ///< kNoValue where an optional one is absent
-  std::vector<ValueId> outputs;
+  std::vector<ValueId> inputs;   ///< kNoValue where an optional one is absent
+  std::vector<ValueId> outputs;  ///< of a canonical node, kNoValue where nobody reads a result
   OpAttrs attrs;
   Expr expr;  ///< Op::map
   /// Pointwise expression on the node's result, fused by ir/passes/fuse: operand 0 is the result, operand i ≥ 1 is

@@ -33,14 +33,28 @@ class Inference {
   Inference(const Graph& graph, const Node& node, const TensorType& wanted)
       : graph_(graph), node_(node), wanted_(wanted) {}
 
-  Result<TensorType> run() {
+  Result<TensorTypes> run() {
     for (size_t i = 0; i < node_.inputs.size(); ++i) {
       const ValueId id = node_.inputs[i];
       if (id < kNoValue || id >= static_cast<ValueId>(graph_.values.size())) return fail("operand out of range");
     }
+    if (node_.op == Op::sort) return sort();
+    if (node_.op == Op::loop || node_.op == Op::end_loop) return loop();
+    KILN_ASSIGN(TensorType type, of_one_result());
+    TensorTypes types{std::move(type)};
+    const auto* scan = std::get_if<ScanAttrs>(&node_.attrs);
+    if (scan && is_extreme(scan->kind)) types.push_back({DType::i64, types[0].shape});
+    return types;
+  }
+
+ private:
+  Result<TensorType> of_one_result() const {
     switch (node_.op) {
       case Op::source:
-        return fail("not a canonical operation");
+      case Op::sort:
+      case Op::loop:
+      case Op::end_loop:
+        return fail("not a canonical operation of one result");
       case Op::conv:
         return conv();
       case Op::matmul:
@@ -59,6 +73,8 @@ class Inference {
         return pool();
       case Op::gather:
         return gather();
+      case Op::scatter:
+        return scatter();
       case Op::scan:
         return scan();
       case Op::taps:
@@ -79,14 +95,10 @@ class Inference {
         return branch();
       case Op::join:
         return join();
-      case Op::loop:
-      case Op::end_loop:
-        break;  // of several results: verify()
     }
     return fail("unknown operation");
   }
 
- private:
   Error fail(const std::string& message) const { return misfit(std::string(name_of(node_.op)) + ": " + message); }
 
   /// A form that PyTorch allows and no kernel computes.
@@ -393,28 +405,62 @@ class Inference {
 
   Result<TensorType> gather() const {
     KILN_ASSIGN(const GatherAttrs* a, attrs<GatherAttrs>());
+    return gathered(a->axis, a->batch);
+  }
+
+  Result<TensorType> gathered(int64_t axis, int64_t batch) const {
     KILN_ASSIGN(const Value* table, need(0, "table"));
     KILN_ASSIGN(const Value* index, need(1, "index"));
     if (index->dtype != DType::i32 && index->dtype != DType::i64)
       return refuse(std::string("the index is ") + name_of(index->dtype) + ", expected an integer of 32 or 64 bits");
-    KILN_TRY(axis_set({a->axis}, table->shape.size()));
-    const auto shared = static_cast<size_t>(a->batch);
-    if (a->batch < 0 || a->batch > a->axis || shared > index->shape.size() ||
-        !std::equal(table->shape.begin(), table->shape.begin() + a->batch, index->shape.begin()))
+    KILN_TRY(axis_set({axis}, table->shape.size()));
+    const auto shared = static_cast<size_t>(batch);
+    if (batch < 0 || batch > axis || shared > index->shape.size() ||
+        !std::equal(table->shape.begin(), table->shape.begin() + batch, index->shape.begin()))
       return fail("table and index do not share their first dims");
-    Shape out(table->shape.begin(), table->shape.begin() + a->axis);
-    out.insert(out.end(), index->shape.begin() + a->batch, index->shape.end());
-    out.insert(out.end(), table->shape.begin() + a->axis + 1, table->shape.end());
+    Shape out(table->shape.begin(), table->shape.begin() + axis);
+    out.insert(out.end(), index->shape.begin() + batch, index->shape.end());
+    out.insert(out.end(), table->shape.begin() + axis + 1, table->shape.end());
     return done(table->dtype, std::move(out));
   }
 
-  Result<TensorType> scan() const {
-    KILN_ASSIGN(const AxisAttrs* a, attrs<AxisAttrs>());
+  Result<TensorType> scatter() const {
+    KILN_ASSIGN(const ScatterAttrs* a, attrs<ScatterAttrs>());
     KILN_ASSIGN(const Value* x, need(0, "input"));
-    if (x->dtype != DType::f32 && x->dtype != DType::i32 && x->dtype != DType::i64)
+    KILN_ASSIGN(const Value* updates, need(2, "updates"));
+    KILN_ASSIGN(const TensorType named, gathered(a->axis, a->batch));
+    if (updates->dtype != x->dtype || updates->shape != named.shape)
+      return fail("the updates are " + std::string(name_of(updates->dtype)) + "[" + to_string(updates->shape) +
+                  "], expected " + name_of(x->dtype) + "[" + to_string(named.shape) + "]");
+    const bool number = x->dtype == DType::f32 || x->dtype == DType::i32 || x->dtype == DType::i64;
+    if (a->kind != ScatterKind::replace && !number) return fail(std::string("cannot reduce ") + name_of(x->dtype));
+    return done(x->dtype, x->shape);
+  }
+
+  Result<TensorType> scan() const {
+    KILN_ASSIGN(const ScanAttrs* a, attrs<ScanAttrs>());
+    KILN_ASSIGN(const Value* x, need(0, "input"));
+    const bool whole = x->dtype == DType::i32 || x->dtype == DType::i64;
+    if (x->dtype != DType::f32 && (!whole || a->kind == ScanKind::log_sum_exp))
       return fail(std::string("cannot add up ") + name_of(x->dtype));
     KILN_TRY(axis_set({a->axis}, x->shape.size()));
     return done(x->dtype, x->shape);
+  }
+
+  Result<TensorTypes> sort() const {
+    KILN_ASSIGN(const SortAttrs* a, attrs<SortAttrs>());
+    KILN_ASSIGN(const Value* x, need(0, "input"));
+    if (is_half(x->dtype)) return fail(std::string("cannot sort ") + name_of(x->dtype));
+    KILN_TRY(axis_set({a->axis}, x->shape.size()));
+    Shape out = x->shape;
+    Dim& dim = out[static_cast<size_t>(a->axis)];
+    KILN_ASSIGN(const int64_t size, constant(dim, "size of a sorted dim"));
+    if (a->first < 0 || a->count < 0 || a->count > size || a->first > size - a->count)
+      return fail("more elements are wanted than there are");
+    dim = Dim(a->count);
+    KILN_ASSIGN(TensorType values, done(x->dtype, out));
+    KILN_ASSIGN(TensorType indices, done(DType::i64, std::move(out)));
+    return TensorTypes{std::move(values), std::move(indices)};
   }
 
   Result<TensorType> taps() const {
@@ -542,49 +588,36 @@ class Inference {
     return done(a->dtype, a->shape);
   }
 
+  /// What a loop carries keeps its type, and each result has as many parts as there are rounds.
+  Result<TensorTypes> loop() const {
+    KILN_ASSIGN(const LoopAttrs* a, attrs<LoopAttrs>());
+    const bool begins = node_.op == Op::loop;
+    if (node_.inputs.size() != a->carried + (begins ? 0 : 1 + a->results.size()))
+      return fail("another number of values is carried");
+    if (!begins && (a->bound < 0 || (a->bound == 0 && (!a->conditional || !a->results.empty()))))
+      return fail("it has no end");
+    TensorTypes types;
+    if (begins) types.push_back({DType::i64, {}});
+    for (size_t i = begins ? 0 : 1; i < node_.inputs.size(); ++i) {
+      KILN_ASSIGN(const Value* v, need(i, "value"));
+      Shape shape = v->shape;
+      if (is_empty(shape)) return fail("what has no elements is not carried");
+      if (!begins && i > a->carried) shape.insert(shape.begin(), Dim(a->bound));
+      if (shape.size() > kMaxRank || element_count(shape) > kMaxElements) return fail("a result is too large");
+      types.push_back({v->dtype, std::move(shape)});
+    }
+    if (a->conditional && (types[begins].dtype != DType::boolean || !types[begins].shape.empty()))
+      return fail("a condition is one boolean");
+    return types;
+  }
+
   const Graph& graph_;
   const Node& node_;
   const TensorType& wanted_;
 };
 
-/// What a loop carries keeps its type, and each result has as many parts as there are rounds.
-Status verify_loop(const Graph& graph, const Node& node) {
-  const auto* a = std::get_if<LoopAttrs>(&node.attrs);
-  const bool begins = node.op == Op::loop;
-  if (!a || a->bound < 0 || (a->bound == 0 && (!a->conditional || !a->results.empty())))
-    return misfit("a loop without an end");
-  if (node.inputs.size() != a->carried + (begins ? 0 : 1 + a->results.size()) ||
-      node.outputs.size() != a->carried + (begins ? 1 : a->results.size()))
-    return misfit("a loop carries another number of values");
-  const ValueId number = begins ? node.outputs[0] : node.inputs[0];
-  if (graph.value(number).dtype != DType::i64 || !graph.value(number).shape.empty())
-    return misfit("the number of a round is one int64");
-  for (size_t i = 0; i < a->carried + (begins ? 0 : a->results.size()); ++i) {
-    const Value &in = graph.value(node.inputs[begins ? i : i + 1]),
-                &out = graph.value(node.outputs[begins ? i + 1 : i]);
-    Shape shape = in.shape;
-    if (i >= a->carried) shape.insert(shape.begin(), Dim(a->bound));
-    if (in.dtype != out.dtype || shape != out.shape || is_empty(shape)) return misfit("a loop changes a type");
-    if (a->conditional && i == 0 && (in.dtype != DType::boolean || !in.shape.empty()))
-      return misfit("a condition is one boolean");
-  }
-  return ok();
-}
-
-Status verify_node(const Graph& graph, const Node& node, std::vector<bool>& ready) {
-  for (ValueId id : node.inputs)
-    if (id != kNoValue &&
-        (id < 0 || id >= static_cast<ValueId>(graph.values.size()) || !ready[static_cast<size_t>(id)]))
-      return misfit("a value is read before it is computed");
-  if (node.op == Op::loop || node.op == Op::end_loop) {
-    for (ValueId id : node.outputs) ready[static_cast<size_t>(id)] = true;
-    return verify_loop(graph, node);
-  }
-  if (node.outputs.size() != 1) return misfit("a canonical node has one output");
-  const Value& out = graph.value(node.outputs[0]);
-  if (node.op == Op::map && !node.epilogue.empty()) return misfit("a map with an epilogue");
+Status verify_result(const Graph& graph, const Node& node, const Value& out, const TensorType& type) {
   if (is_empty(out.shape)) return misfit("a node computes what has no elements");
-  KILN_ASSIGN(const TensorType type, infer(graph, node, {out.dtype, out.shape}));
   if (type.shape != out.shape)
     return misfit(std::string(name_of(node.op)) + ": has shape " + to_string(out.shape) + ", should have " +
                   to_string(type.shape));
@@ -597,13 +630,40 @@ Status verify_node(const Graph& graph, const Node& node, std::vector<bool>& read
   } else if (type.dtype != out.dtype) {
     return misfit(std::string(name_of(node.op)) + ": is " + name_of(out.dtype) + ", should be " + name_of(type.dtype));
   }
-  ready[static_cast<size_t>(node.outputs[0])] = true;
+  return ok();
+}
+
+Status verify_node(const Graph& graph, const Node& node, std::vector<bool>& ready) {
+  const auto end = static_cast<ValueId>(graph.values.size());
+  for (ValueId id : node.inputs)
+    if (id != kNoValue && (id < 0 || id >= end || !ready[static_cast<size_t>(id)]))
+      return misfit("a value is read before it is computed");
+  bool any = false;
+  for (ValueId id : node.outputs) {
+    if (id < kNoValue || id >= end || (id != kNoValue && ready[static_cast<size_t>(id)]))
+      return misfit("a node computes what is there already, or is no value");
+    any = any || id != kNoValue;
+  }
+  if (!any) return misfit("a canonical node has an output");
+  if (!node.epilogue.empty() && (node.op == Op::map || node.outputs.size() != 1))
+    return misfit("a map, or a node of several results, with an epilogue");
+  TensorType wanted;
+  if (node.outputs[0] != kNoValue) wanted = {graph.value(node.outputs[0]).dtype, graph.value(node.outputs[0]).shape};
+  KILN_ASSIGN(const TensorTypes types, infer(graph, node, wanted));
+  if (types.size() != node.outputs.size())
+    return misfit(std::string(name_of(node.op)) + ": has " + std::to_string(node.outputs.size()) +
+                  " outputs, should have " + std::to_string(types.size()));
+  for (size_t i = 0; i < types.size(); ++i) {
+    if (node.outputs[i] == kNoValue) continue;
+    KILN_TRY(verify_result(graph, node, graph.value(node.outputs[i]), types[i]));
+    ready[static_cast<size_t>(node.outputs[i])] = true;
+  }
   return ok();
 }
 
 }  // namespace
 
-Result<TensorType> infer(const Graph& graph, const Node& node, const TensorType& wanted) {
+Result<TensorTypes> infer(const Graph& graph, const Node& node, const TensorType& wanted) {
   return Inference(graph, node, wanted).run();
 }
 

@@ -12,15 +12,17 @@ struct TensorType {
   Shape shape;
 };
 
+using TensorTypes = std::vector<TensorType>;
+
 /// Larger values are refused. A plan for them could not run, and products of sizes below this cannot overflow.
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 constexpr size_t kMaxRank = 16;
 
-/// The type of a canonical node's result before its epilogue. `wanted` says what the operands leave open: the shape of
-/// a reshape, expand or slice, the dtype of a map. Operands of any rank and any attributes may be given; if they do not
-/// fit, the error says why. A symbolic dim stays where it passes through unchanged. Arithmetic on one is an error that
-/// names it.
-Result<TensorType> infer(const Graph& graph, const Node& node, const TensorType& wanted);
+/// The types of a canonical node's results, one for each, before its epilogue. `wanted` says what the operands leave
+/// open: the shape of a reshape, expand or slice, the dtype of a map. Operands of any rank and any attributes may be
+/// given; if they do not fit, the error says why. A symbolic dim stays where it passes through unchanged. Arithmetic on
+/// one is an error that names it.
+Result<TensorTypes> infer(const Graph& graph, const Node& node, const TensorType& wanted);
 
 /// The shape that operands of these shapes broadcast to.
 Result<Shape> broadcast(const Graph& graph, const std::vector<const Shape*>& shapes);

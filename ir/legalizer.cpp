@@ -35,6 +35,9 @@ Legalizer::Legalizer(const Graph& source_graph, Graph& out)
 
 Status Legalizer::legalize(const Node& node) {
   const OpRow* row = find_op(node.source);
+  if (!row && !kFull)
+    return Error{ErrorCode::incomplete,
+                 "the model has the operator " + node.source + ", which only the full compiler may know", node.where};
   if (!row) return unsupported(node, "the operator is not supported");
   for (ValueId id : node.inputs) {
     if (id == kNoValue || find(id) != kNoValue) continue;
@@ -221,6 +224,12 @@ Status Legalizer::set_parts(const Node& node, ValueId x, int64_t axis, const std
 }
 
 Result<ValueId> Legalizer::call(const char* name, std::vector<ValueId> operands, std::vector<SourceAttr> attrs) {
+  KILN_ASSIGN(const std::vector<ValueId> results, call_all(name, 1, operands, std::move(attrs)));
+  return results[0];
+}
+
+Result<std::vector<ValueId>> Legalizer::call_all(const char* name, size_t results, const std::vector<ValueId>& operands,
+                                                 std::vector<SourceAttr> attrs) {
   const OpRow* row = find_op(name);
   if (!row) return Error{ErrorCode::internal, std::string("there is no row ") + name, ""};
   Node node;
@@ -231,15 +240,19 @@ Result<ValueId> Legalizer::call(const char* name, std::vector<ValueId> operands,
     node.inputs.push_back(id == kNoValue ? kNoValue : static_cast<ValueId>(mapped_.size()));
     if (id != kNoValue) mapped_.push_back(id);
   }
-  node.outputs = {static_cast<ValueId>(mapped_.size())};
-  mapped_.push_back(kNoValue);
+  const size_t first = mapped_.size();
+  for (size_t i = 0; i < results; ++i) {
+    node.outputs.push_back(static_cast<ValueId>(mapped_.size()));
+    mapped_.push_back(kNoValue);
+  }
   const Status status = row->legalize(*this, node);
-  const ValueId result = mapped_.back();
+  const std::vector<ValueId> made(mapped_.begin() + static_cast<std::ptrdiff_t>(first), mapped_.end());
   mapped_.resize(mark);
   if (!status.ok()) return status.error();
   if (error_) return *error_;
-  if (result == kNoValue) return Error{ErrorCode::internal, std::string(name) + " made nothing", ""};
-  return result;
+  if (std::find(made.begin(), made.end(), kNoValue) != made.end())
+    return Error{ErrorCode::internal, std::string(name) + " made nothing", ""};
+  return made;
 }
 
 Result<std::vector<Number>> Legalizer::elements(const Node& node, size_t i, const char* wanted_for) const {

@@ -63,6 +63,9 @@ class Legalizer {
 
   /// What another row makes of operands in the new graph: how the rows of one front end are written with another's.
   Result<ValueId> call(const char* source, std::vector<ValueId> operands, std::vector<SourceAttr> attrs = {});
+  /// The same of a row with so many results.
+  Result<std::vector<ValueId>> call_all(const char* source, size_t results, const std::vector<ValueId>& operands,
+                                        std::vector<SourceAttr> attrs = {});
   /// The graph of a node that its attribute `name` is.
   Result<const Body*> body(const Node& node, std::string_view name) const;
   /// What a graph of a node makes of these operands, values in the new graph. Its nodes are appended; again at each
@@ -104,11 +107,15 @@ class Legalizer {
 /// the node gives a size instead.
 double given_scale(Legalizer& l, const Node& node, size_t i, size_t dims);
 
+/// Whether this is the full compiler: false in compiler.wasm, which pages download for plain networks. What that lacks
+/// has its place taken in ir/absent.cpp and jit/kernels/absent.cpp.
+extern const bool kFull;
+
 /// The row of an operator, or null.
 const OpRow* find_op(std::string_view name);
 
 /// An attribute that a node's row has not read may mean anything: it is refused. (Rows of PyTorch's operators are of
-/// one schema each.) In ir/onnx/table.cpp, as onnx_ops(); a page's compiler has ir/onnx/none.cpp in its place.
+/// one schema each.) In ir/onnx/table.cpp, as onnx_ops().
 Status onnx_all_read(const Legalizer& l, const Node& node, const std::vector<int>& read);
 
 // Families (ir/ops/<family>.cpp); ir/ops/table.cpp puts them together.
@@ -126,6 +133,8 @@ std::vector<OpRow> pointwise_unary_ops();
 std::vector<OpRow> reduce_ops();
 std::vector<OpRow> resize_ops();
 std::vector<OpRow> scan_ops();
+std::vector<OpRow> scatter_ops();
+std::vector<OpRow> sort_ops();
 std::vector<OpRow> window_ops();
 
 }  // namespace kiln

@@ -62,7 +62,8 @@ Result<Plan> Lowering::run() {
   for (const Node& node : graph.nodes) {
     regions_.pass(node);
     KILN_TRY(lower_node(node));
-    if (!node.outputs.empty() && outputs.count(node.outputs[0])) copy_small_part(node.outputs[0]);
+    for (ValueId id : node.outputs)
+      if (outputs.count(id)) copy_small_part(id);
     if (too_large_) return unsupported(node, "what is stored with the padding would be too large");
     if (over_budget())
       return unsupported(node, constant_bytes_ > kMaxConstantBytes
@@ -104,8 +105,12 @@ Status Lowering::lower_node(const Node& node) {
       return lower_pool(node);
     case Op::gather:
       return lower_gather(node);
+    case Op::scatter:
+      return lower_scatter(node);
     case Op::scan:
       return lower_scan(node);
+    case Op::sort:
+      return lower_sort(node);
     case Op::taps:
       return lower_taps(node);
     case Op::concat:

@@ -32,7 +32,7 @@ struct Operand {
 
 struct PlanStep {
   KernelSpec spec;
-  std::vector<Operand> operands;   ///< operands[0] is written
+  std::vector<Operand> operands;   ///< the first num_written(spec) are written
   std::vector<Operand> when = {};  ///< booleans in memory: the step runs if all of them hold
   int64_t moves = 0;               ///< bytes by which operands[0] moves from round to round of the innermost loop
   /// Whose schedule applies: -1 its own; else, for a pack, the consumer (index into Plan::steps).

@@ -165,7 +165,9 @@ std::string text(const ScanSpec& s) {
       .field("d", s.dims)
       .field("si", s.in)
       .field("so", s.out)
-      .field("n", Sizes{s.count, s.in_step, s.out_step})
+      .field("sx", s.index)
+      .field("n", Sizes{s.count, s.in_step, s.out_step, s.index_step})
+      .field("f", Sizes{static_cast<int64_t>(s.kind), s.has_out, s.has_index})
       .type("t", s.dtype)
       .take();
 }
@@ -177,6 +179,34 @@ std::string text(const TapsSpec& s) {
       .field("n", Sizes{s.count, s.taps, s.in_step, s.out_step, s.weighted})
       .type("t", s.dtype)
       .epilogue(s.epilogue)
+      .take();
+}
+
+std::string text(const SortSpec& s) {
+  return Text("sort")
+      .field("d", s.dims)
+      .field("sv", s.values)
+      .field("si", s.indices)
+      .field("in", s.in)
+      .field("n", Sizes{s.count, s.first, s.taken})
+      .field("s", Sizes{s.in_step, s.values_step, s.indices_step})
+      .field("f", Sizes{s.descending, s.has_values, s.has_indices})
+      .type("t", s.dtype)
+      .take();
+}
+
+std::string text(const ScatterSpec& s) {
+  return Text("scatter")
+      .field("n", s.dims)
+      .field("so", s.out)
+      .field("si", s.index)
+      .field("su", s.updates)
+      .field("m", s.serial)
+      .field("mi", s.serial_index)
+      .field("mu", s.serial_updates)
+      .field("rows", Sizes{s.rows, s.out_row, static_cast<int64_t>(s.kind)})
+      .type("t", s.dtype)
+      .type("ti", s.index_dtype)
       .take();
 }
 
@@ -233,11 +263,23 @@ Work work(const InvertedResidualSpec& s) {
 }
 Work work(const ScanSpec& s) {
   const double n = static_cast<double>(product(s.dims) * s.count);
-  return {n, n * 2 * static_cast<double>(size_of(s.dtype))};
+  return {s.kind == ScanKind::log_sum_exp ? 40 * n : n, n * 2 * static_cast<double>(size_of(s.dtype))};
 }
 Work work(const TapsSpec& s) {
   const double n = static_cast<double>(product(s.dims) * s.count);
   return {s.weighted ? 2 * n * static_cast<double>(s.taps) : 0, n * 2 * static_cast<double>(size_of(s.dtype))};
+}
+
+Work work(const SortSpec& s) {
+  // A digit costs as much as some 150 operations; what is merely compared with a threshold, as 20.
+  const double n = static_cast<double>(product(s.dims) * s.count), digits = static_cast<double>(size_of(s.dtype));
+  const double few = s.first + s.taken < s.count / 8 ? 20 : 150 * digits;
+  return {n * few, n * (digits + 8)};
+}
+
+Work work(const ScatterSpec& s) {
+  const double n = static_cast<double>(product(s.dims) * product(s.serial));
+  return {20 * n, n * static_cast<double>(2 * size_of(s.dtype) + size_of(s.index_dtype))};
 }
 
 }  // namespace
@@ -251,6 +293,12 @@ double flops_of(const KernelSpec& spec) {
 }
 double bytes_of(const KernelSpec& spec) {
   return std::visit([](const auto& s) { return work(s).bytes; }, spec);
+}
+
+size_t num_written(const KernelSpec& spec) {
+  if (const auto* sort = std::get_if<SortSpec>(&spec)) return size_t{sort->has_values} + sort->has_indices;
+  if (const auto* scan = std::get_if<ScanSpec>(&spec)) return size_t{scan->has_out} + scan->has_index;
+  return 1;
 }
 
 int num_operands(const KernelSpec& spec) {
@@ -268,7 +316,9 @@ int num_operands(const KernelSpec& spec) {
       return 5 + s.expand.epilogue.operands.size() + s.depthwise.epilogue.operands.size() +
              s.project.epilogue.operands.size();
     }
-    size_t operator()(const ScanSpec&) { return 2; }
+    size_t operator()(const ScanSpec& s) { return 1u + s.has_out + s.has_index; }
+    size_t operator()(const ScatterSpec&) { return 5; }
+    size_t operator()(const SortSpec& s) { return 1u + s.has_values + s.has_indices; }
     size_t operator()(const TapsSpec& s) { return 3u + s.weighted + s.epilogue.operands.size(); }
   };
   return static_cast<int>(std::visit(Count{}, spec));

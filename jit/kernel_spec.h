@@ -164,11 +164,16 @@ struct GatherSpec {
   bool rounded = false;
 };
 
-/// out[o, i] = the sum of in[o, j] for all j ≤ i, on any axis beside dims o, any strides; f32, i32 or i64.
-/// Operands: out, in.
+enum class ScanKind : uint8_t { sum, prod, max, min, log_sum_exp };
+constexpr bool is_extreme(ScanKind kind) { return kind == ScanKind::max || kind == ScanKind::min; }
+
+/// out[o, i] = the sum, product, … of in[o, j] for all j ≤ i, on any axis beside dims o, any strides; f32, i32 or i64.
+/// Of an extreme also the j (i64), of equals the last; NaN stays. Operands: [out], [index], in.
 struct ScanSpec {
-  std::vector<int64_t> dims, in, out;  ///< sizes and strides of the dims beside the axis
-  int64_t count = 1, in_step = 0, out_step = 0;
+  std::vector<int64_t> dims, in, out, index;  ///< sizes and strides of the dims beside the axis
+  int64_t count = 1, in_step = 0, out_step = 0, index_step = 0;
+  ScanKind kind = ScanKind::sum;
+  bool has_out = true, has_index = false;
   DType dtype = DType::f32;
 };
 
@@ -181,6 +186,31 @@ struct TapsSpec {
   bool weighted = false;
   DType dtype = DType::f32;  ///< with weights or an epilogue f32
   Epilogue epilogue;
+};
+
+enum class ScatterKind : uint8_t { replace, sum, prod, max, min };
+
+/// For all o over `dims` and then all j over `serial`, in that order: out[o, index[o, j]] becomes updates[o, j], or is
+/// added to it, … Any strides. A negative index counts from the end. An index out of range sets the status word to
+/// kStatusBadIndex and writes nothing. Sums and others are of f32, i32 and i64. Operands: out, out, index (i32 or i64),
+/// updates, status.
+struct ScatterSpec {
+  std::vector<int64_t> dims, out, index, updates;             ///< sizes and strides; units
+  std::vector<int64_t> serial, serial_index, serial_updates;  ///< one after the other
+  int64_t rows = 1, out_row = 0;
+  ScatterKind kind = ScatterKind::replace;
+  DType dtype = DType::f32, index_dtype = DType::i64;
+};
+
+/// For all o over `dims`, any strides, the elements of in[o, :] in order, from the `first` of them on `taken` many, and
+/// where they stood (i64). Equal elements stay in their order. NaN counts as the greatest. Operands: [values],
+/// [indices], in.
+struct SortSpec {
+  std::vector<int64_t> dims, values, indices, in;  ///< sizes and strides of the dims beside the axis
+  int64_t count = 1, first = 0, taken = 1;
+  int64_t in_step = 0, values_step = 0, indices_step = 0;
+  bool descending = false, has_values = true, has_indices = true;
+  DType dtype = DType::f32;
 };
 
 /// C[b0,b1,x,n] = sum over j of softmax over j (scores[b0,b1,x,j]) · V[b0,b1,j,n].
@@ -220,11 +250,14 @@ struct InvertedResidualSpec {
   int64_t pad_top = 0, pad_left = 0, row = 0;
 };
 
-using KernelSpec = std::variant<ContractionSpec, PackSpec, DepthwiseSpec, MapSpec, ReduceSpec, NormSpec, WindowSpec,
-                                GatherSpec, AttentionSpec, InvertedResidualSpec, ScanSpec, TapsSpec>;
+using KernelSpec =
+    std::variant<ContractionSpec, PackSpec, DepthwiseSpec, MapSpec, ReduceSpec, NormSpec, WindowSpec, GatherSpec,
+                 AttentionSpec, InvertedResidualSpec, ScanSpec, TapsSpec, SortSpec, ScatterSpec>;
 
 /// "contraction", "pack", …
 const char* family_name(const KernelSpec& spec);
+/// How many of a kernel's operands it writes. They come first.
+size_t num_written(const KernelSpec& spec);
 /// One line with everything that the generated code depends on. Equal specs have equal texts.
 std::string to_string(const KernelSpec& spec);
 /// Floating-point operations (2 per multiply-add) and bytes touched at least once, for profiles and priors.

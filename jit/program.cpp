@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "jit/control.h"
 #include "jit/family.h"
 #include "jit/kernels/loops.h"
 #include "jit/sharing.h"
@@ -37,7 +38,7 @@ class ProgramEmitter {
     if (!run) return ok();
     if (e_.target().threads) sharing_.emit();
     unit_.assign(p_.steps.size(), Unit::step);
-    for (size_t i = 0; i < p_.loops.size();) i = emit_loop(i);
+    if (!p_.loops.empty()) emit_loop_functions();
     emit_run();
     return ok();
   }
@@ -109,15 +110,15 @@ class ProgramEmitter {
     if (unit_[i] == Unit::loop) {
       const ProgramLoop& loop = p_.loops[loop_at_[i]];
       const auto call = [&] { e_.call(loop_functions_[loop_at_[i]], {base, scratch}); };
-      if (!e_.target().threads) return emit_if(loop.when, base, call);
-      return sharing_.each_piece(base, e_.param(1), e_.param(2), slot, i, units_if(loop.when, base, 1), 0,
+      if (!e_.target().threads) return emit_if(e_, loop.when, base, call);
+      return sharing_.each_piece(base, e_.param(1), e_.param(2), slot, i, count_if(loop.when, base, 1), 0,
                                  [&](Int, Int) { call(); });
     }
     const ProgramStep& step = p_.steps[i];
     const auto all = [&] { emit_call(step, base, {0, units(step), scratch}); };
     prepare_scratch(step, scratch);
-    if (!e_.target().threads) return emit_if(step.when, base, all);
-    const Arg count = step.when.empty() ? Arg(units(step)) : units_if(step.when, base, units(step));
+    if (!e_.target().threads) return step.when.empty() ? all() : emit_if(e_, step.when, base, all);
+    const Arg count = count_if(step.when, base, units(step));
     sharing_.each_piece(base, e_.param(1), e_.param(2), slot, i, count, step.pieces, [&](Int begin, Int end) {
       if (step.looks < 2) return emit_call(step, base, {begin, end, scratch});
       emit_in_parts(begin, end, ceil_div(units(step), step.looks), [&](Int from, Int until) {
@@ -126,104 +127,30 @@ class ProgramEmitter {
     });
   }
 
+  void emit_loop_functions() {
+    loop_functions_ = emit_loops(e_, p_, kChunk, [&](const ProgramStep& step, Int base, Int scratch, const Int* moved) {
+      prepare_scratch(step, scratch);
+      emit_call(step, base, {0, units(step), scratch}, moved);
+    });
+    for (size_t index = 0; index < p_.loops.size(); ++index) {
+      const ProgramLoop& loop = p_.loops[index];
+      for (int i = loop.begin; i < loop.end; ++i) {
+        const auto at = static_cast<size_t>(i);
+        if (unit_[at] != Unit::step) continue;  // with the loop around this one
+        unit_[at] = i + 1 == loop.end ? Unit::loop : Unit::inside;
+        loop_at_[at] = index;
+      }
+    }
+  }
+
   void prepare_scratch(const ProgramStep& step, Int scratch) {
     const Program::Kernel& k = p_.kernels[static_cast<size_t>(step.kernel)];
     if (family_of(k.spec).scratch_bytes(k.spec, k.schedule, e_.target()) > 0) leave_nothing(e_, scratch);
   }
 
-  /// `units`, or 0 unless all bytes at `when` are set. All threads see the same, as steps wait for what they read.
-  Arg units_if(const std::vector<int64_t>& when, Int base, int64_t units) {
-    const Int count = e_.integer();
-    e_.set(count, units);
-    const Int holds = e_.integer(), at = e_.integer();
-    for (int64_t address : when) {
-      add(e_, at, base, address);
-      e_.load_int(holds, {at, 0}, DType::u8);
-      e_.if_(holds, Compare::eq, 0, [&] { e_.set(count, 0); });
-    }
-    return count;
+  Arg count_if(const std::vector<int64_t>& when, Int base, int64_t units) {
+    return when.empty() ? Arg(units) : units_if(e_, when, base, units);
   }
-  void emit_if(const std::vector<int64_t>& when, Int base, FunctionRef<void()> body) {
-    if (when.empty()) return body();
-    const Int count = units_if(when, base, 1).reg;
-    e_.if_(count, Compare::ne, 0, body);
-  }
-
-  /// loop(base, scratch) of loop `index` and those in it. Returns the index of the next loop.
-  size_t emit_loop(size_t index) {
-    const ProgramLoop& loop = p_.loops[index];
-    size_t next = index + 1;
-    loop_functions_.resize(p_.loops.size());
-    while (next < p_.loops.size() && p_.loops[next].begin < loop.end) next = emit_loop(next);
-    std::vector<Func> parts;
-    for (int i = loop.begin; i < loop.end;) parts.push_back(emit_part(i, index));
-    const Func f = e_.begin_function("loop" + std::to_string(index), 2);
-    const Int base = e_.param(0), number = e_.integer(), at = e_.integer(), condition = e_.integer(), go = e_.integer(),
-              cancel = e_.integer();
-    add(e_, at, base, loop.number);
-    e_.set(number, 0);
-    const auto look = [&] {  // whether there is another round
-      e_.set(go, 1);
-      if (loop.bound) e_.if_(number, Compare::ge, loop.bound, [&] { e_.set(go, 0); });
-      if (loop.condition >= 0) {
-        add(e_, condition, base, loop.condition);
-        e_.load_int(condition, {condition, 0}, DType::u8);
-        e_.if_(condition, Compare::eq, 0, [&] { e_.set(go, 0); });
-      }
-      if (!e_.target().threads) return;
-      add(e_, cancel, base, p_.control);
-      e_.atomic_load(cancel, {cancel, kControlCancel});
-      e_.if_(cancel, Compare::ne, 0, [&] { e_.set(go, 0); });
-    };
-    look();
-    e_.if_(go, Compare::ne, 0, [&] {
-      e_.do_while(
-          [&] {
-            e_.store_int({at, 0}, number, DType::i64);
-            for (Func part : parts) e_.call(part, {base, e_.param(1), number});
-            add(e_, number, number, 1);
-            look();
-          },
-          go, Compare::ne, 0);
-    });
-    e_.end_function();
-    loop_functions_[index] = f;
-    for (int i = loop.begin; i < loop.end; ++i) unit_[static_cast<size_t>(i)] = Unit::inside;
-    unit_[static_cast<size_t>(loop.end) - 1] = Unit::loop;
-    loop_at_[static_cast<size_t>(loop.end) - 1] = index;
-    return next;
-  }
-
-  /// part(base, scratch, number): some steps of a round, from step `i` on, behind which it leaves i.
-  Func emit_part(int& i, size_t index) {
-    const ProgramLoop& loop = p_.loops[index];
-    const Func f = e_.begin_function("loop" + std::to_string(index) + "_" + std::to_string(i), 3);
-    const Int base = e_.param(0), scratch = e_.param(1), moved = e_.integer();
-    for (size_t n = 0; i < loop.end && n < kChunk; ++n) {
-      const size_t inner = loop_from(i, index);
-      if (inner != index) {
-        emit_if(p_.loops[inner].when, base, [&] { e_.call(loop_functions_[inner], {base, scratch}); });
-        i = p_.loops[inner].end;
-        continue;
-      }
-      const ProgramStep& step = p_.steps[static_cast<size_t>(i++)];
-      emit_if(step.when, base, [&] {
-        prepare_scratch(step, scratch);
-        if (step.moves) e_.op(IntOp::mul, moved, e_.param(2), step.moves);
-        emit_call(step, base, {0, units(step), scratch}, step.moves ? &moved : nullptr);
-      });
-    }
-    e_.end_function();
-    return f;
-  }
-
-  /// The outermost loop in loop `index` that begins with step `i`; `index` itself: none does.
-  size_t loop_from(int i, size_t index) const {
-    for (size_t inner = index + 1; inner < p_.loops.size() && p_.loops[inner].begin <= i; ++inner)
-      if (p_.loops[inner].begin == i) return inner;
-    return index;
-  }
-
   /// part(from, until) for one run of units after the other; none once the run is cancelled.
   void emit_in_parts(Int begin, Int end, int64_t units, FunctionRef<void(Int, Int)> part) {
     const Int from = e_.integer(), until = e_.integer(), cancel = e_.integer(), control = e_.integer();

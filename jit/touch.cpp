@@ -111,8 +111,22 @@ class Touch {
     fused(p.epilogue, {p.batch[0], 1, p.oh, p.ow, p.n});
   }
   void operator()(const ScanSpec& s) {
-    along(s.dims, s.out).loop(s.count, s.out_step).add(1, s.dtype);
+    if (s.has_out) along(s.dims, s.out).loop(s.count, s.out_step).add(1, s.dtype);
+    if (s.has_index) along(s.dims, s.index).loop(s.count, s.index_step).add(1, DType::i64);
     along(s.dims, s.in).loop(s.count, s.in_step).add(1, s.dtype);
+    fits_ = fits_ && (s.has_out || s.has_index);
+  }
+  void operator()(const ScatterSpec& s) {
+    for (int i = 0; i < 2; ++i) along(s.dims, s.out).loop(s.rows, s.out_row).add(1, s.dtype);
+    along(s.dims, s.index).along(s.serial, s.serial_index).add(1, s.index_dtype);
+    along(s.dims, s.updates).along(s.serial, s.serial_updates).add(1, s.dtype);
+    add(1);
+  }
+  void operator()(const SortSpec& s) {
+    if (s.has_values) along(s.dims, s.values).loop(s.taken, s.values_step).add(1, s.dtype);
+    if (s.has_indices) along(s.dims, s.indices).loop(s.taken, s.indices_step).add(1, DType::i64);
+    along(s.dims, s.in).loop(s.count, s.in_step).add(1, s.dtype);
+    fits_ = fits_ && s.first >= 0 && s.first <= s.count - s.taken && (s.has_values || s.has_indices);
   }
   void operator()(const TapsSpec& s) {
     const int64_t table = times(s.taps, s.count);

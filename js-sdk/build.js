@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateDtsBundle } from 'dts-bundle-generator';
 import { build } from 'esbuild';
-import { compiler, defines, onnxCompiler } from './defines.js';
+import { compiler, defines, fullCompiler } from './defines.js';
 
 const root = new URL('.', import.meta.url);
 const at = (path) => new URL(path, root).pathname;
@@ -28,7 +28,7 @@ for (const [extension, options] of Object.entries(kKinds)) {
 }
 writeTypes(at('dist/index.d.ts'));
 copyFileSync(compiler, at('dist/compiler.wasm'));
-copyFileSync(onnxCompiler, at('dist/compiler-onnx.wasm'));
+copyFileSync(fullCompiler, at('dist/compiler-full.wasm'));
 copyFileSync(at('../LICENSE'), at('dist/LICENSE'));
 copyFileSync(at('NOTICE'), at('dist/NOTICE'));
 

@@ -6,8 +6,8 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
-PACKED = Path("wasmkiln/compiler.wasm")
-BUILT = Path("../build/wasm/runtime/kiln_compiler.wasm")
+PACKED = Path("wasmkiln/compiler-full.wasm")
+BUILT = Path("../build/wasm/runtime/kiln_compiler_full.wasm")
 
 
 def carry(command: build_py | sdist, folder: Path) -> None:

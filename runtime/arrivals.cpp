@@ -29,7 +29,8 @@ Arrivals find_arrivals(const Plan& plan, const std::vector<Buffer>& buffers) {
   const std::vector<int> starts = starts_of_phases(plan);
   for (size_t phase = 0; phase < plan.init.size(); ++phase)
     for (const PlanStep& step : plan.init[phase])
-      for (size_t i = 0; i < step.operands.size(); ++i) touch(step.operands[i], starts[phase], i == 0);
+      for (size_t i = 0; i < step.operands.size(); ++i)
+        touch(step.operands[i], starts[phase], i < num_written(step.spec));
   for (const PlanStep& step : plan.steps) {
     int when = 0;
     for (const Operand& operand : step.operands)

@@ -289,32 +289,40 @@ class Verifier {
     require(spans.size() == done.operands.size() && spans.size() == step.operands.size(), "an operand is missing");
     if (!require(family.feasible(k.spec, k.schedule, target_), "a schedule does not fit")) return;
     if (const auto* taps = std::get_if<TapsSpec>(&k.spec)) follow(*taps, done.operands[2], spans[1]);
-    const int to = step.operands[0].buffer;
     const int64_t moved = times(done.moves, rounds_ - 1);
     require(done.moves == step.moves, "a step moves otherwise");
     spans[0] = {plus(spans[0].begin, std::min<int64_t>(moved, 0)), plus(spans[0].end, std::max<int64_t>(moved, 0)),
                 spans[0].has_gaps};
     conditions(step.when, done.when);
-    for (const Plan::Inline& c : plan_.constants) require(c.dst.buffer != to, "a step writes a constant");
+    const size_t results = num_written(k.spec);
     for (size_t i = 0; i < spans.size(); ++i) {
       Span& s = spans[i];
       s = {plus(done.operands[i], s.begin), plus(done.operands[i], s.end), s.has_gaps};
       const int b = step.operands[i].buffer;
-      if (i > 0 && b == Operand::kStatusWord) {
+      if (i >= results && b == Operand::kStatusWord) {
         require(inside(s, at(memory_.control + (run ? kControlStatus : kControlLoadStatus), 4)),
                 "the status word is elsewhere");
         continue;
       }
       if (!check_in(b, s)) return;
       const Space space = buffer(b).space;
-      require(!run || space == Space::arena || (i > 0 && space == Space::weights), "a run touches what is a load's");
-      if (i == 0) continue;
+      require(!run || space == Space::arena || (i >= results && space == Space::weights),
+              "a run touches what is a load's");
+      if (i < results) {
+        for (const Plan::Inline& c : plan_.constants) require(c.dst.buffer != b, "a step writes a constant");
+        for (size_t o = 0; o < i; ++o)  // parts of a concatenation may lie between each other
+          require(!overlap(s, spans[o]) || (b == step.operands[o].buffer && s.has_gaps && spans[o].has_gaps),
+                  "a step writes over its own result");
+        continue;
+      }
       read(s, b);
-      require(b == to || !overlap(s, spans[0]) || goes_ahead_of(k, done.operands[0], done.operands[i], target_),
-              "a step writes over what it reads");
+      for (size_t o = 0; o < results; ++o)
+        require(b == step.operands[o].buffer || !overlap(s, spans[o]) ||
+                    goes_ahead_of(k, done.operands[o], done.operands[i], target_),
+                "a step writes over what it reads");
     }
-    write(spans[0], to);
-    for (size_t i = 1; i < spans.size(); ++i)
+    for (size_t o = 0; o < results && !why_; ++o) write(spans[o], step.operands[o].buffer);
+    for (size_t i = results; i < spans.size(); ++i)
       if (step.operands[i].buffer >= 0) was_read(spans[i], step.operands[i].buffer);
     // Units are counted in 31 bits, how threads share them in the width of an address.
     require(times(family.units(k.spec, k.schedule, target_), narrow ? threads_ : 1) <= INT32_MAX,

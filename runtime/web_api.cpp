@@ -3,20 +3,17 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "format/kiln_file.h"
 #include "runtime/arrivals.h"
 #include "runtime/chooser.h"
-#include "runtime/json_text.h"
 #include "runtime/web_head.h"
 #include "runtime/web_options.h"
 #include "support/hex.h"
+#include "support/json_text.h"
 
 namespace kiln {
 namespace {
-
-using nlohmann::json;
 
 /// The state of the current model, from kiln_open() on.
 struct State {
@@ -38,7 +35,6 @@ int32_t answer(const std::string& text, int32_t code = 0) {
   result().assign(text.begin(), text.end());
   return code;
 }
-int32_t answer(const json& value) { return answer(value.dump(-1, ' ', false, json::error_handler_t::replace)); }
 int32_t emitted(ProgramPart part) {
   auto module = emit_part(state->compiled, state->options, part);
   if (!module) return fail(module.error());
@@ -46,15 +42,36 @@ int32_t emitted(ProgramPart part) {
   return 0;
 }
 
+void write_port(JsonText& out, const Port& p) {
+  out.open('{').key("name").string(p.name).key("dtype").string(name_of(p.dtype)).key("shape").numbers(p.shape);
+}
 void write_ports(JsonText& out, const char* key, const std::vector<Port>& ports) {
   out.key(key).open('[');
   for (const Port& p : ports) {
     int64_t bytes = size_of(p.dtype);
     for (int64_t d : p.shape) bytes *= d;
-    out.open('{').key("name").string(p.name).key("dtype").string(name_of(p.dtype)).key("shape").numbers(p.shape);
+    write_port(out, p);
     out.key("address").number(state->compiled.memory.address(p.at)).key("bytes").number(bytes).close('}');
   }
   out.close(']');
+}
+
+/// What is known of a model that is planned.
+std::string outline() {
+  const Plan& plan = state->planned.plan;
+  JsonText out;
+  out.open('{');
+  for (const auto& [key, ports] : {std::pair("inputs", &plan.inputs), std::pair("outputs", &plan.outputs)}) {
+    out.key(key).open('[');
+    for (const Port& p : *ports) {
+      write_port(out, p);
+      out.close('}');
+    }
+    out.close(']');
+  }
+  out.key("weightsBytes").number(expected_weights_bytes(state->planned, state->options));
+  out.key("fileWeightsBytes").number(state->planned.graph.weights_bytes).key("arenaBytes").number(plan.arena_bytes);
+  return out.key("kernels").number(static_cast<int64_t>(state->planned.specs.size())).close('}').str();
 }
 
 std::string base64(const std::vector<uint8_t>& bytes) {
@@ -138,8 +155,9 @@ int32_t answer(std::vector<uint8_t> bytes) {
   return 0;
 }
 int32_t fail(const Error& e) {
-  const json value{{"code", error_code_name(e.code)}, {"message", e.message}, {"where", e.where}};
-  return answer(value.dump(-1, ' ', false, json::error_handler_t::replace), -1);
+  JsonText out;
+  out.open('{').key("code").string(error_code_name(e.code)).key("message").string(e.message);
+  return answer(out.key("where").string(e.where).close('}').str(), -1);
 }
 
 }  // namespace kiln
@@ -154,7 +172,9 @@ void kiln_free(void* p) { std::free(p); }
 int32_t kiln_head_layout(const uint8_t* bytes, uint32_t size) {
   const auto layout = read_head_layout(bytes, size);
   if (!layout) return fail(layout.error());
-  return answer(json{{"headBytes", layout->head_bytes}, {"weightsBegin", layout->weights_begin}});
+  JsonText out;
+  out.open('{').key("headBytes").number(layout->head_bytes).key("weightsBegin").number(layout->weights_begin);
+  return answer(out.close('}').str());
 }
 
 int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const char* options, uint32_t options_size) {
@@ -171,18 +191,7 @@ int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const c
   if (!planned) return fail(planned.error());
   state->planned = std::move(*planned);
   state->chooser = std::make_unique<Chooser>(state->planned, state->options.target, state->options.device);
-  const Plan& plan = state->planned.plan;
-  json ports = json::array(), results = json::array();
-  for (const Port& p : plan.inputs)
-    ports.push_back({{"name", p.name}, {"dtype", name_of(p.dtype)}, {"shape", p.shape}});
-  for (const Port& p : plan.outputs)
-    results.push_back({{"name", p.name}, {"dtype", name_of(p.dtype)}, {"shape", p.shape}});
-  return answer(json{{"inputs", ports},
-                     {"outputs", results},
-                     {"weightsBytes", expected_weights_bytes(state->planned, state->options)},
-                     {"fileWeightsBytes", state->planned.graph.weights_bytes},
-                     {"arenaBytes", plan.arena_bytes},
-                     {"kernels", state->planned.specs.size()}});
+  return answer(outline());
 }
 
 int32_t kiln_digests() {
@@ -191,7 +200,7 @@ int32_t kiln_digests() {
 }
 
 int32_t kiln_wisdom(const char* text, uint32_t size) {
-  const auto wisdom = Wisdom::parse({text, size});
+  const auto wisdom = Wisdom::parse_lines({text, size});
   if (!wisdom) return fail(wisdom.error());
   state->chooser->add(*wisdom);
   return 0;
@@ -211,15 +220,16 @@ int32_t kiln_tune_next(uint32_t max_candidates) {
 }
 
 int32_t kiln_tune_describe() {
-  json list = json::array();
+  JsonText out;
+  out.open('{').key("bytes").number(state->bench.bytes).key("duel").boolean(state->chooser->duel());
+  out.key("candidates").open('[');
   for (size_t i = 0; i < state->batch.size(); ++i) {
     const Search::Candidate& c = state->batch[i];
     const KernelSpec& spec = state->chooser->searched()[static_cast<size_t>(c.spec)];
-    list.push_back({{"spec", to_string(spec)},
-                    {"schedule", to_string(c.schedule)},
-                    {"flops", flops_of(spec) * state->bench.portions[i].share}});
+    out.open('{').key("spec").string(to_string(spec)).key("schedule").string(to_string(c.schedule));
+    out.key("flops").number(flops_of(spec) * state->bench.portions[i].share).close('}');
   }
-  return answer(json{{"bytes", state->bench.bytes}, {"duel", state->chooser->duel()}, {"candidates", list}});
+  return answer(out.close(']').close('}').str());
 }
 
 int32_t kiln_tune_report(uint32_t index, double nanoseconds) {

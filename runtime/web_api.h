@@ -14,7 +14,7 @@
 //      weights, count,
 //        then (offset in the weights, size, offset in the .onnx file, or ~offset in what follows) of each piece, in
 //        order, all numbers of 64 bits; then bytes that were made
-//   3. kiln_wisdom(json, n)                any number of times
+//   3. kiln_wisdom(lines, n)               any number of times; scope, spec, schedule, nanoseconds, with tabs between
 //   4. kiln_tune_next(max)                 → 0: nothing (left) to measure; k > 0: result = a module with exports
 //        bench(base, index, repeats), k candidates; kiln_tune_describe() → JSON
 //        {"bytes","duel","candidates":[{"spec","schedule","flops"}]}
@@ -46,7 +46,7 @@ int32_t kiln_head_layout(const uint8_t* bytes, uint32_t size);
 int32_t kiln_open(const uint8_t* head, uint32_t size, double file_bytes, const char* options, uint32_t options_size);
 int32_t kiln_digests();
 int32_t kiln_pieces(const uint8_t* skeleton, uint32_t size, double file_bytes);
-int32_t kiln_wisdom(const char* json, uint32_t size);
+int32_t kiln_wisdom(const char* lines, uint32_t size);
 int32_t kiln_tune_next(uint32_t max_candidates);
 int32_t kiln_tune_describe();
 int32_t kiln_tune_report(uint32_t index, double nanoseconds);

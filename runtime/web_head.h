@@ -1,5 +1,5 @@
-// The two compilers that pages download differ in the files that they read: web_head.cpp, or web_head_onnx.cpp in its
-// place, which also has the rows of ONNX's operators.
+// The two compilers that pages download differ in the files that they read: web_head.cpp, or web_head_full.cpp in its
+// place, which also reads .onnx files.
 #pragma once
 
 #include <cstdint>

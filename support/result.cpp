@@ -22,6 +22,8 @@ const char* error_code_name(ErrorCode code) {
       return "internal";
     case ErrorCode::aborted:
       return "aborted";
+    case ErrorCode::incomplete:
+      return "incomplete";
   }
   return "internal";
 }

@@ -18,6 +18,7 @@ enum class ErrorCode {
   out_of_memory,         ///< or what else the system or a budget has no more of
   internal,              ///< our own bug
   aborted,               ///< a run that was cancelled
+  incomplete,  ///< what the compiler of plain networks lacks, and the full one may have; the SDK asks that then
 };
 
 const char* error_code_name(ErrorCode code);

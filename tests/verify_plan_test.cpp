@@ -187,6 +187,8 @@ struct Stretch {
   bool operator()(AttentionSpec& s) const { return s.values.n += by; }
   bool operator()(InvertedResidualSpec& s) const { return s.project.n += by; }
   bool operator()(ScanSpec& s) const { return s.count += by; }
+  bool operator()(SortSpec& s) const { return s.count > 1 && (s.count += by); }
+  bool operator()(ScatterSpec& s) const { return s.rows > 1 && (s.rows += by); }
   bool operator()(TapsSpec& s) const { return s.count > 1 && (s.count += by); }
 };
 
@@ -204,6 +206,7 @@ struct Reverse {
   bool operator()(NormSpec& s) const { return turn(s.rows, s.in_rows); }
   bool operator()(WindowSpec& s) const { return s.iw > 1 && (s.in_col *= -1000000); }
   bool operator()(ScanSpec& s) const { return turn(s.dims, s.in); }
+  bool operator()(SortSpec& s) const { return turn(s.dims, s.in); }
   bool operator()(TapsSpec& s) const { return turn(s.dims, s.in); }
   template <class T>
   bool operator()(T&) const {
@@ -275,6 +278,8 @@ const Damage kDamages[] = {
        PlanStep* step;
        ProgramStep* done;
        if (!some_step(l, random, step, done)) return false;
+       if (std::holds_alternative<TapsSpec>(step->spec))
+         return false;  // its table names what it reads, perhaps not the first
        const int out = step->operands[0].buffer;
        for (size_t i = 1; i < step->operands.size(); ++i) {
          const Operand& in = step->operands[i];

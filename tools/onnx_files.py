@@ -170,7 +170,7 @@ INTRODUCTION = """\
 Pages, Node, the `kiln` command and the C interface read `.onnx` files, opsets 7 to 28: `loadModel('/model.onnx')`.
 In pages and in Node:
 
-- A second compiler is fetched in the place of the first, `compiler-onnx.wasm`, as soon as the file's name or its first
+- A second compiler is fetched in the place of the first, `compiler-full.wasm`, as soon as the file's name or its first
   bytes say that it is an `.onnx` file ([0046](decisions/0046-onnx-in-pages.md)).
 - The file is read whole before the compiler begins, and freed piece by piece as its weights reach the model's memory.
   So at its peak a load takes the file, the arena, and what is already packed of the weights.

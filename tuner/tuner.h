@@ -13,6 +13,8 @@ namespace kiln {
 
 /// Part of every wisdom key. Raise it when a (spec, schedule) stands for other code.
 constexpr int kGeneratorVersion = 5;
+/// Of the form of wisdom files.
+constexpr int kWisdomVersion = 1;
 
 /// What the prior knows of the machine.
 struct Device {
@@ -39,8 +41,8 @@ Schedule prior(const KernelSpec& spec, const Target& target, const Device& devic
 /// The schedule of a step that runs once, at load. It selects kernels that many specs share, if there are any.
 Schedule prior_at_load(const KernelSpec& spec, const Target& target, const Device& device);
 
-/// Measured choices (tuner/wisdom.cpp). The key of an entry names target, device, threads, generator version and spec.
-/// An entry is used for no other key.
+/// Measured choices (tuner/wisdom.cpp, wisdom_json.cpp). The key of an entry names target, device, threads, generator
+/// version and spec. An entry is used for no other key.
 class Wisdom {
  public:
   static std::string scope(const Target& target, const Device& device);
@@ -50,10 +52,14 @@ class Wisdom {
   /// JSON: {"wasmkiln-wisdom": 1, "entries": [{"scope", "spec", "schedule", "ns"}]}. Refuses other versions, malformed
   /// or infeasible entries.
   static Result<Wisdom> parse(std::string_view json);
+  /// Its entries, one a line: scope, spec, schedule and nanoseconds, with tabs between.
+  static Result<Wisdom> parse_lines(std::string_view lines);
   std::string to_json() const;
   size_t size() const { return entries_.size(); }
 
  private:
+  /// False: it is malformed.
+  bool put(const std::string& scope, const std::string& spec, std::string_view schedule, double nanoseconds);
   std::map<std::string, std::map<std::string, Choice>> entries_;  // scope → spec → choice
 };
 

@@ -1,17 +1,11 @@
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
 
+#include "support/json_text.h"
 #include "tuner/tuner.h"
 
 namespace kiln {
-namespace {
-
-constexpr int kWisdomVersion = 1;
-
-Error refuse(const std::string& why) {
-  return {ErrorCode::bad_wisdom, why + "; delete it or make it again by tuning", ""};
-}
-
-}  // namespace
 
 std::string Wisdom::scope(const Target& target, const Device& device) {
   return "g" + std::to_string(kGeneratorVersion) + " " + to_string(target) + " " + device.id + " t" +
@@ -42,44 +36,44 @@ void Wisdom::merge(const Wisdom& other) {
   }
 }
 
-Result<Wisdom> Wisdom::parse(std::string_view text) {
-  const nlohmann::json root = nlohmann::json::parse(text, nullptr, false);
-  if (root.is_discarded() || !root.is_object()) return refuse("the wisdom is not JSON of the expected form");
-  const auto version = root.find("wasmkiln-wisdom");
-  if (version == root.end() || !version->is_number_integer()) return refuse("this is not a wisdom file");
-  if (*version != kWisdomVersion) return refuse("the wisdom is of another version");
-  const auto list = root.find("entries");
-  if (list == root.end() || !list->is_array()) return refuse("the wisdom has no entries");
+bool Wisdom::put(const std::string& scope, const std::string& spec, std::string_view schedule, double nanoseconds) {
+  const std::optional<Schedule> parsed = parse_schedule(schedule);
+  if (scope.empty() || spec.empty() || !parsed) return false;
+  entries_[scope][spec] = {*parsed, Origin::wisdom, nanoseconds};
+  return true;
+}
+
+Result<Wisdom> Wisdom::parse_lines(std::string_view text) {
   Wisdom wisdom;
-  for (const auto& entry : *list) {
-    const auto text_of = [&](const char* key) -> std::string {
-      if (!entry.is_object()) return "";
-      const auto v = entry.find(key);
-      return v != entry.end() && v->is_string() ? v->get<std::string>() : "";
-    };
-    const std::string scope = text_of("scope"), spec = text_of("spec"), schedule = text_of("schedule");
-    const std::optional<Schedule> parsed = parse_schedule(schedule);
-    const auto ns = entry.is_object() ? entry.find("ns") : entry.end();
-    if (scope.empty() || spec.empty() || !parsed || !entry.is_object() || ns == entry.end() || !ns->is_number())
-      return refuse("the wisdom has a malformed entry");
-    Choice choice;
-    choice.schedule = *parsed;
-    choice.origin = Origin::wisdom;
-    choice.nanoseconds = ns->get<double>();
-    wisdom.entries_[scope][spec] = choice;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    std::string fields[3];
+    for (std::string& field : fields) {
+      const size_t tab = std::min(line.find('\t'), line.size());
+      field = line.substr(0, tab);
+      line.remove_prefix(std::min(tab + 1, line.size()));
+    }
+    const std::string ns(line);
+    char* rest = nullptr;
+    const double nanoseconds = std::strtod(ns.c_str(), &rest);
+    if (ns.empty() || *rest || !wisdom.put(fields[0], fields[1], fields[2], nanoseconds))
+      return Error{ErrorCode::bad_wisdom, "the wisdom has a malformed entry; delete it or make it again by tuning", ""};
   }
   return wisdom;
 }
 
 std::string Wisdom::to_json() const {
-  nlohmann::json root;
-  root["wasmkiln-wisdom"] = kWisdomVersion;
-  root["entries"] = nlohmann::json::array();
+  JsonText out;
+  out.open('{').key("wasmkiln-wisdom").number(int64_t{kWisdomVersion}).key("entries").open('[');
   for (const auto& [scope, entries] : entries_)
-    for (const auto& [spec, choice] : entries)
-      root["entries"].push_back(
-          {{"scope", scope}, {"spec", spec}, {"schedule", to_string(choice.schedule)}, {"ns", choice.nanoseconds}});
-  return root.dump();
+    for (const auto& [spec, choice] : entries) {
+      if (!std::isfinite(choice.nanoseconds)) continue;
+      out.open('{').key("scope").string(scope).key("spec").string(spec);
+      out.key("schedule").string(to_string(choice.schedule)).key("ns").number(choice.nanoseconds).close('}');
+    }
+  return out.close(']').close('}').str();
 }
 
 }  // namespace kiln

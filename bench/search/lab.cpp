@@ -8,8 +8,8 @@
 
 #include "format/kiln_file.h"
 #include "runtime/compile.h"
-#include "runtime/json_text.h"
 #include "runtime/web_options.h"
+#include "support/json_text.h"
 
 namespace kiln {
 namespace {

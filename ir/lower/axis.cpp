@@ -7,21 +7,6 @@
 namespace kiln {
 namespace {
 
-/// The dims other than `axis`, merged to as few as possible.
-Box beside(size_t axis, const std::vector<View>& operands) {
-  Box box;
-  for (size_t d = 0; d < operands[0].dims.size(); ++d) {
-    if (d == axis) continue;
-    Sizes strides;
-    for (const View& v : operands) strides.push_back(v.strides[d]);
-    box.add_loop(operands[0].dims[d], strides);
-  }
-  if (box.dims.empty()) box.add_loop(1, Sizes(operands.size(), 0));
-  box.sort();
-  box.merge();
-  return box;
-}
-
 template <class T>
 std::vector<uint8_t> bytes_of(const std::vector<T>& values) {
   std::vector<uint8_t> bytes(values.size() * sizeof(T));
@@ -32,15 +17,21 @@ std::vector<uint8_t> bytes_of(const std::vector<T>& values) {
 }  // namespace
 
 Status Lowering::lower_scan(const Node& node) {
-  const auto axis = static_cast<size_t>(std::get_if<AxisAttrs>(&node.attrs)->axis);
+  const ScanAttrs& a = *std::get_if<ScanAttrs>(&node.attrs);
+  const auto axis = static_cast<size_t>(a.axis);
   const int phase = phase_of(node);
-  const View x = input(node, 0), out = destination(node, order_of(x), phase);
+  const View x = input(node, 0);
+  std::vector<View> operands = destinations(node, order_of(x), phase);
+  operands.push_back(x);
+  const Box box = beside(axis, operands);
   ScanSpec s;
-  const Box box = beside(axis, {out, x});
-  s.dims = box.dims, s.out = box.strides[0], s.in = box.strides[1];
-  s.count = x.dims[axis], s.out_step = out.strides[axis], s.in_step = x.strides[axis];
-  s.dtype = x.dtype;
-  append(s, {out, x}, label_of(node), phase);
+  s.has_out = node.outputs[0] != kNoValue;
+  s.has_index = node.outputs.size() > 1 && node.outputs[1] != kNoValue;
+  if (s.has_out) s.out = box.strides[0], s.out_step = operands[0].strides[axis];
+  if (s.has_index) s.index = box.strides.rbegin()[1], s.index_step = operands.rbegin()[1].strides[axis];
+  s.dims = box.dims, s.in = box.strides.back(), s.in_step = x.strides[axis];
+  s.count = x.dims[axis], s.kind = a.kind, s.dtype = x.dtype;
+  append(s, operands, label_of(node), phase);
   return ok();
 }
 

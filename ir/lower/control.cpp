@@ -45,7 +45,7 @@ void Lowering::lower_loop(const Node& node) {
     const View first = input(node, i);
     const View place = allocate(first.dims, first.dtype, row_major(first.rank()), kRunPhase);
     append_map(identity_expr(lane_of(first.dtype)), place, {first}, label_of(node), kRunPhase);
-    views_[static_cast<size_t>(node.outputs[i + 1])] = place;
+    if (node.outputs[i + 1] != kNoValue) views_[static_cast<size_t>(node.outputs[i + 1])] = place;
     open.carried.push_back(place);
   }
   const View number = allocate({}, DType::i64, {}, kRunPhase);
@@ -72,6 +72,7 @@ void Lowering::lower_end_loop(const Node& node) {
     const View row = input(node, 1 + a.carried + i);
     Sizes dims = row.dims;
     dims.insert(dims.begin(), a.bound);
+    if (node.outputs[a.carried + i] == kNoValue) continue;
     View whole = allocate(dims, row.dtype, row_major(row.rank() + 1), kRunPhase);
     views_[static_cast<size_t>(node.outputs[a.carried + i])] = whole;
     const int64_t stride = whole.strides[0];
@@ -94,7 +95,7 @@ void Lowering::lower_end_loop(const Node& node) {
   }
   for (size_t i = 0; i < a.carried; ++i) {
     if (!same_place(next[i], open.carried[i])) copy(next[i], open.carried[i]);
-    views_[static_cast<size_t>(node.outputs[i])] = open.carried[i];
+    if (node.outputs[i] != kNoValue) views_[static_cast<size_t>(node.outputs[i])] = open.carried[i];
   }
   loops_[static_cast<size_t>(open.loop)].end = static_cast<int>(pending_.size());
   when_ = open.when;

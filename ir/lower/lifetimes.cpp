@@ -9,8 +9,9 @@ namespace {
 /// Calls visit(operand, written) for what a step touches, its conditions too.
 template <class Visit>
 void each_operand(const PlanStep& step, const Visit& visit) {
+  const size_t results = num_written(step.spec);
   for (size_t o = 0; o < step.operands.size(); ++o)
-    if (step.operands[o].buffer >= 0) visit(static_cast<size_t>(step.operands[o].buffer), o == 0);
+    if (step.operands[o].buffer >= 0) visit(static_cast<size_t>(step.operands[o].buffer), o < results);
   for (const Operand& o : step.when) visit(static_cast<size_t>(o.buffer), false);
 }
 /// The same for what a loop itself touches.
@@ -107,12 +108,12 @@ void Lowering::stretch_over_loops() {
 /// For each buffer of the arena the last step that touches what lay in its place before it; -1: none did.
 std::vector<int> Lowering::last_tenants() const {
   std::vector<int> last(plan.buffers.size(), -1), before = last;
-  const std::vector<int> at = moments(plan);
+  const std::vector<int> moment = moments(plan);
   const auto touch_at = [&](int time) {
     return [&last, time](size_t buffer, bool) { last[buffer] = std::max(last[buffer], time); };
   };
-  for (size_t i = 0; i < plan.steps.size(); ++i) each_operand(plan.steps[i], touch_at(at[i]));
-  for (const Loop& loop : plan.loops) each_operand(loop, touch_at(at[static_cast<size_t>(loop.begin)]));
+  for (size_t i = 0; i < plan.steps.size(); ++i) each_operand(plan.steps[i], touch_at(moment[i]));
+  for (const Loop& loop : plan.loops) each_operand(loop, touch_at(moment[static_cast<size_t>(loop.begin)]));
   std::vector<std::pair<int64_t, int>> order;  // in which buffers come up
   for (size_t i = 0; i < plan.buffers.size(); ++i)
     if (plan.buffers[i].space == Space::arena) order.emplace_back(plan.buffers[i].first, static_cast<int>(i));
@@ -128,9 +129,9 @@ std::vector<int> Lowering::last_tenants() const {
     const Buffer& b = plan.buffers[static_cast<size_t>(i)];
     int& latest = before[static_cast<size_t>(i)];
     const int64_t end = split(b.offset + b.bytes)->first;
-    for (auto at = split(b.offset); at->first != end; at = tenants.lower_bound({b.offset, -1})) {
-      latest = std::max(latest, static_cast<int>(at->second));
-      tenants.erase(*at);
+    for (auto tenant = split(b.offset); tenant->first != end; tenant = tenants.lower_bound({b.offset, -1})) {
+      latest = std::max(latest, static_cast<int>(tenant->second));
+      tenants.erase(*tenant);
     }
     tenants.insert({b.offset, last[static_cast<size_t>(i)]});
   }

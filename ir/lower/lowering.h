@@ -73,8 +73,10 @@ class Lowering {
     return node.epilogue.empty() ? node.inputs.size() : static_cast<size_t>(node.epilogue_begin);
   }
   const View& input(const Node& node, size_t i) { return view(node.inputs[i]); }
-  Sizes out_dims(const Node& node) const { return sizes_of(graph.value(node.outputs[0]).shape); }
-  DType out_dtype(const Node& node) const { return graph.value(node.outputs[0]).dtype; }
+  Sizes out_dims(const Node& node, size_t result = 0) const {
+    return sizes_of(graph.value(node.outputs[result]).shape);
+  }
+  DType out_dtype(const Node& node, size_t result = 0) const { return graph.value(node.outputs[result]).dtype; }
   Fusion fusion(const Node& node);
   /// Of a convolution, with its bias.
   Fusion conv_fusion(const Node& node);
@@ -83,10 +85,12 @@ class Lowering {
   // -- memory
   /// A new buffer that holds `dims` compactly in `order`.
   View allocate(const Sizes& dims, DType dtype, const Order& order, int phase);
-  /// Where a node's result goes: its place in a concatenation, a buffer with a halo, or a new compact one in `order`. A
-  /// kernel may need the `run` innermost dims of `order` to be contiguous. If the place is not, it gets a compact
-  /// buffer, and consumers copy.
-  View destination(const Node& node, const Order& order, int phase, int run = 0);
+  /// Where a result of a node goes: its place in a concatenation, a buffer with a halo, or a new compact one in
+  /// `order`. A kernel may need the `run` innermost dims of `order` to be contiguous. If the place is not, it gets a
+  /// compact buffer, and consumers copy.
+  View destination(const Node& node, const Order& order, int phase, int run = 0, size_t result = 0);
+  /// Where the results of a node go that somebody reads.
+  std::vector<View> destinations(const Node& node, const Order& order, int phase);
   /// A copy of `from` in `order`, with stored zeros around it if `halo` asks for them.
   View copied(const View& from, const Order& order, const Halo& halo = {});
   View with_halo(const Sizes& dims, const Halo& halo, int phase);
@@ -100,7 +104,7 @@ class Lowering {
     int phase = kRunPhase;
     int pack_of = -1;  ///< a pack: index (in the pending list) of the consumer
   };
-  /// Appends a step; operands[0] is written. Returns its index.
+  /// Appends a step; the first num_written(spec) operands are written. Returns its index.
   int append(KernelSpec spec, const std::vector<View>& operands, const std::string& label, int phase = kRunPhase);
   void append_map(const Expr& expr, const View& out, const std::vector<View>& inputs, const std::string& label,
                   int phase);
@@ -122,6 +126,8 @@ class Lowering {
   Status lower_pool(const Node& node);
   Status lower_gather(const Node& node);
   Status lower_scan(const Node& node);
+  Status lower_scatter(const Node& node);
+  Status lower_sort(const Node& node);
   Status lower_taps(const Node& node);
   Status lower_view(const Node& node);
   Status lower_concat(const Node& node);

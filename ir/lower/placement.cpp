@@ -114,8 +114,9 @@ void Lowering::place_parts(const Node& concat, const std::vector<const Node*>& p
 void Lowering::spread_halos() {
   const auto halo = [&](ValueId id) -> Halo& { return placements_[static_cast<size_t>(id)].halo; };
   const auto is_image = [&](const Node& node, Op op) {
+    if (node.op != op) return false;
     const Value& out = graph.value(node.outputs[0]);
-    return node.op == op && out.shape.size() == 4 && out.dtype == DType::f32;
+    return out.shape.size() == 4 && out.dtype == DType::f32;
   };
   for (size_t n = graph.nodes.size(); n-- > 0;) {
     const Node& node = graph.nodes[n];
@@ -197,10 +198,10 @@ void Lowering::make_storage(ValueId id, const Order& order, const std::optional<
     whole = allocate(dims, value.dtype, order, kRunPhase);
 }
 
-View Lowering::destination(const Node& node, const Order& order, int phase, int run) {
-  const ValueId id = node.outputs[0];
+View Lowering::destination(const Node& node, const Order& order, int phase, int run, size_t result) {
+  const ValueId id = node.outputs[result];
   const Placement& p = placements_[static_cast<size_t>(id)];
-  const Sizes dims = out_dims(node);
+  const Sizes dims = out_dims(node, result);
   View& at = views_[static_cast<size_t>(id)];
   if (phase == kRunPhase) {
     const auto place = place_of(id, order);
@@ -208,10 +209,17 @@ View Lowering::destination(const Node& node, const Order& order, int phase, int 
     View inner;  // what with_halo makes has neighbouring channels and nothing else
     inner.dims = dims;
     inner.strides = {0, 1, 0, 0};
-    if (!p.halo.empty() && dims.size() == 4 && out_dtype(node) == DType::f32 && runs_along(inner, order, run))
+    if (!p.halo.empty() && dims.size() == 4 && out_dtype(node, result) == DType::f32 && runs_along(inner, order, run))
       return at = with_halo(dims, p.halo, phase);
   }
-  return at = allocate(dims, out_dtype(node), order, phase);
+  return at = allocate(dims, out_dtype(node, result), order, phase);
+}
+
+std::vector<View> Lowering::destinations(const Node& node, const Order& order, int phase) {
+  std::vector<View> places;
+  for (size_t i = 0; i < node.outputs.size(); ++i)
+    if (node.outputs[i] != kNoValue) places.push_back(destination(node, order, phase, 0, i));
+  return places;
 }
 
 /// The order of a copy of `x` that can be viewed as `dims` and is closest to the layout of x. Groups of dims that

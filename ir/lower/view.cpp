@@ -189,4 +189,18 @@ void Box::merge() {
   }
 }
 
+Box beside(size_t axis, const std::vector<View>& operands) {
+  Box box;
+  for (size_t d = 0; d < operands[0].dims.size(); ++d) {
+    if (d == axis) continue;
+    Sizes strides;
+    for (const View& v : operands) strides.push_back(v.strides[d]);
+    box.add_loop(operands[0].dims[d], strides);
+  }
+  if (box.dims.empty()) box.add_loop(1, Sizes(operands.size(), 0));
+  box.sort();
+  box.merge();
+  return box;
+}
+
 }  // namespace kiln

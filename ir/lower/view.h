@@ -72,4 +72,7 @@ struct Box {
   void merge();
 };
 
+/// The dims other than `axis` of operands that agree on them, merged to as few as possible.
+Box beside(size_t axis, const std::vector<View>& operands);
+
 }  // namespace kiln

@@ -239,8 +239,9 @@ class Rounds {
       KILN_ASSIGN(begins, both(begins, some));
     }
     LoopAttrs attrs;
+    attrs.carried = first.size();
     const size_t at = l_.b.graph.nodes.size();
-    std::vector<ValueId> inside = l_.b.loop(attrs, first);
+    KILN_ASSIGN(const std::vector<ValueId> inside, l_.b.several(Op::loop, first, attrs));
     const ValueId number = inside[0];
     std::vector<ValueId> now = carried, items;
     for (size_t i = 0; i < kept.size(); ++i) now[kept[i]] = inside[i + 1];
@@ -306,7 +307,7 @@ class Rounds {
       operands.push_back(made.added[i]);
     }
     l_.b.graph.nodes[loop].attrs = attrs;
-    KILN_ASSIGN(const std::vector<ValueId> all, l_.b.end_loop(attrs, operands));
+    KILN_ASSIGN(const std::vector<ValueId> all, l_.b.several(Op::end_loop, operands, attrs));
     for (size_t i = 0; i < kept.size(); ++i) values[kept[i]] = all[skip + i];
     for (size_t i = 0, next = attrs.carried; i < results.size(); ++i) {
       ValueId rows = kNoValue;

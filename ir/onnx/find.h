@@ -1,4 +1,4 @@
-// What the passes ask of graphs that were .onnx files. A page's compiler has none (ir/onnx/none.cpp).
+// What the passes ask of graphs that were .onnx files.
 #pragma once
 
 #include "ir/graph.h"

@@ -20,18 +20,16 @@ Status gather_elements(Legalizer& l, const Node& node) {
   return as(l, node, "aten.gather.default", {{"dim", l.integer(node, "axis", 0)}});
 }
 
-/// Each vector along the last axis of the index names an element, or a slice: one gather of the flattened axes.
-Status gather_nd(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(ValueId x, l.need(node, 0));
-  KILN_ASSIGN(ValueId index, l.need(node, 1));
-  const Shape sx = l.b.shape(x), si = l.b.shape(index);
-  const auto batch = static_cast<size_t>(std::max<int64_t>(l.integer(node, "batch_dims", 0), 0));
-  if (si.empty() || batch >= si.size() || batch > sx.size()) return misfit(node.source + ": batch_dims out of range");
+}  // namespace
+
+Result<NamedParts> parts_named(Legalizer& l, const Node& node, ValueId index, const Shape& of, size_t batch) {
+  const Shape si = l.b.shape(index);
+  if (si.empty() || batch >= si.size() || batch > of.size()) return misfit(node.source + ": batch_dims out of range");
   const auto depth = static_cast<size_t>(si.back().value);
-  if (depth < 1 || batch + depth > sx.size()) return misfit(node.source + ": the index does not fit the data");
+  if (depth < 1 || batch + depth > of.size()) return misfit(node.source + ": the index does not fit the data");
   int64_t merged = 1;
   for (size_t i = 0; i < batch + depth; ++i)
-    if (__builtin_mul_overflow(merged, sx[i].value, &merged) || merged >= (int64_t{1} << 31))
+    if (__builtin_mul_overflow(merged, of[i].value, &merged) || merged >= (int64_t{1} << 31))
       return l.unsupported(node, "the indexed tensor is too large");
   Fx f;
   std::vector<ValueId> operands;
@@ -40,7 +38,7 @@ Status gather_nd(Legalizer& l, const Node& node) {
   Term flat = f.whole(0, Lane::i32), outside = f.to(f.whole(0, Lane::i32), Lane::mask);
   int64_t stride = merged;
   for (size_t i = 0; i < batch + depth; ++i) {
-    stride /= std::max<int64_t>(sx[i].value, 1);
+    stride /= std::max<int64_t>(of[i].value, 1);
     Shape along(si.size() - 1, Dim(1));
     if (i < batch) along[i] = si[i];
     ValueId part = kNoValue;
@@ -50,7 +48,7 @@ Status gather_nd(Legalizer& l, const Node& node) {
       KILN_ASSIGN(part, l.b.slice_axis(index, l.b.rank(index) - 1, static_cast<int64_t>(i - batch), 1));
       KILN_ASSIGN(part, l.b.reshape(part, Shape(si.begin(), si.end() - 1)));
     }
-    const Term end = f.whole(sx[i].value, own), zero = f.whole(0, own),
+    const Term end = f.whole(of[i].value, own), zero = f.whole(0, own),
                given = f.in(static_cast<int>(operands.size()), own);
     const Term at = f.where(f.bin(PointOp::lt, given, zero), given + end, given);
     outside = f.bin(PointOp::logical_or, outside,
@@ -58,12 +56,24 @@ Status gather_nd(Legalizer& l, const Node& node) {
     flat = flat + f.to(at, Lane::i32) * f.whole(stride, Lane::i32);
     operands.push_back(part);
   }
-  KILN_ASSIGN(const ValueId rows,
+  NamedParts parts;
+  KILN_ASSIGN(parts.index,
               l.b.map(f.finish(f.where(outside, f.whole(INT32_MIN, Lane::i32), flat)), operands, DType::i32));
-  Shape table(sx.begin() + static_cast<std::ptrdiff_t>(batch + depth), sx.end());
-  table.insert(table.begin(), Dim(merged));
-  KILN_ASSIGN(x, l.b.reshape(x, table));
-  KILN_ASSIGN(const ValueId y, l.b.gather(x, rows, 0));
+  parts.table.assign(of.begin() + static_cast<std::ptrdiff_t>(batch + depth), of.end());
+  parts.table.insert(parts.table.begin(), Dim(merged));
+  return parts;
+}
+
+namespace {
+
+/// Each vector along the last axis of the index names an element, or a slice: one gather of the flattened axes.
+Status gather_nd(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(ValueId x, l.need(node, 0));
+  KILN_ASSIGN(const ValueId index, l.need(node, 1));
+  const auto batch = static_cast<size_t>(std::max<int64_t>(l.integer(node, "batch_dims", 0), 0));
+  KILN_ASSIGN(const NamedParts parts, parts_named(l, node, index, l.b.shape(x), batch));
+  KILN_ASSIGN(x, l.b.reshape(x, parts.table));
+  KILN_ASSIGN(const ValueId y, l.b.gather(x, parts.index, 0));
   return l.set(node, y);
 }
 

@@ -114,8 +114,9 @@ Status hardmax(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// Running sums: from the end, or without the element itself.
-Status cumsum(Legalizer& l, const Node& node) {
+/// Running sums and products: from the end, or without the element itself.
+template <bool kProduct>
+Status running(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   KILN_ASSIGN(const std::vector<int64_t> given, l.whole_elements(node, 1, "the axis"));
   if (given.size() != 1 || l.b.rank(x) == 0) return misfit(node.source + ": one axis is expected");
@@ -128,12 +129,14 @@ Status cumsum(Legalizer& l, const Node& node) {
     KILN_ASSIGN(x, l.call("aten.flip.default", {x}, flip));
   }
   const std::string own = name_of(l.b.value(x).dtype);
-  KILN_ASSIGN(ValueId y, l.call("aten.cumsum.default", {x}, {{"dim", axis}, {"dtype", own}}));
+  KILN_ASSIGN(ValueId y,
+              l.call(kProduct ? "aten.cumprod.default" : "aten.cumsum.default", {x}, {{"dim", axis}, {"dtype", own}}));
   if (exclusive) {
     PadAttrs pad;
     pad.before.assign(l.b.shape(x).size(), 0);
     pad.after = pad.before;
     pad.before[static_cast<size_t>(axis)] = 1;
+    pad.value = kProduct, pad.whole = kProduct;
     KILN_ASSIGN(y, l.b.slice_axis(y, axis, 0, size - 1));
     KILN_ASSIGN(y, l.b.pad(y, pad));
   }
@@ -147,8 +150,9 @@ Status cumsum(Legalizer& l, const Node& node) {
 
 std::vector<OpRow> onnx_reduce_ops() {
   std::vector<OpRow> rows{
-      {"onnx.ArgMax", arg<true>}, {"onnx.ArgMin", arg<false>},        {"onnx.CumSum", cumsum},
-      {"onnx.Hardmax", hardmax},  {"onnx.LogSoftmax", softmax<true>}, {"onnx.Softmax", softmax<false>},
+      {"onnx.ArgMax", arg<true>},       {"onnx.ArgMin", arg<false>}, {"onnx.CumProd", running<true>},
+      {"onnx.CumSum", running<false>},  {"onnx.Hardmax", hardmax},   {"onnx.LogSoftmax", softmax<true>},
+      {"onnx.Softmax", softmax<false>},
   };
   for (const Reduction& row : kReductions) rows.push_back({row.name, reduction});
   return rows;

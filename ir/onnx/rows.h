@@ -18,6 +18,8 @@ std::vector<OpRow> onnx_norm_ops();
 std::vector<OpRow> onnx_pointwise_ops();
 std::vector<OpRow> onnx_quantize_ops();
 std::vector<OpRow> onnx_reduce_ops();
+std::vector<OpRow> onnx_scatter_ops();
+std::vector<OpRow> onnx_sort_ops();
 std::vector<OpRow> onnx_window_ops();
 
 /// The opset that the model, or the function around the node, was written in.
@@ -70,6 +72,13 @@ inline Result<std::vector<int64_t>> axes_of(const Legalizer& l, const std::vecto
   if (rank == 0 && !values.empty()) return misfit("a scalar has no axes");
   return l.axes(values, rank);
 }
+
+/// What vectors along the last axis of an index name: rows of a tensor of shape `of` as `table`, by one index.
+struct NamedParts {
+  ValueId index = kNoValue;
+  Shape table;
+};
+Result<NamedParts> parts_named(Legalizer& l, const Node& node, ValueId index, const Shape& of, size_t batch);
 
 inline Shape sizes(const std::vector<int64_t>& list) { return {list.begin(), list.end()}; }
 

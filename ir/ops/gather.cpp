@@ -2,9 +2,51 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "ir/legalizer.h"
+#include "ir/ops/indices.h"
 
 namespace kiln {
+namespace {
+
+/// accumulated + index · stride. The index is on an axis of `size` and may count from the end. If it is out of range,
+/// the result is the least integer, which stays out of range whatever is added later.
+Result<ValueId> added_index(Legalizer& l, ValueId accumulated, ValueId index, int64_t size, int64_t stride) {
+  Fx f;
+  const Lane own = lane_of(l.b.value(index).dtype);
+  const Term zero = f.whole(0, own), end = f.whole(size, own), bad = f.whole(INT32_MIN, Lane::i32);
+  const Term given = f.in(0, own), at = f.where(f.bin(PointOp::lt, given, zero), given + end, given);
+  Term outside = f.bin(PointOp::logical_or, f.bin(PointOp::lt, at, zero), f.bin(PointOp::ge, at, end));
+  Term flat = f.to(at, Lane::i32) * f.whole(stride, Lane::i32);
+  std::vector<ValueId> operands{index};
+  if (accumulated != kNoValue) {
+    operands.push_back(accumulated);
+    const Term before = f.in(1, Lane::i32);
+    outside = f.bin(PointOp::logical_or, outside, f.bin(PointOp::lt, before, f.whole(0, Lane::i32)));
+    flat = flat + before;
+  }
+  return l.b.map(f.finish(f.where(outside, bad, flat)), operands, DType::i32);
+}
+
+}  // namespace
+
+Result<FlatIndex> flat_index(Legalizer& l, const Node& node, const std::vector<ValueId>& indices,
+                             const std::vector<int64_t>& axes, const Shape& of) {
+  FlatIndex flat;
+  for (size_t i = axes.size(); i-- > 0;) {
+    const DType dtype = l.b.value(indices[i]).dtype;
+    if (dtype != DType::i64 && dtype != DType::i32)
+      return l.unsupported(node, std::string("an index of ") + name_of(dtype) + " is not supported");
+    const int64_t size = of[static_cast<size_t>(axes[i])].value;
+    if (axes.size() == 1) {
+      flat.index = indices[i];
+    } else {
+      KILN_ASSIGN(flat.index, added_index(l, flat.index, indices[i], size, flat.size));
+    }
+    if (__builtin_mul_overflow(flat.size, size, &flat.size) || flat.size >= (int64_t{1} << 31))
+      return l.unsupported(node, "the indexed tensor is too large");
+  }
+  return flat;
+}
+
 namespace {
 
 Status embedding(Legalizer& l, const Node& node) {
@@ -33,25 +75,6 @@ Status index_select(Legalizer& l, const Node& node) {
     KILN_ASSIGN(y, l.b.reshape(y, {}));
   }
   return l.set(node, y);
-}
-
-/// accumulated + index · stride. The index is on an axis of `size` and may count from the end. If it is out of range,
-/// the result is the least integer, which stays out of range whatever is added later.
-Result<ValueId> flat_index(Legalizer& l, ValueId accumulated, ValueId index, int64_t size, int64_t stride) {
-  Fx f;
-  const Lane own = lane_of(l.b.value(index).dtype);
-  const Term zero = f.whole(0, own), end = f.whole(size, own), bad = f.whole(INT32_MIN, Lane::i32);
-  const Term given = f.in(0, own), at = f.where(f.bin(PointOp::lt, given, zero), given + end, given);
-  Term outside = f.bin(PointOp::logical_or, f.bin(PointOp::lt, at, zero), f.bin(PointOp::ge, at, end));
-  Term flat = f.to(at, Lane::i32) * f.whole(stride, Lane::i32);
-  std::vector<ValueId> operands{index};
-  if (accumulated != kNoValue) {
-    operands.push_back(accumulated);
-    const Term before = f.in(1, Lane::i32);
-    outside = f.bin(PointOp::logical_or, outside, f.bin(PointOp::lt, before, f.whole(0, Lane::i32)));
-    flat = flat + before;
-  }
-  return l.b.map(f.finish(f.where(outside, bad, flat)), operands, DType::i32);
 }
 
 /// out[i…] = x[i…, with index[i…] on one axis]: a row of that axis for each of the other dims. The index may be smaller
@@ -105,28 +128,14 @@ Status index(Legalizer& l, const Node& node) {
   order.insert(order.begin() + at, indexed.begin(), indexed.end());
   const Shape original = l.b.shape(x);
   KILN_ASSIGN(x, l.b.permute(x, order));
-  ValueId flat = kNoValue;
-  int64_t merged = 1;
-  for (size_t i = indexed.size(); i-- > 0;) {
-    const auto axis = static_cast<size_t>(indexed[i]);
-    const ValueId given = l.in(node, axis + 1);
-    const DType dtype = l.b.value(given).dtype;
-    if (dtype != DType::i64 && dtype != DType::i32)
-      return l.unsupported(node, std::string("an index of ") + name_of(dtype) + " is not supported");
-    const int64_t size = original[axis].value;
-    if (indexed.size() == 1) {
-      flat = given;
-    } else {
-      KILN_ASSIGN(flat, flat_index(l, flat, given, size, merged));
-    }
-    if (__builtin_mul_overflow(merged, size, &merged) || merged >= (int64_t{1} << 31))
-      return l.unsupported(node, "the indexed tensor is too large");
-  }
+  std::vector<ValueId> operands;
+  for (const int64_t axis : indexed) operands.push_back(l.in(node, static_cast<size_t>(axis) + 1));
+  KILN_ASSIGN(const FlatIndex flat, flat_index(l, node, operands, indexed, original));
   Shape shape = l.b.shape(x);
   shape.erase(shape.begin() + at, shape.begin() + at + static_cast<std::ptrdiff_t>(indexed.size()));
-  shape.insert(shape.begin() + at, Dim(merged));
+  shape.insert(shape.begin() + at, Dim(flat.size));
   KILN_ASSIGN(x, l.b.reshape(x, shape));
-  KILN_ASSIGN(const ValueId y, l.b.gather(x, flat, at));
+  KILN_ASSIGN(const ValueId y, l.b.gather(x, flat.index, at));
   return l.set(node, y);
 }
 

@@ -25,6 +25,8 @@ const std::vector<OpRow>& op_table() {
         {"reduce", reduce_ops},
         {"resize", resize_ops},
         {"scan", scan_ops},
+        {"scatter", scatter_ops},
+        {"sort", sort_ops},
         {"window", window_ops},
     };
     std::vector<OpRow> rows;

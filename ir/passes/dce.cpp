@@ -1,5 +1,5 @@
 // Needs: canonical nodes in order. Guarantees: every node and value is used by an output, except the graph's inputs,
-// which stay.
+// which stay. A result that nobody reads has no value.
 #include "ir/passes/passes.h"
 
 namespace kiln {
@@ -25,10 +25,15 @@ Graph drop_dead(Graph graph) {
   for (ValueId id : graph.outputs) live[static_cast<size_t>(id)] = true;
   std::vector<bool> kept(graph.nodes.size(), false);
   for (size_t i = graph.nodes.size(); i-- > 0;) {
-    const Node& node = graph.nodes[i];
-    for (ValueId id : node.outputs) kept[i] = kept[i] || live[static_cast<size_t>(id)];
+    Node& node = graph.nodes[i];
+    for (ValueId& id : node.outputs) {
+      if (id == kNoValue) continue;
+      if (live[static_cast<size_t>(id)])
+        kept[i] = true;
+      else
+        id = kNoValue;
+    }
     if (!kept[i]) continue;
-    for (ValueId id : node.outputs) live[static_cast<size_t>(id)] = true;  // of several all stay
     for (ValueId id : node.inputs)
       if (id != kNoValue) live[static_cast<size_t>(id)] = true;
   }

@@ -11,6 +11,7 @@ Result<Graph> fold_constants(Graph graph) {
   Rewrite rewrite(std::move(graph));
   int64_t left = kMaxFolding;
   return rewrite.run([&](Node& node) -> Result<bool> {
+    if (node.outputs.size() != 1) return false;
     const Value& out = rewrite.graph.value(node.outputs[0]);
     std::vector<uint8_t> data = fold(rewrite.graph, node, {out.dtype, out.shape}, left);
     if (data.empty()) return false;

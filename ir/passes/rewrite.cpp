@@ -39,15 +39,16 @@ void Rewrite::sync() {
     regions_.pass(node);
     region_at_.push_back(regions_.now());
     bool weights_only = node.op != Op::loop && node.op != Op::end_loop && node.op != Op::join;
+    const ValueId result = *std::max_element(node.outputs.begin(), node.outputs.end());
     for (ValueId id : node.inputs) {
       if (id == kNoValue) continue;
       weights_only = weights_only && weights_only_[static_cast<size_t>(id)];
       // A kept node was counted with the old graph. A new node is counted in addition, even if it replaces an old
       // reader.
-      if (static_cast<size_t>(node.outputs[0]) >= before || static_cast<size_t>(id) >= before)
-        ++uses_[static_cast<size_t>(id)];
+      if (static_cast<size_t>(result) >= before || static_cast<size_t>(id) >= before) ++uses_[static_cast<size_t>(id)];
     }
     for (ValueId id : node.outputs) {
+      if (id == kNoValue) continue;
       produced_at_[static_cast<size_t>(id)] = static_cast<int>(seen_);
       weights_only_[static_cast<size_t>(id)] = weights_only;
     }

@@ -6,6 +6,7 @@
 namespace kiln {
 
 extern const Family kContractionFamily, kPackFamily, kDepthwiseFamily, kMapFamily, kReduceFamily, kNormFamily,
-    kWindowFamily, kGatherFamily, kAttentionFamily, kInvertedResidualFamily, kScanFamily, kTapsFamily;
+    kWindowFamily, kGatherFamily, kAttentionFamily, kInvertedResidualFamily, kScanFamily, kTapsFamily, kSortFamily,
+    kScatterFamily;
 
 }  // namespace kiln

@@ -4,6 +4,7 @@
 
 #include "jit/epilogue.h"
 #include "jit/kernels/families.h"
+#include "jit/kernels/index.h"
 #include "jit/kernels/loops.h"
 #include "jit/kernels/rounded.h"
 
@@ -56,32 +57,6 @@ Func emit_slice(Emitter& e, const GatherSpec& s, const std::string& name) {
   return f;
 }
 
-/// The row that the index at `from` names, or 0.
-void load_row(Emitter& e, const GatherSpec& s, Int row, Int from, Int status) {
-  e.load_int(row, {from, 0}, DType::i32);
-  const auto from_end = [&] { add(e, row, row, s.rows); };
-  const auto refuse = [&] {
-    const Int bad = e.integer();
-    e.set(row, 0);
-    e.set(bad, kStatusBadIndex);
-    e.store_int({status, 0}, bad, DType::i32);
-  };
-  if (s.index_dtype == DType::i64) {
-    // Addresses may be narrower. The high half is 0, or −1 for an index from the end. With the latter a low half that
-    // is not negative stays beyond the table.
-    const Int high = e.integer();
-    e.load_int(high, {from, 4}, DType::i32);
-    e.if_(high, Compare::ne, 0, [&] {
-      from_end();
-      e.if_(high, Compare::ne, -1, [&] { e.set(row, -1); });
-    });
-  } else {
-    e.if_(row, Compare::lt, 0, from_end);
-  }
-  e.if_(row, Compare::lt, 0, refuse);
-  e.if_(row, Compare::ge, s.rows, refuse);
-}
-
 /// Entry operands: out, table, index, status.
 Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::string& name) {
   const GatherSpec& s = spec_of(kernel);
@@ -116,7 +91,7 @@ Func emit(Emitter& e, const KernelSpec& kernel, const Schedule&, const std::stri
     }
     e.do_while(
         [&] {
-          load_row(e, s, row, p[2], e.param(6));
+          load_index(e, row, p[2], s.index_dtype, s.rows, e.param(6), 0);
           e.op(IntOp::mul, from, row, row_bytes);
           add(e, from, from, p[1]);
           if (small) {

@@ -9,7 +9,7 @@ const Family& family_of(const KernelSpec& spec) {
   static const Family* const kTable[] = {
       &kContractionFamily, &kPackFamily,   &kDepthwiseFamily, &kMapFamily,       &kReduceFamily,
       &kNormFamily,        &kWindowFamily, &kGatherFamily,    &kAttentionFamily, &kInvertedResidualFamily,
-      &kScanFamily,        &kTapsFamily};
+      &kScanFamily,        &kTapsFamily,   &kSortFamily,      &kScatterFamily};
   static_assert(std::size(kTable) == std::variant_size_v<KernelSpec>);
   return *kTable[spec.index()];
 }

@@ -1,7 +1,7 @@
 import { aborted, asKilnError, describe, type KilnError } from './shared/errors.js';
 import { mayCompile } from './shared/module.js';
 import { sharedNow } from './shared/timeline.js';
-import type { CompilerCode, HostEvents, LoadRequest, LoadResult, ModelFormat, SourceMessage, WisdomTexts } from './shared/messages.js';
+import { compilerOf, type CompilerCode, type CompilerKind, type HostEvents, type LoadRequest, type LoadResult, type SourceMessage, type WisdomTexts } from './shared/messages.js';
 import type { LoadOptions, ModelSource, WisdomStore } from './options.js';
 import { mayBeKept, noteKept } from './main/kept.js';
 import { compilerCode } from './main/compiler_code.js';
@@ -114,15 +114,15 @@ async function begin(source: ModelSource, options: LoadOptions, { nothingMeasure
   const crashed = new Promise<never>((_, reject) => (crash = reject));
   crashed.catch(() => undefined);
 
-  const needs: Partial<Record<ModelFormat, () => void>> = {};
-  const compiler = async (format: ModelFormat): Promise<CompilerCode> => {
-    await new Promise<void>((resolve) => (needs[format] = resolve));
-    return compilerCode(wanted.compilers[format], wanted.stallTimeoutMs);
+  const needs: Partial<Record<CompilerKind, () => void>> = {};
+  const compiler = async (kind: CompilerKind): Promise<CompilerCode> => {
+    await new Promise<void>((resolve) => (needs[kind] = resolve));
+    return compilerCode(wanted.compilers[kind], wanted.stallTimeoutMs);
   };
-  const compilers = { kiln: compiler('kiln'), onnx: compiler('onnx') };
+  const compilers = { plain: compiler('plain'), full: compiler('full') };
   const request = (chosen: Settings): LoadRequest => {
     const kept = mayBeKept(); // takes a moment, in which the workers start
-    if (!kept || input.format === 'onnx') needs[input.format]?.(); // else once it is known; of .onnx files nothing is kept
+    if (!kept || input.format === 'onnx') needs[compilerOf(input.format)]?.(); // else once it is known; of .onnx files nothing is kept
     return requestOf(chosen, input.message, kept, began);
   };
   const progress = teller(options.onProgress);
@@ -132,7 +132,7 @@ async function begin(source: ModelSource, options: LoadOptions, { nothingMeasure
       answers: { pull: input.pull, wisdom: () => texts },
       onEvent: (name, data) => {
         if (name === 'progress') progress(data as HostEvents['progress']);
-        if (name === 'uncached') needs[data as HostEvents['uncached']]?.();
+        if (name === 'needs') needs[data as HostEvents['needs']]?.();
         if (name === 'compilerDone') team.releaseCompiler();
         if (name === 'measured' && data === 0) nothingMeasured?.();
       },

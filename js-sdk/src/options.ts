@@ -54,7 +54,7 @@ export interface LoadOptions {
   integrity?: string;
   /** A server that does not answer for so long, or a download that brings nothing, fails with 'stalled', and so does a wisdomStore. Default 30 000. */
   stallTimeoutMs?: number;
-  /** Where compiler.wasm is, if not beside the SDK. Or its bytes, or its module. For an .onnx file give compiler-onnx.wasm, which reads both. */
+  /** Where compiler.wasm is, if not beside the SDK. Or its bytes, or its module. For an .onnx file give compiler-full.wasm, which reads both. */
   compiler?: CompilerSource | URL | ArrayBuffer;
   /**
    * Do without something that the environment has. With `worker: false` the model runs on the page's own thread and blocks it. With 'optional' it does

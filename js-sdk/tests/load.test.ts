@@ -62,6 +62,38 @@ describe('a loaded model', () => {
     }
   });
 
+  it('fetches the full compiler when the plain one lacks something, and reads the file once', async () => {
+    const plain = fakeCompiler({ shared: false, incomplete: true });
+    const fetched: string[] = [];
+    const bodies: (BodyInit | null)[] = [plain, compiler];
+    const stop = server((url) => {
+      fetched.push(new URL(url).pathname);
+      return url.endsWith('.wasm') ? new Response(bodies.shift(), { headers: { 'content-type': 'application/wasm' } }) : new Response(modelFile());
+    });
+    try {
+      using model = await load('http://host/model.kiln', { compiler: 'http://host/c.wasm', tuning: { budgetMs: 20, wisdom: { 'wasmkiln-wisdom': 1, entries: [] } } });
+      const { out } = await model.run(vector(1, 2, 3, 4));
+      expect(Array.from(out?.data as Float32Array)).toEqual(expected([1, 2, 3, 4]));
+      expect(fetched.sort()).toEqual(['/c.wasm', '/c.wasm', '/model.kiln']);
+      expect(model.info().kernels).toMatchObject([{ origin: 'measured' }]);
+    } finally {
+      stop();
+    }
+  });
+
+  it('says so when the only compiler there is lacks something, or when there is no full one', async () => {
+    const plain = fakeCompiler({ shared: false, incomplete: true });
+    await expect(load(modelFile(), { compiler: plain })).rejects.toMatchObject({ code: 'unsupported-operator', where: 'compiler', message: 'the model has the operator aten.sort.default: give compiler-full.wasm in place of compiler.wasm' });
+    let fetched = 0;
+    const stop = server(() => (fetched++ === 0 ? new Response(plain) : new Response('not found', { status: 404 })));
+    try {
+      await expect(load(modelFile(), { compiler: 'http://host/c.wasm' })).rejects.toMatchObject({ code: 'network', message: expect.stringContaining('answered 404') as string });
+      expect(fetched).toBe(2);
+    } finally {
+      stop();
+    }
+  });
+
   it('says which policy forbids WebAssembly', () => {
     const thrown = new WebAssembly.CompileError("WebAssembly.instantiate(): violates the following Content Security policy directive because 'unsafe-eval' is not an allowed source");
     expect(asKilnError(thrown, 'internal', 'a worker')).toMatchObject({ code: 'unsupported-environment', message: expect.stringContaining('wasm-unsafe-eval') as string });

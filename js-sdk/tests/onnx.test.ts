@@ -168,7 +168,7 @@ describe('the weights of an .onnx file', () => {
 });
 
 describe('loadModel of an .onnx file', () => {
-  const compiler = new Uint8Array(readFileSync(new URL('../../build/wasm/runtime/kiln_compiler_onnx.wasm', import.meta.url)));
+  const compiler = new Uint8Array(readFileSync(new URL('../../build/wasm/runtime/kiln_compiler_full.wasm', import.meta.url)));
   const load = (file: Bytes | Blob, options: LoadOptions = {}): ReturnType<typeof loadModel> => loadModel(file, { compiler, wisdomStore: false, preferences: { worker: false }, ...options });
   const x = numbers(2 * kRows, 5);
   const inputs = { x: new Tensor('float32', x, [2, kRows]), x1: new Tensor('float32', [2], [1, 1]) };
@@ -211,6 +211,6 @@ describe('loadModel of an .onnx file', () => {
   });
 
   it('needs the compiler that reads it', async () => {
-    await expect(load(model(tiny), { compiler: fakeCompiler({ shared: false }) })).rejects.toMatchObject({ code: 'unsupported-operator', where: 'compiler', message: expect.stringContaining('compiler-onnx.wasm') as string });
+    await expect(load(model(tiny), { compiler: fakeCompiler({ shared: false }) })).rejects.toMatchObject({ code: 'unsupported-operator', where: 'compiler', message: expect.stringContaining('compiler-full.wasm') as string });
   });
 });

@@ -156,7 +156,7 @@ def test_a_missing_compiler_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_an_old_compiler_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "PACKAGE", tmp_path / "package")
     monkeypatch.setattr(compiler, "CHECKOUT", tmp_path)
-    file, source = tmp_path / "build/wasm/runtime/kiln_compiler.wasm", tmp_path / "ir/passes/fuse.cpp"
+    file, source = tmp_path / "build/wasm/runtime/kiln_compiler_full.wasm", tmp_path / "ir/passes/fuse.cpp"
     native = tmp_path / "runtime/cli/run.cpp"  # which is no part of it
     for each in (file, source, native):
         each.parent.mkdir(parents=True)

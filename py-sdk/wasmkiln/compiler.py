@@ -40,10 +40,10 @@ class CompilerMissingError(Exception):
 def find_compiler() -> Path:
     """The compiler in the package, as in a wheel. In a checkout, the compiler that was built there, unless its
     sources have changed."""
-    packaged = PACKAGE / "compiler.wasm"
+    packaged = PACKAGE / "compiler-full.wasm"
     if packaged.exists():
         return packaged
-    built = CHECKOUT / "build/wasm/runtime/kiln_compiler.wasm"
+    built = CHECKOUT / "build/wasm/runtime/kiln_compiler_full.wasm"
     if not built.exists():
         raise CompilerMissingError("the compiler was not built: ./dev build does it")
     files = (file for name in SOURCES for file in (CHECKOUT / name).glob("**/*.*"))
@@ -87,7 +87,7 @@ class Compiler:
             self.call("kiln_free", place)
         begin = self.call("kiln_result_data") & 0xFFFFFFFF
         result = self.exports["memory"].read(self.store, begin, begin + self.call("kiln_result_size"))
-        return Refusal(**json.loads(bytes(result))) if status < 0 else None
+        return Refusal(**json.loads(bytes(result).decode(errors="replace"))) if status < 0 else None
 
 
 @functools.lru_cache(maxsize=1)

@@ -30,13 +30,13 @@ const kBuilds = {
   'no bundler': (out) => {
     cpSync(source, out, { recursive: true, filter: (path) => !path.endsWith('node_modules') });
     mkdirSync(join(out, 'wasmkiln'));
-    copy(['index.js', 'roles.js', 'worker.js', 'compiler.wasm', 'compiler-onnx.wasm'], join(out, 'wasmkiln'));
+    copy(['index.js', 'roles.js', 'worker.js', 'compiler.wasm', 'compiler-full.wasm'], join(out, 'wasmkiln'));
     cpSync(join(here, 'bundled/import_map.html'), join(out, 'index.html'));
   },
   esbuild: async (out) => {
     cpSync(join(source, 'index.html'), join(out, 'index.html'));
     await fromSdk('esbuild').build({ entryPoints: [join(source, 'main.js')], outdir: out, bundle: true, format: 'esm', splitting: true, minify: true, target: 'es2022', logLevel: 'error' });
-    copy(['worker.js', 'compiler.wasm', 'compiler-onnx.wasm'], out);
+    copy(['worker.js', 'compiler.wasm', 'compiler-full.wasm'], out);
   },
   Vite: async (out) => {
     const { build } = await import(fromSdk.resolve('vite'));

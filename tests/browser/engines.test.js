@@ -27,7 +27,7 @@ execFileSync(process.execPath, [join(root, 'js-sdk/tests/support/write_fakes.js'
 
 const python = join(root, 'build/deps/venv/bin/python');
 const generated = existsSync(python);
-for (const script of generated ? ['dynamic.py', 'shared_weights.py', 'far_memory.py', 'extremes.py', 'onnx_file.py'] : [])
+for (const script of generated ? ['dynamic.py', 'shared_weights.py', 'far_memory.py', 'extremes.py', 'onnx_file.py', 'rare.py'] : [])
   execFileSync(python, ['-W', 'ignore', join(here, script), fakes], { env: { ...process.env, PYTHONPATH: `${join(root, 'py-sdk')}:${root}` } });
 
 const compiled = existsSync(join(sdk, 'compiler.wasm'));

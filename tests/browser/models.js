@@ -109,6 +109,28 @@ async function readsOnnx({ sdk, base }) {
   return `error ${error.toExponential(1)} of scale`;
 }
 
+/** A model with operators that compiler.wasm lacks (rare.py): compiler-full.wasm comes in its place, the file once. A plain model never asks for it. */
+async function fetchesWhatIsRare({ sdk, base, engine }) {
+  const at = (path) => new URL(`fakes/${path}`, base).href;
+  const { x, values, indices } = await (await fetch(at('rare.json'))).json();
+  const asked = async () => (await fetch(new URL('asked', base))).json();
+  let error = 0;
+  for (const options of [{}, { threads: 1, preferences: { sharedMemory: false } }, { preferences: { worker: false } }, { runWhileLoading: true }])
+    for (const [name, compilers] of [['rare.kiln', ['compiler.wasm', 'compiler-full.wasm']], ['plain.kiln', ['compiler.wasm']]]) {
+      const before = (await asked()).length;
+      const model = await sdk.loadModel(at(name), { wisdomStore: false, cache: false, ...options });
+      const answers = await model.run({ x: new sdk.Tensor('float32', x, [3, 64]) });
+      model.dispose();
+      const files = (await asked()).slice(before).filter((file) => /\.(kiln|wasm)$/.test(file));
+      const expected = engine === 'node' ? [name] : [...compilers, name]; // Node reads its own files where they are
+      if (files.sort().join() !== expected.sort().join()) throw new Error(`${name} with ${JSON.stringify(options)}: fetched ${files}`);
+      if (name === 'plain.kiln') continue;
+      error = Math.max(error, compare(`values with ${JSON.stringify(options)}`, answers.values.data, values));
+      if (Array.from(answers.indices.data, Number).join() !== indices.join()) throw new Error(`indices ${answers.indices.data}`);
+    }
+  return `error ${error.toExponential(1)} of scale`;
+}
+
 /** Random models whose large weights have several readers (shared_weights.py), packed over the bytes of the file and beside them. */
 async function readsWeightsAgain(context) {
   const ids = await (await fetch(new URL('fakes/weights.json', context.base))).json();
@@ -381,6 +403,7 @@ export function modelCases(context) {
   if (context.models.includes('minilm')) cases['minilm embeds sentences as PyTorch does'] = () => sentences(context);
   if (context.generated) cases['a model of dynamic sizes agrees with PyTorch at several'] = () => bindsSizes(context);
   if (context.generated) cases['an .onnx file agrees with PyTorch'] = () => readsOnnx(context);
+  if (context.generated) cases['what is rare is fetched when a model has it, and never else'] = () => fetchesWhatIsRare(context);
   if (context.generated) cases['weights that are read several times agree with PyTorch'] = () => readsWeightsAgain(context);
   // Weights that are packed where they land, and some that wait in the arena.
   for (const id of ['mobilenetv2', 'minilm', 'whisper-decoder'].filter((id) => context.models.includes(id))) cases[`${id} runs while its weights arrive`] = () => runsWhileLoading(context, id);

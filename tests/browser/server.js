@@ -1,7 +1,7 @@
 // Serves the SDK, the cases and the models to the engines under test, and takes their reports.
 //   /isolated/…  with COOP/COEP: shared memory         /plain/…  without         /no-workers/…  a CSP that forbids workers        /alone/…  such a one with COOP/COEP, whose clock is finer
 //   /stall       a file that stops half-way             /html     an index page where a model should be      /mute     no answer at all
-//   /waiting     which faulty files somebody waits for
+//   /waiting     which faulty files somebody waits for     /asked     the names of all files that were asked for
 //   /slow/…      any file in pieces; ?ms=… apart            /breaks/…  any file, each connection to which breaks after a while; ranges go on
 //   /faulty/FILE/HOW/…  any file, but to one that is called FILE something happens: below, or what prelude.js knows
 //   /unserved/…  a page whose server has no time for worker.js                /returns/…  a page that a browser may keep for who comes back
@@ -112,12 +112,16 @@ async function bodyOf(request) {
   return Buffer.concat(chunks).toString();
 }
 
+/** Names of files, in the order in which they were asked for. */
+const asked = [];
+
 /** `roots`: first path part after the page kind → folder. `onPost(path, body)` answers what a page posts. */
 export async function serve(roots, onPost, { inMemory } = {}) {
   const server = createServer(async (request, response) => {
     const { pathname, searchParams } = new URL(request.url, 'http://host');
     const [, kind, root, ...rest] = pathname.split('/').map(decodeURIComponent);
     const headers = { ...kPageHeaders[kind], 'Cross-Origin-Resource-Policy': 'cross-origin', 'Access-Control-Allow-Origin': '*', 'Cache-Control': kind === 'returns' ? 'no-cache' : 'no-store', 'Service-Worker-Allowed': '/' };
+    if (root !== 'asked') asked.push(basename(pathname));
     if (request.method === 'POST') {
       const answer = (await onPost(pathname, await bodyOf(request))) ?? null;
       response.writeHead(200, { ...headers, 'Content-Type': 'application/json' }).end(JSON.stringify(answer));
@@ -128,6 +132,8 @@ export async function serve(roots, onPost, { inMemory } = {}) {
       // accepted, and never answered
     } else if (root === 'waiting') {
       response.writeHead(200, { ...headers, 'Content-Type': 'application/json' }).end(JSON.stringify(waiting));
+    } else if (root === 'asked') {
+      response.writeHead(200, { ...headers, 'Content-Type': 'application/json' }).end(JSON.stringify(asked));
     } else if (root === 'html') {
       response.writeHead(200, { ...headers, 'Content-Type': 'text/html' }).end('<!doctype html><title>Welcome</title>');
     } else if (root === 'slow' && roots[rest[0]]) {

@@ -233,7 +233,67 @@ void norm(Draft& d) {
 
 void scan(Draft& d) {
   const ValueId x = d.any();
-  d.add("aten.cumsum.default", {x}, {{"dim", d.axis(x)}}, d.dtype(x) == DType::f32 ? DType::f32 : DType::i64);
+  const DType type = d.dtype(x), total = type == DType::f32 ? DType::f32 : DType::i64;
+  const SourceAttr dim{"dim", d.axis(x)};
+  switch (d.c.pick(0, 3)) {
+    case 0:
+      d.add(d.c.one_in(2) ? "aten.cummax.default" : "aten.cummin.default", {x}, {dim}, {Type{type}, Type{DType::i64}});
+      return;
+    case 1: {
+      const ValueId real = d.any_of(DType::f32);  // products of integers leave what doubles hold
+      if (real == kNoValue) return;
+      d.add(d.c.one_in(2) ? "aten.cumprod.default" : "aten.logcumsumexp.default", {real}, {{"dim", d.axis(real)}});
+      return;
+    }
+    default:
+      d.add("aten.cumsum.default", {x}, {dim}, total);
+  }
+}
+
+void sort(Draft& d) {
+  const ValueId x = d.any();
+  const DType type = d.dtype(x);
+  const SourceAttr dim{"dim", d.axis(x)};
+  switch (d.c.pick(0, 3)) {
+    case 0:
+      d.add(d.c.one_in(2) ? "aten.sort.default" : "aten.sort.stable", {x}, {dim, {"descending", d.c.one_in(2)}},
+            {Type{type}, Type{DType::i64}});
+      return;
+    case 1:
+      d.add("aten.topk.default", {x}, {dim, {"k", d.number(0, 9)}, {"largest", d.c.one_in(2)}},
+            {Type{type}, Type{DType::i64}});
+      return;
+    case 2:
+      d.add("aten.kthvalue.default", {x}, {dim, {"k", d.number(1, 5)}, {"keepdim", d.c.one_in(2)}},
+            {Type{type}, Type{DType::i64}});
+      return;
+    default:
+      d.add("aten.median.dim", {x}, {dim, {"keepdim", d.c.one_in(2)}}, {Type{type}, Type{DType::i64}});
+  }
+}
+
+void scatter(Draft& d) {
+  const ValueId x = d.any_of(DType::f32, 1);
+  if (x == kNoValue) return;
+  const int64_t axis = d.c.pick(0, d.rank(x) - 1), rows = d.dim(x, axis), count = d.c.pick(1, 5);
+  std::vector<double> places;
+  for (int64_t i = 0; i < count && rows > 0 && rows < 1000; ++i)
+    places.push_back(static_cast<double>(d.c.pick(-rows, rows - 1)));
+  if (places.empty()) return;
+  const ValueId index = d.constant(places, {count}, d.c.one_in(2) ? DType::i64 : DType::i32);
+  const SourceAttr dim{"dim", d.extreme(axis)};
+  const char* const kReductions[] = {"prod", "amax", "amin", "mean"};
+  if (d.c.one_in(3)) {
+    d.add("aten.index_fill.int_Scalar", {x, index}, {dim, {"value", d.real(0.5)}});
+    return;
+  }
+  if (!d.add("aten.index_select.default", {x, index}, {dim})) return;
+  const ValueId slices = d.g.nodes.back().outputs[0];
+  if (d.c.one_in(2))
+    d.add("aten.index_add.default", {x, index, slices}, {dim, {"alpha", d.real(0.5)}});
+  else
+    d.add("aten.index_reduce.default", {x, index, slices},
+          {dim, {"reduce", std::string(d.c.of(kReductions))}, {"include_self", d.c.one_in(2)}});
 }
 
 /// A weight of more than a MiB, which several nodes read, each in its own way: by rows, as a matrix, turned, in part,
@@ -268,8 +328,8 @@ void large_weight(Draft& d) {
 }
 
 using Drawn = void (*)(Draft&);
-const Drawn kDrawn[] = {unary, binary, scalar, convolution,  product, pool,   reduce,      norm,   attention,
-                        scan,  choose, cast,   large_weight, unary,   binary, convolution, product};
+const Drawn kDrawn[] = {unary, binary,  scalar, convolution, product,      pool,  reduce, norm,        attention, scan,
+                        sort,  scatter, choose, cast,        large_weight, unary, binary, convolution, product};
 
 }  // namespace
 

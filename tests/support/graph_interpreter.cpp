@@ -90,6 +90,9 @@ class Interpreter {
 
   Status run(const Node& node) {
     node_ = &node;
+    if (node.op == Op::scatter) return scatter();
+    if (node.op == Op::sort) return sort();
+    if (node.op == Op::scan) return scan();
     const Value& declared = graph_.value(node.outputs[0]);
     out_ = Array{declared.dtype, constant_shape(declared.shape), {}};
     out_.data.assign(static_cast<size_t>(product(out_.shape)), 0);
@@ -121,9 +124,6 @@ class Interpreter {
       case Op::gather:
         fill([&](const Index& i) { return gather(i); });
         break;
-      case Op::scan:
-        fill([&](const Index& i) { return scan(i); });
-        break;
       case Op::taps:
         fill([&](const Index& i) { return taps(i); });
         break;
@@ -151,6 +151,9 @@ class Interpreter {
       case Op::join:
         out_ = in(in(0).data[0] ? 2 : 3);
         break;
+      case Op::scatter:
+      case Op::scan:
+      case Op::sort:
       case Op::loop:
       case Op::end_loop:
       case Op::source:
@@ -384,12 +387,105 @@ class Interpreter {
     return element(in(0), full);
   }
 
-  double scan(const Index& i) const {
-    const auto axis = static_cast<size_t>(attrs<AxisAttrs>().axis);
-    double sum = 0;
-    Index at = i;
-    for (at[axis] = 0; at[axis] <= i[axis]; ++at[axis]) sum += element(in(0), at);
-    return sum;
+  Status scatter() {
+    const auto& a = attrs<ScatterAttrs>();
+    Array y = in(0);
+    const Array &index = in(1), &updates = in(2);
+    const auto axis = static_cast<std::ptrdiff_t>(a.axis), batch = static_cast<std::ptrdiff_t>(a.batch),
+               behind = axis + static_cast<std::ptrdiff_t>(index.shape.size()) - batch;
+    for (int64_t u = 0; u < updates.size(); ++u) {
+      const Index i = unravel(u, updates.shape);
+      Index at(i.begin(), i.begin() + batch), full(i.begin(), i.begin() + axis);
+      at.insert(at.end(), i.begin() + axis, i.begin() + behind);
+      const int64_t rows = y.shape[static_cast<size_t>(axis)];
+      auto row = static_cast<int64_t>(element(index, at));
+      if (row < 0) row += rows;
+      if (row < 0 || row >= rows) continue;
+      full.push_back(row);
+      full.insert(full.end(), i.begin() + behind, i.end());
+      double& to = y.data[static_cast<size_t>(position(y, full))];
+      const double v = updates.data[static_cast<size_t>(u)];
+      const bool low = a.kind == ScatterKind::min;
+      if (a.kind == ScatterKind::replace) to = v;
+      if (a.kind == ScatterKind::sum) to += v;
+      if (a.kind == ScatterKind::prod) to *= v;
+      if (a.kind == ScatterKind::max || low) to = std::isnan(to) || (low ? to < v : to > v) ? to : v;
+    }
+    value(node_->outputs[0]) = std::move(y);
+    return ok();
+  }
+
+  Status scan() {
+    const auto& a = attrs<ScanAttrs>();
+    const Array& x = in(0);
+    const auto axis = static_cast<size_t>(a.axis);
+    const bool low = a.kind == ScanKind::min;
+    Array values{x.dtype, x.shape, x.data}, places{DType::i64, x.shape, x.data};
+    for (int64_t i = 0; i < x.size(); ++i) {
+      const Index last = unravel(i, x.shape);
+      Index at = last;
+      at[axis] = 0;
+      double y = element(x, at), most = y, powers = 0;
+      int64_t place = 0;
+      const auto each = [&](auto visit) {
+        for (at[axis] = 0; at[axis] <= last[axis]; ++at[axis]) visit(element(x, at));
+      };
+      if (a.kind == ScanKind::sum || a.kind == ScanKind::prod) {
+        y = a.kind == ScanKind::prod;
+        each([&](double v) { y = a.kind == ScanKind::prod ? y * v : y + v; });
+      } else if (a.kind == ScanKind::log_sum_exp) {
+        each([&](double v) { most = std::isnan(v) || std::isnan(most) ? NAN : std::max(most, v); });
+        each([&](double v) { powers += std::exp(v - most); });
+        y = std::isinf(most) ? most : most + std::log(powers);
+      } else {
+        each([&](double v) {
+          if (std::isnan(v) || (!std::isnan(y) && (low ? v <= y : v >= y))) y = v, place = at[axis];
+        });
+      }
+      values.data[static_cast<size_t>(i)] = y, places.data[static_cast<size_t>(i)] = static_cast<double>(place);
+    }
+    if (node_->outputs[0] != kNoValue) value(node_->outputs[0]) = std::move(values);
+    if (is_extreme(a.kind) && node_->outputs[1] != kNoValue) value(node_->outputs[1]) = std::move(places);
+    return ok();
+  }
+
+  Status sort() {
+    const auto& a = attrs<SortAttrs>();
+    const Array& x = in(0);
+    const auto axis = static_cast<size_t>(a.axis);
+    Array found[2];
+    for (size_t r = 0; r < 2; ++r) {
+      found[r] = {r ? DType::i64 : x.dtype, x.shape, {}};
+      found[r].shape[axis] = a.count;
+    }
+    for (Array& array : found) array.data.assign(static_cast<size_t>(array.size()), 0);
+    // NaN is the greatest.
+    const auto before = [&](double u, double v) { return std::isnan(v) ? !std::isnan(u) : u < v; };
+    Index rows = x.shape;
+    rows[axis] = 1;
+    for (int64_t row = 0; row < product(rows); ++row) {
+      Index at = unravel(row, rows);
+      std::vector<int64_t> order;
+      const auto value = [&](int64_t i) {
+        at[axis] = i;
+        return element(x, at);
+      };
+      for (int64_t i = 0; i < x.shape[axis]; ++i) order.push_back(i);
+      std::stable_sort(order.begin(), order.end(), [&](int64_t i, int64_t j) {
+        const double u = value(i), v = value(j);
+        return a.descending ? before(v, u) : before(u, v);
+      });
+      for (int64_t i = 0; i < a.count; ++i) {
+        const int64_t from = order[static_cast<size_t>(a.first + i)];
+        const double v = value(from);
+        at[axis] = i;
+        const auto to = static_cast<size_t>(position(found[0], at));
+        found[0].data[to] = v, found[1].data[to] = static_cast<double>(from);
+      }
+    }
+    for (size_t r = 0; r < 2; ++r)
+      if (node_->outputs[r] != kNoValue) value(node_->outputs[r]) = std::move(found[r]);
+    return ok();
   }
 
   double taps(const Index& i) const {
@@ -499,7 +595,8 @@ class Control {
       if (runs) KILN_TRY(values_.run(node));
       if (node.op == Op::branch)
         branches.emplace_back(node.outputs[0], runs && values_.value(node.outputs[0]).data[0] != 0);
-      if (runs && after) after(node, values_.value(node.outputs[0]));
+      for (ValueId id : node.outputs)
+        if (runs && after && id != kNoValue) after(node, values_.value(id));
     }
     return ok();
   }
@@ -509,19 +606,25 @@ class Control {
     size_t at;
     const Node* node;
     int64_t round;
+    std::vector<Array> carried;
     bool goes_on;
   };
   const LoopAttrs& attrs(const Node& node) { return std::get<LoopAttrs>(node.attrs); }
-  bool goes_on(const Open& open) {
+  void set(ValueId id, Array value) {
+    if (id != kNoValue) values_.value(id) = std::move(value);
+  }
+  /// Before a round, if there is one.
+  void look(Open& open) {
     const LoopAttrs& a = attrs(*open.node);
-    if (a.bound && open.round >= a.bound) return false;
-    return !a.conditional || values_.value(open.node->outputs[1]).data[0] != 0;
+    open.goes_on = (a.bound == 0 || open.round < a.bound) && (!a.conditional || open.carried[0].data[0] != 0);
+    for (size_t i = 0; i < a.carried; ++i) set(open.node->outputs[i + 1], open.carried[i]);
+    set(open.node->outputs[0], {DType::i64, {}, {static_cast<double>(open.round)}});
   }
   void begin(const Node& node, size_t at) {
-    for (size_t i = 0; i < attrs(node).carried; ++i) values_.value(node.outputs[i + 1]) = values_.value(node.inputs[i]);
-    values_.value(node.outputs[0]) = {DType::i64, {}, {0}};
-    loops_.push_back({at, &node, 0, true});
-    loops_.back().goes_on = goes_on(loops_.back());
+    Open open{at, &node, 0, {}, true};
+    for (ValueId id : node.inputs) open.carried.push_back(values_.value(id));
+    loops_.push_back(std::move(open));
+    look(loops_.back());
   }
   /// Without a round: behind the end of the loop.
   size_t skip(size_t at) {
@@ -536,10 +639,12 @@ class Control {
     Open& open = loops_.back();
     const LoopAttrs& a = attrs(node);
     for (size_t i = 0; i < a.results.size(); ++i) {
-      Array& whole = values_.value(node.outputs[a.carried + i]);
+      const ValueId id = node.outputs[a.carried + i];
+      if (id == kNoValue) continue;
+      Array& whole = values_.value(id);
       const Array& row = values_.value(node.inputs[1 + a.carried + i]);
       if (open.round == 0) {
-        const Value& v = graph_.value(node.outputs[a.carried + i]);
+        const Value& v = graph_.value(id);
         whole = {v.dtype, constant_shape(v.shape), {}};
         whole.data.assign(static_cast<size_t>(product(whole.shape)), 0);
       }
@@ -547,17 +652,14 @@ class Control {
       std::copy(row.data.begin(), row.data.end(),
                 whole.data.begin() + at * static_cast<std::ptrdiff_t>(row.data.size()));
     }
-    std::vector<Array> next;
-    for (size_t i = 0; i < a.carried; ++i) next.push_back(values_.value(node.inputs[1 + i]));
-    for (size_t i = 0; i < a.carried; ++i) values_.value(open.node->outputs[i + 1]) = next[i];
-    values_.value(open.node->outputs[0]).data[0] = static_cast<double>(++open.round);
-    if (goes_on(open)) return true;
-    finish(node);
-    return false;
+    for (size_t i = 0; i < a.carried; ++i) open.carried[i] = values_.value(node.inputs[1 + i]);
+    ++open.round;
+    look(open);
+    if (!open.goes_on) finish(node);
+    return !loops_.empty() && loops_.back().node->outputs[0] == node.inputs[0];
   }
   void finish(const Node& node) {
-    for (size_t i = 0; i < attrs(node).carried; ++i)
-      values_.value(node.outputs[i]) = values_.value(loops_.back().node->outputs[i + 1]);
+    for (size_t i = 0; i < attrs(node).carried; ++i) set(node.outputs[i], loops_.back().carried[i]);
     loops_.pop_back();
   }
 

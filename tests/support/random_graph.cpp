@@ -141,7 +141,7 @@ class Grower {
       case 13:
         return rank > 0 ? repeat(x, static_cast<size_t>(axis)) : void();
       case 14:
-        return rank > 0 ? keep(build_.scan(x, axis)) : void();
+        return rank > 0 ? along(x, axis) : void();
       case 15:
         return rank > 0 ? resize(x, axis) : void();
       default: {  // all dims from `axis` on in one
@@ -165,6 +165,35 @@ class Grower {
     shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(added));
     shape[axis] = Dim(shape[axis].value * 2);
     keep(build_.reshape(*wide, shape));
+  }
+  /// Running or in order, or with updates. What was rounded may have another place among its like.
+  void along(ValueId x, int64_t axis) {
+    const bool exact = std::count(graph_.inputs.begin(), graph_.inputs.end(), x) > 0;
+    const auto keep_all = [&](const Result<std::vector<ValueId>>& results) {
+      if (!results.ok()) return;
+      keep((*results)[0]);
+      if (exact && results->size() > 1 && pick(0, 1)) keep(build_.cast((*results)[1], DType::f32));
+    };
+    const int64_t size = dim(x, static_cast<size_t>(axis));
+    switch (pick(0, 4)) {
+      case 0:
+        return keep_all(build_.scan(x, {axis, pick(0, 1) ? ScanKind::max : ScanKind::min}));
+      case 1: {
+        const int64_t first = pick(0, size - 1);
+        return keep_all(build_.sort(x, {axis, first, pick(1, size - first), pick(0, 1) > 0}));
+      }
+      case 2: {
+        std::vector<int64_t> places;
+        for (int64_t i = pick(1, 4); i-- > 0;) places.push_back(pick(-size, size - 1));
+        const ValueId index = build_.integers(places, {Dim(static_cast<int64_t>(places.size()))});
+        const auto rows = build_.gather(x, index, axis);
+        return rows.ok() ? keep(build_.scatter(x, index, *rows,
+                                               {axis, 0, pick(0, 1) ? ScatterKind::sum : ScatterKind::replace}))
+                         : void();
+      }
+      default:
+        return keep_all(build_.scan(x, {axis, ScanKind::sum}));
+    }
   }
   void conv(ValueId x) {
     if (graph_.value(x).shape.size() != 4) return;

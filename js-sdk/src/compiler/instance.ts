@@ -2,6 +2,7 @@
 import { asKilnError, KilnError, type KilnErrorCode } from '../shared/errors.js';
 import { kPage, patiently } from '../shared/memory.js';
 import type { CompilerCode } from '../shared/messages.js';
+import { wisdomLines } from '../shared/wisdom.js';
 
 interface Exports {
   memory: WebAssembly.Memory;
@@ -12,7 +13,7 @@ interface Exports {
   kiln_open(head: number, size: number, fileBytes: number, options: number, optionsSize: number): number;
   kiln_digests(): number;
   kiln_pieces?(skeleton: number, size: number, fileBytes: number): number;
-  kiln_wisdom(json: number, size: number): number;
+  kiln_wisdom(lines: number, size: number): number;
   kiln_tune_next(max: number): number;
   kiln_tune_describe(): number;
   kiln_tune_report(index: number, nanoseconds: number): number;
@@ -66,6 +67,13 @@ function explained(exports: Exports): Exports {
   return Object.fromEntries(calls) as Exports;
 }
 
+/** This compiler lacks what the model needs, and the full one may have it. */
+export class Incomplete extends KilnError {
+  constructor(message: string) {
+    super('unsupported-operator', `${message}: give compiler-full.wasm in place of compiler.wasm`, { where: 'compiler' });
+  }
+}
+
 export class Compiler {
   private constructor(private readonly exports_: Exports) {}
 
@@ -95,7 +103,7 @@ export class Compiler {
   /** Where the bytes of an .onnx file's weights are (runtime/web_api.h). */
   pieces(skeleton: Uint8Array, fileBytes: number): Uint8Array<ArrayBuffer> {
     const exports = this.exports_;
-    if (!exports.kiln_pieces) throw new KilnError('unsupported-operator', 'this is an .onnx file, which the given compiler does not read: give compiler-onnx.wasm in place of compiler.wasm', { where: 'compiler' });
+    if (!exports.kiln_pieces) throw new Incomplete('this is an .onnx file, which the given compiler does not read');
     this.given(skeleton, (at, size) => exports.kiln_pieces?.(at, size, fileBytes) ?? -1);
     return this.result();
   }
@@ -107,7 +115,7 @@ export class Compiler {
   }
 
   wisdom(json: string): void {
-    this.given(new TextEncoder().encode(json), (at, size) => this.exports_.kiln_wisdom(at, size));
+    this.given(new TextEncoder().encode(wisdomLines(json)), (at, size) => this.exports_.kiln_wisdom(at, size));
   }
 
   /** A module that measures the next candidates, or null when nothing is left. */
@@ -161,7 +169,8 @@ export class Compiler {
 
   private checked(answer: number): number {
     if (answer >= 0) return answer;
-    const error = this.json<{ code: KilnErrorCode; message: string; where?: string }>();
+    const error = this.json<{ code: KilnErrorCode | 'incomplete'; message: string; where?: string }>();
+    if (error.code === 'incomplete') throw new Incomplete(error.message);
     throw new KilnError(error.code, error.message, { where: error.where ?? '' });
   }
 

@@ -2,12 +2,12 @@
 import { Channel, Transferred, type Hold, type Port } from '../shared/channel.js';
 import { asKilnError, describe, fromPlain, KilnError } from '../shared/errors.js';
 import { kLimit32 } from '../shared/memory.js';
-import type { CompileRequest, CompilerCalls, CompilerCode, CompilerMessage, CompileSettings, LaidOut, LoadProgress, ModelFormat, WisdomTexts } from '../shared/messages.js';
+import type { CompileRequest, CompilerCalls, CompilerCode, CompilerKind, CompilerMessage, CompileSettings, LaidOut, LoadProgress, WisdomTexts } from '../shared/messages.js';
 import { helpRestore } from '../host/restore.js';
 import { runAhead } from '../host/run_ahead.js';
 import { codeFor } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
-import { Compiler } from './instance.js';
+import { Compiler, Incomplete } from './instance.js';
 import { tune } from './tune.js';
 
 const kSlack = 64 << 20; // control block, scratch, alignment
@@ -63,22 +63,22 @@ function giveWisdom(compiler: Compiler, wisdom: WisdomTexts, notes: string[]): b
   return notes.length > 0;
 }
 
-/** A compiler's code comes when it is needed, perhaps never, and that of another when the file turns out to be none of the first's. */
-function compilersFrom(page: Port, hold: Hold): Record<ModelFormat, Promise<Compiler>> {
-  const settle: Partial<Record<ModelFormat, (code: CompilerMessage['code']) => void>> = {};
-  const coming = (format: ModelFormat): Promise<Compiler> => {
-    const created = new Promise<CompilerCode>((resolve, reject) => (settle[format] = (code) => ('code' in code ? reject(fromPlain(code)) : resolve(code)))).then((code) => Compiler.create(code));
+/** A compiler's code comes when it is needed, perhaps never, and that of the full one when the plain one turns out to lack something. */
+function compilersFrom(page: Port, hold: Hold): Record<CompilerKind, Promise<Compiler>> {
+  const settle: Partial<Record<CompilerKind, (code: CompilerMessage['code']) => void>> = {};
+  const coming = (kind: CompilerKind): Promise<Compiler> => {
+    const created = new Promise<CompilerCode>((resolve, reject) => (settle[kind] = (code) => ('code' in code ? reject(fromPlain(code)) : resolve(code)))).then((code) => Compiler.create(code));
     created.catch(() => undefined); // reported to whoever asks first
     return created;
   };
-  page.onmessage = ({ data: { format, code } }: MessageEvent<CompilerMessage>) => settle[format]?.(code);
+  page.onmessage = ({ data: { kind, code } }: MessageEvent<CompilerMessage>) => settle[kind]?.(code);
   if (hold !== 'always') page.unref?.();
-  return { kiln: coming('kiln'), onnx: coming('onnx') };
+  return { plain: coming('plain'), full: coming('full') };
 }
 
 export function startCompiler(port: MessagePort, page: Port, hold: Hold): void {
   const created = compilersFrom(page, hold);
-  let current = created.kiln;
+  let current = created.plain;
   let last: Promise<unknown> | null = null;
   let timeline = new Timeline(0);
   let request: CompileRequest;
@@ -102,7 +102,13 @@ export function startCompiler(port: MessagePort, page: Port, hold: Hold): void {
     throw asKilnError(thrown, 'compile', 'the compiler failed');
   };
   const plan = async (compiler: Compiler): Promise<Omit<Opened, 'settings'>> => {
-    opened = await timeline.during('plan', () => openFitting(compiler, request));
+    opened = await timeline.during('plan', () => openFitting(compiler, request)).catch(async (thrown: unknown) => {
+      if (!(thrown instanceof Incomplete) || request.compiler === 'full') throw thrown;
+      channel.emit('needs', 'full'); // while the file still arrives
+      current = created.full;
+      const full = await current;
+      return timeline.during('plan', () => openFitting(full, request));
+    });
     const { overFile, fileWeightsBytes, digests } = opened;
     return { overFile, fileWeightsBytes, digests };
   };
@@ -123,16 +129,16 @@ export function startCompiler(port: MessagePort, page: Port, hold: Hold): void {
   const channel: Channel<object, CompilerCalls> = new Channel<object, CompilerCalls>(
     port,
     {
-      ready: () => Promise.race([created.kiln, created.onnx]).then(() => null),
+      ready: () => Promise.race([created.plain, created.full]).then(() => null),
       restore: helpRestore,
       runAhead,
-      headLayout: async (start) => (await created.kiln).headLayout(start),
+      headLayout: async (start) => (await created.plain).headLayout(start),
       pieces: async ({ skeleton, fileBytes }) => {
-        const answer = (await created.onnx).pieces(skeleton, fileBytes);
+        const answer = (await created.full).pieces(skeleton, fileBytes);
         return new Transferred({ answer }, [answer.buffer]);
       },
       plan: (asked) => {
-        current = created[asked.format];
+        current = created[asked.compiler];
         timeline = new Timeline(asked.began);
         request = asked;
         return then(plan).catch(failed);

@@ -6,7 +6,7 @@ import { parseManifest, type Manifest } from '../shared/manifest.js';
 import { createMemory, kBase, patiently } from '../shared/memory.js';
 import { moduleOf } from '../shared/module.js';
 import { Timeline } from '../shared/timeline.js';
-import type { CancelHandle, CompileResult, CompilerCalls, CompilerEvents, CompileSettings, ComputeCalls, Landed, LoadRequest, LoadResult, MainCalls, ModelFormat, Timings, WisdomTexts } from '../shared/messages.js';
+import { compilerOf, type CancelHandle, type CompileResult, type CompilerCalls, type CompilerEvents, type CompilerKind, type CompileSettings, type ComputeCalls, type Landed, type LoadRequest, type LoadResult, type MainCalls, type Timings, type WisdomTexts } from '../shared/messages.js';
 import { Arrivals, type AheadHelper } from './arrivals.js';
 import { Cache, type Helpers, type Key } from './cache.js';
 import { Digest } from './digest.js';
@@ -79,7 +79,7 @@ export async function load(asked: LoadRequest, peers: Peers): Promise<Loaded> {
     let head = kilnHead;
     const format = !head && (await startsAsOnnx(stream)) ? 'onnx' : 'kiln';
     if (format === 'onnx') {
-      peers.main.emit('uncached', format);
+      peers.main.emit('needs', compilerOf(format));
       const { skeleton, weights } = await openOnnx(download, request.integrity, (skeleton, fileBytes) => timeline.during('head', () => peers.compiler.call('pieces', { skeleton, fileBytes })));
       progress.expect(download.received);
       head = skeleton;
@@ -92,7 +92,7 @@ export async function load(asked: LoadRequest, peers: Peers): Promise<Loaded> {
       peers.main.emit('measured', 0);
       peers.main.emit('compilerDone', null);
     } else download.readAhead(kBufferBytes);
-    const ready = found ?? (await fromNetwork(format, head, stream, progress, request, peers, wisdom, await digest, timeline));
+    const ready = found ?? (await fromNetwork(compilerOf(format), head, stream, progress, request, peers, wisdom, await digest, timeline));
     const { session, compiled, arrivals } = ready;
     await timeline.during('threads', () => startThreads(session, compiled.memory64, peers.compute));
     const landed = arrivals.landed.then((): Landed => {
@@ -177,15 +177,15 @@ function idle({ compute, compiler }: Peers): Helpers {
 }
 
 async function fromNetwork(
-  format: ModelFormat, kilnHead: Uint8Array<ArrayBuffer> | null, stream: Prefetcher, progress: Progress, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, digest: Digest, timeline: Timeline): Promise<Ready> {
-  peers.main.emit('uncached', format);
+  compiler: CompilerKind, kilnHead: Uint8Array<ArrayBuffer> | null, stream: Prefetcher, progress: Progress, request: LoadRequest, peers: Peers, wisdom: Promise<WisdomTexts>, digest: Digest, timeline: Timeline): Promise<Ready> {
+  peers.main.emit('needs', compiler);
   const { head, weightsBegin } = kilnHead
     ? { head: kilnHead.slice(), weightsBegin: weightsBeginOf(kilnHead) }
     : await timeline.during('head', () => readHead(stream, peers.compiler));
   if (!kilnHead && request.integrity) await insist(request.integrity, head, stream.source.name);
   const fileBytes = stream.source.size ?? -1;
   const padding = weightsBegin - head.length;
-  const planning = peers.compiler.call('plan', { format, head, fileBytes, settings: request.compile, began: request.began }, [head.buffer]);
+  const planning = peers.compiler.call('plan', { compiler, head, fileBytes, settings: request.compile, began: request.began }, [head.buffer]);
   planning.then(({ fileWeightsBytes }) => progress.expect(weightsBegin + fileWeightsBytes), () => undefined); // what is thrown is thrown again below
   peers.main.emit('progress', { stage: 'compile' });
   await stream.take(padding);

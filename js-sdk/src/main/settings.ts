@@ -1,12 +1,12 @@
 import { KilnError } from '../shared/errors.js';
 import { detectEnvironment, type Environment, type Missing } from '../shared/environment.js';
-import type { CompilerSource, ModelFormat, Precision } from '../shared/messages.js';
+import type { CompilerKind, CompilerSource, Precision } from '../shared/messages.js';
 import { isNode } from '../shared/node.js';
 import type { LoadOptions, TuningOptions } from '../options.js';
 import { check, isFunction, isObject, kFlag, kFunction, kNotNegative, kObject, kSignal, oneOf, shown, whole, type Rules } from './checks.js';
 import { absolute } from './sources.js';
 
-/** A hash of the sources and the compiler, from build.js. */
+/** A hash of the sources and the compilers, from build.js. */
 declare const __KILN_BUILD__: string | null;
 const kBuild = typeof __KILN_BUILD__ === 'undefined' ? null : __KILN_BUILD__;
 
@@ -79,9 +79,9 @@ export interface Settings {
   verify: boolean;
   integrity: string[] | null;
   runWhileLoading: boolean;
-  /** Names the compiler, if a cache may be used. */
+  /** Names the compilers, if a cache may be used. */
   build: string | null;
-  compilers: Record<ModelFormat, CompilerSource>;
+  compilers: Record<CompilerKind, CompilerSource>;
   environment: Environment;
   missing: Missing[];
 }
@@ -91,9 +91,9 @@ function chooseThreads(option: LoadOptions['threads'], cores: number): number {
 }
 
 function compilersOf(option: LoadOptions['compiler']): Settings['compilers'] {
-  if (option === undefined) return { kiln: new URL('./compiler.wasm', import.meta.url).href, onnx: new URL('./compiler-onnx.wasm', import.meta.url).href };
+  if (option === undefined) return { plain: new URL('./compiler.wasm', import.meta.url).href, full: new URL('./compiler-full.wasm', import.meta.url).href };
   const given = option instanceof URL ? option.href : typeof option === 'string' ? absolute(option).href : option instanceof ArrayBuffer ? new Uint8Array(option) : option;
-  return { kiln: given, onnx: given };
+  return { plain: given, full: given };
 }
 
 /** The settings for options that checkOptions() has accepted. */

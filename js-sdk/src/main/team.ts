@@ -4,7 +4,7 @@ import { Channel, type Handlers, type Port } from '../shared/channel.js';
 import { describe, KilnError, toPlain } from '../shared/errors.js';
 import { within } from '../shared/fetching.js';
 import { localPorts } from '../shared/local_port.js';
-import type { CompilerCode, CompilerMessage, HostCalls, HostEvents, LoadRequest, LoadResult, MainCalls, ModelFormat, RoleMessage } from '../shared/messages.js';
+import type { CompilerCode, CompilerKind, CompilerMessage, HostCalls, HostEvents, LoadRequest, LoadResult, MainCalls, RoleMessage } from '../shared/messages.js';
 import { isSandboxed } from '../shared/module.js';
 import { isNode, nodeModule } from '../shared/node.js';
 
@@ -119,7 +119,7 @@ export interface TeamOptions {
   workers: boolean;
   stallTimeoutMs: number;
   /** What goes to the compiler's worker when the workers have started, and is not there any more. Those that nobody needs do not come. */
-  compilers: Record<ModelFormat, Promise<CompilerCode>>;
+  compilers: Record<CompilerKind, Promise<CompilerCode>>;
   /** The request for the load. It is sent as soon as the host listens. */
   request: () => LoadRequest;
   answers: Handlers<MainCalls>;
@@ -211,8 +211,8 @@ export class Team {
         } else options.onEvent(name, data);
       });
       seats.forEach((each) => watch.expect(each)); // but the host's, whose messages the channel takes
-      for (const [format, coming] of Object.entries(options.compilers) as [ModelFormat, Promise<CompilerCode>][]) {
-        const give = (code: CompilerMessage['code']): void => compilerSeat.port.postMessage({ format, code } satisfies CompilerMessage, code instanceof ArrayBuffer ? [code] : []);
+      for (const [kind, coming] of Object.entries(options.compilers) as [CompilerKind, Promise<CompilerCode>][]) {
+        const give = (code: CompilerMessage['code']): void => compilerSeat.port.postMessage({ kind, code } satisfies CompilerMessage, code instanceof ArrayBuffer ? [code] : []);
         void Promise.all([coming, greeting]).then(([code]) => give(code), (thrown: unknown) => give(toPlain(thrown)));
       }
       const loading = host.call('load', options.request());

@@ -1,24 +1,11 @@
 // Measured schedules between loads: wisdom from the user and from a store, and how they are merged.
 import { aborted, asKilnError, KilnError } from '../shared/errors.js';
 import { answerOf, bodyOf } from '../shared/fetching.js';
+import { isEntry, kVersion, type Entry, type WisdomFile } from '../shared/wisdom.js';
 import type { LoadOptions, WisdomStore } from '../options.js';
 import { isNode } from '../shared/node.js';
 import { absolute } from './sources.js';
 import { indexedDbStore, fileStore } from './stores.js';
-
-interface Entry {
-  scope: string;
-  spec: string;
-  schedule: string;
-  ns: number;
-}
-
-interface WisdomFile {
-  'wasmkiln-wisdom': number;
-  entries: Entry[];
-}
-
-const kVersion = 1;
 
 /** Merges the entries of all files. Of two for the same kernel the faster stays. Files of another version or form are left out. */
 export function mergeWisdom(files: (string | null)[]): string {
@@ -32,8 +19,6 @@ export function mergeWisdom(files: (string | null)[]): string {
   }
   return JSON.stringify({ 'wasmkiln-wisdom': kVersion, entries: [...best.values()] } satisfies WisdomFile);
 }
-
-const isEntry = (entry: Partial<Entry> | null): boolean => typeof entry?.scope === 'string' && typeof entry.spec === 'string' && typeof entry.schedule === 'string' && typeof entry.ns === 'number';
 
 function entriesOf(file: string | null): Entry[] {
   try {

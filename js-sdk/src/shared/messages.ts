@@ -12,8 +12,12 @@ export type SourceMessage =
   | { kind: 'file'; path: string }
   | { kind: 'pull'; name: string; size: number };
 
-/** What a file is. Each has a compiler that reads it. */
+/** What a file is. */
 export type ModelFormat = 'kiln' | 'onnx';
+
+/** compiler.wasm, for plain networks in .kiln files, or compiler-full.wasm, which has everything. */
+export type CompilerKind = 'plain' | 'full';
+export const compilerOf = (format: ModelFormat): CompilerKind => (format === 'onnx' ? 'full' : 'plain');
 
 export type LoadProgress =
   /** `totalBytes` is known from the server, else from the head of the file once that is planned. Both count what a server has compressed as it was before. */
@@ -136,8 +140,8 @@ export interface HostCalls {
 export interface HostEvents {
   ready: null;
   progress: LoadProgress;
-  /** The cache has nothing: the compiler of such files is needed. */
-  uncached: ModelFormat;
+  /** The cache has nothing, or the plain compiler not all that the model needs: this compiler is needed. */
+  needs: CompilerKind;
   /** How many kernels have schedules that this load measured. */
   measured: number;
   /** The compiler's worker has done all its work. */
@@ -157,7 +161,7 @@ export interface MainCalls {
 }
 
 export interface CompileRequest {
-  format: ModelFormat;
+  compiler: CompilerKind;
   /** Of an .onnx file its skeleton (host/skeleton.ts). */
   head: Uint8Array<ArrayBuffer>;
   fileBytes: number;
@@ -237,6 +241,7 @@ export interface CompilerCalls {
 
 export interface CompilerEvents {
   progress: LoadProgress;
+  needs: CompilerKind;
 }
 
 export interface ComputeCalls {
@@ -253,7 +258,7 @@ export type CompilerCode = ArrayBuffer | Uint8Array<ArrayBuffer> | WebAssembly.M
 
 /** What is sent to the compiler's worker when a compiler is needed: its code, or why there is none. */
 export interface CompilerMessage {
-  format: ModelFormat;
+  kind: CompilerKind;
   code: CompilerCode | PlainError;
 }
 

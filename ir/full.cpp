@@ -1,0 +1,7 @@
+#include "ir/legalizer.h"
+
+namespace kiln {
+
+const bool kFull = true;
+
+}  // namespace kiln
