@@ -280,6 +280,15 @@ class Reader {
       case onnx::kIntegers:
         attr.value = a.ints;
         break;
+      case onnx::kTexts: {  // one a line
+        std::string lines;
+        for (const std::string_view text : a.strings) {
+          KILN_TRY(values_.unfold(0, out.where, {text}));
+          lines += (lines.empty() ? "" : "\n") + std::string(text);
+        }
+        attr.value = std::move(lines);
+        break;
+      }
       case onnx::kTensor: {  // a further operand: `name` says which
         if (a.tensors.size() != 1) return bad_onnx("an attribute without its tensor", out.where);
         KILN_ASSIGN(const ValueId id, values_.tensor(a.tensors[0]));

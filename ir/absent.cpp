@@ -13,6 +13,7 @@ Status onnx_all_read(const Legalizer&, const Node&, const std::vector<int>&) { r
 bool states_no_types(const Graph&) { return false; }
 Result<Graph> find_spelled_out(Graph graph) { return graph; }
 
+std::vector<OpRow> recurrent_ops() { return {}; }
 std::vector<OpRow> scatter_ops() { return {}; }
 std::vector<OpRow> sort_ops() { return {}; }
 Status Lowering::lower_scatter(const Node& node) { return unsupported(node, "scattering"); }

@@ -352,6 +352,17 @@ std::string Legalizer::text(const Node& node, std::string_view name, std::string
   return fallback;
 }
 
+std::vector<std::string> Legalizer::texts(const Node& node, std::string_view name) {
+  const std::string lines = text(node, name, "");
+  std::vector<std::string> list;
+  for (size_t at = 0; at < lines.size();) {
+    const size_t end = std::min(lines.find('\n', at), lines.size());
+    list.push_back(lines.substr(at, end - at));
+    at = end + 1;
+  }
+  return list;
+}
+
 DType Legalizer::dtype(const Node& node, std::string_view name, DType fallback) {
   const std::string given = text(node, name, name_of(fallback));
   for (int i = 0; i <= static_cast<int>(DType::boolean); ++i)

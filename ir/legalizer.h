@@ -52,6 +52,8 @@ class Legalizer {
   DType number_type(const Node& node, std::string_view name) const;
   bool flag(const Node& node, std::string_view name, bool fallback);
   std::string text(const Node& node, std::string_view name, std::string fallback);
+  /// A list of texts, which readers put one a line.
+  std::vector<std::string> texts(const Node& node, std::string_view name);
   /// A type by its name ("float32").
   DType dtype(const Node& node, std::string_view name, DType fallback);
   /// A list; a lone integer is a list of one.
@@ -130,6 +132,7 @@ std::vector<OpRow> norm_ops();
 std::vector<OpRow> onnx_ops();
 std::vector<OpRow> pointwise_binary_ops();
 std::vector<OpRow> pointwise_unary_ops();
+std::vector<OpRow> recurrent_ops();
 std::vector<OpRow> reduce_ops();
 std::vector<OpRow> resize_ops();
 std::vector<OpRow> scan_ops();

@@ -17,6 +17,7 @@ std::vector<OpRow> onnx_microsoft_ops();
 std::vector<OpRow> onnx_norm_ops();
 std::vector<OpRow> onnx_pointwise_ops();
 std::vector<OpRow> onnx_quantize_ops();
+std::vector<OpRow> onnx_recurrent_ops();
 std::vector<OpRow> onnx_reduce_ops();
 std::vector<OpRow> onnx_scatter_ops();
 std::vector<OpRow> onnx_sort_ops();
