@@ -9,9 +9,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
+import wasmkiln
 from onnx import helper
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import native
 from test_onnx_control import run
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -66,3 +70,35 @@ def test_onnx(op: str, direction: str, more: dict, tmp_path: Path) -> None:
         for name, want in zip(outputs, session.run(None, x), strict=True):
             got = np.fromfile(tmp_path / f"{name}.bin", np.float32).reshape(want.shape)
             np.testing.assert_allclose(got, want, atol=2e-6, err_msg=f"{name} {steps}")
+
+
+class Whole(nn.Module):
+    """A recurrent module, all of whose results are outputs."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        y, state = self.inner(x)
+        return (y, *(state if isinstance(state, tuple) else (state,)))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"num_layers": 2, "bidirectional": True}, {"batch_first": True, "bias": False}, {"special": True}],
+)
+def test_pytorch(kind: type[nn.RNNBase], more: dict, tmp_path: Path) -> None:
+    """At odd sizes; `special` is what one module has."""
+    torch.manual_seed(3)
+    special = {nn.LSTM: {"proj_size": 5}, nn.GRU: {"num_layers": 3}, nn.RNN: {"nonlinearity": "relu"}}
+    options = special[kind] if "special" in more else more
+    module = Whole(kind(5, 9, **options)).eval()
+    for steps in (1, 11):
+        x = torch.randn(steps, 3, 5)
+        path = tmp_path / "model.kiln"
+        wasmkiln.export(module, (x,), path)
+        wanted = module(x)
+        for got, want in zip(native.run(path, [x]).values(), wanted, strict=True):
+            assert torch.allclose(got, want, atol=2e-6), (got - want).abs().max()
