@@ -134,9 +134,11 @@ def test_greedy_search(tmp_path: Path) -> None:
     """Tokens by argmax until one ends it, in a tensor that is carried; a branch in the loop."""
     text = """
     g (float[8,8] weights, int64[1] first) => (int64[16] tokens, int64 count) {
-      most = Constant <value = int64 {15}> ()  yes = Constant <value = bool {1}> ()  n = Constant <value = int64[1] {16}> ()
+      most = Constant <value = int64 {15}> ()  yes = Constant <value = bool {1}> ()
+      n = Constant <value = int64[1] {16}> ()
       row = Constant <value = int64[16] {0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15}> ()
-      end = Constant <value = int64 {7}> ()  one = Constant <value = int64 {1}> ()  zero = Constant <value = int64 {0}> ()
+      end = Constant <value = int64 {7}> ()  one = Constant <value = int64 {1}> ()
+      zero = Constant <value = int64 {0}> ()
       start = Expand(first, n)
       tokens, last, count = Loop (most, yes, start, first, zero) <body =
           b (int64 i, bool c, int64[16] t, int64[1] at, int64 k) => (bool go, int64[16] t1, int64[1] next, int64 k1) {
@@ -181,7 +183,8 @@ def test_scans(length: int, tmp_path: Path) -> None:
       (float[3] p, float[3] q, float[3,{length}] y, float[{length},3] z) {{
       p, q, y, z = Scan (a, b, x, u) <num_scan_inputs = 2, scan_input_axes = [0, 1], scan_input_directions = [0, 1],
         scan_output_axes = [1, -2], scan_output_directions = [0, 1],
-        body = s (float[3] a0, float[3] b0, float[3] x0, float[3] u0) => (float[3] a1, float[3] b1, float[3] y0, float[3] z0) {{
+        body = s (float[3] a0, float[3] b0, float[3] x0, float[3] u0) =>
+                 (float[3] a1, float[3] b1, float[3] y0, float[3] z0) {{
           m = Mul(a0, x0)  a1 = Sin(m)  b1 = Add(a0, u0)  y0 = Add(b0, x0)  z0 = Identity(a0) }}>
     }}"""
     rng = np.random.default_rng(4)
@@ -230,7 +233,8 @@ def test_a_value_that_grows(tmp_path: Path) -> None:
     [
         (
             """g (float[2,3] x, bool c) => (float[N] y) {
-              y = If (c) <then_branch = a () => (float[N] u) { one = Constant <value = int64[1] {-1}> () u = Reshape(x, one) },
+              y = If (c) <then_branch = a () => (float[N] u) {
+                            one = Constant <value = int64[1] {-1}> () u = Reshape(x, one) },
                           else_branch = b () => (float[N] u) { u = Constant <value = float[2] {1, 2}> () }> }""",
             "float32[6] or float32[2]",
         ),
