@@ -70,6 +70,7 @@ class Parser {
   void reals(const Message& m, size_t size, Tensor& t);
 
   int64_t left_;
+  int depth_ = 0;
   bool fits_ = true;
 };
 
@@ -173,7 +174,7 @@ Result<Attribute> Parser::attribute(std::string_view message) {
         break;
       case 6:
       case 11:
-        keep(a.graphs, m.bytes);
+        KILN_TRY(keep(a.graphs, graph(m.bytes)));
         a.type = m.field == 6 ? kGraph : kGraphs;
         break;
       case 7:
@@ -336,6 +337,9 @@ Result<Function> Parser::function(std::string_view message) {
 }
 
 Result<Graph> Parser::graph(std::string_view message) {
+  if (depth_ == kMostGraphDepth)
+    return Error{ErrorCode::bad_file, "this .onnx file has graphs in graphs more than 32 deep", ""};
+  ++depth_;
   Graph g;
   Message m(message);
   while (more(m)) {
@@ -360,7 +364,8 @@ Result<Graph> Parser::graph(std::string_view message) {
         break;
     }
   }
-  KILN_TRY(end(m, "the graph"));
+  KILN_TRY(end(m, "a graph"));
+  --depth_;
   return g;
 }
 

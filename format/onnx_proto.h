@@ -45,6 +45,8 @@ struct Tensor {
   }
 };
 
+struct Graph;
+
 struct Attribute {
   std::string_view name, reference;  ///< reference: the attribute of the function around it that is meant
   int32_t type = 0;
@@ -55,7 +57,7 @@ struct Attribute {
   std::vector<int64_t> ints;
   std::vector<std::string_view> strings;
   std::vector<Tensor> tensors;
-  std::vector<std::string_view> graphs;  ///< messages, unread
+  std::vector<Graph> graphs;
 };
 enum AttributeType : int32_t {
   kNone,
@@ -87,6 +89,8 @@ struct Port {
   bool ranked = false;
   std::vector<Dim> dims;
 };
+
+constexpr int kMostGraphDepth = 32;  ///< of graphs in nodes of graphs
 
 struct Graph {
   std::string_view name;

@@ -9,11 +9,20 @@ namespace kiln {
 namespace {
 
 constexpr int64_t kOldestOpset = 7, kNewestOpset = 28;
-constexpr int kMaxDepth = 64;  ///< of functions in functions
+constexpr int kMaxDepth = 64;  ///< of functions and graphs in each other
 constexpr size_t kMaxNodes = 1 << 20;
 
-/// Values by name, of the graph or of a function's body; kNoValue: an operand that the caller leaves out.
-using Scope = std::map<std::string_view, ValueId>;
+/// Values by name, of a graph or of a function's body. kNoValue: an operand that the caller leaves out. A graph inside
+/// of a node sees the names around it, unless it has its own.
+struct Scope {
+  std::map<std::string_view, ValueId> own;
+  const Scope* around = nullptr;
+  const ValueId* find(std::string_view name) const {
+    for (const Scope* s = this; s; s = s->around)
+      if (const auto at = s->own.find(name); at != s->own.end()) return &at->second;
+    return nullptr;
+  }
+};
 /// A function's attributes, by name.
 using Bindings = std::map<std::string_view, const onnx::Attribute*>;
 
@@ -23,8 +32,34 @@ struct Place {
   const Bindings& bound;
   int64_t opset;
   std::string prefix;  ///< the calls of functions around
-  int depth;
+  int depth;           ///< of functions and graphs
+  std::vector<Node>& out;
 };
+
+/// Names that a graph reads from around it.
+void reads_around(const onnx::Graph& graph, std::set<std::string_view>& names) {
+  std::set<std::string_view> own, read;
+  for (const onnx::Tensor& t : graph.tensors) own.insert(t.name);
+  for (const onnx::Port& p : graph.inputs) own.insert(p.name);
+  for (const onnx::Port& p : graph.outputs) read.insert(p.name);
+  for (const onnx::Node& n : graph.nodes) {
+    own.insert(n.outputs.begin(), n.outputs.end());
+    read.insert(n.inputs.begin(), n.inputs.end());
+    for (const onnx::Attribute& a : n.attributes)
+      for (const onnx::Graph& inner : a.graphs) reads_around(inner, read);
+  }
+  for (const std::string_view name : read)
+    if (!own.count(name)) names.insert(name);
+}
+
+/// Names that a node reads, itself or in its graphs.
+std::set<std::string_view> read_by(const onnx::Node& n) {
+  std::set<std::string_view> names(n.inputs.begin(), n.inputs.end());
+  for (const onnx::Attribute& a : n.attributes)
+    for (const onnx::Graph& inner : a.graphs) reads_around(inner, names);
+  names.erase("");
+  return names;
+}
 
 class Reader {
  public:
@@ -47,9 +82,9 @@ class Reader {
     Scope scope;
     for (const onnx::Tensor& t : model_.graph.tensors) KILN_TRY(define(scope, t.name, values_.tensor(t)));
     for (const onnx::Port& p : model_.graph.inputs)
-      if (!scope.count(p.name)) KILN_TRY(define(scope, p.name, values_.input(p)));
+      if (!scope.own.count(p.name)) KILN_TRY(define(scope, p.name, values_.input(p)));
     const Bindings none;
-    KILN_TRY(nodes(model_.graph.nodes, {scope, none, opset_, "", 0}));
+    KILN_TRY(nodes(model_.graph.nodes, {scope, none, opset_, "", 0, g().nodes}));
     KILN_TRY(outputs(scope));
     return std::move(values_.out);
   }
@@ -61,7 +96,7 @@ class Reader {
 
   static Status define(Scope& scope, std::string_view name, const Result<ValueId>& id) {
     if (!id.ok()) return id.error();
-    if (!scope.emplace(name, *id).second) return bad_onnx("two values are called " + quoted(name));
+    if (!scope.own.emplace(name, *id).second) return bad_onnx("two values are called " + quoted(name));
     return ok();
   }
 
@@ -74,10 +109,13 @@ class Reader {
         if (!o.empty() && !made.insert(o).second) return bad_onnx("two nodes make " + quoted(o));
     std::vector<size_t> missing(all.size(), 0), ready;
     for (size_t i = 0; i < all.size(); ++i) {
-      for (std::string_view in : all[i].inputs) {
-        if (in.empty() || place.scope.count(in)) continue;
-        if (!made.count(in)) return bad_onnx("nothing makes " + quoted(in) + ", which a node reads", title(all[i]));
-        waits[in].push_back(i), ++missing[i];
+      for (std::string_view in : read_by(all[i])) {
+        if (place.scope.own.count(in)) continue;
+        if (made.count(in)) {
+          waits[in].push_back(i), ++missing[i];
+        } else if (!place.scope.find(in)) {
+          return bad_onnx("nothing makes " + quoted(in) + ", which a node reads", title(all[i]));
+        }
       }
       if (!missing[i]) ready.push_back(i);
     }
@@ -104,10 +142,10 @@ class Reader {
   Status node(const onnx::Node& n, const Place& place) {
     const std::string where = place.prefix + title(n);
     KILN_TRY(values_.unfold(sizeof(Node) + (n.inputs.size() + n.outputs.size()) * sizeof(ValueId),
-                            "node " + std::to_string(g().nodes.size()), {n.op, n.domain, where}));
-    if (g().nodes.size() >= kMaxNodes) return bad_onnx("too many nodes");
+                            "node " + std::to_string(count_), {n.op, n.domain, where}));
+    if (++count_ > kMaxNodes) return bad_onnx("too many nodes");
     Node out;
-    for (std::string_view in : n.inputs) out.inputs.push_back(in.empty() ? kNoValue : place.scope.at(in));
+    for (std::string_view in : n.inputs) out.inputs.push_back(in.empty() ? kNoValue : *place.scope.find(in));
     const auto function = functions_.find({n.domain, n.op, n.overload});
     if (function != functions_.end()) return call(*function->second, n, out.inputs, place, where);
     if (n.domain.empty() && n.op == "Constant") return constant(n, place, where);
@@ -115,7 +153,12 @@ class Reader {
     out.where = where;
     out.source_attrs.push_back({"opset", place.opset});
     for (const onnx::Attribute& given : n.attributes)
-      if (const onnx::Attribute* a = resolved(given, place.bound)) KILN_TRY(attribute(given.name, *a, out));
+      if (const onnx::Attribute* a = resolved(given, place.bound)) {
+        if (a->type == onnx::kGraph && a->graphs.size() == 1)
+          KILN_TRY(body(given.name, a->graphs[0], place, out));
+        else
+          KILN_TRY(attribute(given.name, *a, out));
+      }
     for (std::string_view o : n.outputs) {
       if (!o.empty()) {
         const Result<ValueId> id = values_.computed(place.depth ? std::string_view() : o);
@@ -125,7 +168,34 @@ class Reader {
         out.outputs.push_back(kNoValue);
       }
     }
-    g().nodes.push_back(std::move(out));
+    place.out.push_back(std::move(out));
+    return ok();
+  }
+
+  /// A graph inside of a node.
+  Status body(std::string_view name, const onnx::Graph& graph, const Place& place, Node& out) {
+    if (place.depth >= kMaxDepth)
+      return bad_onnx("graphs and functions are more than 64 deep in each other", out.where);
+    if (graph.sparse) return unsupported_onnx("sparse weights are not supported: store them densely", out.where);
+    KILN_TRY(values_.unfold(sizeof(Body) + (graph.inputs.size() + graph.outputs.size()) * sizeof(ValueId), out.where,
+                            {name}));
+    Body inner;
+    inner.name = name;
+    Scope scope;
+    scope.around = &place.scope;
+    for (const onnx::Tensor& t : graph.tensors) KILN_TRY(define(scope, t.name, values_.tensor(t)));
+    for (const onnx::Port& p : graph.inputs) {
+      const Result<ValueId> id = values_.computed("");
+      KILN_TRY(define(scope, p.name, id));
+      inner.inputs.push_back(*id);
+    }
+    KILN_TRY(nodes(graph.nodes, {scope, place.bound, place.opset, place.prefix, place.depth + 1, inner.nodes}));
+    for (const onnx::Port& p : graph.outputs) {
+      const ValueId* at = scope.find(p.name);
+      if (!at || *at == kNoValue) return bad_onnx("nothing makes the output " + quoted(p.name), out.where);
+      inner.outputs.push_back(*at);
+    }
+    out.bodies.push_back(std::move(inner));
     return ok();
   }
 
@@ -151,14 +221,13 @@ class Reader {
     for (const onnx::Attribute& a : n.attributes)
       if (const onnx::Attribute* value = resolved(a, place.bound)) given[a.name] = value;
     const auto opset = f.opsets.find("");
-    KILN_TRY(
-        nodes(f.nodes, {inner, given, opset == f.opsets.end() ? opset_ : opset->second, where + "/", place.depth + 1}));
+    KILN_TRY(nodes(f.nodes, {inner, given, opset == f.opsets.end() ? opset_ : opset->second, where + "/",
+                             place.depth + 1, place.out}));
     for (size_t i = 0; i < n.outputs.size(); ++i) {
       if (n.outputs[i].empty()) continue;
-      const auto at = inner.find(f.outputs[i]);
-      if (at == inner.end() || at->second == kNoValue)
-        return bad_onnx("a function does not make its output " + quoted(f.outputs[i]), where);
-      KILN_TRY(define(place.scope, n.outputs[i], at->second));
+      const ValueId* at = inner.find(f.outputs[i]);
+      if (!at || *at == kNoValue) return bad_onnx("a function does not make its output " + quoted(f.outputs[i]), where);
+      KILN_TRY(define(place.scope, n.outputs[i], *at));
     }
     return ok();
   }
@@ -211,6 +280,15 @@ class Reader {
       case onnx::kIntegers:
         attr.value = a.ints;
         break;
+      case onnx::kTexts: {  // one a line
+        std::string lines;
+        for (const std::string_view text : a.strings) {
+          KILN_TRY(values_.unfold(0, out.where, {text}));
+          lines += (lines.empty() ? "" : "\n") + std::string(text);
+        }
+        attr.value = std::move(lines);
+        break;
+      }
       case onnx::kTensor: {  // a further operand: `name` says which
         if (a.tensors.size() != 1) return bad_onnx("an attribute without its tensor", out.where);
         KILN_ASSIGN(const ValueId id, values_.tensor(a.tensors[0]));
@@ -219,9 +297,6 @@ class Reader {
         out.inputs.push_back(id);
         break;
       }
-      case onnx::kGraph:
-      case onnx::kGraphs:
-        return unsupported_onnx(out.source + ": graphs inside nodes are not supported", out.where);
       default:
         return unsupported_onnx(out.source + ": the attribute " + quoted(name) + " is of a kind that is not supported",
                                 out.where);
@@ -235,10 +310,10 @@ class Reader {
     std::set<std::string_view> names;
     std::set<ValueId> named;
     for (const onnx::Port& p : model_.graph.outputs) {
-      const auto at = scope.find(p.name);
-      if (at == scope.end()) return bad_onnx("nothing makes the output " + quoted(p.name));
+      const ValueId* at = scope.find(p.name);
+      if (!at) return bad_onnx("nothing makes the output " + quoted(p.name));
       if (!names.insert(p.name).second) return bad_onnx("two outputs are called " + quoted(p.name));
-      ValueId id = at->second;
+      ValueId id = *at;
       KILN_TRY(values_.unfold(sizeof(ValueId), "output", {p.name}));
       if (!named.insert(id).second || (g().value(id).typed && g().value(id).name != p.name)) {
         Node copy;
@@ -258,6 +333,7 @@ class Reader {
   const onnx::Model& model_;
   std::map<Key, const onnx::Function*> functions_;
   int64_t opset_ = 0;
+  size_t count_ = 0;  ///< of nodes
 };
 
 }  // namespace

@@ -14,10 +14,15 @@ bool states_no_types(const Graph&) { return false; }
 Result<Graph> find_spelled_out(Graph graph) { return graph; }
 
 std::vector<OpRow> loss_ops() { return {}; }
+std::vector<OpRow> recurrent_ops() { return {}; }
 std::vector<OpRow> sample_ops() { return {}; }
 std::vector<OpRow> scatter_ops() { return {}; }
 std::vector<OpRow> sort_ops() { return {}; }
 Status Lowering::lower_scatter(const Node& node) { return unsupported(node, "scattering"); }
+void Lowering::lower_branch(const Node&) {}
+void Lowering::lower_join(const Node&) {}
+void Lowering::lower_loop(const Node&) {}
+void Lowering::lower_end_loop(const Node&) {}
 Status Lowering::lower_sort(const Node& node) { return unsupported(node, "sorting"); }
 
 }  // namespace kiln

@@ -173,6 +173,13 @@ Result<ValueId> Builder::concat(std::vector<ValueId> parts, int64_t axis) {
 
 Result<ValueId> Builder::pad(ValueId x, const PadAttrs& attrs) { return simple(Op::pad, {x}, attrs); }
 
+Result<ValueId> Builder::branch(ValueId condition, bool otherwise) {
+  return simple(Op::branch, {condition}, BranchAttrs{otherwise});
+}
+Result<ValueId> Builder::join(ValueId then, ValueId otherwise, ValueId a, ValueId b) {
+  return simple(Op::join, {then, otherwise, a, b}, {});
+}
+
 Result<ValueId> Builder::reshape(ValueId x, const Shape& to) {
   if (to == shape(x)) return x;
   return simple(Op::reshape, {x}, {}, {value(x).dtype, to});

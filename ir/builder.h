@@ -48,6 +48,11 @@ class Builder {
   Result<ValueId> taps(ValueId x, TapsAttrs attrs);
   Result<ValueId> concat(std::vector<ValueId> parts, int64_t axis);
   Result<ValueId> pad(ValueId x, const PadAttrs& attrs);
+  /// Any node of several results.
+  Result<std::vector<ValueId>> several(Op op, std::vector<ValueId> inputs, OpAttrs attrs);
+  /// Marks of control flow (ir/graph.h); those of loops are several().
+  Result<ValueId> branch(ValueId condition, bool otherwise);
+  Result<ValueId> join(ValueId then, ValueId otherwise, ValueId a, ValueId b);
   // These return x itself when they would change nothing.
   Result<ValueId> reshape(ValueId x, const Shape& shape);
   Result<ValueId> permute(ValueId x, std::vector<int64_t> axes);
@@ -81,7 +86,6 @@ class Builder {
  private:
   Result<ValueId> of_nothing(const Node& node, const TensorType& type);
   Result<ValueId> simple(Op op, std::vector<ValueId> inputs, OpAttrs attrs, const TensorType& wanted = {});
-  Result<std::vector<ValueId>> several(Op op, std::vector<ValueId> inputs, OpAttrs attrs);
   std::string source_, where_;
   size_t node_limit_ = SIZE_MAX;
   int64_t constant_bytes_ = 0;

@@ -74,6 +74,10 @@ struct AttrPrinter {
     return " before=" + join(a.before) + " after=" + join(a.after) + " value=" + number(static_cast<double>(a.value)) +
            (a.whole ? " whole=" + std::to_string(a.whole) : "");
   }
+  std::string operator()(const BranchAttrs& a) const { return a.otherwise ? " otherwise" : ""; }
+  std::string operator()(const LoopAttrs& a) const {
+    return " bound=" + std::to_string(a.bound) + (a.conditional ? " conditional" : "");
+  }
 };
 
 std::string describe(const Graph& graph, ValueId id) {
@@ -88,9 +92,10 @@ std::string describe(const Graph& graph, ValueId id) {
 }  // namespace
 
 const char* name_of(Op op) {
-  static const char* const kNames[] = {"source",    "conv",    "matmul", "map",     "reduce", "softmax", "layer_norm",
-                                       "attention", "pool",    "gather", "scatter", "scan",   "sort",    "taps",
-                                       "reshape",   "permute", "expand", "slice",   "concat", "pad"};
+  static const char* const kNames[] = {"source",     "conv",      "matmul",  "map",     "reduce",  "softmax",
+                                       "layer_norm", "attention", "pool",    "gather",  "scatter", "scan",
+                                       "sort",       "taps",      "reshape", "permute", "expand",  "slice",
+                                       "concat",     "pad",       "branch",  "join",    "loop",    "end_loop"};
   return kNames[static_cast<int>(op)];
 }
 

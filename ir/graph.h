@@ -89,6 +89,12 @@ enum class Op : uint8_t {
   slice,       ///< x — SliceAttrs
   concat,      ///< xs — axis
   pad,         ///< x — PadAttrs
+  // Control flow is marks between nodes; docs/decisions/0048-control-flow.md says what stands between them.
+  branch,    ///< condition (one boolean): a token. From here on nodes need to run only if it holds — BranchAttrs
+  join,      ///< tokens of both branches, a value of each: the value of the branch that ran
+  loop,      ///< what the loop carries, as it begins: the number of the round, and what it carries now — LoopAttrs
+  end_loop,  ///< that number, what the next round gets, what each round adds to results: the last of what is carried,
+             ///< and the results — LoopAttrs
 };
 const char* name_of(Op op);
 
@@ -166,9 +172,18 @@ struct PadAttrs {
   float value = 0;
   int64_t whole = 0;  ///< the value of integers and booleans
 };                    // per axis
-using OpAttrs =
-    std::variant<std::monostate, ConvAttrs, MatmulAttrs, ReduceAttrs, NormAttrs, AttentionAttrs, PoolAttrs, AxisAttrs,
-                 PermuteAttrs, SliceAttrs, PadAttrs, TapsAttrs, GatherAttrs, SortAttrs, ScanAttrs, ScatterAttrs>;
+struct BranchAttrs {
+  bool otherwise = false;  ///< the second of the two: the condition is that of the first, turned round
+};
+struct LoopAttrs {
+  int64_t bound = 0;               ///< so many rounds at most; 0: the condition alone ends it
+  bool conditional = false;        ///< what it carries first is a boolean: each round is run only while it holds
+  size_t carried = 0;              ///< values, with that one
+  std::vector<bool> results = {};  ///< whether each is filled from its end; bound × what a round adds
+};
+using OpAttrs = std::variant<std::monostate, ConvAttrs, MatmulAttrs, ReduceAttrs, NormAttrs, AttentionAttrs, PoolAttrs,
+                             AxisAttrs, PermuteAttrs, SliceAttrs, PadAttrs, TapsAttrs, GatherAttrs, SortAttrs,
+                             ScanAttrs, ScatterAttrs, BranchAttrs, LoopAttrs>;
 
 /// An attribute as a front end gave it.
 struct SourceAttr {
@@ -177,6 +192,8 @@ struct SourceAttr {
   std::vector<int> symbols =
       {};  ///< of integers: the symbol in the place of each, -1 for the number itself; empty: all are numbers
 };
+
+struct Body;
 
 struct Node {
   Op op = Op::source;
@@ -191,7 +208,26 @@ struct Node {
   std::string source;  ///< the front end's operator, kept for errors and profiles ("aten.relu.default")
   std::string where;   ///< line of the user's code
   std::vector<SourceAttr> source_attrs;
+  std::vector<Body> bodies;  ///< of a source node (If, Loop, Scan)
 };
+
+/// A graph inside of a node. Its values are among those of the graph, so it reads what is around it by its id.
+struct Body {
+  std::string name;  ///< of the attribute
+  std::vector<ValueId> inputs, outputs;
+  std::vector<Node> nodes;
+};
+
+/// Calls visit(id) for each value that a node or a graph inside of it reads.
+template <class Visit>
+void each_read(const Node& node, const Visit& visit) {
+  for (ValueId id : node.inputs)
+    if (id != kNoValue) visit(id);
+  for (const Body& body : node.bodies) {
+    for (const Node& inner : body.nodes) each_read(inner, visit);
+    for (ValueId id : body.outputs) visit(id);
+  }
+}
 
 /// Nodes are in an order in which every value is computed before it is read.
 struct Graph {

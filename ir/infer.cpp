@@ -39,6 +39,7 @@ class Inference {
       if (id < kNoValue || id >= static_cast<ValueId>(graph_.values.size())) return fail("operand out of range");
     }
     if (node_.op == Op::sort) return sort();
+    if (node_.op == Op::loop || node_.op == Op::end_loop) return loop();
     KILN_ASSIGN(TensorType type, of_one_result());
     TensorTypes types{std::move(type)};
     const auto* scan = std::get_if<ScanAttrs>(&node_.attrs);
@@ -51,6 +52,8 @@ class Inference {
     switch (node_.op) {
       case Op::source:
       case Op::sort:
+      case Op::loop:
+      case Op::end_loop:
         return fail("not a canonical operation of one result");
       case Op::conv:
         return conv();
@@ -88,6 +91,10 @@ class Inference {
         return concat();
       case Op::pad:
         return pad();
+      case Op::branch:
+        return branch();
+      case Op::join:
+        return join();
     }
     return fail("unknown operation");
   }
@@ -566,6 +573,42 @@ class Inference {
       out[i] = Dim(size + a->before[i] + a->after[i]);
     }
     return done(x->dtype, std::move(out));
+  }
+
+  Result<TensorType> branch() const {
+    KILN_ASSIGN(const Value* condition, need(0, "condition"));
+    if (condition->dtype != DType::boolean || !condition->shape.empty()) return fail("a condition is one boolean");
+    return done(DType::boolean, {});
+  }
+
+  Result<TensorType> join() const {
+    KILN_ASSIGN(const Value* a, need(2, "value of a branch"));
+    KILN_ASSIGN(const Value* b, need(3, "value of a branch"));
+    if (a->dtype != b->dtype || a->shape != b->shape) return fail("the branches give values of different types");
+    return done(a->dtype, a->shape);
+  }
+
+  /// What a loop carries keeps its type, and each result has as many parts as there are rounds.
+  Result<TensorTypes> loop() const {
+    KILN_ASSIGN(const LoopAttrs* a, attrs<LoopAttrs>());
+    const bool begins = node_.op == Op::loop;
+    if (node_.inputs.size() != a->carried + (begins ? 0 : 1 + a->results.size()))
+      return fail("another number of values is carried");
+    if (!begins && (a->bound < 0 || (a->bound == 0 && (!a->conditional || !a->results.empty()))))
+      return fail("it has no end");
+    TensorTypes types;
+    if (begins) types.push_back({DType::i64, {}});
+    for (size_t i = begins ? 0 : 1; i < node_.inputs.size(); ++i) {
+      KILN_ASSIGN(const Value* v, need(i, "value"));
+      Shape shape = v->shape;
+      if (is_empty(shape)) return fail("what has no elements is not carried");
+      if (!begins && i > a->carried) shape.insert(shape.begin(), Dim(a->bound));
+      if (shape.size() > kMaxRank || element_count(shape) > kMaxElements) return fail("a result is too large");
+      types.push_back({v->dtype, std::move(shape)});
+    }
+    if (a->conditional && (types[begins].dtype != DType::boolean || !types[begins].shape.empty()))
+      return fail("a condition is one boolean");
+    return types;
   }
 
   const Graph& graph_;

@@ -29,9 +29,7 @@ Legalizer::Legalizer(const Graph& source_graph, Graph& out)
     if (v.is_weight() || v.is_constant() || (b.folds && v.typed && is_empty(v.shape))) keep(static_cast<ValueId>(i));
   }
   for (ValueId id : source.inputs) out.inputs.push_back(find(id));
-  for (const Node& node : source.nodes)
-    for (ValueId id : node.inputs)
-      if (id != kNoValue) ++reads_[static_cast<size_t>(id)];
+  for (const Node& node : source.nodes) each_read(node, [&](ValueId id) { ++reads_[static_cast<size_t>(id)]; });
   for (ValueId id : source.outputs) ++reads_[static_cast<size_t>(id)];
 }
 
@@ -62,6 +60,41 @@ Status Legalizer::legalize(const Node& node) {
   Error error = status.error();
   if (error.where.empty()) error.where = node.where.empty() ? node.source : node.where;
   return error;
+}
+
+Result<const Body*> Legalizer::body(const Node& node, std::string_view name) const {
+  for (const Body& body : node.bodies)
+    if (body.name == name) return &body;
+  return misfit(node.source + ": the graph '" + std::string(name) + "' is missing");
+}
+
+Result<std::vector<ValueId>> Legalizer::run(const Node& node, const Body& body, const std::vector<ValueId>& operands) {
+  if (body.inputs.size() != operands.size())
+    return misfit(node.source + ": its graph takes " + std::to_string(body.inputs.size()) + " values, and gets " +
+                  std::to_string(operands.size()));
+  for (size_t i = 0; i < operands.size(); ++i) mapped_[static_cast<size_t>(body.inputs[i])] = operands[i];
+  const std::vector<int> read = std::move(read_);
+  for (const Node& inner : body.nodes) {
+    if (left_in_loops_ == 0) return unsupported(node, "the graphs inside of nodes stand for too many operations");
+    --left_in_loops_;
+    for (ValueId id : inner.outputs)  // of the round before
+      if (id != kNoValue) mapped_[static_cast<size_t>(id)] = kNoValue;
+    const Status status = legalize(inner);
+    if (status.ok()) continue;
+    Error error = status.error();
+    error.message += " (in " + error.where + ")";
+    error.where.clear();
+    return error;
+  }
+  read_ = read;
+  numbers_.clear();
+  b.set_origin(node);
+  std::vector<ValueId> results;
+  for (ValueId id : body.outputs) {
+    if (find(id) == kNoValue) return not_computed(id);
+    results.push_back(find(id));
+  }
+  return results;
 }
 
 Error Legalizer::not_computed(ValueId source_value) const {
@@ -317,6 +350,17 @@ std::string Legalizer::text(const Node& node, std::string_view name, std::string
   if (const auto* v = std::get_if<std::string>(&attr->value)) return *v;
   wrong(node, name, "a string");
   return fallback;
+}
+
+std::vector<std::string> Legalizer::texts(const Node& node, std::string_view name) {
+  const std::string lines = text(node, name, "");
+  std::vector<std::string> list;
+  for (size_t at = 0; at < lines.size();) {
+    const size_t end = std::min(lines.find('\n', at), lines.size());
+    list.push_back(lines.substr(at, end - at));
+    at = end + 1;
+  }
+  return list;
 }
 
 DType Legalizer::dtype(const Node& node, std::string_view name, DType fallback) {

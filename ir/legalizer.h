@@ -52,6 +52,8 @@ class Legalizer {
   DType number_type(const Node& node, std::string_view name) const;
   bool flag(const Node& node, std::string_view name, bool fallback);
   std::string text(const Node& node, std::string_view name, std::string fallback);
+  /// A list of texts, which readers put one a line.
+  std::vector<std::string> texts(const Node& node, std::string_view name);
   /// A type by its name ("float32").
   DType dtype(const Node& node, std::string_view name, DType fallback);
   /// A list; a lone integer is a list of one.
@@ -66,6 +68,14 @@ class Legalizer {
   /// The same of a row with so many results.
   Result<std::vector<ValueId>> call_all(const char* source, size_t results, const std::vector<ValueId>& operands,
                                         std::vector<SourceAttr> attrs = {});
+  /// The graph of a node that its attribute `name` is.
+  Result<const Body*> body(const Node& node, std::string_view name) const;
+  /// What a graph of a node makes of these operands, values in the new graph. Its nodes are appended; again at each
+  /// call.
+  Result<std::vector<ValueId>> run(const Node& node, const Body& body, const std::vector<ValueId>& operands);
+  /// The nodes that run() may still append to, of all loops together.
+  size_t left_in_loops() const { return left_in_loops_; }
+
   /// The elements of an operand that is a constant; an error that says what they were wanted for where it is none.
   Result<std::vector<Number>> elements(const Node& node, size_t i, const char* wanted_for) const;
   Result<std::vector<int64_t>> whole_elements(const Node& node, size_t i, const char* wanted_for) const;
@@ -92,6 +102,7 @@ class Legalizer {
   std::vector<ValueId> numbers_;   ///< of the current node: 0-d constants that PyTorch does not treat as tensors
   mutable std::vector<int> read_;  ///< attributes of the current node that its row has looked at, by index
   std::optional<Error> error_;
+  size_t left_in_loops_ = kMaxLoopNodes;
 };
 
 /// The factor by which resizing multiplies spatial dim `i` of `dims` (scale_factors, or scales_h and scales_w). 0 if
@@ -122,6 +133,7 @@ std::vector<OpRow> norm_ops();
 std::vector<OpRow> onnx_ops();
 std::vector<OpRow> pointwise_binary_ops();
 std::vector<OpRow> pointwise_unary_ops();
+std::vector<OpRow> recurrent_ops();
 std::vector<OpRow> reduce_ops();
 std::vector<OpRow> resize_ops();
 std::vector<OpRow> sample_ops();

@@ -61,6 +61,7 @@ Result<Plan> Lowering::run() {
   }
   const std::set<ValueId> outputs(graph.outputs.begin(), graph.outputs.end());
   for (const Node& node : graph.nodes) {
+    regions_.pass(node);
     KILN_TRY(lower_node(node));
     for (ValueId id : node.outputs)
       if (outputs.count(id)) copy_small_part(id);
@@ -117,6 +118,14 @@ Status Lowering::lower_node(const Node& node) {
       return late_joins_.count(node.outputs[0]) ? ok() : lower_concat(node);
     case Op::pad:
       return lower_pad(node);
+    case Op::branch:
+      return lower_branch(node), ok();
+    case Op::join:
+      return lower_join(node), ok();
+    case Op::loop:
+      return lower_loop(node), ok();
+    case Op::end_loop:
+      return lower_end_loop(node), ok();
     case Op::source:
       return unsupported(node, "operator was not legalized");
     default:
@@ -264,11 +273,12 @@ View Lowering::copied(const View& from, const Order& order, const Halo& halo) {
     key += "h" + std::to_string(halo.top) + "," + std::to_string(halo.left) + "," + std::to_string(halo.bottom) + "," +
            std::to_string(halo.right);
   const auto found = copies_.find(key);
-  if (found != copies_.end()) return found->second;
+  if (found != copies_.end() && still_there(found->second)) return found->second.view;
   const int phase = step_phase(from.phase);
   const View to = halo.empty() ? allocate(from.dims, from.dtype, order, phase) : with_halo(from.dims, halo, phase);
   append_map(identity_expr(lane_of(from.dtype)), to, {from}, "copy", phase);
-  return copies_[key] = to;
+  copies_[key] = {to, regions_.now()};
+  return to;
 }
 
 // -- steps
@@ -281,6 +291,7 @@ int Lowering::append(KernelSpec spec, const std::vector<View>& operands, const s
   p.step.label = label;
   p.phase = phase;
   for (const View& v : operands) p.step.operands.push_back({v.buffer, v.offset * size_of(v.dtype)});
+  if (phase == kRunPhase) p.step.when = when_;
   pending_.push_back(std::move(p));
   return static_cast<int>(pending_.size()) - 1;
 }
@@ -331,12 +342,13 @@ View Lowering::packed(const PackSpec& spec, const View& source, int64_t elements
   const std::string key = std::to_string(source.buffer) + "@" + std::to_string(source.offset) + " " +
                           to_string(KernelSpec(spec)) + " for " + to_string(consumer);
   const auto found = packs_.find(key);
-  if (found != packs_.end()) return found->second;
+  if (found != packs_.end() && still_there(found->second)) return found->second.view;
   const int phase = step_phase(source.phase);
   const View to = allocate({elements}, DType::f32, {0}, phase);
   const int at = append(spec, {to, source}, "pack for " + label, phase);
   pending_[static_cast<size_t>(at)].pack_of = at + 1;  // the consumer is appended next
-  return packs_[key] = to;
+  packs_[key] = {to, regions_.now()};
+  return to;
 }
 
 void Lowering::own_packs(size_t first, int consumer) {
@@ -390,6 +402,7 @@ void Lowering::number_phases() {
     run_index[i] = static_cast<int>(plan.steps.size());
     plan.steps.push_back(std::move(p.step));
   }
+  number_loops(run_index);
   for (size_t i = 0; i < pending_.size(); ++i) {
     Pending& p = pending_[i];
     const int consumer = p.pack_of < 0 ? -1 : run_index[static_cast<size_t>(p.pack_of)];
@@ -420,6 +433,17 @@ void Lowering::number_phases() {
             [](const Transfer& a, const Transfer& b) { return a.file_offset < b.file_offset; });
 }
 
+/// Loops over the steps of the inference. What a loop computes of weights alone is done when they are loaded.
+void Lowering::number_loops(const std::vector<int>& run_index) {
+  std::vector<int> before{0};  // steps of the inference before each pending one
+  for (const int at : run_index) before.push_back(before.back() + (at >= 0));
+  for (Loop& loop : loops_) {
+    loop.begin = before[static_cast<size_t>(loop.begin)];
+    loop.end = before[static_cast<size_t>(loop.end)];
+    if (loop.begin < loop.end) plan.loops.push_back(std::move(loop));
+  }
+}
+
 /// What depends on weights and constants alone may be expanded to any size, too.
 Status Lowering::limit_load() const {
   double work = 0;
@@ -431,101 +455,6 @@ Status Lowering::limit_load() const {
                      step.label};
     }
   return ok();
-}
-
-void Lowering::assign_spaces() {
-  std::vector<bool> run_reads(plan.buffers.size());
-  for (const PlanStep& step : plan.steps)
-    for (const Operand& o : step.operands)
-      if (o.buffer >= 0) run_reads[static_cast<size_t>(o.buffer)] = true;
-  for (size_t i = 0; i < plan.buffers.size(); ++i)
-    plan.buffers[i].space = buffer_phase_[i] == kRunPhase          ? Space::arena
-                            : run_reads[i] || buffer_phase_[i] < 0 ? Space::weights
-                                                                   : Space::staging;
-}
-
-void Lowering::set_lifetimes() {
-  std::vector<bool> seen(plan.buffers.size());
-  const auto touch = [&](int buffer, int time) {
-    if (buffer < 0) return;
-    Buffer& b = plan.buffers[static_cast<size_t>(buffer)];
-    if (!seen[static_cast<size_t>(buffer)]) b.first = time;
-    b.last = std::max(b.last, time);
-    seen[static_cast<size_t>(buffer)] = true;
-  };
-  for (const Port& p : plan.inputs) {  // for ever: a caller may leave an input as it is from run to run
-    touch(p.at.buffer, 0);
-    touch(p.at.buffer, static_cast<int>(plan.steps.size()));
-  }
-  for (size_t i = 0; i < plan.steps.size(); ++i)
-    for (const Operand& o : plan.steps[i].operands)
-      if (o.buffer >= 0 && plan.buffers[static_cast<size_t>(o.buffer)].space == Space::arena)
-        touch(o.buffer, static_cast<int>(i));
-  for (const Port& p : plan.outputs) touch(p.at.buffer, static_cast<int>(plan.steps.size()));
-  for (size_t t = 0; t < plan.transfers.size(); ++t) {
-    const Transfer& transfer = plan.transfers[t];
-    if (plan.buffers[static_cast<size_t>(transfer.dst.buffer)].space == Space::staging)
-      touch(transfer.dst.buffer, static_cast<int>(t));
-    if (transfer.phase < 0) continue;
-    for (const PlanStep& step : plan.init[static_cast<size_t>(transfer.phase)])
-      for (const Operand& o : step.operands)
-        if (o.buffer >= 0 && plan.buffers[static_cast<size_t>(o.buffer)].space == Space::staging)
-          touch(o.buffer, static_cast<int>(t));
-  }
-}
-
-/// For each buffer of the arena the last step that touches what lay in its place before it; -1: none did.
-std::vector<int> Lowering::last_tenants() const {
-  std::vector<int> last(plan.buffers.size(), -1), before = last;
-  for (size_t i = 0; i < plan.steps.size(); ++i)
-    for (const Operand& o : plan.steps[i].operands)
-      if (o.buffer >= 0) last[static_cast<size_t>(o.buffer)] = static_cast<int>(i);
-  std::vector<std::pair<int64_t, int>> order;  // in which buffers come up
-  for (size_t i = 0; i < plan.buffers.size(); ++i)
-    if (plan.buffers[i].space == Space::arena) order.emplace_back(plan.buffers[i].first, static_cast<int>(i));
-  std::sort(order.begin(), order.end());
-  // From each address to the next: the last step that touches it. (The containers are those of ir/arena.cpp: less
-  // code.)
-  std::set<std::pair<int64_t, int64_t>> tenants{{0, -1}};
-  const auto split = [&](int64_t at) {
-    const auto next = tenants.lower_bound({at, -1});
-    return next != tenants.end() && next->first == at ? next : tenants.insert({at, std::prev(next)->second}).first;
-  };
-  for (const auto& [first, i] : order) {
-    const Buffer& b = plan.buffers[static_cast<size_t>(i)];
-    int& latest = before[static_cast<size_t>(i)];
-    const int64_t end = split(b.offset + b.bytes)->first;
-    for (auto at = split(b.offset); at->first != end; at = tenants.lower_bound({b.offset, -1})) {
-      latest = std::max(latest, static_cast<int>(at->second));
-      tenants.erase(*at);
-    }
-    tenants.insert({b.offset, last[static_cast<size_t>(i)]});
-  }
-  return before;
-}
-
-/// A barrier stands where a step touches memory that a step since the last barrier has touched, unless both
-/// only read, or both write parts of one buffer (a halo and its inside, the parts of a concatenation: never
-/// the same bytes).
-void Lowering::set_barriers() {
-  const std::vector<int> before = last_tenants();
-  std::vector<int> read(plan.buffers.size(), -1), written = read;  // by which step last
-  int barrier = 0;
-  for (size_t i = 0; i < plan.steps.size(); ++i) {
-    PlanStep& step = plan.steps[i];
-    const size_t results = num_written(step.spec);
-    const auto each = [&](auto visit) {
-      for (size_t o = 0; o < step.operands.size(); ++o)
-        if (step.operands[o].buffer >= 0) visit(static_cast<size_t>(step.operands[o].buffer), o < results);
-    };
-    each([&](size_t buffer, bool write) {
-      const bool first = read[buffer] < 0 && written[buffer] < 0;
-      const int last = std::max(write ? read[buffer] : written[buffer], first ? before[buffer] : -1);
-      if (last >= barrier) step.barrier_before = true;
-    });
-    if (step.barrier_before) barrier = static_cast<int>(i);
-    each([&](size_t buffer, bool write) { (write ? written : read)[buffer] = static_cast<int>(i); });
-  }
 }
 
 }  // namespace kiln

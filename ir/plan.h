@@ -32,12 +32,29 @@ struct Operand {
 
 struct PlanStep {
   KernelSpec spec;
-  std::vector<Operand> operands;  ///< the first num_written(spec) are written
+  std::vector<Operand> operands;   ///< the first num_written(spec) are written
+  std::vector<Operand> when = {};  ///< booleans in memory: the step runs if all of them hold
+  int64_t moves = 0;               ///< bytes by which operands[0] moves from round to round of the innermost loop
   /// Whose schedule applies: -1 its own; else, for a pack, the consumer (index into Plan::steps).
   int schedule_of = -1;
   bool barrier_before = false;
   std::string label;  ///< "conv aten.convolution resnet/encoder/stage0 …" for profiles
 };
+
+/// Steps [begin, end) run again and again, one after the other on one thread, while a condition holds. Loops may stand
+/// in loops. A step's conditions are within the innermost one.
+struct Loop {
+  int begin = 0, end = 0;
+  int64_t bound = 0;  ///< rounds at most; 0: only the condition ends it
+  Operand condition = {},
+          number;  ///< a boolean that is looked at before each round, if there is one; which round it is
+  std::vector<Operand> when = {};  ///< as of a step
+};
+/// Which loop each step is in, the innermost, and each loop; -1: none.
+struct LoopNest {
+  std::vector<int> of_step, around;
+};
+LoopNest nest_of(const std::vector<Loop>& loops, size_t steps);
 
 /// Bytes [file_offset, file_offset + size) of the weights go to `dst` when they arrive. Then load phase `phase` may
 /// run, if there is one.
@@ -58,6 +75,7 @@ struct Port {
 struct Plan {
   std::vector<Buffer> buffers;
   std::vector<PlanStep> steps;
+  std::vector<Loop> loops;                  ///< outer ones before those in them
   std::vector<std::vector<PlanStep>> init;  ///< by load phase: packs weights, computes constants; once, on one thread
   std::vector<Transfer> transfers;          ///< in file order
   struct Inline {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "jit/control.h"
 #include "jit/family.h"
 #include "jit/kernels/loops.h"
 #include "jit/sharing.h"
@@ -36,6 +37,8 @@ class ProgramEmitter {
     if (load) emit_init();
     if (!run) return ok();
     if (e_.target().threads) sharing_.emit();
+    unit_.assign(p_.steps.size(), Unit::step);
+    if (!p_.loops.empty()) emit_loop_functions();
     emit_run();
     return ok();
   }
@@ -99,12 +102,24 @@ class ProgramEmitter {
 
   /// Runs a thread's part of a step.
   void emit_share(size_t i, Int slot, Int scratch) {
-    const ProgramStep& step = p_.steps[i];
     const Int base = e_.param(0);
-    const Program::Kernel& k = p_.kernels[static_cast<size_t>(step.kernel)];
-    if (family_of(k.spec).scratch_bytes(k.spec, k.schedule, e_.target()) > 0) leave_nothing(e_, scratch);
-    if (!e_.target().threads) return emit_call(step, base, {0, units(step), scratch});
-    sharing_.each_piece(base, e_.param(1), e_.param(2), slot, i, units(step), [&](Int begin, Int end) {
+    if (unit_[i] == Unit::inside) {  // with the last step of its loop; here it is only marked as done
+      if (e_.target().threads) sharing_.each_piece(base, e_.param(1), e_.param(2), slot, i, 0, 0, [](Int, Int) {});
+      return;
+    }
+    if (unit_[i] == Unit::loop) {
+      const ProgramLoop& loop = p_.loops[loop_at_[i]];
+      const auto call = [&] { e_.call(loop_functions_[loop_at_[i]], {base, scratch}); };
+      if (!e_.target().threads) return emit_if(e_, loop.when, base, call);
+      return sharing_.each_piece(base, e_.param(1), e_.param(2), slot, i, count_if(loop.when, base, 1), 0,
+                                 [&](Int, Int) { call(); });
+    }
+    const ProgramStep& step = p_.steps[i];
+    const auto all = [&] { emit_call(step, base, {0, units(step), scratch}); };
+    prepare_scratch(step, scratch);
+    if (!e_.target().threads) return step.when.empty() ? all() : emit_if(e_, step.when, base, all);
+    const Arg count = count_if(step.when, base, units(step));
+    sharing_.each_piece(base, e_.param(1), e_.param(2), slot, i, count, step.pieces, [&](Int begin, Int end) {
       if (step.looks < 2) return emit_call(step, base, {begin, end, scratch});
       emit_in_parts(begin, end, ceil_div(units(step), step.looks), [&](Int from, Int until) {
         emit_call(step, base, {from, until, scratch});
@@ -112,6 +127,30 @@ class ProgramEmitter {
     });
   }
 
+  void emit_loop_functions() {
+    loop_functions_ = emit_loops(e_, p_, kChunk, [&](const ProgramStep& step, Int base, Int scratch, const Int* moved) {
+      prepare_scratch(step, scratch);
+      emit_call(step, base, {0, units(step), scratch}, moved);
+    });
+    for (size_t index = 0; index < p_.loops.size(); ++index) {
+      const ProgramLoop& loop = p_.loops[index];
+      for (int i = loop.begin; i < loop.end; ++i) {
+        const auto at = static_cast<size_t>(i);
+        if (unit_[at] != Unit::step) continue;  // with the loop around this one
+        unit_[at] = i + 1 == loop.end ? Unit::loop : Unit::inside;
+        loop_at_[at] = index;
+      }
+    }
+  }
+
+  void prepare_scratch(const ProgramStep& step, Int scratch) {
+    const Program::Kernel& k = p_.kernels[static_cast<size_t>(step.kernel)];
+    if (family_of(k.spec).scratch_bytes(k.spec, k.schedule, e_.target()) > 0) leave_nothing(e_, scratch);
+  }
+
+  Arg count_if(const std::vector<int64_t>& when, Int base, int64_t units) {
+    return when.empty() ? Arg(units) : units_if(e_, when, base, units);
+  }
   /// part(from, until) for one run of units after the other; none once the run is cancelled.
   void emit_in_parts(Int begin, Int end, int64_t units, FunctionRef<void(Int, Int)> part) {
     const Int from = e_.integer(), until = e_.integer(), cancel = e_.integer(), control = e_.integer();
@@ -128,11 +167,14 @@ class ProgramEmitter {
         from, Compare::lt, end);
   }
 
-  void emit_call(const ProgramStep& step, Int base, std::vector<Arg> args) {
+  /// `moved`: by how much the first operand has moved.
+  void emit_call(const ProgramStep& step, Int base, std::vector<Arg> args, const Int* moved = nullptr) {
     const Program::Kernel& k = p_.kernels[static_cast<size_t>(step.kernel)];
     for (int64_t address : step.operands) {
       const Int a = e_.integer();
       add(e_, a, base, address);
+      if (moved) add(e_, a, a, *moved);
+      moved = nullptr;
       args.emplace_back(a);
     }
     for (int64_t size : sizes_of(k.spec, k.schedule, e_.target())) args.emplace_back(size);
@@ -187,6 +229,10 @@ class ProgramEmitter {
   Emitter& e_;
   const Program& p_;
   std::vector<Func> entries_;
+  enum class Unit : uint8_t { step, inside, loop };
+  std::vector<Unit> unit_;            // what each step of a run is
+  std::map<size_t, size_t> loop_at_;  // by its last step
+  std::vector<Func> loop_functions_;
   Sharing sharing_;
 };
 

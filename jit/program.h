@@ -17,6 +17,18 @@ struct ProgramStep {
   bool barrier_before = false;    ///< earlier steps' results must be visible to every thread first
   int pieces = 0;  ///< that each thread's share is cut into, the first the largest; 0: one thread does the step
   int looks = 1;   ///< in so many parts it is done, before each of which the cancel flag is looked at; 1: it is not
+  std::vector<int64_t> when = {};  ///< addresses of bytes: the step runs if none of them is 0
+  int64_t moves = 0;               ///< added to operands[0] from round to round of the innermost loop
+};
+
+/// Steps [begin, end) are one: the thread that comes first does them, one after the other, round after round. The step
+/// is the last of them; those before it have nothing to do. Loops may stand in loops.
+struct ProgramLoop {
+  int begin = 0, end = 0;
+  int64_t bound = 0;               ///< rounds at most; 0: only the condition ends it
+  int64_t condition = -1;          ///< address of a byte that is not 0 before each round; -1: there is none
+  int64_t number = 0;              ///< address of the number of the round, 64 bits
+  std::vector<int64_t> when = {};  ///< as of a step
 };
 
 struct Program {
@@ -26,6 +38,7 @@ struct Program {
   };
   std::vector<Kernel> kernels;                 ///< distinct
   std::vector<ProgramStep> steps;              ///< one inference
+  std::vector<ProgramLoop> loops;              ///< of them, in the order of their begins, outer ones first
   std::vector<std::vector<ProgramStep>> init;  ///< phases that run once, single-threaded, as weights arrive
   int64_t control = 0;                         ///< address of the control block, kControlBytes long, 64-byte aligned
   int64_t scratch = 0, scratch_stride = 0;     ///< per-thread scratch: scratch + thread × stride

@@ -31,12 +31,12 @@ Int Sharing::slot(Int base, Int thread) {
   return at;
 }
 
-void Sharing::each_piece(Int base, Int thread, Int threads, Int slot, size_t step, int64_t units,
+void Sharing::each_piece(Int base, Int thread, Int threads, Int slot, size_t step, Arg units, int pieces,
                          FunctionRef<void(Int, Int)> body) {
   const Int begin = e_.integer(), end = e_.integer();
   e_.do_while(
       [&] {
-        e_.call(take_, {base, thread, threads, static_cast<int64_t>(step), units, p_.steps[step].pieces});
+        e_.call(take_, {base, thread, threads, static_cast<int64_t>(step), units, pieces});
         e_.load_int(begin, {slot, kBegin}, DType::i32);
         e_.load_int(end, {slot, kEnd}, DType::i32);
         e_.if_(begin, Compare::lt, end, [&] { body(begin, end); });
@@ -71,7 +71,8 @@ void Sharing::emit_take() {
   e_.set(end, 0);
   const auto alone = [&] {  // all, then nothing
     e_.if_(share, Compare::eq, 0, [&] { e_.set(end, units); });
-    e_.op(IntOp::sub, share, 1, share);
+    e_.set(share, 0);
+    e_.if_(end, Compare::gt, 0, [&] { e_.set(share, 1); });
   };
   const auto together = [&] {
     e_.set(shares, threads);

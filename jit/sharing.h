@@ -15,8 +15,10 @@ class Sharing {
 
   /// The address of a thread's own line of progress, for the calls below.
   Int slot(Int base, Int thread);
-  /// Calls body(begin, end) for ranges of units until nothing of the step is left for this thread.
-  void each_piece(Int base, Int thread, Int threads, Int slot, size_t step, int64_t units, FunctionRef<void(Int, Int)>);
+  /// Calls body(begin, end) for ranges of units until nothing of the step is left for this thread. `pieces` as in
+  /// ProgramStep. All threads give the same number of units; with 0 the step is only marked as done.
+  void each_piece(Int base, Int thread, Int threads, Int slot, size_t step, Arg units, int pieces,
+                  FunctionRef<void(Int, Int)>);
   /// Returns when the step is done, or at once for a step before `first`. This thread then sees everything that the
   /// step's threads wrote. The status word says whether the run was cancelled; all threads see the same.
   void await(Int base, Int threads, Int first, Arg step);

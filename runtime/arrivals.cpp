@@ -35,8 +35,14 @@ Arrivals find_arrivals(const Plan& plan, const std::vector<Buffer>& buffers) {
     int when = 0;
     for (const Operand& operand : step.operands)
       if (operand.buffer >= 0) when = std::max(when, filled[static_cast<size_t>(operand.buffer)]);
+    for (const Operand& operand : step.when) when = std::max(when, filled[static_cast<size_t>(operand.buffer)]);
     out.steps.push_back(when);
   }
+  for (const Loop& loop : plan.loops)  // runs at its last step
+    for (int i = loop.begin; i < loop.end; ++i) {
+      int& last = out.steps[static_cast<size_t>(loop.end) - 1];
+      last = std::max(last, out.steps[static_cast<size_t>(i)]);
+    }
   return out;
 }
 

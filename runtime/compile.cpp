@@ -153,6 +153,8 @@ Program make_program(const Planned& planned, const std::vector<Choice>& choices,
       const bool of_load = o.buffer == Operand::kStatusWord && own < 0;
       out.operands.push_back(of_load ? memory.control + kControlLoadStatus : memory.address(o));
     }
+    for (const Operand& o : step.when) out.when.push_back(memory.address(o));
+    out.moves = step.moves;
     out.barrier_before = step.barrier_before;
     const double us = microseconds_of(step.spec);
     out.pieces = pieces_of(us, options.threads);
@@ -160,6 +162,12 @@ Program make_program(const Planned& planned, const std::vector<Choice>& choices,
     return out;
   };
   for (size_t i = 0; i < plan.steps.size(); ++i) program.steps.push_back(convert(plan.steps[i], static_cast<int>(i)));
+  for (const Loop& loop : plan.loops) {
+    ProgramLoop out{loop.begin, loop.end, loop.bound, -1, memory.address(loop.number), {}};
+    if (loop.condition.buffer >= 0) out.condition = memory.address(loop.condition);
+    for (const Operand& o : loop.when) out.when.push_back(memory.address(o));
+    program.loops.push_back(std::move(out));
+  }
   for (const auto& phase : plan.init) {
     program.init.emplace_back();
     for (const PlanStep& step : phase) program.init.back().push_back(convert(step, -1));

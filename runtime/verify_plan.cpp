@@ -191,15 +191,92 @@ class Verifier {
     for (const Port& p : plan_.outputs) read(placed(p), p.at.buffer);
   }
 
-  /// Steps of a load come one after the other, those of a run in any order between two barriers.
+  /// Steps of a load come one after the other, those of a run in any order between two barriers. A loop is one step.
   void go_through(const std::vector<PlanStep>& steps, const std::vector<ProgramStep>& done, bool run) {
     require(steps.size() == done.size(), "a step is missing");
-    for (size_t i = 0; !why_ && i < steps.size(); ++i) {
+    if (run && !check_loops()) return;
+    size_t loop = 0;
+    for (size_t i = 0; !why_ && i < steps.size();) {
       where_ = &steps[i].label;
+      if (run && loop < plan_.loops.size() && plan_.loops[loop].begin == static_cast<int>(i)) {
+        i = static_cast<size_t>(plan_.loops[loop].end);
+        time_ += done[i - 1].barrier_before;
+        loop = go_through_loop(loop);
+        continue;
+      }
       time_ += done[i].barrier_before || !run;
+      require(done[i].moves == 0, "a step moves outside of a loop");
       go_through(steps[i], done[i], run);
+      ++i;
     }
     ++time_;
+  }
+
+  // -- loops
+  bool check_loops() {
+    require(plan_.loops.size() == program_.loops.size(), "a loop is missing");
+    std::vector<std::pair<int, int>> open{{0, static_cast<int>(plan_.steps.size())}};
+    int last = 0;
+    for (size_t i = 0; !why_ && i < plan_.loops.size(); ++i) {
+      const Loop& l = plan_.loops[i];
+      const ProgramLoop& p = program_.loops[i];
+      while (open.size() > 1 && open.back().second <= l.begin) open.pop_back();
+      require(l.begin >= last && l.begin < l.end && l.begin >= open.back().first && l.end <= open.back().second,
+              "loops lie across each other");
+      require(l.bound >= 0 && l.bound <= INT32_MAX && (l.bound > 0 || l.condition.buffer >= 0), "a loop has no end");
+      require(p.begin == l.begin && p.end == l.end && p.bound == l.bound && p.when.size() == l.when.size() &&
+                  (p.condition >= 0) == (l.condition.buffer >= 0),
+              "the program has other loops");
+      last = l.begin;
+      open.emplace_back(l.begin, l.end);
+    }
+    return !why_;
+  }
+
+  /// Two rounds: what one leaves behind, the next finds. Returns the index of the next loop beside it.
+  size_t go_through_loop(size_t index) {
+    const Loop& loop = plan_.loops[index];
+    const ProgramLoop& done = program_.loops[index];
+    size_t next = index;
+    conditions(loop.when, done.when);
+    for (int round = 0; !why_ && round < (loop.bound == 1 ? 1 : 2); ++round) {
+      if (done.condition >= 0) condition(loop.condition, done.condition);
+      const Span number = at(done.number, 8);
+      if (!check_in(loop.number.buffer, number)) return next;
+      ++time_;
+      write(number, loop.number.buffer);
+      next = index + 1;
+      for (int i = loop.begin; !why_ && i < loop.end;) {
+        ++time_;
+        const auto step = static_cast<size_t>(i);
+        where_ = &plan_.steps[step].label;
+        if (next < plan_.loops.size() && plan_.loops[next].begin == i) {
+          i = plan_.loops[next].end;
+          next = go_through_loop(next);
+          continue;
+        }
+        rounds_ = loop.bound;
+        require(plan_.steps[step].moves == 0 || loop.bound > 0, "a step moves without a bound");
+        go_through(plan_.steps[step], program_.steps[step], true);
+        rounds_ = 1;
+        ++i;
+      }
+      ++time_;
+    }
+    if (done.condition >= 0) condition(loop.condition, done.condition);
+    ++time_;
+    return next;
+  }
+
+  void condition(const Operand& said, int64_t address) {
+    const Span byte = at(address, 1);
+    if (!require(said.buffer >= 0, "a condition is nowhere") || !check_in(said.buffer, byte)) return;
+    read(byte, said.buffer);
+    was_read(byte, said.buffer);
+  }
+  void conditions(const std::vector<Operand>& said, const std::vector<int64_t>& addresses) {
+    require(said.size() == addresses.size(), "a condition is missing");
+    for (size_t i = 0; !why_ && i < said.size(); ++i) condition(said[i], addresses[i]);
   }
   void go_through(const PlanStep& step, const ProgramStep& done, bool run) {
     const auto kernel = static_cast<size_t>(done.kernel);
@@ -212,6 +289,11 @@ class Verifier {
     require(spans.size() == done.operands.size() && spans.size() == step.operands.size(), "an operand is missing");
     if (!require(family.feasible(k.spec, k.schedule, target_), "a schedule does not fit")) return;
     if (const auto* taps = std::get_if<TapsSpec>(&k.spec)) follow(*taps, done.operands[2], spans[1]);
+    const int64_t moved = times(done.moves, rounds_ - 1);
+    require(done.moves == step.moves, "a step moves otherwise");
+    spans[0] = {plus(spans[0].begin, std::min<int64_t>(moved, 0)), plus(spans[0].end, std::max<int64_t>(moved, 0)),
+                spans[0].has_gaps};
+    conditions(step.when, done.when);
     const size_t results = num_written(k.spec);
     for (size_t i = 0; i < spans.size(); ++i) {
       Span& s = spans[i];
@@ -274,6 +356,7 @@ class Verifier {
   Span weights_, file_, arena_;
   Parts parts_;
   int time_ = 0;
+  int64_t rounds_ = 1;  ///< of the loop around the step at hand
   const char* why_ = nullptr;
   ErrorCode code_{};
   const std::string* where_ = nullptr;

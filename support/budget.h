@@ -15,6 +15,10 @@ constexpr int64_t unfolded_limit(int64_t head_bytes) { return (int64_t{4} << 20)
 constexpr size_t kMaxText = 4096;
 /// Canonical nodes that one of the file becomes, with so many operands and results.
 constexpr size_t node_limit(size_t operands) { return 128 + 8 * operands; }
+/// Nodes of the file that are looked at in graphs inside of nodes, each as often as a loop is written out.
+constexpr size_t kMaxLoopNodes = size_t{1} << 15;
+/// Loops that stand for so few nodes are written out in any case.
+constexpr size_t kFewLoopNodes = 256;
 /// Bytes of constants that are made at compile time, ramps, masks, taps of resizing, all together.
 constexpr int64_t kMaxConstantBytes = int64_t{64} << 20;
 /// Elements that folding constants looks at; what is left after that is computed when the model is loaded.

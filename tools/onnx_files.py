@@ -41,6 +41,7 @@ SIZES = {
     "ConstantOfShape": (0,),
     "CumProd": (1,),
     "DFT": (1, 2),
+    "Loop": (0, 1),
     "Range": (0, 1, 2),
     "STFT": (1, 3),
     "TopK": (1,),
@@ -199,7 +200,11 @@ Everywhere:
   axis: `image.0`.
 - Sizes that a model computes from its inputs' shapes (`Shape` → `Gather` → `Reshape`) are computed when it is loaded.
 - Local functions are inlined. Nodes may stand in any order. An initializer that is also an input is a constant.
-- What is not supported is refused by name: graphs inside nodes (`If`, `Loop`, `Scan`), sequences, optionals, strings,
+- `If`, `Loop` and `Scan`: what is known when the model is loaded is written out, and the rest is control flow in the
+  module ([0048](decisions/0048-control-flow.md)). Both branches of an `If` must be possible at the sizes of the load,
+  and of one type, unless the condition is known.
+- `LSTM`, `GRU` and `RNN` with all that ONNX has ([0049](decisions/0049-recurrence.md)).
+- What is not supported is refused by name: sequences, optionals, strings,
   results whose size the data decide. So is an attribute that an operator's row does not know.
 - The file is read as one from a stranger ([security](security.md)): what it unfolds to is limited in proportion to its
   size, and a fuzzer drives the reader and the passes behind it.

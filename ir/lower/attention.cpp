@@ -90,32 +90,39 @@ bool Lowering::append_attention(const View& q, const View& k, const View& v, con
 /// Attention of few queries reads each key once, wherever it lies. So a concatenation of a cache and what a step adds
 /// to it is not made, if only such attention reads it.
 void Lowering::find_late_joins() {
+  Regions regions;
+  std::map<ValueId, int> made_in;
   for (const Node& node : graph.nodes) {
+    regions.pass(node);
+    const bool few = node.op == Op::attention && graph.value(node.inputs[0]).shape.rbegin()[1].value < kFewRows;
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const auto made = made_in.find(node.inputs[i]);
+      if (made != made_in.end() && (!few || (i != 1 && i != 2) || made->second != regions.now()))
+        late_joins_.erase(node.inputs[i]);
+    }
     if (node.op != Op::concat || node.inputs.size() != 2) continue;
     const ValueId id = node.outputs[0];
     const auto rank = static_cast<int64_t>(graph.value(id).shape.size());
-    if (graph.value(id).dtype == DType::f32 && std::get_if<AxisAttrs>(&node.attrs)->axis == rank - 2)
-      late_joins_[id] = &node;
+    if (graph.value(id).dtype != DType::f32 || std::get_if<AxisAttrs>(&node.attrs)->axis != rank - 2) continue;
+    late_joins_[id] = &node;
+    made_in[id] = regions.now();
   }
   for (ValueId id : graph.outputs) late_joins_.erase(id);
-  for (const Node& node : graph.nodes) {
-    const bool few = node.op == Op::attention && graph.value(node.inputs[0]).shape.rbegin()[1].value < kFewRows;
-    for (size_t i = 0; i < node.inputs.size(); ++i)
-      if (!few || (i != 1 && i != 2)) late_joins_.erase(node.inputs[i]);
-  }
 }
 
 /// One for all attention of so many queries and keys.
 Result<View> Lowering::causal_mask(const Node& node, int64_t queries, int64_t keys) {
   const std::string key = "causal " + std::to_string(queries) + "x" + std::to_string(keys);
   const auto made = copies_.find(key);
-  if (made != copies_.end()) return made->second;
+  if (made != copies_.end()) return made->second.view;
   if (queries > kMaxConstantBytes / std::max<int64_t>(keys, 1))
     return unsupported(node, "a causal mask of more than 64 MB: give the mask as an operand");
   std::vector<uint8_t> seen(static_cast<size_t>(queries * keys));
   for (int64_t i = 0; i < queries; ++i)
     for (int64_t j = 0; j < keys; ++j) seen[static_cast<size_t>(i * keys + j)] = j <= i;
-  return copies_[key] = constant({queries, keys}, DType::boolean, std::move(seen));
+  const View mask = constant({queries, keys}, DType::boolean, std::move(seen));
+  copies_[key] = {mask, 0};
+  return mask;
 }
 
 /// Scores, softmax, and the weighted sum; heads are views, and the result's heads stand side by side in a

@@ -9,6 +9,7 @@
 
 #include "ir/lower/view.h"
 #include "ir/plan.h"
+#include "ir/regions.h"
 #include "support/budget.h"
 #include "support/function_ref.h"
 
@@ -131,6 +132,10 @@ class Lowering {
   Status lower_view(const Node& node);
   Status lower_concat(const Node& node);
   Status lower_pad(const Node& node);
+  void lower_branch(const Node& node);
+  void lower_join(const Node& node);
+  void lower_loop(const Node& node);
+  void lower_end_loop(const Node& node);
 
   /// Zeros that a convolution reads around its input.
   Halo conv_halo(const Node& node) const;
@@ -184,7 +189,9 @@ class Lowering {
   void number_phases();
   Status limit_load() const;
   void assign_spaces();
+  void number_loops(const std::vector<int>& run_index);
   void set_lifetimes();
+  void stretch_over_loops();
   std::vector<int> last_tenants() const;
   void set_barriers();
   /// The phase of a step that reads `phase`. A step that needs only constants runs with the first transfer, or before
@@ -235,7 +242,22 @@ class Lowering {
     PlanStep step;
   };
   std::vector<Part> parts_;
-  std::map<std::string, View> packs_, copies_;  // copies_: causal masks, too
+  struct Copy {
+    View view;
+    int region;
+  };
+  bool still_there(const Copy& copy) const { return copy.view.phase != kRunPhase || regions_.around(copy.region); }
+  std::map<std::string, Copy> packs_, copies_;  // copies_: causal masks, too
+  Regions regions_;
+  std::vector<Operand> when_;  // of the steps that are appended now
+  struct Open {                // a branch or a loop
+    ValueId token = kNoValue;
+    int loop = -1;
+    std::vector<View> carried;
+    std::vector<Operand> when;  // around a loop
+  };
+  std::vector<Open> open_;
+  std::vector<Loop> loops_;  // of pending steps
   int64_t constant_bytes_ = 0;
 };
 

@@ -10,6 +10,7 @@ namespace kiln {
 // Families, one a file.
 std::vector<OpRow> onnx_attention_ops();
 std::vector<OpRow> onnx_contraction_ops();
+std::vector<OpRow> onnx_control_ops();
 std::vector<OpRow> onnx_create_ops();
 std::vector<OpRow> onnx_fourier_ops();
 std::vector<OpRow> onnx_gather_ops();
@@ -19,6 +20,7 @@ std::vector<OpRow> onnx_microsoft_ops();
 std::vector<OpRow> onnx_norm_ops();
 std::vector<OpRow> onnx_pointwise_ops();
 std::vector<OpRow> onnx_quantize_ops();
+std::vector<OpRow> onnx_recurrent_ops();
 std::vector<OpRow> onnx_reduce_ops();
 std::vector<OpRow> onnx_sample_ops();
 std::vector<OpRow> onnx_scatter_ops();

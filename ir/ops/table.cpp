@@ -23,6 +23,7 @@ const std::vector<OpRow>& op_table() {
         {"onnx", onnx_ops},
         {"pointwise", pointwise_unary_ops},
         {"pointwise", pointwise_binary_ops},
+        {"recurrent", recurrent_ops},
         {"reduce", reduce_ops},
         {"resize", resize_ops},
         {"sample", sample_ops},

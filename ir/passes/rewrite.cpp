@@ -36,7 +36,9 @@ void Rewrite::sync() {
   }
   for (; seen_ < graph.nodes.size(); ++seen_) {
     const Node& node = graph.nodes[seen_];
-    bool weights_only = true;
+    regions_.pass(node);
+    region_at_.push_back(regions_.now());
+    bool weights_only = node.op != Op::loop && node.op != Op::end_loop && node.op != Op::join;
     const ValueId result = *std::max_element(node.outputs.begin(), node.outputs.end());
     for (ValueId id : node.inputs) {
       if (id == kNoValue) continue;
@@ -63,7 +65,8 @@ void Rewrite::replace(ValueId old, ValueId now) {
 const Node* Rewrite::producer(ValueId id) {
   sync();
   const int at = id == kNoValue ? -1 : produced_at_[static_cast<size_t>(id)];
-  return at < 0 ? nullptr : &graph.nodes[static_cast<size_t>(at)];
+  if (at < 0 || region_at_[static_cast<size_t>(at)] != regions_.now()) return nullptr;
+  return &graph.nodes[static_cast<size_t>(at)];
 }
 
 const Node* Rewrite::producer(ValueId id, Op op) {

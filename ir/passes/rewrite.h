@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ir/builder.h"
+#include "ir/regions.h"
 
 namespace kiln {
 
@@ -34,7 +35,8 @@ class Rewrite {
   void replace(ValueId old, ValueId now);
   ValueId resolve(ValueId id) const { return replaced_[static_cast<size_t>(id)]; }
 
-  /// The node that computes a value, if it has been emitted with this operation (any for the second form).
+  /// The node that computes a value, if it has been emitted with this operation (any for the second form), in the same
+  /// branch or loop.
   const Node* producer(ValueId id, Op op);
   const Node* producer(ValueId id);
   /// Position among the emitted nodes, -1 for what is not computed.
@@ -64,7 +66,8 @@ class Rewrite {
 
   std::vector<Node> old_;
   std::vector<ValueId> replaced_;
-  std::vector<int> uses_, produced_at_;
+  std::vector<int> uses_, produced_at_, region_at_;
+  Regions regions_;
   std::vector<bool> weights_only_, output_;
   std::vector<Facts> facts_;
   size_t seen_ = 0;

@@ -33,6 +33,10 @@ KEPT_WHOLE = (
     aten.max_pool2d.default,
     aten.adaptive_avg_pool2d.default,
     aten.embedding.default,
+    aten.gru.input,
+    aten.lstm.input,
+    aten.rnn_relu.input,
+    aten.rnn_tanh.input,
     aten.threshold.default,  # its parts would take integers through floats
     aten._upsample_nearest_exact1d.vec,
     aten._upsample_nearest_exact2d.vec,

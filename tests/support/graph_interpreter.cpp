@@ -145,9 +145,17 @@ class Interpreter {
       case Op::pad:
         fill([&](const Index& i) { return pad(i); });
         break;
+      case Op::branch:
+        out_ = in(0);
+        break;
+      case Op::join:
+        out_ = in(in(0).data[0] ? 2 : 3);
+        break;
       case Op::scatter:
       case Op::scan:
       case Op::sort:
+      case Op::loop:
+      case Op::end_loop:
       case Op::source:
         return Error{ErrorCode::internal, "the interpreter takes canonical nodes", node.source};
     }
@@ -565,6 +573,103 @@ Bindings random_bindings(const Graph& graph, uint32_t seed, int64_t int_limit) {
   return bindings;
 }
 
+namespace {
+
+/// Goes through the nodes as the marks of control flow say.
+class Control {
+ public:
+  Control(const Graph& graph, Interpreter& values) : graph_(graph), values_(values) {}
+
+  Status run(const std::function<void(const Node&, Array&)>& after) {
+    std::vector<std::pair<ValueId, bool>> branches;  // token, whether it runs
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+      const Node& node = graph_.nodes[i];
+      if (node.op == Op::branch && std::get<BranchAttrs>(node.attrs).otherwise) branches.pop_back();
+      if (node.op == Op::join && !branches.empty() && branches.back().first == node.inputs[1]) branches.pop_back();
+      bool runs = true;
+      for (const auto& [token, holds] : branches) runs = runs && holds;
+      if (node.op == Op::loop && runs) begin(node, i);
+      if (node.op == Op::end_loop && runs && end(node)) i = loops_.back().at;  // another round
+      if (node.op == Op::loop && runs && !loops_.back().goes_on) i = skip(i);
+      if (node.op == Op::loop || node.op == Op::end_loop) continue;
+      if (runs) KILN_TRY(values_.run(node));
+      if (node.op == Op::branch)
+        branches.emplace_back(node.outputs[0], runs && values_.value(node.outputs[0]).data[0] != 0);
+      for (ValueId id : node.outputs)
+        if (runs && after && id != kNoValue) after(node, values_.value(id));
+    }
+    return ok();
+  }
+
+ private:
+  struct Open {
+    size_t at;
+    const Node* node;
+    int64_t round;
+    std::vector<Array> carried;
+    bool goes_on;
+  };
+  const LoopAttrs& attrs(const Node& node) { return std::get<LoopAttrs>(node.attrs); }
+  void set(ValueId id, Array value) {
+    if (id != kNoValue) values_.value(id) = std::move(value);
+  }
+  /// Before a round, if there is one.
+  void look(Open& open) {
+    const LoopAttrs& a = attrs(*open.node);
+    open.goes_on = (a.bound == 0 || open.round < a.bound) && (!a.conditional || open.carried[0].data[0] != 0);
+    for (size_t i = 0; i < a.carried; ++i) set(open.node->outputs[i + 1], open.carried[i]);
+    set(open.node->outputs[0], {DType::i64, {}, {static_cast<double>(open.round)}});
+  }
+  void begin(const Node& node, size_t at) {
+    Open open{at, &node, 0, {}, true};
+    for (ValueId id : node.inputs) open.carried.push_back(values_.value(id));
+    loops_.push_back(std::move(open));
+    look(loops_.back());
+  }
+  /// Without a round: behind the end of the loop.
+  size_t skip(size_t at) {
+    const ValueId number = graph_.nodes[at].outputs[0];
+    while (graph_.nodes[++at].op != Op::end_loop || graph_.nodes[at].inputs[0] != number) {
+    }
+    finish(graph_.nodes[at]);
+    return at;
+  }
+  /// After a round; whether there is another.
+  bool end(const Node& node) {
+    Open& open = loops_.back();
+    const LoopAttrs& a = attrs(node);
+    for (size_t i = 0; i < a.results.size(); ++i) {
+      const ValueId id = node.outputs[a.carried + i];
+      if (id == kNoValue) continue;
+      Array& whole = values_.value(id);
+      const Array& row = values_.value(node.inputs[1 + a.carried + i]);
+      if (open.round == 0) {
+        const Value& v = graph_.value(id);
+        whole = {v.dtype, constant_shape(v.shape), {}};
+        whole.data.assign(static_cast<size_t>(product(whole.shape)), 0);
+      }
+      const int64_t at = a.results[i] ? a.bound - 1 - open.round : open.round;
+      std::copy(row.data.begin(), row.data.end(),
+                whole.data.begin() + at * static_cast<std::ptrdiff_t>(row.data.size()));
+    }
+    for (size_t i = 0; i < a.carried; ++i) open.carried[i] = values_.value(node.inputs[1 + i]);
+    ++open.round;
+    look(open);
+    if (!open.goes_on) finish(node);
+    return !loops_.empty() && loops_.back().node->outputs[0] == node.inputs[0];
+  }
+  void finish(const Node& node) {
+    for (size_t i = 0; i < attrs(node).carried; ++i) set(node.outputs[i], loops_.back().carried[i]);
+    loops_.pop_back();
+  }
+
+  const Graph& graph_;
+  Interpreter& values_;
+  std::vector<Open> loops_;
+};
+
+}  // namespace
+
 Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& bindings,
                                      const std::function<void(const Node&, Array&)>& after) {
   std::vector<Array> values(graph.values.size());
@@ -581,11 +686,7 @@ Result<std::vector<Array>> interpret(const Graph& graph, const Bindings& binding
   if (bindings.inputs.size() != graph.inputs.size()) return Error{ErrorCode::internal, "inputs are not bound", ""};
   for (size_t i = 0; i < graph.inputs.size(); ++i) values[static_cast<size_t>(graph.inputs[i])] = bindings.inputs[i];
   Interpreter interpreter(graph, std::move(values));
-  for (const Node& node : graph.nodes) {
-    KILN_TRY(interpreter.run(node));
-    for (ValueId id : node.outputs)
-      if (after && id != kNoValue) after(node, interpreter.value(id));
-  }
+  KILN_TRY(Control(graph, interpreter).run(after));
   std::vector<Array> outputs;
   for (ValueId id : graph.outputs) outputs.push_back(interpreter.value(id));
   return outputs;
