@@ -121,8 +121,9 @@ TEST(Scan, ProductsAndLogarithmsOfSpecialNumbers) {
   const auto same = [](const std::vector<float>& got, const std::vector<float>& expected) {
     for (size_t i = 0; i < got.size(); ++i) {
       EXPECT_EQ(std::isnan(got[i]), std::isnan(expected[i])) << i;
-      if (!std::isnan(expected[i]) && got[i] != expected[i])
+      if (!std::isnan(expected[i]) && got[i] != expected[i]) {
         EXPECT_NEAR(got[i], expected[i], 3e-7f * std::fabs(expected[i]) + 1e-7f) << i;
+      }
     }
   };
   for (const Target& target : targets()) {
