@@ -1,6 +1,7 @@
 // The messages of onnx.proto that a graph is made of, as views of the file's bytes.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>

@@ -19,9 +19,8 @@ Result<int64_t> number_of(const Node& node, const std::string& word, std::initia
 Status grid_sample(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const int64_t mode, number_of(node, l.text(node, "mode", "linear"),
                                             {"linear", "bilinear", "nearest", "nearest", "cubic", "bicubic"}));
-  KILN_ASSIGN(const int64_t padding,
-              number_of(node, l.text(node, "padding_mode", "zeros"),
-                        {"zeros", "zeros", "border", "border", "reflection", "reflection"}));
+  KILN_ASSIGN(const int64_t padding, number_of(node, l.text(node, "padding_mode", "zeros"),
+                                               {"zeros", "zeros", "border", "border", "reflection", "reflection"}));
   return as(l, node, "aten.grid_sampler.default",
             {{"interpolation_mode", mode},
              {"padding_mode", padding},

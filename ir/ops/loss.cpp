@@ -15,9 +15,7 @@ Result<ValueId> sum_of_all(Legalizer& l, ValueId x) {
   return l.b.reduce(x, all);
 }
 
-Term counts(Fx& f, Term target, int64_t ignored) {
-  return f.bin(PointOp::ne, target, f.whole(ignored, Lane::i64));
-}
+Term counts(Fx& f, Term target, int64_t ignored) { return f.bin(PointOp::ne, target, f.whole(ignored, Lane::i64)); }
 
 /// What each position counts: the weight of its class, or 1; nothing where the class is the one to be ignored.
 Result<ValueId> weights_of(Legalizer& l, ValueId weight, ValueId classes, ValueId target, int64_t ignored) {
@@ -51,8 +49,7 @@ Status nll_loss(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId classes,
               l.b.map(named.finish(named.where(counted, number, named.whole(0, Lane::i64))), {target}, DType::i64));
   KILN_ASSIGN(const ValueId index, l.b.reshape(classes, lifted));
-  KILN_ASSIGN(ValueId picked,
-              l.call("aten.gather.default", {scores, index}, {{"dim", static_cast<int64_t>(axis)}}));
+  KILN_ASSIGN(ValueId picked, l.call("aten.gather.default", {scores, index}, {{"dim", static_cast<int64_t>(axis)}}));
   KILN_ASSIGN(picked, l.b.reshape(picked, l.b.shape(target)));
   KILN_ASSIGN(const ValueId weights, weights_of(l, l.in(node, 2), classes, target, ignored));
   Fx f;

@@ -31,9 +31,7 @@ Term mirrored(Fx& f, Term x, double size, bool align_corners) {
   return f.where(even, extra + low, f.c(span + low) - extra);
 }
 
-Term clipped(Fx& f, Term x, double size) {
-  return f.bin(PointOp::min, f.bin(PointOp::max, x, f.c(0)), f.c(size - 1));
-}
+Term clipped(Fx& f, Term x, double size) { return f.bin(PointOp::min, f.bin(PointOp::max, x, f.c(0)), f.c(size - 1)); }
 
 Term moved_inside(Fx& f, Term x, double size, const Sampling& how) {
   if (how.outside == Outside::zeros) return x;
@@ -49,9 +47,9 @@ Term pixel(Fx& f, const std::vector<Term>& places, const std::vector<int64_t>& s
   Term flat = f.whole(0, Lane::i32), inside = f.to(f.whole(1, Lane::i32), Lane::mask);
   for (size_t d = 0; d < sizes.size(); ++d) {
     const Term end = f.c(static_cast<double>(sizes[d] - 1));
-    inside = f.bin(PointOp::logical_and, inside,
-                   f.bin(PointOp::logical_and, f.bin(PointOp::ge, places[d], f.c(0)),
-                         f.bin(PointOp::le, places[d], end)));
+    inside =
+        f.bin(PointOp::logical_and, inside,
+              f.bin(PointOp::logical_and, f.bin(PointOp::ge, places[d], f.c(0)), f.bin(PointOp::le, places[d], end)));
     flat = flat * f.whole(sizes[d], Lane::i32) + f.to(places[d], Lane::i32);
   }
   return f.where(inside, flat, f.whole(count, Lane::i32));
@@ -117,7 +115,7 @@ Result<ValueId> weighted_sum(Legalizer& l, ValueId sum, const std::vector<ValueI
     operands.push_back(sum);
     t = f.in(2 * count) + t;
   }
-  for (int i = 1; i < count; ++i) t = t + f.in(i) * f.in(count + i);
+  for (int i = 1; i < count; ++i) t = t + f.in(i)*f.in(count + i);
   return l.b.map(f.finish(t), operands, DType::f32);
 }
 

@@ -7,9 +7,9 @@
 #include <cstring>
 #include <functional>
 #include <map>
-#include <set>
 #include <memory>
 #include <random>
+#include <set>
 #include <utility>
 #include <vector>
 
