@@ -30,7 +30,7 @@ function(kiln_standalone_options target name)
   # but not without bound: V8 takes half a second to optimise a function of 70 KB, in which it slows the very thread that waits,
   # and each copy is downloaded (docs/decisions/0015).
   add_custom_command(TARGET ${target} POST_BUILD COMMAND wasm-opt $<TARGET_FILE:${target}> -o $<TARGET_FILE:${target}>
-    -O3 -O3 --one-caller-inline-max-function-size=60 --flexible-inline-max-function-size=7
+    -O3 --one-caller-inline-max-function-size=60 --flexible-inline-max-function-size=12
     --enable-mutable-globals --enable-sign-ext --enable-nontrapping-float-to-int --enable-bulk-memory)
 endfunction()
 
