@@ -73,9 +73,13 @@ class Placer {
 
   void run(size_t phase) {
     for (const PlanStep& step : plan_.init[phase]) {
-      Event event{step.operands[0].buffer};
-      for (size_t i = 1; i < step.operands.size(); ++i) read(step, i, event);
-      events_.push_back(event);
+      const size_t results = num_written(step.spec);
+      Event event;
+      for (size_t i = results; i < step.operands.size(); ++i) read(step, i, event);
+      for (size_t i = 0; i < results; ++i) {  // each as if the step wrote it alone, before or after the others
+        event.written = step.operands[i].buffer;
+        events_.push_back(event);
+      }
     }
   }
 

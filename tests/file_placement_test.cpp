@@ -114,6 +114,20 @@ TEST(FilePlacement, OnlyTheLastReaderWritesOverAWeight) {
   }
 }
 
+TEST(FilePlacement, EveryResultOfAStepWaitsForWhatItReads) {
+  Weights w;
+  const int source = w.buffer(Space::staging, 4096), values = w.buffer(Space::weights, 4096),
+            places = w.buffer(Space::weights, 4096);
+  w.transfer(source, 4096, values);
+  PlanStep& step = w.plan.init.back().front();
+  step.spec = SortSpec{};
+  step.operands = {{values, 0}, {places, 0}, {source, 0}};
+  ASSERT_EQ(num_written(step.spec), 2u);
+  const FilePlacement placed = w.place(0);
+  EXPECT_EQ(w.plan.buffers[static_cast<size_t>(source)].space, Space::file);
+  EXPECT_EQ(placed.lead, 2 * 4096);
+}
+
 /// Queries, keys and values: what one of them is made of no other reads.
 TEST(FilePlacement, PartsOfAWeightFollowEachOther) {
   for (const bool forwards : {true, false}) {

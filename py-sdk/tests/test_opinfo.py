@@ -16,6 +16,7 @@ MORE_SAMPLES = {  # the last one must agree
     "gather": 5,
     "index_select": 3,
     "nn.functional.adaptive_avg_pool2d": 5,
+    "nn.functional.grid_sample": 18,
     "nn.functional.scaled_dot_product_attention": 6,
 }
 # One of each family, and those that models live on.
@@ -24,9 +25,10 @@ OPERATORS = (
     "div (floor_rounding)", "exp", "expand", "gather", "index_add", "index_put", "index_reduce (mean)",
     "index_select", "kthvalue", "logcumsumexp", "masked_fill", "masked_scatter", "matmul", "mean", "median",
     "nn.functional.adaptive_avg_pool2d", "nn.functional.avg_pool2d", "nn.functional.conv1d", "nn.functional.conv2d",
-    "nn.functional.embedding", "nn.functional.gelu", "nn.functional.group_norm",
-    "nn.functional.interpolate (nearest)", "nn.functional.layer_norm", "nn.functional.linear",
-    "nn.functional.max_pool2d", "nn.functional.pad (constant)", "nn.functional.scaled_dot_product_attention",
+    "nn.functional.cross_entropy", "nn.functional.embedding", "nn.functional.gelu", "nn.functional.grid_sample",
+    "nn.functional.group_norm", "nn.functional.interpolate (nearest)", "nn.functional.layer_norm",
+    "nn.functional.linear", "nn.functional.max_pool2d", "nn.functional.nll_loss", "nn.functional.pad (constant)",
+    "nn.functional.scaled_dot_product_attention",
     "nn.functional.silu", "permute", "pow", "scatter", "scatter_reduce (amax)", "softmax", "sort", "split", "sum",
     "tanh", "topk", "tril", "var", "where",
 )  # fmt: skip
