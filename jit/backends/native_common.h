@@ -5,6 +5,7 @@
 #include <asmjit/core.h>
 
 #include <algorithm>
+#include <new>
 
 #include "jit/emitter.h"
 
@@ -14,10 +15,14 @@ namespace kiln::native {
 void wait_on(int32_t* word, int32_t expected);
 void wake_all(int32_t* word);
 
-/// Keeps the first error; finish() reports it.
+/// Keeps the first error; finish() reports it. Want of memory is thrown instead, as the standard library does, because
+/// asmjit then returns nodes that are null.
 class FirstError final : public asmjit::ErrorHandler {
  public:
-  void handleError(asmjit::Error, const char* message, asmjit::BaseEmitter*) override { fail(message); }
+  void handleError(asmjit::Error error, const char* message, asmjit::BaseEmitter*) override {
+    if (error == asmjit::kErrorOutOfMemory) throw std::bad_alloc();
+    fail(message);
+  }
   void fail(const char* message) {
     if (message_.empty()) message_ = message;
   }
