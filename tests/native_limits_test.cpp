@@ -152,7 +152,7 @@ TEST(NativeLimits, WhereverMemoryEndsARunIsAStatusAndTheNextIsRight) {
 TEST(NativeLimits, WhateverTheSystemAllowsOpeningIsAStatus) {
   const std::string path = Digits::path();
   int refused = 0, opened = 0;
-  for (int64_t kilobytes = 64; kilobytes < 40 << 10; kilobytes += 64 + kilobytes / 32) {
+  for (int64_t kilobytes = 64; kilobytes < 40 << 10; kilobytes += 64 + kilobytes / 128) {
     const int status = in_a_process([&] {
       const auto most = static_cast<rlim_t>(addresses() + (kilobytes << 10));
       const rlimit both{most, most};
