@@ -287,7 +287,7 @@ def test_scalars_and_attributes(tmp_path: Path) -> None:
 
 
 def test_schema_code_is_current(tmp_path: Path) -> None:
-    """model_generated.py is what flatc makes of format/model.fbs. Each version of it writes other code; this is 2.0.8's."""
+    """model_generated.py is what flatc 2.0.8 makes of format/model.fbs; other versions write other code."""
     import shutil
     import subprocess
 
