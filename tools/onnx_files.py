@@ -204,7 +204,9 @@ In pages and in Node:
 
 Everywhere:
 
-- Weights and inputs may be float32, int64, int32, int8, uint8 and bool. Other types are refused by name.
+- Weights, inputs and outputs may be of every integer type of 8 to 64 bits, bool, float32, float16 and bfloat16.
+  Integers are exact. 16-bit floats are computed in float32, and rounded by casts and as outputs
+  ([0053](decisions/0053-types-of-numbers.md)). double, float8 and integers of 4 bits are refused by name.
 - Natively weights may also lie in files beside the model (external data). Such a file lies in the model's folder or
   below, and is no link.
 - A dim that is a name, or nameless, gets its size with `--dim name=size`. A nameless dim is called after its input and
