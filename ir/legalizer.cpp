@@ -215,8 +215,8 @@ Status Legalizer::set(const Node& node, ValueId value, size_t index) {
     return misfit(node.source + ": the file gives its output as " + name_of(stated_type->dtype) + "[" +
                   to_string(stated_type->shape) + "], but it computes " + name_of(is.dtype) + "[" +
                   to_string(is.shape) + "]");
-  if (typed &&
-      computed_in(stated_type->dtype) != is.dtype)  // what PyTorch computes in this type, and nothing here does
+  // What PyTorch computes in this type, and nothing here does.
+  if (typed && computed_in(stated_type->dtype) != is.dtype)
     return unsupported(node, std::string("its result is ") + name_of(stated_type->dtype) + ", and only " +
                                  name_of(is.dtype) + " can be computed here");
   mapped_[static_cast<size_t>(at)] = value;

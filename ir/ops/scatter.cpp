@@ -68,6 +68,9 @@ Result<ValueId> scattered(Legalizer& l, ValueId x, ValueId index, ValueId update
       const Term n = f.in(0, lane), one = f.c(1, lane);
       KILN_ASSIGN(counts, l.b.map(f.finish(f.where(f.bin(PointOp::lt, n, one), one, n)), {counts}, type));
     }
+    const DType divided = own == DType::u64 ? own : type;
+    KILN_ASSIGN(y, l.b.cast(y, divided));
+    KILN_ASSIGN(counts, l.b.cast(counts, divided));
     KILN_ASSIGN(y, quotient(l, y, counts));
   }
   return ordered ? l.b.from_comparable(y, own) : l.b.cast(y, own);
