@@ -51,6 +51,7 @@ void write_ports(JsonText& out, const char* key, const std::vector<Port>& ports)
     int64_t bytes = size_of(p.dtype);
     for (int64_t d : p.shape) bytes *= d;
     write_port(out, p);
+    if (p.axis >= 0) out.key("axis").number(p.axis).key("count").number(static_cast<int64_t>(p.count));
     out.key("address").number(state->compiled.memory.address(p.at)).key("bytes").number(bytes).close('}');
   }
   out.close(']');
@@ -130,6 +131,7 @@ std::string manifest() {
   write_memory(out);
   write_ports(out, "inputs", plan.inputs);
   write_ports(out, "outputs", plan.outputs);
+  write_ports(out, "counts", plan.counts);
   out.key("transfers").open('[');
   for (const Transfer& t : plan.transfers) {
     out.open('{').key("segment").number(int64_t{t.segment}).key("offset").number(t.file_offset);

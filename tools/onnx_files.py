@@ -42,6 +42,7 @@ SIZES = {
     "CumProd": (1,),
     "DFT": (1, 2),
     "Loop": (0, 1),
+    "NonMaxSuppression": (2, 3, 4),
     "Range": (0, 1, 2),
     "STFT": (1, 3),
     "TopK": (1,),
