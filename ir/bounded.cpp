@@ -10,7 +10,9 @@ namespace {
 
 using Bound = Legalizer::Bound;
 
-int64_t before(const Shape& shape, size_t axis) {
+bool before(const Bound& bound, ValueId value) { return bound.value < value; }
+
+int64_t size_before(const Shape& shape, size_t axis) {
   return element_count({shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(axis)});
 }
 
@@ -29,7 +31,7 @@ class Follower {
     }
     return others_fit() ? axis_ : -1;
   }
-  const Bound* bound = nullptr;  ///< of an operand
+  const Bound* bound = nullptr;  ///< of an operand, until another value is bounded
 
  private:
   static const Shape& shape_of(const Legalizer& l, const Node& node) {
@@ -88,7 +90,7 @@ class Follower {
   int64_t reshaped(size_t operand, int64_t axis) const {
     const Shape& from = b_.shape(node_.inputs[operand]);
     for (size_t i = 0; i < out_.size(); ++i)
-      if (out_[i] == size(operand, axis) && before(out_, i) == before(from, static_cast<size_t>(axis)))
+      if (out_[i] == size(operand, axis) && size_before(out_, i) == size_before(from, static_cast<size_t>(axis)))
         return static_cast<int64_t>(i);
     return -1;
   }
@@ -145,12 +147,13 @@ bool only_moves(const Node& node) {
 }  // namespace
 
 void Legalizer::bound(ValueId value, int64_t axis, ValueId count, bool zeros) {
-  bounds_.emplace(value, Bound{axis, count, zeros});
+  const auto at = std::lower_bound(bounds_.begin(), bounds_.end(), value, before);
+  if (at == bounds_.end() || at->value != value) bounds_.insert(at, {value, axis, count, zeros});
 }
 
 const Legalizer::Bound* Legalizer::bound_of(ValueId value) const {
-  const auto found = bounds_.find(value);
-  return found == bounds_.end() ? nullptr : &found->second;
+  const auto at = std::lower_bound(bounds_.begin(), bounds_.end(), value, before);
+  return at == bounds_.end() || at->value != value ? nullptr : &*at;
 }
 
 Status Legalizer::follow_bounds(const Node& node, size_t first) {
@@ -158,10 +161,10 @@ Status Legalizer::follow_bounds(const Node& node, size_t first) {
   for (size_t i = 0; i < node.inputs.size(); ++i)
     if (in(node, i) != kNoValue && bound_of(in(node, i))) read = in(node, i);
   if (read == kNoValue) return ok();
-  const auto refuse = [&](const char* what) {
-    return unsupported(node, "its operand has a size that a run decides, along axis " +
-                                 std::to_string(bound_of(read)->axis) + " of [" + to_string(b.shape(read)) +
-                                 "]: what follows must compute each part along it alone, as " + what + " does not");
+  const auto refuse = [&] {
+    return unsupported(node, "a run decides how many parts of its operand [" + to_string(b.shape(read)) +
+                                 "] there are along axis " + std::to_string(bound_of(read)->axis) +
+                                 ": only what computes each of them alone may follow");
   };
   for (size_t i = first; i < b.graph.nodes.size(); ++i) {
     const Node& made = b.graph.nodes[i];
@@ -169,14 +172,13 @@ Status Legalizer::follow_bounds(const Node& node, size_t first) {
     Follower follower(*this, made);
     const int64_t axis = follower.axis();
     if (!follower.bound) continue;
-    if (axis < 0) return refuse(name_of(made.op));
-    const Bound of = *follower.bound;
+    if (axis < 0) return refuse();
+    const Bound of = *follower.bound;  // the list grows
     for (ValueId id : made.outputs)
       if (id != kNoValue) bound(id, axis, of.count, of.zeros && only_moves(made));
   }
   for (size_t i = 0; i < node.outputs.size(); ++i)
-    if (wants(node, i) && find(node.outputs[i]) != kNoValue && !bound_of(find(node.outputs[i])))
-      return refuse(node.source.c_str());
+    if (wants(node, i) && find(node.outputs[i]) != kNoValue && !bound_of(find(node.outputs[i]))) return refuse();
   return ok();
 }
 

@@ -1,7 +1,6 @@
 // What a row of the operator table uses: the source node's operands in the new graph, its attributes, and builders.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -84,6 +83,7 @@ class Legalizer {
   /// A value of the new graph whose size along an axis a run decides: its shape has the most, `count` (an i32 of its
   /// own) what it is. `zeros`: what lies beyond is zeros. In ir/bounded.cpp, as what follows from it.
   struct Bound {
+    ValueId value = kNoValue;
     int64_t axis = 0;
     ValueId count = kNoValue;
     bool zeros = false;
@@ -116,7 +116,7 @@ class Legalizer {
   std::vector<ValueId> numbers_;   ///< of the current node: 0-d constants that PyTorch does not treat as tensors
   mutable std::vector<int> read_;  ///< attributes of the current node that its row has looked at, by index
   std::optional<Error> error_;
-  std::map<ValueId, Bound> bounds_;
+  std::vector<Bound> bounds_;  ///< by value
   size_t left_in_loops_ = kMaxLoopNodes;
 };
 

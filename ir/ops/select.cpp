@@ -9,8 +9,8 @@ namespace {
 
 /// Longer ramps are running sums of ones, which a load computes.
 constexpr int64_t kMaxRamp = 4096;
-/// Rows are sorted column by column.
-constexpr int64_t kMaxColumns = 64;
+/// Of rows that are sorted: what 2 become 1 of in ten rounds.
+constexpr int64_t kMaxColumns = 1024;
 
 Result<ValueId> flat(Legalizer& l, ValueId x) { return l.b.reshape(x, {Dim(element_count(l.b.shape(x)))}); }
 
@@ -107,24 +107,46 @@ Result<ValueId> nonzero(Legalizer& l, const Node& node, ValueId x, bool dims_fir
 
 namespace {
 
-/// The order of rows [n, m], equal ones as they stand: column by column from the last, the least important.
+Result<ValueId> differ(Legalizer& l, ValueId x, ValueId y) {
+  const Lane lane = lane_of(l.b.value(x).dtype);
+  Fx f;
+  const PointOp differs = lane == Lane::mask ? PointOp::logical_xor : PointOp::ne;
+  return l.b.map(f.finish(f.bin(differs, f.in(0, lane), f.in(1, lane))), {x, y}, DType::boolean);
+}
+
+/// For each element of sequences [m, n] how many smaller ones there are, equal ones counted once (i64).
+Result<ValueId> ranks_of(Legalizer& l, ValueId x) {
+  const Shape s = l.b.shape(x);
+  KILN_ASSIGN(const auto sorted, l.b.sort(x, {1, 0, s[1].value, false}));
+  KILN_ASSIGN(const ValueId before, l.b.slice_axis(sorted[0], 1, 0, s[1].value - 1));
+  KILN_ASSIGN(const ValueId after, l.b.slice_axis(sorted[0], 1, 1, s[1].value - 1));
+  KILN_ASSIGN(ValueId steps, differ(l, before, after));
+  KILN_ASSIGN(steps, l.b.cast(steps, DType::i64));
+  PadAttrs first{{0, 1}, {0, 0}};
+  KILN_ASSIGN(steps, l.b.pad(steps, first));
+  KILN_ASSIGN(const auto ranks, l.b.scan(steps, {1, ScanKind::sum}));
+  KILN_ASSIGN(const ValueId room, l.b.expand(l.b.scalar(0, DType::i64), s));
+  return l.b.scatter(room, sorted[1], ranks[0], {1, 1, ScatterKind::replace});
+}
+
+/// The order of rows [n, m], equal ones as they stand. Pairs of columns become one of their ranks, until one is left.
 Result<ValueId> sorted_order(Legalizer& l, ValueId rows) {
+  KILN_ASSIGN(ValueId keys, l.b.permute(rows, {1, 0}));
   const Dim n = l.b.shape(rows)[0];
-  ValueId order = kNoValue;
-  for (int64_t column = l.b.shape(rows)[1].value; column-- > 0;) {
-    KILN_ASSIGN(ValueId keys, l.b.slice_axis(rows, 1, column, 1));
-    KILN_ASSIGN(keys, l.b.reshape(keys, {n}));
-    if (order != kNoValue) {
-      KILN_ASSIGN(keys, l.b.gather(keys, order, 0));
-    }
-    KILN_ASSIGN(const auto sorted, l.b.sort(keys, {0, 0, n.value, false}));
-    if (order == kNoValue) {
-      order = sorted[1];
-    } else {
-      KILN_ASSIGN(order, l.b.gather(order, sorted[1], 0));
-    }
+  for (int64_t columns = l.b.shape(rows)[1].value; columns > 1 && n.value > 1; columns = l.b.shape(keys)[0].value) {
+    KILN_ASSIGN(ValueId ranks, ranks_of(l, keys));
+    KILN_ASSIGN(ranks, l.b.pad(ranks, {{0, 0}, {columns % 2, 0}}));
+    KILN_ASSIGN(ranks, l.b.reshape(ranks, {Dim((columns + 1) / 2), Dim(2), n}));
+    KILN_ASSIGN(const ValueId greater, l.b.slice_axis(ranks, 1, 0, 1));
+    KILN_ASSIGN(const ValueId less, l.b.slice_axis(ranks, 1, 1, 1));
+    Fx f;
+    const Term t = f.in(0, Lane::i64) * f.whole(n.value, Lane::i64) + f.in(1, Lane::i64);
+    KILN_ASSIGN(keys, l.b.map(f.finish(t), {greater, less}, DType::i64));
+    KILN_ASSIGN(keys, l.b.reshape(keys, {Dim((columns + 1) / 2), n}));
   }
-  return order;
+  KILN_ASSIGN(keys, l.b.slice_axis(keys, 0, 0, 1));
+  KILN_ASSIGN(const auto sorted, l.b.sort(keys, {1, 0, n.value, false}));
+  return l.b.reshape(sorted[1], {n});
 }
 
 /// Whether each row differs from the one before.
@@ -135,11 +157,7 @@ Result<ValueId> begins(Legalizer& l, ValueId rows) {
   if (n == 1) return always;
   KILN_ASSIGN(const ValueId before, l.b.slice_axis(rows, 0, 0, n - 1));
   KILN_ASSIGN(const ValueId after, l.b.slice_axis(rows, 0, 1, n - 1));
-  const Lane lane = lane_of(l.b.value(rows).dtype);
-  Fx f;
-  const Term a = f.in(0, lane), b = f.in(1, lane);
-  const Term differs = lane == Lane::mask ? f.bin(PointOp::logical_xor, a, b) : f.bin(PointOp::ne, a, b);
-  KILN_ASSIGN(ValueId y, l.b.map(f.finish(differs), {before, after}, DType::boolean));
+  KILN_ASSIGN(ValueId y, differ(l, before, after));
   KILN_ASSIGN(y, l.b.reduce(y, {ReduceKind::any, {1}, false}));
   return l.b.concat({always, y}, 0);
 }
@@ -177,7 +195,7 @@ Result<Distinct> distinct(Legalizer& l, const Node& node, ValueId rows, RowOrder
     return d;
   }
   if (columns > kMaxColumns && order != RowOrder::as_given)
-    return l.unsupported(node, "rows of up to 64 elements are supported, not of " + std::to_string(columns));
+    return l.unsupported(node, "rows of up to 1024 elements are supported, not of " + std::to_string(columns));
   KILN_ASSIGN(const ValueId numbers, numbers_to(l, n));
   ValueId where = numbers;  // each sorted row stood
   if (order != RowOrder::as_given) {
@@ -253,13 +271,12 @@ Status unique(Legalizer& l, const Node& node, RowOrder order, bool along) {
   Shape to = l.b.shape(x);
   KILN_ASSIGN(x, l.b.reshape(x, {to[0], Dim(element_count({to.begin() + 1, to.end()}))}));
   KILN_ASSIGN(const Distinct d, distinct(l, node, x, order));
-  const Legalizer::Bound* bound = l.bound_of(d.rows);
   to[0] = l.b.shape(d.rows)[0];
   KILN_ASSIGN(ValueId y, l.b.reshape(d.rows, to));
   std::vector<int64_t> back(moved.size());
   for (size_t i = 0; i < moved.size(); ++i) back[static_cast<size_t>(moved[i])] = static_cast<int64_t>(i);
   KILN_ASSIGN(y, l.b.permute(y, back));
-  if (bound) l.bound(y, axis, bound->count);
+  if (const Legalizer::Bound* bound = l.bound_of(d.rows)) l.bound(y, axis, bound->count);
   KILN_TRY(l.set(node, y));
   KILN_ASSIGN(const ValueId inverse, along ? Result<ValueId>(d.inverse) : l.b.reshape(d.inverse, whole));
   if (l.wants(node, 1)) KILN_TRY(l.set(node, inverse, 1));
