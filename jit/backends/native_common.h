@@ -5,6 +5,7 @@
 #include <asmjit/core.h>
 
 #include <algorithm>
+#include <new>
 
 #include "jit/emitter.h"
 
@@ -14,10 +15,14 @@ namespace kiln::native {
 void wait_on(int32_t* word, int32_t expected);
 void wake_all(int32_t* word);
 
-/// Keeps the first error; finish() reports it.
+/// Keeps the first error; finish() reports it. Want of memory is thrown instead, as the standard library does, because
+/// asmjit then returns nodes that are null.
 class FirstError final : public asmjit::ErrorHandler {
  public:
-  void handleError(asmjit::Error, const char* message, asmjit::BaseEmitter*) override { fail(message); }
+  void handleError(asmjit::Error error, const char* message, asmjit::BaseEmitter*) override {
+    if (error == asmjit::kErrorOutOfMemory) throw std::bad_alloc();
+    fail(message);
+  }
   void fail(const char* message) {
     if (message_.empty()) message_ = message;
   }
@@ -26,6 +31,13 @@ class FirstError final : public asmjit::ErrorHandler {
  private:
   std::string message_;
 };
+
+/// A node of asmjit's. Want of memory gives none, and not every such case is an error that it reports.
+template <class Node>
+Node& made(Node* node) {
+  if (!node) throw std::bad_alloc();
+  return *node;
+}
 
 /// A void function of `params` 64-bit integers, in the C convention. Entries are called like this from outside. It also
 /// serves tiles, because they pass no vectors.
@@ -56,13 +68,13 @@ class NativeEmitter : public ModuleEmitter {
     if (static_cast<size_t>(params) > limit) error_.fail("a function has more than 16 parameters");
     const size_t count = std::min(static_cast<size_t>(params), limit);
     cc.align(asmjit::AlignMode::kCode, 64);
-    asmjit::FuncNode* f = cc.addFunc(Signature(count));
-    prepare(f->frame(), exported);
+    asmjit::FuncNode& f = made(cc.addFunc(Signature(count)));
+    prepare(f.frame(), exported);
     for (int i = 0; i < params; ++i) {
       integer();
-      if (static_cast<size_t>(i) < count) f->setArg(static_cast<size_t>(i), ints_.back());
+      if (static_cast<size_t>(i) < count) f.setArg(static_cast<size_t>(i), ints_.back());
     }
-    functions_.push_back({name, exported, f->label(), {}});
+    functions_.push_back({name, exported, f.label(), {}});
     return Func{static_cast<int>(functions_.size()) - 1};
   }
   void end_function() override {
@@ -78,7 +90,7 @@ class NativeEmitter : public ModuleEmitter {
     for (const Arg& a : args) values.push_back(value(a));
     asmjit::InvokeNode* node = nullptr;
     cc.invoke(&node, functions_[static_cast<size_t>(function.id)].begin, Signature(args.size()));
-    call_label(node);
+    call_label(&made(node));
     for (size_t i = 0; i < values.size(); ++i) node->setArg(i, values[i]);
   }
   void return_() override { cc.ret(); }
@@ -157,7 +169,7 @@ class NativeEmitter : public ModuleEmitter {
     const Gp at = value(Arg(static_cast<int64_t>(reinterpret_cast<intptr_t>(function))));
     asmjit::InvokeNode* node = nullptr;
     cc.invoke(&node, at, Signature(args.size()));
-    for (size_t i = 0; i < args.size(); ++i) node->setArg(i, reg(args[i].reg));
+    for (size_t i = 0; i < args.size(); ++i) made(node).setArg(i, reg(args[i].reg));
   }
 
   asmjit::CodeHolder code_;
