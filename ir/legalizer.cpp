@@ -57,8 +57,10 @@ Status Legalizer::legalize(const Node& node) {
   b.set_origin(node);
   numbers_.clear();
   read_.clear();
+  const size_t first = b.graph.nodes.size();
   Status status = row->legalize(*this, node);
   if (status.ok() && error_) status = *error_;
+  if (status.ok() && !bounds_.empty()) status = follow_bounds(node, first);
   if (status.ok() && b.folds) status = onnx_all_read(*this, node, read_);
   if (status.ok()) status = b.within_budget();
   error_.reset();

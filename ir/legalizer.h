@@ -83,6 +83,19 @@ class Legalizer {
   Result<std::vector<Number>> elements(const Node& node, size_t i, const char* wanted_for) const;
   Result<std::vector<int64_t>> whole_elements(const Node& node, size_t i, const char* wanted_for) const;
 
+  /// A value of the new graph whose size along an axis a run decides: its shape has the most, `count` (an i32 of its
+  /// own) what it is. `zeros`: what lies beyond is zeros. In ir/bounded.cpp, as what follows from it.
+  struct Bound {
+    ValueId value = kNoValue;
+    int64_t axis = 0;
+    ValueId count = kNoValue;
+    bool zeros = false;
+  };
+  void bound(ValueId value, int64_t axis, ValueId count, bool zeros = false);
+  const Bound* bound_of(ValueId value) const;
+  /// Says so of the outputs of the graph.
+  Status state_bounds();
+
   /// An axis of a tensor of `rank` dims from one that may count from the end.
   Result<int64_t> axis(int64_t value, int64_t rank) const;
   Result<std::vector<int64_t>> axes(const std::vector<int64_t>& values, int64_t rank) const;
@@ -96,6 +109,7 @@ class Legalizer {
 
  private:
   ValueId widened(ValueId id);
+  Status follow_bounds(const Node& node, size_t first);
   bool stated(const Node& node, size_t index) const;
   const Value* said(ValueId source_value) const;
   const SourceAttr* find_attr(const Node& node, std::string_view name) const;
@@ -106,6 +120,7 @@ class Legalizer {
   std::vector<ValueId> numbers_;   ///< of the current node: 0-d constants that PyTorch does not treat as tensors
   mutable std::vector<int> read_;  ///< attributes of the current node that its row has looked at, by index
   std::optional<Error> error_;
+  std::vector<Bound> bounds_;  ///< by value
   size_t left_in_loops_ = kMaxLoopNodes;
 };
 
@@ -143,6 +158,7 @@ std::vector<OpRow> resize_ops();
 std::vector<OpRow> sample_ops();
 std::vector<OpRow> scan_ops();
 std::vector<OpRow> scatter_ops();
+std::vector<OpRow> select_ops();
 std::vector<OpRow> sort_ops();
 std::vector<OpRow> window_ops();
 

@@ -92,7 +92,7 @@ Result<std::vector<OutputView>> output_views(const kiln_output* outputs, size_t 
     const kiln_output& out = outputs[i];
     if (!out.name || (out.bytes && !out.data))
       return Error{ErrorCode::bad_input, "an output has no name or no memory", "output " + std::to_string(i)};
-    views.push_back({out.name, out.data, static_cast<int64_t>(out.bytes)});
+    views.push_back({out.name, out.data, static_cast<int64_t>(out.bytes), out.shape});
   }
   return views;
 }
@@ -101,7 +101,8 @@ int describe(const std::vector<Port>& ports, size_t index, kiln_port* out) {
   if (!out) return fail("port is null");
   if (index >= ports.size()) return fail("there are fewer ports");
   const Port& p = ports[index];
-  *out = {p.name.c_str(), static_cast<int>(p.dtype), p.shape.data(), p.shape.size(), static_cast<size_t>(bytes_of(p))};
+  *out = {p.name.c_str(), static_cast<int>(p.dtype),        p.shape.data(),
+          p.shape.size(), static_cast<size_t>(bytes_of(p)), static_cast<int>(p.axis)};
   return KILN_OK;
 }
 

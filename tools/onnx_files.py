@@ -44,6 +44,7 @@ SIZES = {
     "CumProd": (1,),
     "DFT": (1, 2),
     "Loop": (0, 1),
+    "NonMaxSuppression": (2, 3, 4),
     "Range": (0, 1, 2),
     "STFT": (1, 3),
     "TopK": (1,),
@@ -217,8 +218,10 @@ Everywhere:
   module ([0048](decisions/0048-control-flow.md)). Both branches of an `If` must be possible at the sizes of the load,
   and of one type, unless the condition is known.
 - `LSTM`, `GRU` and `RNN` with all that ONNX has ([0049](decisions/0049-recurrence.md)).
-- What is not supported is refused by name: sequences, optionals, strings,
-  results whose size the data decide. So is an attribute that an operator's row does not know.
+- Results whose size the data decide (`NonZero`, `Compress`, `Unique`, `NonMaxSuppression`) get it when a run is done;
+  what computes each of their parts alone may follow them ([0056](decisions/0056-sizes-that-data-decide.md)).
+- What is not supported is refused by name: sequences, optionals, strings. So is an attribute that an operator's row
+  does not know.
 - The file is read as one from a stranger ([security](security.md)): what it unfolds to is limited in proportion to its
   size, and a fuzzer drives the reader and the passes behind it.
 

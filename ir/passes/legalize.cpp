@@ -90,6 +90,7 @@ Result<Graph> legalize(const Graph& graph) {
     out.value(at).name = graph.value(id).name;
     out.outputs.push_back(at);
   }
+  KILN_TRY(l.state_bounds());
   return out;
 }
 

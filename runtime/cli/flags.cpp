@@ -158,8 +158,9 @@ Result<Inputs> read_or_invent_inputs(const std::vector<Port>& ports, const DataF
 Outputs room_for(const std::vector<Port>& ports) {
   Outputs out;
   for (const Port& port : ports) out.bytes.emplace_back(static_cast<size_t>(bytes_of(port)));
+  out.ports = ports;
   for (size_t i = 0; i < ports.size(); ++i)
-    out.views.push_back({ports[i].name, out.bytes[i].data(), bytes_of(ports[i])});
+    out.views.push_back({ports[i].name, out.bytes[i].data(), bytes_of(ports[i]), out.ports[i].shape.data()});
   return out;
 }
 
@@ -199,7 +200,7 @@ Status write(const Outputs& outputs, const DataFlags& flags) {
   for (size_t i = 0; i < outputs.views.size(); ++i) {
     const std::filesystem::path path = folder / (file_name(outputs.views[i].name) + ".bin");
     std::ofstream file(path, std::ios::binary);
-    file.write(outputs.bytes[i].data(), static_cast<std::streamsize>(outputs.bytes[i].size()));
+    file.write(outputs.bytes[i].data(), static_cast<std::streamsize>(bytes_of(outputs.ports[i])));
     file.flush();
     if (!file) return bad_option(path.string() + " cannot be written");
   }
