@@ -2,16 +2,6 @@
 
 namespace kiln {
 
-Func Emitter::begin_function(const std::string& name, int params, bool exported) {
-  too_many_params_ = too_many_params_ || params > kMaxParams;
-  return open_function(name, params, exported);
-}
-
-Result<Module> ModuleEmitter::finish() {
-  if (too_many_params_) return Error{ErrorCode::internal, "a function has too many parameters", ""};
-  return finish_module();
-}
-
 void Emitter::for_range(Int i, Arg begin, Arg end, Arg step, FunctionRef<void()> body) {
   if (begin.is_imm() && end.is_imm() && begin.imm >= end.imm) return;
   set(i, begin);

@@ -91,9 +91,9 @@ enum class VecBinary : uint8_t {
   andnot,  // andnot: a & ~b
 };
 
-/// Native calling conventions pass no more, so kernels for pages take no more either. ModuleEmitter::finish() reports a
-/// function that does.
-constexpr int kMaxParams = 16;
+/// What a function of machine code takes at most; finish() reports one with more. WebAssembly has no such limit, and
+/// functions that kernels share take their sizes there.
+constexpr int kMaxNativeParams = 16;
 
 class Emitter {
  public:
@@ -103,9 +103,8 @@ class Emitter {
 
   // -- functions
   // ---------------------------------------------------------------------------------------------------------
-  /// Opens a function with `params` integer parameters, the registers param(0)…, at most kMaxParams, and no result.
-  /// Functions do not nest.
-  Func begin_function(const std::string& name, int params, bool exported = false);
+  /// Opens a function with `params` integer parameters, the registers param(0)…, and no result. Functions do not nest.
+  virtual Func begin_function(const std::string& name, int params, bool exported = false) = 0;
   virtual void end_function() = 0;
   virtual Int param(int index) = 0;
   /// Calls a function that has ended.
@@ -184,9 +183,7 @@ class Emitter {
 
  protected:
   explicit Emitter(Target target) : target_(std::move(target)) {}
-  virtual Func open_function(const std::string& name, int params, bool exported) = 0;
   Target target_;
-  bool too_many_params_ = false;
 
  private:
   std::map<std::string, Func> shared_functions_;
@@ -214,10 +211,7 @@ class ModuleEmitter : public Emitter {
  public:
   using Emitter::Emitter;
   /// Completes the module. Nothing may be emitted afterwards.
-  Result<Module> finish();
-
- protected:
-  virtual Result<Module> finish_module() = 0;
+  virtual Result<Module> finish() = 0;
 };
 
 }  // namespace kiln

@@ -61,11 +61,12 @@ class NativeEmitter : public ModuleEmitter {
     code_.attach(&cc);
   }
 
-  Func open_function(const std::string& name, int params, bool exported) override {
+  Func begin_function(const std::string& name, int params, bool exported) override {
     ints_.clear();
     vecs_.clear();
-    static_assert(kMaxParams <= asmjit::Globals::kMaxFuncArgs);
-    const auto count = static_cast<size_t>(std::min(params, kMaxParams));
+    static_assert(kMaxNativeParams <= asmjit::Globals::kMaxFuncArgs);
+    if (params > kMaxNativeParams) error_.fail("a function has more than 16 parameters");
+    const auto count = static_cast<size_t>(std::min(params, kMaxNativeParams));
     cc.align(asmjit::AlignMode::kCode, 64);
     asmjit::FuncNode& f = made(cc.addFunc(Signature(count)));
     prepare(f.frame(), exported);
@@ -84,7 +85,7 @@ class NativeEmitter : public ModuleEmitter {
   }
   Int param(int index) override { return Int{index}; }
   void call(Func function, const std::vector<Arg>& args) override {
-    if (args.size() > kMaxParams) return;  // finish() reports the callee
+    if (args.size() > kMaxNativeParams) return;  // finish() reports the callee
     std::vector<Gp> values;                // asmjit for AArch64 takes no immediates where arguments go on the stack
     for (const Arg& a : args) values.push_back(value(a));
     asmjit::InvokeNode* node = nullptr;
@@ -114,7 +115,7 @@ class NativeEmitter : public ModuleEmitter {
     call_host(reinterpret_cast<const void*>(&wake_all), {at});
   }
 
-  Result<Module> finish_module() override {
+  Result<Module> finish() override {
     cc.finalize();
     if (error_.message().empty()) code_.flatten();
     if (error_.message().empty()) code_.resolveUnresolvedLinks();

@@ -41,9 +41,9 @@ class NeonEmitter final : public NativeEmitter<a64::Compiler, a64::Gp, a64::Vec>
   using Emitter::store;
   explicit NeonEmitter(const Target& target) : NativeEmitter(target, asmjit::Arch::kAArch64) {}
 
-  Func open_function(const std::string& name, int params, bool exported) override {
+  Func begin_function(const std::string& name, int params, bool exported) override {
     scalar_.clear();
-    return NativeEmitter::open_function(name, params, exported);
+    return NativeEmitter::begin_function(name, params, exported);
   }
 
   // -- integers

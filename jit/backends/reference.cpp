@@ -222,7 +222,7 @@ class Reference final : public ReferenceEmitter {
  public:
   explicit Reference(const Target& target) : ReferenceEmitter(target) {}
 
-  Func open_function(const std::string& name, int params, bool exported) override {
+  Func begin_function(const std::string& name, int params, bool exported) override {
     functions_.emplace_back();
     functions_.back().name = name;
     functions_.back().params = functions_.back().ints = params;
@@ -404,7 +404,7 @@ class Reference final : public ReferenceEmitter {
     put([](Frame&) { std::this_thread::yield(); });
   }
 
-  Result<Module> finish_module() override {
+  Result<Module> finish() override {
     Module m;
     for (size_t i = 0; i < functions_.size(); ++i)
       m.symbols.push_back({functions_[i].name, 0, 0, static_cast<bool>(exported_[i])});

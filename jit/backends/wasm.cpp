@@ -32,7 +32,7 @@ class WasmEmitter final : public ModuleEmitter {
   ~WasmEmitter() override { BinaryenModuleDispose(module_); }
 
   // -- functions
-  Func open_function(const std::string& name, int params, bool exported) override {
+  Func begin_function(const std::string& name, int params, bool exported) override {
     params_ = params;
     locals_.assign(static_cast<size_t>(params), address_);
     blocks_.assign(1, {});
@@ -235,7 +235,7 @@ class WasmEmitter final : public ModuleEmitter {
   }
   void pause() override {}
 
-  Result<Module> finish_module() override {
+  Result<Module> finish() override {
     const BinaryenModuleAllocateAndWriteResult written = BinaryenModuleAllocateAndWrite(module_, nullptr);
     Module out;
     const auto* bytes = static_cast<const uint8_t*>(written.binary);
