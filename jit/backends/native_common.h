@@ -86,7 +86,7 @@ class NativeEmitter : public ModuleEmitter {
   Int param(int index) override { return Int{index}; }
   void call(Func function, const std::vector<Arg>& args) override {
     if (args.size() > kMaxNativeParams) return;  // finish() reports the callee
-    std::vector<Gp> values;                // asmjit for AArch64 takes no immediates where arguments go on the stack
+    std::vector<Gp> values;  // asmjit for AArch64 takes no immediates where arguments go on the stack
     for (const Arg& a : args) values.push_back(value(a));
     asmjit::InvokeNode* node = nullptr;
     cc.invoke(&node, functions_[static_cast<size_t>(function.id)].begin, Signature(args.size()));
