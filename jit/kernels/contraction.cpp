@@ -227,6 +227,9 @@ Func emit_tiled(Emitter& e, const ContractionSpec& spec, const Schedule& schedul
   return ContractionEmitter(e, spec, schedule, name).emit();
 }
 
+int64_t winograd_parts(const ContractionSpec& s, const Schedule& schedule, const Target&) {
+  return winograd_units(s, schedule);
+}
 int64_t no_scratch(const ContractionSpec&, const Schedule&, const Target&) { return 0; }
 int64_t int16_scratch(const ContractionSpec& spec, const Schedule& schedule, const Target&) {
   const ContractionSpec s = flattened(spec);
@@ -254,8 +257,8 @@ struct AlgorithmRow {
 // in the order of Algorithm
 constexpr AlgorithmRow kAlgorithms[] = {
     {tiled_units, no_scratch, any_tile, emit_tiled, plain_panels},
-    {winograd_units, winograd_scratch, winograd_feasible, emit_winograd, winograd_panels},
-    {winograd_units, winograd_scratch, winograd_feasible, emit_winograd, winograd_panels},
+    {winograd_parts, winograd_scratch, winograd_feasible, emit_winograd, winograd_panels},
+    {winograd_parts, winograd_scratch, winograd_feasible, emit_winograd, winograd_panels},
     {strassen_units, strassen_scratch, strassen_feasible, emit_strassen, plain_panels},
     {tiled_units, int16_scratch, int16_feasible, emit_tiled, int16_panels},
 };
