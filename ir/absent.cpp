@@ -18,6 +18,9 @@ std::vector<OpRow> recurrent_ops() { return {}; }
 std::vector<OpRow> sample_ops() { return {}; }
 std::vector<OpRow> scatter_ops() { return {}; }
 std::vector<OpRow> sort_ops() { return {}; }
+Status Legalizer::follow_bounds(const Node&, size_t) { return ok(); }
+Status Legalizer::state_bounds() { return ok(); }
+std::vector<OpRow> select_ops() { return {}; }
 Status Lowering::lower_scatter(const Node& node) { return unsupported(node, "scattering"); }
 void Lowering::lower_branch(const Node&) {}
 void Lowering::lower_join(const Node&) {}

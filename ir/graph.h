@@ -229,6 +229,13 @@ void each_read(const Node& node, const Visit& visit) {
   }
 }
 
+/// An output whose size along an axis a run decides. Its shape says how large it may be.
+struct Bounded {
+  size_t output = 0;
+  int64_t axis = 0;
+  size_t count = 0;  ///< the output that has the size: one i32, of the last Graph::counts
+};
+
 /// Nodes are in an order in which every value is computed before it is read.
 struct Graph {
   std::string name;
@@ -241,6 +248,8 @@ struct Graph {
   std::vector<uint8_t> block_digests;  ///< the same by SHA-256
   int64_t weights_bytes = 0;
   std::vector<ValueId> inputs, outputs;
+  std::vector<Bounded> bounded;
+  size_t counts = 0;  ///< so many of the outputs, the last ones, are no results but sizes of results
 
   ValueId add_value(std::string name, DType dtype, Shape shape);
   const Value& value(ValueId id) const { return values[static_cast<size_t>(id)]; }

@@ -385,7 +385,13 @@ void Lowering::finish_outputs() {
       v = output_copy(id, v);
     else
       taken[static_cast<size_t>(v.buffer)] = true;
-    plan.outputs.push_back({value.name, value.dtype, v.dims, {v.buffer, v.offset * size_of(v.dtype)}});
+    const bool result = plan.outputs.size() + graph.counts < graph.outputs.size();
+    (result ? plan.outputs : plan.counts)
+        .push_back({value.name, value.dtype, v.dims, {v.buffer, v.offset * size_of(v.dtype)}});
+  }
+  for (const Bounded& b : graph.bounded) {
+    plan.outputs[b.output].axis = b.axis;
+    plan.outputs[b.output].count = b.count - plan.outputs.size();
   }
 }
 

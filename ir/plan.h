@@ -70,6 +70,10 @@ struct Port {
   DType dtype = DType::f32;
   std::vector<int64_t> shape;
   Operand at;
+  /// Of an output whose size along an axis a run decides, up to that of its shape: the axis, and which of Plan::counts
+  /// has the size.
+  int64_t axis = -1;
+  size_t count = 0;
 };
 
 struct Plan {
@@ -84,6 +88,7 @@ struct Plan {
   };
   std::vector<Inline> constants;      ///< small constants, written before anything else
   std::vector<Port> inputs, outputs;  ///< contiguous row-major in memory
+  std::vector<Port> counts;           ///< one i32 each, which a run leaves: sizes of outputs
   int64_t weights_bytes = 0, arena_bytes = 0, staging_bytes = 0;
   int64_t arena_lower_bound = 0;  ///< largest sum of live arena buffers at any step
 };

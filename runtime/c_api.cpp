@@ -19,7 +19,8 @@ namespace {
 // The C enums are the C++ ones, in the same order.
 static_assert(KILN_ABORTED == 1 + static_cast<int>(ErrorCode::aborted), "status codes follow ErrorCode");
 static_assert(KILN_BAD_INPUT == 1 + static_cast<int>(ErrorCode::bad_input), "status codes follow ErrorCode");
-static_assert(KILN_BOOL == static_cast<int>(DType::boolean) && KILN_INT32 == static_cast<int>(DType::i32),
+static_assert(KILN_BOOL == static_cast<int>(DType::boolean) && KILN_INT32 == static_cast<int>(DType::i32) &&
+                  KILN_UINT64 == static_cast<int>(DType::u64) && KILN_UINT64 + 1 == kNumDTypes,
               "element types follow DType");
 static_assert(KILN_EXACT == static_cast<int>(Precision::exact) && KILN_FAST == static_cast<int>(Precision::fast),
               "precisions follow Precision");
@@ -74,7 +75,7 @@ Result<std::vector<InputView>> input_views(const kiln_input* inputs, size_t coun
     const kiln_input& in = inputs[i];
     if (!in.name || (in.rank && !in.shape) || (in.bytes && !in.data))
       return Error{ErrorCode::bad_input, "an input has no name, no shape or no data", "input " + std::to_string(i)};
-    if (in.dtype < KILN_FLOAT32 || in.dtype > KILN_BOOL)
+    if (in.dtype < KILN_FLOAT32 || in.dtype > KILN_UINT64)
       return Error{ErrorCode::bad_input, "an input is of no known type", in.name};
     views.push_back({in.name,
                      static_cast<DType>(in.dtype),
@@ -91,7 +92,7 @@ Result<std::vector<OutputView>> output_views(const kiln_output* outputs, size_t 
     const kiln_output& out = outputs[i];
     if (!out.name || (out.bytes && !out.data))
       return Error{ErrorCode::bad_input, "an output has no name or no memory", "output " + std::to_string(i)};
-    views.push_back({out.name, out.data, static_cast<int64_t>(out.bytes)});
+    views.push_back({out.name, out.data, static_cast<int64_t>(out.bytes), out.shape});
   }
   return views;
 }
@@ -100,7 +101,8 @@ int describe(const std::vector<Port>& ports, size_t index, kiln_port* out) {
   if (!out) return fail("port is null");
   if (index >= ports.size()) return fail("there are fewer ports");
   const Port& p = ports[index];
-  *out = {p.name.c_str(), static_cast<int>(p.dtype), p.shape.data(), p.shape.size(), static_cast<size_t>(bytes_of(p))};
+  *out = {p.name.c_str(), static_cast<int>(p.dtype),        p.shape.data(),
+          p.shape.size(), static_cast<size_t>(bytes_of(p)), static_cast<int>(p.axis)};
   return KILN_OK;
 }
 

@@ -4,7 +4,7 @@
  *   if (kiln_model_open("digits.kiln", NULL, &model)) { fprintf(stderr, "%s\n", kiln_last_error()); return 1; }
  *   const int64_t shape[] = {1, 1, 8, 8};
  *   kiln_input image = {"image", KILN_FLOAT32, shape, 4, pixels, sizeof pixels};
- *   kiln_output logits = {"logits", answer, sizeof answer};
+ *   kiln_output logits = {"logits", answer, sizeof answer, NULL};
  *   if (kiln_model_run(model, &image, 1, &logits, 1)) …
  *   kiln_model_close(model);
  *
@@ -45,7 +45,11 @@ enum kiln_dtype {
   KILN_UINT8 = 4,
   KILN_INT32 = 5,
   KILN_INT64 = 6,
-  KILN_BOOL = 7 /* a byte, 0 or 1 */
+  KILN_BOOL = 7, /* a byte, 0 or 1 */
+  KILN_INT16 = 8,
+  KILN_UINT16 = 9,
+  KILN_UINT32 = 10,
+  KILN_UINT64 = 11
 };
 
 /* The message of the last failed call on this thread: what is wrong, where, and what to do. */
@@ -106,6 +110,8 @@ typedef struct kiln_port {
   const int64_t* shape;
   size_t rank;
   size_t bytes;
+  /* Of an output whose size along one axis a run decides: that axis. `shape` has the most that it may be. Else -1. */
+  int bounded_axis;
 } kiln_port;
 size_t kiln_model_num_inputs(const kiln_model* model);
 size_t kiln_model_num_outputs(const kiln_model* model);
@@ -125,6 +131,9 @@ typedef struct kiln_output {
   const char* name;
   void* data;
   size_t bytes; /* exactly the port's */
+  /* Room for the port's dims, which gets those of the result; or NULL. Not NULL where a run decides the size: then the
+   * elements of the result are the first ones of `data`. */
+  int64_t* shape;
 } kiln_output;
 /* Every input must be given, in any order. Outputs that you do not ask for are not copied. */
 int kiln_model_run(kiln_model* model, const kiln_input* inputs, size_t num_inputs, const kiln_output* outputs,

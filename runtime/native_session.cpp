@@ -208,6 +208,10 @@ Result<std::vector<const Port*>> NativeSession::match_outputs(const std::vector<
       return bad_input("the output " + port_text(*ports.back()) + " takes " + std::to_string(bytes_of(*ports.back())) +
                            " bytes, not " + std::to_string(view.bytes),
                        view.name);
+    if (ports.back()->axis >= 0 && !view.shape)
+      return bad_input("a run decides the size of the output " + port_text(*ports.back()) +
+                           ": give room for the shape of the result",
+                       view.name);
   }
   return ports;
 }
@@ -257,9 +261,29 @@ Status NativeSession::run_once(const std::vector<InputView>& given, const std::v
                                const std::vector<OutputView>& wanted) {
   write_inputs(given);
   KILN_TRY(run_steps(0, static_cast<int64_t>(planned_.plan.steps.size())));
-  for (size_t i = 0; i < wanted.size(); ++i)
-    if (wanted[i].bytes) std::memcpy(wanted[i].data, at(ports[i]->at), static_cast<size_t>(wanted[i].bytes));
+  for (size_t i = 0; i < wanted.size(); ++i) copy_result(*ports[i], wanted[i]);
   return ok();
+}
+
+/// Of a result whose size the run decided, the parts that there are, side by side.
+void NativeSession::copy_result(const Port& port, const OutputView& wanted) {
+  if (wanted.shape) std::copy(port.shape.begin(), port.shape.end(), wanted.shape);
+  if (!wanted.bytes) return;
+  if (port.axis < 0) {
+    std::memcpy(wanted.data, at(port.at), static_cast<size_t>(wanted.bytes));
+    return;
+  }
+  const auto axis = static_cast<size_t>(port.axis);
+  int32_t count;
+  std::memcpy(&count, at(planned_.plan.counts[port.count].at), sizeof count);
+  const int64_t room = port.shape[axis], size = std::clamp<int64_t>(count, 0, room);
+  wanted.shape[axis] = size;
+  int64_t outer = 1;
+  for (size_t i = 0; i < axis; ++i) outer *= port.shape[i];
+  const int64_t part = wanted.bytes / outer / room;
+  for (int64_t i = 0; i < outer && size; ++i)
+    std::memcpy(static_cast<char*>(wanted.data) + i * size * part, at(port.at) + i * room * part,
+                static_cast<size_t>(size * part));
 }
 
 Result<std::vector<double>> NativeSession::profile(const std::vector<InputView>& given, int passes) {

@@ -41,6 +41,9 @@ struct OutputView {
   std::string name;
   void* data = nullptr;
   int64_t bytes = 0;  ///< exactly the port's
+  /// If not null, has room for the dims of the port, and gets those of the result; its elements are the first ones of
+  /// `data`. Needed where a run decides the size (Port::axis).
+  int64_t* shape = nullptr;
 };
 int64_t bytes_of(const Port& port);
 
@@ -105,6 +108,7 @@ class NativeSession {
   Result<std::vector<const Port*>> match_outputs(const std::vector<OutputView>& outputs) const;
   Status run_once(const std::vector<InputView>& inputs, const std::vector<const Port*>& ports,
                   const std::vector<OutputView>& outputs);
+  void copy_result(const Port& port, const OutputView& wanted);
   Result<std::vector<double>> time_steps(const std::vector<InputView>& inputs, int passes);
   Status run_steps(int64_t first, int64_t last);
   template <class Work>

@@ -186,7 +186,8 @@ class Verifier {
     ++time_;
     go_through(plan_.steps, program_.steps, true);
     ++time_;
-    for (const Port& p : plan_.outputs) read(placed(p), p.at.buffer);
+    for (const auto* ports : {&plan_.outputs, &plan_.counts})
+      for (const Port& p : *ports) read(placed(p), p.at.buffer);
   }
 
   /// Steps of a load come one after the other, those of a run in any order between two barriers. A loop is one step.

@@ -45,15 +45,16 @@ int32_t emitted(ProgramPart part) {
 void write_port(JsonText& out, const Port& p) {
   out.open('{').key("name").string(p.name).key("dtype").string(name_of(p.dtype)).key("shape").numbers(p.shape);
 }
-void write_ports(JsonText& out, const char* key, const std::vector<Port>& ports) {
-  out.key(key).open('[');
+/// Sizes of results stand behind so many outputs.
+void write_ports(JsonText& out, const std::vector<Port>& ports, size_t outputs = 0) {
   for (const Port& p : ports) {
     int64_t bytes = size_of(p.dtype);
     for (int64_t d : p.shape) bytes *= d;
     write_port(out, p);
+    if (p.axis >= 0)
+      out.key("boundedAxis").number(p.axis).key("sizedBy").number(static_cast<int64_t>(outputs + p.count));
     out.key("address").number(state->compiled.memory.address(p.at)).key("bytes").number(bytes).close('}');
   }
-  out.close(']');
 }
 
 /// What is known of a model that is planned.
@@ -128,9 +129,12 @@ std::string manifest() {
   JsonText out;
   out.open('{');
   write_memory(out);
-  write_ports(out, "inputs", plan.inputs);
-  write_ports(out, "outputs", plan.outputs);
-  out.key("transfers").open('[');
+  out.key("inputs").open('[');
+  write_ports(out, plan.inputs);
+  out.close(']').key("outputs").open('[');
+  write_ports(out, plan.outputs, plan.outputs.size());
+  write_ports(out, plan.counts);
+  out.close(']').key("transfers").open('[');
   for (const Transfer& t : plan.transfers) {
     out.open('{').key("segment").number(int64_t{t.segment}).key("offset").number(t.file_offset);
     out.key("size").number(t.size).key("address").number(m.address(t.dst)).key("phase").number(int64_t{t.phase});

@@ -72,7 +72,7 @@ int run_digits(kiln_model* model, float* logits) {
   static const std::vector<float> image = Digits::image();
   static const int64_t shape[] = {1, 1, 8, 8};
   const kiln_input in{"image", KILN_FLOAT32, shape, 4, image.data(), image.size() * 4};
-  const kiln_output out{"logits", logits, 40};
+  const kiln_output out{"logits", logits, 40, nullptr};
   return kiln_model_run(model, &in, 1, &out, 1);
 }
 
@@ -214,7 +214,7 @@ TEST(NativeLimits, ASandboxHoldsAModelAndNothingElse) {
     if (kiln_model_open(path.c_str(), &options, &model) != KILN_OK) return 3;
     static const int64_t shape[] = {1, 1, 8, 8};
     const kiln_input in{"image", KILN_FLOAT32, shape, 4, image.data(), image.size() * 4};
-    const kiln_output out{"logits", logits, 40};
+    const kiln_output out{"logits", logits, 40, nullptr};
     if (kiln_model_run(model, &in, 1, &out, 1) != KILN_OK || !is_right(logits)) return 4;
     kiln_model_close(model);
     if (std::fopen("/etc/hostname", "r") || std::fopen("/proc/self/environ", "r")) return 5;

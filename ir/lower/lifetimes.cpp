@@ -69,7 +69,8 @@ void Lowering::set_lifetimes() {
       for (const int time : {next->begin, next->end - 1}) each_operand(*next, touch_at(time));
     each_operand(plan.steps[i], touch_at(static_cast<int>(i)));
   }
-  for (const Port& p : plan.outputs) touch(p.at.buffer, static_cast<int>(plan.steps.size()));
+  for (const auto* ports : {&plan.outputs, &plan.counts})
+    for (const Port& p : *ports) touch(p.at.buffer, static_cast<int>(plan.steps.size()));
   stretch_over_loops();
   for (size_t t = 0; t < plan.transfers.size(); ++t) {
     const Transfer& transfer = plan.transfers[t];

@@ -24,6 +24,7 @@ std::vector<OpRow> onnx_recurrent_ops();
 std::vector<OpRow> onnx_reduce_ops();
 std::vector<OpRow> onnx_sample_ops();
 std::vector<OpRow> onnx_scatter_ops();
+std::vector<OpRow> onnx_select_ops();
 std::vector<OpRow> onnx_sort_ops();
 std::vector<OpRow> onnx_window_ops();
 

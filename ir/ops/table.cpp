@@ -29,6 +29,7 @@ const std::vector<OpRow>& op_table() {
         {"sample", sample_ops},
         {"scan", scan_ops},
         {"scatter", scatter_ops},
+        {"select", select_ops},
         {"sort", sort_ops},
         {"window", window_ops},
     };

@@ -189,7 +189,7 @@ class MapEmitter {
       steps.push_back(box_.strides[p].back() * size_of(types_[p]));
     }
     const size_t size = s_.expr.insts.size();
-    const int unroll = has_i64(s_.expr) ? 1 : size <= 6 ? 4 : size <= 24 ? 2 : 1;
+    const int unroll = has_pairs(s_.expr) ? 1 : size <= 6 ? 4 : size <= 24 ? 2 : 1;
     nest(e_, dims, pointers, outer, 0, [&] {
       std::vector<integer::Wide> inputs(types_.size() - 1);
       for (size_t p = 1; p < types_.size(); ++p)  // the same along the run

@@ -124,7 +124,7 @@ class SortEmitter {
     const int64_t byte = pass % kWord;
     e_.load_int(out, {at, high ? highs() : keys()}, DType::i32);
     if (byte) e_.op(IntOp::shr, out, out, 8 * byte);
-    if (pass + 1 == passes(s_) && s_.dtype != DType::u8 && s_.dtype != DType::boolean) add(e_, out, out, kDigits / 2);
+    if (pass + 1 == passes(s_) && is_signed(s_.dtype)) add(e_, out, out, kDigits / 2);
     e_.op(IntOp::and_, out, out, kDigits - 1);
     e_.op(IntOp::mul, out, out, kWord);
   }

@@ -197,6 +197,30 @@ describe('loadModel of an .onnx file', () => {
     await expect(load(file, { integrity: `sha256-${'A'.repeat(43)}=` })).rejects.toMatchObject({ code: 'bad-file', where: 'integrity' });
   });
 
+  it('gives results the size that the data decide', async () => {
+    const file = model({
+      nodes: [
+        { op: 'Greater', inputs: ['x', 'zero'], outputs: ['mask'] },
+        { op: 'Compress', inputs: ['x', 'mask'], outputs: ['y'] },
+        { op: 'NonZero', inputs: ['pair'], outputs: ['places'] },
+      ],
+      inputs: [['x', [5]], ['pair', [2, 3]]],
+      outputs: [['y', [5]], ['places', [2, 6]], ['mask', [5]]],
+      tensors: [tensor('zero', [1], new Float32Array(1))],
+    });
+    using loaded = await load(file);
+    expect(loaded.outputs.map(({ name, shape, boundedAxis }) => [name, shape, boundedAxis])).toEqual([['y', [5], 0], ['places', [2, 6], 1], ['mask', [5], undefined]]);
+    for (const [values, pairs, kept, places] of [
+      [[1, -1, 2, 0, 3], [0, 7, 0, 7, 0, 7], [1, 2, 3], [0, 1, 1, 1, 0, 2]],
+      [[1, 2, 3, 4, 5], [1, 1, 1, 1, 1, 1], [1, 2, 3, 4, 5], [0, 0, 0, 1, 1, 1, 0, 1, 2, 0, 1, 2]],
+      [[0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0], [], []],
+    ] as [number[], number[], number[], number[]][]) {
+      const { y, places: at } = await loaded.run({ x: new Tensor('float32', values), pair: new Tensor('float32', pairs, [2, 3]) });
+      expect([y?.shape, Array.from(y?.data as Float32Array)]).toEqual([[kept.length], kept]);
+      expect([at?.shape, Array.from(at?.data as BigInt64Array, Number)]).toEqual([[2, places.length / 2], places]);
+    }
+  });
+
   it('says what is wrong with the file', async () => {
     const file = model(tiny);
     await expect(load(file.slice(0, -1))).rejects.toMatchObject({ code: 'bad-file', message: expect.stringContaining('truncated') as string });

@@ -57,6 +57,7 @@ Result<Inputs> read_or_invent_inputs(const std::vector<Port>& ports, const DataF
 struct Outputs {
   std::vector<std::vector<char>> bytes;
   std::vector<OutputView> views;
+  std::vector<Port> ports;  ///< with the shapes that a run gave the results
 };
 Outputs room_for(const std::vector<Port>& ports);
 /// <name>.bin each, raw and little-endian; nothing without --output-dir.

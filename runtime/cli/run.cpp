@@ -28,7 +28,7 @@ Status run(const Flags& flags) {
   KILN_TRY(session->run(inputs.views, outputs.views));
   const double ms = since_ms(start);
   KILN_TRY(write(outputs, flags.data));
-  for (const Port& port : session->outputs()) std::printf("%s: %s\n", port.name.c_str(), type_text(port).c_str());
+  for (const Port& port : outputs.ports) std::printf("%s: %s\n", port.name.c_str(), type_text(port).c_str());
   std::printf("loaded in %s ms, ran in %s ms\n", fixed(session->timings().total_ms, 1).c_str(), fixed(ms, 2).c_str());
   return ok();
 }

@@ -123,7 +123,7 @@ int c_api_client(const char* path, const char* integrity, const float image[64],
   kiln_options options;
   double ms[256];
   const kiln_input input = {"image", KILN_FLOAT32, kShape, 4, image, 256};
-  const kiln_output output = {"logits", logits, 40};
+  const kiln_output output = {"logits", logits, 40, NULL};
   int line = refuses_to_open(path);
   if (line) return line;
   if ((line = insists(path, integrity)) != 0) return line;

@@ -302,7 +302,9 @@ function summarize({ session, compiled }: Ready, request: LoadRequest): LoadResu
   const { manifest } = session;
   const { weights, scratch, scratchStride, total } = manifest.memory;
   const gap = Math.max(0, weights - scratch - scratchStride * session.threads);
-  const port = ({ name, dtype, shape }: Manifest['inputs'][number]): LoadResult['inputs'][number] => ({ name, dtype, shape });
+  const port = ({ name, dtype, shape, boundedAxis, sizedBy }: Manifest['outputs'][number]): LoadResult['outputs'][number] => ({
+    name, dtype, shape, ...(boundedAxis !== undefined && sizedBy !== undefined && { boundedAxis, sizedBy }),
+  });
   return {
     inputs: manifest.inputs.map(port),
     outputs: manifest.outputs.map(port),

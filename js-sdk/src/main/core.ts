@@ -1,7 +1,8 @@
 // The state behind a Model. Whatever works for a model holds this and not the Model, so that the engine can collect a Model that nobody
 // holds.
 import { asKilnError, KilnError } from '../shared/errors.js';
-import type { PortInfo } from '../shared/manifest.js';
+import { cut, resultsOf } from '../shared/bounded.js';
+import type { OutputInfo, PortInfo } from '../shared/manifest.js';
 import type { MailboxClient } from '../shared/mailbox.js';
 import { isNode } from '../shared/node.js';
 import type { ModelInfo, ModelMemory, StepProfile } from '../model.js';
@@ -24,7 +25,7 @@ function inDevelopment(): boolean {
 
 export class ModelCore {
   readonly inputs: readonly PortInfo[];
-  readonly outputs: readonly PortInfo[];
+  readonly outputs: readonly OutputInfo[];
   private readonly queue_ = new RunQueue();
   private spare_: ArrayBuffer[] = []; // of the inputs of the last run
   private readonly lent_ = new Map<string, Tensor>(); // by inputTensor()
@@ -39,13 +40,16 @@ export class ModelCore {
     private readonly notes_: string[],
   ) {
     this.inputs = engine_.result.inputs;
-    this.outputs = engine_.result.outputs;
+    this.outputs = resultsOf(engine_.result.outputs);
   }
 
   async run(inputs: Record<string, Tensor>, options: RunOptions = {}): Promise<Record<string, Tensor>> {
     check('', options, kRunRules);
     const outputs = this.engine_.mailbox ? await this.runByMailbox(inputs, options) : await this.runByMessage(inputs, options);
-    return Object.fromEntries(this.outputs.map((port, i) => [port.name, Tensor.fromBytes(port, outputs[i] as ArrayBuffer)]));
+    return Object.fromEntries(this.outputs.map((port, i) => {
+      const { shape, bytes } = cut(port, outputs[i] as ArrayBuffer, outputs);
+      return [port.name, Tensor.fromBytes({ ...port, shape }, bytes)];
+    }));
   }
 
   inputTensor(name: string): Tensor {

@@ -2,22 +2,29 @@
 import { KilnError } from './errors.js';
 import { kControlBytes } from './memory.js';
 
-export type DType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'uint8' | 'int32' | 'int64' | 'bool';
+export type DType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'uint8' | 'int32' | 'int64' | 'bool' | 'int16' | 'uint16' | 'uint32' | 'uint64';
 
 /** Bytes of the weights under one hash. */
 export const kBlockBytes = 1 << 20;
 
 /** Bytes of one element. */
-export const kElementBytes: Record<DType, number> = { float32: 4, float16: 2, bfloat16: 2, int8: 1, uint8: 1, int32: 4, int64: 8, bool: 1 };
+export const kElementBytes: Record<DType, number> = { float32: 4, float16: 2, bfloat16: 2, int8: 1, uint8: 1, int32: 4, int64: 8, bool: 1, int16: 2, uint16: 2, uint32: 4, uint64: 8 };
 
 /** An input or output as the user sees it. */
 export interface PortInfo {
   name: string;
   dtype: DType;
   shape: number[];
+  /** Of an output whose size along one axis a run decides: that axis. `shape` has the most that it may be. */
+  boundedAxis?: number;
 }
 
-export interface Port extends PortInfo {
+/** With `boundedAxis`, which of all outputs has the size, an int32. It has no name. */
+export interface OutputInfo extends PortInfo {
+  sizedBy?: number;
+}
+
+export interface Port extends OutputInfo {
   address: number;
   bytes: number;
 }
@@ -91,6 +98,7 @@ function isSound(manifest: Manifest): boolean {
     [inputs, outputs, transfers, constants, steps, kernels, stepNeeds, blockHashes].every(Array.isArray) &&
     blockHashes.length === Math.ceil(weightsBytes / kBlockBytes) && texts(...blockHashes) &&
     [...inputs, ...outputs].every(({ name, dtype, shape, address, bytes }) => texts(name) && inside(address, bytes) && Array.isArray(shape) && whole(...shape) && elements(shape) * kElementBytes[dtype] === bytes) &&
+    outputs.every(({ boundedAxis: axis = 0, sizedBy, shape }) => sizedBy === undefined || (whole(axis, sizedBy) && axis < shape.length && outputs[sizedBy]?.bytes === 4)) &&
     transfers.every(({ address, size, offset, phase }) => inside(address, size) && whole(offset) && Number.isInteger(phase) && phase < initPhases) &&
     constants.every(({ address, base64 }) => texts(base64) && inside(address, Math.floor((base64.length * 3) / 4) - (/=*$/.exec(base64)?.[0].length ?? 0))) &&
     steps.every(({ flops }) => Number.isFinite(flops)) && kernels.every(({ spec, schedule }) => texts(spec, schedule)) &&

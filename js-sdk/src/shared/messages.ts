@@ -1,6 +1,6 @@
 // Who may ask whom for what. Roles: the page (main), the host worker (thread 0), the compiler worker, compute workers (threads 1…).
 import type { MailboxHandle } from './mailbox.js';
-import type { KernelInfo, MemoryLayout, PortInfo, StepInfo } from './manifest.js';
+import type { KernelInfo, MemoryLayout, OutputInfo, PortInfo, StepInfo } from './manifest.js';
 import type { PlainError } from './errors.js';
 import type { Code } from './module.js';
 import type { Phase } from './timeline.js';
@@ -82,7 +82,7 @@ export interface Timings {
 /** A model that can be run, though its weights may still arrive. */
 export interface LoadResult {
   inputs: PortInfo[];
-  outputs: PortInfo[];
+  outputs: OutputInfo[];
   steps: StepInfo[];
   kernels: KernelInfo[];
   layout: MemoryLayout;
