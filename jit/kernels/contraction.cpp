@@ -1,6 +1,7 @@
 #include "jit/kernels/contraction.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "jit/epilogue.h"
 #include "jit/fields.h"
@@ -262,6 +263,7 @@ constexpr AlgorithmRow kAlgorithms[] = {
     {strassen_units, strassen_scratch, strassen_feasible, emit_strassen, plain_panels},
     {tiled_units, int16_scratch, int16_feasible, emit_tiled, int16_panels},
 };
+static_assert(std::size(kAlgorithms) == static_cast<size_t>(Algorithm::int16) + 1);
 const AlgorithmRow& row_of(Algorithm algorithm) { return kAlgorithms[static_cast<size_t>(algorithm)]; }
 
 // A spec that reads the rows of B where they lie has one way to be computed.
