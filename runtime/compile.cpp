@@ -4,6 +4,7 @@
 
 #include "jit/backends/wasm.h"
 #include "jit/kernels/contraction.h"
+#include "jit/touch.h"
 #include "runtime/file_placement.h"
 #include "runtime/verify_plan.h"
 #include "support/checked.h"
@@ -28,10 +29,11 @@ std::vector<Buffer> sized_buffers(const Planned& planned, const std::vector<Choi
                                   const CompileOptions& options) {
   std::vector<Buffer> buffers = planned.plan.buffers;
   for (const auto& phase : planned.plan.init)
-    for (const PlanStep& step : phase)
-      if (const auto* pack = std::get_if<PackSpec>(&step.spec); pack && !pack->scales)
-        buffers[static_cast<size_t>(step.operands[0].buffer)].bytes =
-            packed_elements(*pack, schedule_of(step, -1, planned, choices, options)) * size_of(DType::f32);
+    for (const PlanStep& step : phase) {
+      if (step.schedule_of < 0) continue;
+      const auto made = operands_of(step.spec, schedule_of(step, -1, planned, choices, options), kMostCounted);
+      if (!made.empty()) buffers[static_cast<size_t>(step.operands[0].buffer)].bytes = made[0].span.end;
+    }
   return buffers;
 }
 
@@ -74,8 +76,7 @@ Traversal traversal_of(const PlanStep& step, const Schedule& schedule, const Tar
   const bool forwards =
       std::min({pack->src_tap, pack->src_k, pack->src_n, pack->src_batch[0], pack->src_batch[1]}) >= 0;
   if (!forwards) return {};
-  const bool panels = schedule.algorithm == Algorithm::direct || schedule.algorithm == Algorithm::strassen;
-  const bool in_order = panels && pack->scales == 0 && pack->batch[0] * pack->batch[1] == 1 &&
+  const bool in_order = packs_plain_panels(schedule) && pack->scales == 0 && pack->batch[0] * pack->batch[1] == 1 &&
                         pack->src_n == pack->taps * pack->k && row <= pack->src_n;
   const int64_t panel = in_order ? tile_columns(schedule, target) * pack->src_n : 0;
   return {(last + row) * size_of(DType::f32), panel * size_of(DType::f32)};

@@ -22,9 +22,7 @@ bool overlap(const Span& a, const Span& b) { return a.begin < b.end && b.begin <
 /// A pack may go over its own source: panel for panel, each of which it writes in front of what it reads for it.
 bool goes_ahead_of(const Program::Kernel& kernel, int64_t to, int64_t from, const Target& target) {
   const auto* s = std::get_if<PackSpec>(&kernel.spec);
-  const Algorithm how = kernel.schedule.algorithm;
-  if (!s || s->scales || s->batch[0] * s->batch[1] != 1 || (how != Algorithm::direct && how != Algorithm::strassen))
-    return false;
+  if (!s || s->scales || s->batch[0] * s->batch[1] != 1 || !packs_plain_panels(kernel.schedule)) return false;
   const int64_t column = plus(times(s->taps - 1, s->src_tap), times(s->k - 1, s->src_k));
   if (s->src_tap < 0 || s->src_k < 0 || column >= s->src_n) return false;
   const int64_t depth = times(s->taps, s->k), nr = tile_columns(kernel.schedule, target), last = (s->n - 1) / nr * nr;
@@ -285,7 +283,10 @@ class Verifier {
     const Program::Kernel& k = program_.kernels[kernel];
     const Family& family = family_of(k.spec);
     const bool narrow = target_.isa == Isa::wasm && !target_.memory64;
-    std::vector<Span> spans = touched(k.spec, k.schedule, narrow ? INT32_MAX : kMostCounted);
+    std::vector<Span> spans;
+    size_t results = 0;
+    for (const Operands::Operand& o : operands_of(k.spec, k.schedule, narrow ? INT32_MAX : kMostCounted))
+      spans.push_back(o.span), results += o.written;
     require(!spans.empty(), "a step counts too far", ErrorCode::unsupported_operator);
     require(spans.size() == done.operands.size() && spans.size() == step.operands.size(), "an operand is missing");
     if (!require(family.feasible(k.spec, k.schedule, target_), "a schedule does not fit")) return;
@@ -295,7 +296,6 @@ class Verifier {
     spans[0] = {plus(spans[0].begin, std::min<int64_t>(moved, 0)), plus(spans[0].end, std::max<int64_t>(moved, 0)),
                 spans[0].has_gaps};
     conditions(step.when, done.when);
-    const size_t results = num_written(k.spec);
     for (size_t i = 0; i < spans.size(); ++i) {
       Span& s = spans[i];
       s = {plus(done.operands[i], s.begin), plus(done.operands[i], s.end), s.has_gaps};

@@ -265,10 +265,10 @@ double predicted_cost(const KernelSpec& spec, const Schedule& schedule, const Ta
   if (const auto* d = std::get_if<DepthwiseSpec>(&spec)) return depthwise_cost(*d, schedule, target);
   const auto* c = std::get_if<ContractionSpec>(&spec);
   if (!c || c->b_row) return 0;  // there is one schedule
-  if (schedule.algorithm == Algorithm::int16) return int16_cost(*c, schedule, target, device);
-  if (schedule.algorithm == Algorithm::strassen) return strassen_cost(*c, schedule, target, device);
-  return schedule.algorithm == Algorithm::direct ? direct_cost(*c, schedule, target, device)
-                                                 : winograd_cost(*c, schedule, target, device);
+  // in the order of Algorithm
+  constexpr double (*kCosts[])(const ContractionSpec&, const Schedule&, const Target&, const Device&) = {
+      direct_cost, winograd_cost, winograd_cost, strassen_cost, int16_cost};
+  return kCosts[static_cast<size_t>(schedule.algorithm)](*c, schedule, target, device);
 }
 
 }  // namespace kiln

@@ -1,6 +1,7 @@
 #include "jit/kernels/contraction.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "jit/epilogue.h"
 #include "jit/fields.h"
@@ -217,36 +218,75 @@ class ContractionEmitter {
 
 const ContractionSpec& spec_of(const KernelSpec& spec) { return *std::get_if<ContractionSpec>(&spec); }
 
-int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
-  if (spec_of(spec).b_row) return matrix_vector_units(spec_of(spec));
-  if (schedule.algorithm == Algorithm::strassen) return strassen_units(spec_of(spec), schedule, target);
-  if (winograd_tile(schedule.algorithm)) return winograd_units(spec_of(spec), schedule);
-  const ContractionSpec s = flattened(spec_of(spec));
+// -- the algorithms ---------------------------------------------------------------------------------------------------
+
+int64_t tiled_units(const ContractionSpec& spec, const Schedule& schedule, const Target& target) {
+  const ContractionSpec s = flattened(spec);
   return s.batch[0] * s.batch[1] * blocks(s, schedule) * ceil_div(s.n, tile_columns(schedule, target));
+}
+Func emit_tiled(Emitter& e, const ContractionSpec& spec, const Schedule& schedule, const std::string& name) {
+  return ContractionEmitter(e, spec, schedule, name).emit();
+}
+
+int64_t winograd_parts(const ContractionSpec& s, const Schedule& schedule, const Target&) {
+  return winograd_units(s, schedule);
+}
+int64_t no_scratch(const ContractionSpec&, const Schedule&, const Target&) { return 0; }
+int64_t int16_scratch(const ContractionSpec& spec, const Schedule& schedule, const Target&) {
+  const ContractionSpec s = flattened(spec);
+  return kScratchHeader + int16_rows_bytes(s.k, block_rows(s, schedule));
+}
+bool any_tile(const ContractionSpec&, const Schedule&, const Target&) { return true; }
+
+int64_t batches(const PackSpec& s) { return s.batch[0] * s.batch[1]; }
+int64_t plain_panels(const PackSpec& s, Algorithm) { return batches(s) * packed_size(s.taps * s.k, s.n); }
+int64_t winograd_panels(const PackSpec& s, Algorithm algorithm) {
+  const WinogradForm form{winograd_tile(algorithm), static_cast<int>(s.stride)};
+  return batches(s) * form.weights() * packed_size(s.k, s.n);
+}
+int64_t int16_panels(const PackSpec& s, Algorithm) {
+  return (batches(s) - 1) * packed_size(s.k, s.n) + int16_packed(s.k, s.n);
+}
+
+struct AlgorithmRow {
+  int64_t (*units)(const ContractionSpec&, const Schedule&, const Target&);
+  int64_t (*scratch_bytes)(const ContractionSpec&, const Schedule&, const Target&);
+  bool (*feasible)(const ContractionSpec&, const Schedule&, const Target&);  ///< where the tile fits
+  Func (*emit)(Emitter&, const ContractionSpec&, const Schedule&, const std::string& name);
+  int64_t (*packed_elements)(const PackSpec&, Algorithm);
+};
+// in the order of Algorithm
+constexpr AlgorithmRow kAlgorithms[] = {
+    {tiled_units, no_scratch, any_tile, emit_tiled, plain_panels},
+    {winograd_parts, winograd_scratch, winograd_feasible, emit_winograd, winograd_panels},
+    {winograd_parts, winograd_scratch, winograd_feasible, emit_winograd, winograd_panels},
+    {strassen_units, strassen_scratch, strassen_feasible, emit_strassen, plain_panels},
+    {tiled_units, int16_scratch, int16_feasible, emit_tiled, int16_panels},
+};
+static_assert(std::size(kAlgorithms) == static_cast<size_t>(Algorithm::int16) + 1);
+const AlgorithmRow& row_of(Algorithm algorithm) { return kAlgorithms[static_cast<size_t>(algorithm)]; }
+
+// A spec that reads the rows of B where they lie has one way to be computed.
+
+int64_t units(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
+  const ContractionSpec& s = spec_of(spec);
+  return s.b_row ? matrix_vector_units(s) : row_of(schedule.algorithm).units(s, schedule, target);
 }
 
 int64_t scratch_bytes(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
-  if (spec_of(spec).b_row) return matrix_vector_scratch();
-  if (schedule.algorithm == Algorithm::strassen) return strassen_scratch(spec_of(spec), schedule, target);
-  if (schedule.algorithm == Algorithm::int16) {
-    const ContractionSpec s = flattened(spec_of(spec));
-    return kScratchHeader + int16_rows_bytes(s.k, block_rows(s, schedule));
-  }
-  return winograd_tile(schedule.algorithm) ? winograd_scratch(spec_of(spec), schedule, target) : 0;
+  const ContractionSpec& s = spec_of(spec);
+  return s.b_row ? matrix_vector_scratch() : row_of(schedule.algorithm).scratch_bytes(s, schedule, target);
 }
 
-bool feasible(const KernelSpec& spec, const Schedule& s, const Target& t) {
-  if (spec_of(spec).b_row) return s == Schedule{};
-  if (s.algorithm == Algorithm::strassen) return tile_fits(s, t) && strassen_feasible(spec_of(spec), s, t);
-  if (s.algorithm == Algorithm::int16) return tile_fits(s, t) && int16_feasible(spec_of(spec), s, t);
-  return tile_fits(s, t) && (s.algorithm == Algorithm::direct || winograd_feasible(spec_of(spec), s, t));
+bool feasible(const KernelSpec& spec, const Schedule& schedule, const Target& target) {
+  const ContractionSpec& s = spec_of(spec);
+  if (s.b_row) return schedule == Schedule{};
+  return tile_fits(schedule, target) && row_of(schedule.algorithm).feasible(s, schedule, target);
 }
 
 Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const std::string& name) {
-  if (spec_of(spec).b_row) return emit_matrix_vector(e, spec_of(spec), name);
-  if (schedule.algorithm == Algorithm::strassen) return emit_strassen(e, spec_of(spec), schedule, name);
-  if (winograd_tile(schedule.algorithm)) return emit_winograd(e, spec_of(spec), schedule, name);
-  return ContractionEmitter(e, spec_of(spec), schedule, name).emit();
+  const ContractionSpec& s = spec_of(spec);
+  return s.b_row ? emit_matrix_vector(e, s, name) : row_of(schedule.algorithm).emit(e, s, schedule, name);
 }
 
 using Spec = ContractionSpec;
@@ -299,6 +339,11 @@ Work work(const KernelSpec& spec) { return work_of(spec_of(spec)); }
 }  // namespace
 
 const FieldList kContractionFields = list_of("contraction", kFieldList);
+
+int64_t packed_elements(const PackSpec& spec, const Schedule& schedule) {
+  return row_of(schedule.algorithm).packed_elements(spec, schedule.algorithm);
+}
+bool packs_plain_panels(const Schedule& schedule) { return row_of(schedule.algorithm).packed_elements == plain_panels; }
 
 Work work_of(const ContractionSpec& s) {
   const double batch = static_cast<double>(s.batch[0] * s.batch[1]), m = static_cast<double>(s.oh * s.ow),

@@ -45,5 +45,7 @@ Func emit_panels(Emitter& emitter, const ContractionSpec& product, const Schedul
 
 /// The number of elements that a pack writes. Winograd's transformed taps are more. (Not for rounded rows.)
 int64_t packed_elements(const PackSpec& spec, const Schedule& schedule);
+/// Whether those are B's own elements, panel after panel.
+bool packs_plain_panels(const Schedule& schedule);
 
 }  // namespace kiln

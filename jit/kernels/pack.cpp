@@ -453,14 +453,6 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const st
 
 }  // namespace
 
-int64_t packed_elements(const PackSpec& s, const Schedule& schedule) {
-  const int64_t batches = s.batch[0] * s.batch[1];
-  if (schedule.algorithm == Algorithm::int16) return (batches - 1) * packed_size(s.k, s.n) + int16_packed(s.k, s.n);
-  const WinogradForm form{winograd_tile(schedule.algorithm), static_cast<int>(s.stride)};
-  const int64_t one = form.m ? form.weights() * packed_size(s.k, s.n) : packed_size(s.taps * s.k, s.n);
-  return batches * one;
-}
-
 namespace {
 
 using Spec = PackSpec;

@@ -37,7 +37,7 @@ class Filler {
  private:
   int64_t pick(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random_); }
   int64_t number() { return pick(0, 3) ? pick(-3, 40) : pick(-(int64_t{1} << 40), int64_t{1} << 40); }
-  DType type() { return static_cast<DType>(pick(0, static_cast<int64_t>(DType::boolean))); }
+  DType type() { return static_cast<DType>(pick(0, kNumDTypes - 1)); }
   std::vector<int64_t> sizes() {
     std::vector<int64_t> out(static_cast<size_t>(pick(0, 4)));
     for (int64_t& n : out) n = number();
@@ -215,7 +215,7 @@ class Reader {
   }
   float real() { return convert<float>(std::strtof); }
   DType type() {
-    for (int t = 0; t <= static_cast<int>(DType::boolean); ++t)
+    for (int t = 0; t < kNumDTypes; ++t)
       if (accept(name_of(static_cast<DType>(t)))) return static_cast<DType>(t);
     ok_ = false;
     return DType::f32;
@@ -232,13 +232,17 @@ class Reader {
     do {
       PointInst inst;
       size_t longest = 0;
-      for (int op = 0; op <= static_cast<int>(PointOp::shr); ++op) {
+      for (int op = 0; op <= static_cast<int>(PointOp::to_u64); ++op) {
         const std::string_view name = name_of(static_cast<PointOp>(op));
         if (begins(name) && name.size() > longest) inst.op = static_cast<PointOp>(op), longest = name.size();
       }
       ok_ = ok_ && longest;
       text_.remove_prefix(longest);
-      inst.lane = accept(".i") ? Lane::i32 : accept(".m") ? Lane::mask : accept(".l") ? Lane::i64 : Lane::f32;
+      inst.lane = accept(".i")   ? Lane::i32
+                  : accept(".m") ? Lane::mask
+                  : accept(".l") ? Lane::i64
+                  : accept(".u") ? Lane::u64
+                                 : Lane::f32;
       if (inst.op == PointOp::input) {
         inst.a = static_cast<uint16_t>(integer());
       } else if (inst.op == PointOp::constant && inst.lane != Lane::f32) {
