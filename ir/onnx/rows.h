@@ -15,6 +15,7 @@ std::vector<OpRow> onnx_create_ops();
 std::vector<OpRow> onnx_fourier_ops();
 std::vector<OpRow> onnx_gather_ops();
 std::vector<OpRow> onnx_layout_ops();
+std::vector<OpRow> onnx_linear_attention_ops();
 std::vector<OpRow> onnx_loss_ops();
 std::vector<OpRow> onnx_microsoft_ops();
 std::vector<OpRow> onnx_norm_ops();
