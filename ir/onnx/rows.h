@@ -23,6 +23,7 @@ std::vector<OpRow> onnx_pointwise_ops();
 std::vector<OpRow> onnx_quantize_ops();
 std::vector<OpRow> onnx_recurrent_ops();
 std::vector<OpRow> onnx_reduce_ops();
+std::vector<OpRow> onnx_region_ops();
 std::vector<OpRow> onnx_sample_ops();
 std::vector<OpRow> onnx_scatter_ops();
 std::vector<OpRow> onnx_select_ops();
