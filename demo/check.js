@@ -110,6 +110,60 @@ async function sentences(page, note) {
   return right;
 }
 
+/** Bytes of a protocol buffer: [field, value] pairs, where a value is a number, a text or bytes. */
+function message(...fields) {
+  const varint = (n) => (n < 128 ? [n] : [(n & 127) | 128, ...varint(n >>> 7)]);
+  return Uint8Array.from(fields.flatMap(([field, value]) => {
+    if (typeof value === 'number') return [field << 3, ...varint(value)];
+    const bytes = typeof value === 'string' ? new TextEncoder().encode(value) : value;
+    return [(field << 3) | 2, ...varint(bytes.length), ...bytes];
+  }));
+}
+
+/** An .onnx file of one node, whose first size is open. */
+function onnx(operator) {
+  const shape = message([1, message([2, 'rows'])], [1, message([1, 4])]);
+  const port = (name) => message([1, name], [2, message([1, message([1, 1], [2, shape])])]);
+  const graph = message([1, message([1, 'x'], [2, 'y'], [4, operator])], [2, 'g'], [11, port('x')], [12, port('y')]);
+  return { name: `${operator.toLowerCase()}.onnx`, mimeType: '', buffer: Buffer.from(message([1, 8], [8, message([2, 17])], [7, graph])) };
+}
+
+function npy(values, shape) {
+  const header = `{'descr': '<f4', 'fortran_order': False, 'shape': (${shape.join(', ')}), }`.padEnd(117) + '\n';
+  return { name: 'given.npy', mimeType: '', buffer: Buffer.concat([Buffer.from([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, 118, 0]), Buffer.from(header), Buffer.from(Float32Array.from(values).buffer)]) };
+}
+
+async function any(page, note) {
+  const measured = () => page.waitForFunction(() => !document.querySelector('#run').disabled, null, { timeout: 60_000 });
+  await measured();
+  note(`an example: ${await page.textContent('#facts')}; ${await page.textContent('#profiled')}; ${await page.textContent('#outputs')}`);
+  let right = (await page.locator('#layers li').count()) > 0 && (await page.locator('#operators span').count()) > 0;
+  const opened = async (operator) => {
+    await page.setInputFiles('#file', onnx(operator));
+    await page.locator('#sizes input[name=rows]').fill('2');
+    await page.click('#sizes button');
+  };
+  await opened('StringNormalizer');
+  await page.locator('#error').waitFor({ timeout: 60_000 });
+  const refusal = await page.textContent('#error p');
+  note(`what it cannot run: "${refusal.slice(0, 90)}…"`);
+  right &&= refusal.includes('StringNormalizer') && !(await page.isVisible('#trial'));
+  await opened('Relu');
+  await page.locator('#trial').waitFor({ timeout: 60_000 });
+  await measured();
+  await page.setInputFiles('#inputs input', npy([-1, 2, -3, 4, 5, -6, 7, -8], [2, 4]));
+  await page.waitForFunction(() => document.querySelector('#inputs').textContent.includes('given.npy'));
+  await page.waitForTimeout(200);
+  const numbers = (await page.textContent('#outputs .numbers')).split(/\s+/).join(' ');
+  note(`an .onnx file with given numbers: ${await page.textContent('#ports')} → ${numbers}`);
+  right &&= numbers === '0 2 0 4 5 0 7 0';
+  await page.selectOption('#threads', '1');
+  await measured();
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  if (wide > 0) throw new Error(`the page is ${wide} pixels too wide`);
+  return right;
+}
+
 /** True when every page answered as it should. */
 export async function checkPages(origin, folder) {
   const { chromium } = await import('playwright-core');
@@ -117,13 +171,17 @@ export async function checkPages(origin, folder) {
   const browser = await chromium.launch({ executablePath: process.env.KILN_CHROMIUM ?? '/usr/bin/chromium', args: kChromium });
   let good = true;
   try {
-    for (const [path, drive] of [['', digits], ['sentences.html', sentences]]) {
+    for (const [path, drive] of [['', digits], ['sentences.html', sentences], ['any.html', any]]) {
       for (const [screen, viewport] of Object.entries(kScreens)) {
         const page = await browser.newPage({ viewport });
         page.on('pageerror', (error) => (console.error(`page error: ${error}`), (good = false)));
         const note = (text) => console.log(`  [${screen}] ${text}`);
         const attempt = (work) => work.catch((error) => (console.error(`  [${screen}] ${error.message}`), false));
-        const told = await attempt(fails(page, note, () => page.goto(`${origin}/${path}`)));
+        const begin = async () => {
+          await page.goto(`${origin}/${path}`);
+          if (drive === any) await page.click('#examples button');
+        };
+        const told = await attempt(fails(page, note, begin));
         const passed = await attempt(drive(page, note));
         good &&= told && passed;
         await page.screenshot({ path: join(folder, `${drive.name}-${screen}.png`), fullPage: true });

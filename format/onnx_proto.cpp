@@ -388,10 +388,12 @@ Result<Model> Parser::model(std::string_view file) {
 }  // namespace
 
 const char* name_of(int32_t type) {
-  constexpr const char* kNames[] = {"undefined", "float32", "uint8",   "int8",    "uint16",  "int16",
-                                    "int32",     "int64",   "string",  "bool",    "float16", "float64",
-                                    "uint32",    "uint64",  "complex", "complex", "bfloat16"};
-  return type >= 0 && type <= kBfloat16 ? kNames[type] : "a number of 8 bits or fewer";
+  constexpr const char* kNames[] = {"undefined", "float32", "uint8",    "int8",    "uint16",  "int16",  "int32",
+                                    "int64",     "string",  "bool",     "float16", "float64", "uint32", "uint64",
+                                    "complex",   "complex", "bfloat16", "float8",  "float8",  "float8", "float8",
+                                    "uint4",     "int4",    "float4",   "float8",  "uint2",   "int2"};
+  constexpr int32_t kCount = sizeof kNames / sizeof kNames[0];
+  return type >= 0 && type < kCount ? kNames[type] : "of no known type";
 }
 
 Result<Model> parse(std::string_view file) { return Parser(file.size()).model(file); }

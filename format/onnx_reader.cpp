@@ -323,7 +323,12 @@ class Reader {
         copy.outputs = {id};
         g().nodes.push_back(std::move(copy));
       }
-      if (!g().value(id).typed) g().value(id).name = p.name;
+      if (!g().value(id).typed) {
+        Value& v = g().value(id);
+        v.name = p.name;
+        if (p.type == onnx::kFloat16) v.dtype = DType::f16;  // what lies between is float32 (docs/decisions/0053)
+        if (p.type == onnx::kBfloat16) v.dtype = DType::bf16;
+      }
       g().outputs.push_back(id);
     }
     return g().outputs.empty() ? bad_onnx("no outputs") : ok();

@@ -16,27 +16,10 @@ constexpr size_t kMaxRank = 64;                     ///< the compiler says which
 constexpr int64_t kMaxWeights = int64_t{1} << 46;
 
 Result<DType> dtype_of(int32_t type, std::string_view name) {
-  switch (type) {
-    case onnx::kFloat:
-      return DType::f32;
-    case onnx::kFloat16:
-      return DType::f16;
-    case onnx::kBfloat16:
-      return DType::bf16;
-    case onnx::kInt8:
-      return DType::i8;
-    case onnx::kUint8:
-      return DType::u8;
-    case onnx::kInt32:
-      return DType::i32;
-    case onnx::kInt64:
-      return DType::i64;
-    case onnx::kBool:
-      return DType::boolean;
-    default:
-      return unsupported_onnx(quoted(name) + " is " + onnx::name_of(type) +
-                              ", which is not computed here: there are float32, int64, int32, int8, uint8 and bool");
-  }
+  for (int i = 0; i < kNumDTypes; ++i)
+    if (kDTypes[i].onnx == type) return static_cast<DType>(i);
+  return unsupported_onnx(quoted(name) + " is " + onnx::name_of(type) +
+                          ", which is not computed here: convert it to float32 where it can be");
 }
 
 /// External data lies beside the model: its name leads nowhere else.
@@ -168,7 +151,7 @@ Status OnnxValues::within_file(const onnx::Tensor& t, int64_t bytes) {
 
 Status OnnxValues::store(const onnx::Tensor& t, ValueId id, int64_t bytes) {
   Value& value = out.graph.value(id);
-  const bool real = value.dtype == DType::f32 || is_half(value.dtype);
+  const bool real = lane_of(value.dtype) == Lane::f32;
   if (!t.external && bytes <= (real ? kMaxInlineReals : kMaxInline)) {
     KILN_TRY(unfold(static_cast<size_t>(bytes), value.name));
     const std::string_view data = t.bytes();

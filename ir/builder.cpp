@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "ir/fold.h"
+#include "support/half.h"
 
 namespace kiln {
 
@@ -222,6 +223,20 @@ Result<ValueId> Builder::cast(ValueId x, DType dtype) {
   return map(f.finish(f.to(f.in(0, lane_of(value(x).dtype)), lane_of(dtype))), {x}, dtype);
 }
 
+/// Between uint64 and int64, with the top bit turned: the order of the one is that of the other.
+Result<ValueId> Builder::reordered(ValueId x, DType dtype) {
+  Fx f;
+  const Term t = f.to(f.in(0, lane_of(value(x).dtype)), Lane::i64);
+  return map(f.finish(f.to(f.bin(PointOp::logical_xor, t, f.whole(INT64_MIN, Lane::i64)), lane_of(dtype))), {x}, dtype);
+}
+Result<ValueId> Builder::comparable(ValueId x) {
+  const DType own = value(x).dtype;
+  return own == DType::u64 ? reordered(x, DType::i64) : cast(x, kernel_type(own));
+}
+Result<ValueId> Builder::from_comparable(ValueId x, DType dtype) {
+  return dtype == DType::u64 ? reordered(x, dtype) : cast(x, dtype);
+}
+
 ValueId Builder::constant(DType dtype, const Shape& to, std::vector<uint8_t> data) {
   const ValueId id = graph.add_value("", dtype, to);
   constant_bytes_ += static_cast<int64_t>(data.size());
@@ -246,7 +261,6 @@ int64_t whole_part(double real) {
 std::vector<Number> read_numbers(const Value& value) {
   std::vector<Number> out;
   const auto size = static_cast<size_t>(size_of(value.dtype));
-  if (is_half(value.dtype)) return out;
   for (size_t at = 0; at + size <= value.data.size(); at += size) {
     Number n;
     uint64_t bits = 0;
@@ -255,12 +269,13 @@ std::vector<Number> read_numbers(const Value& value) {
       float f;
       memcpy(&f, &bits, 4);
       n.real = static_cast<double>(f);
+    } else if (is_half(value.dtype)) {
+      n.real = static_cast<double>(half_to_float(static_cast<uint16_t>(bits), value.dtype));
     } else {
       if (value.dtype == DType::boolean) bits = bits != 0;
-      const int unused =
-          value.dtype == DType::u8 || value.dtype == DType::boolean ? 0 : 64 - static_cast<int>(8 * size);
+      const int unused = is_signed(value.dtype) ? 64 - static_cast<int>(8 * size) : 0;
       n.whole = static_cast<int64_t>(bits << unused) >> unused;
-      n.real = static_cast<double>(n.whole);
+      n.real = is_signed(value.dtype) ? static_cast<double>(n.whole) : static_cast<double>(bits);
     }
     out.push_back(n);
   }
@@ -269,10 +284,9 @@ std::vector<Number> read_numbers(const Value& value) {
 
 std::vector<uint8_t> write_numbers(const std::vector<Number>& numbers, DType dtype) {
   std::vector<uint8_t> out;
-  if (is_half(dtype)) return out;
   for (const Number& n : numbers) {
     const auto f = static_cast<float>(n.real);
-    const int64_t whole = dtype == DType::boolean ? n.whole != 0 : n.whole;
+    const int64_t whole = dtype == DType::boolean ? n.whole != 0 : is_half(dtype) ? float_to_half(f, dtype) : n.whole;
     uint8_t bytes[8];
     memcpy(bytes, &whole, 8);
     if (dtype == DType::f32) memcpy(bytes, &f, 4);
@@ -289,7 +303,7 @@ Number first_number(const Value& value) {
 }
 
 bool uniform_constant(const Value& value, Number& number) {
-  if (!value.is_constant() || is_half(value.dtype)) return false;
+  if (!value.is_constant()) return false;
   const auto width = static_cast<size_t>(size_of(value.dtype));
   for (size_t at = width; at + width <= value.data.size(); at += width)
     if (memcmp(value.data.data(), value.data.data() + at, width) != 0) return false;
@@ -305,7 +319,11 @@ std::vector<double> read_constant(const Value& value) {
 
 std::vector<uint8_t> write_constant(const std::vector<double>& reals, DType dtype) {
   std::vector<Number> numbers;
-  for (double d : reals) numbers.push_back({d, dtype == DType::boolean ? d != 0 : whole_part(d)});
+  for (double d : reals) {
+    const bool beyond = dtype == DType::u64 && d >= 0x1p63;
+    const int64_t whole = beyond ? static_cast<int64_t>(static_cast<uint64_t>(d)) : whole_part(d);
+    numbers.push_back({d, dtype == DType::boolean ? d != 0 : whole});
+  }
   return write_numbers(numbers, dtype);
 }
 
@@ -320,6 +338,7 @@ Term Fx::to(Term t, Lane want) {
   if (want == Lane::f32) return un(PointOp::to_f32, t);
   if (want == Lane::i32) return un(PointOp::to_i32, t);
   if (want == Lane::i64) return un(PointOp::to_i64, t);
+  if (want == Lane::u64) return un(PointOp::to_u64, t);
   return un(PointOp::to_mask, t);
 }
 

@@ -61,6 +61,9 @@ class Builder {
   /// `count` elements of one axis from `start` on.
   Result<ValueId> slice_axis(ValueId x, int64_t axis, int64_t start, int64_t count, int64_t step = 1);
   Result<ValueId> cast(ValueId x, DType dtype);
+  /// x as numbers that kernels compare (kernel_type), in the same order; and back.
+  Result<ValueId> comparable(ValueId x);
+  Result<ValueId> from_comparable(ValueId x, DType dtype);
 
   /// Bytes of all constants that were made here, also of taps.
   int64_t constant_bytes() const { return constant_bytes_; }
@@ -84,6 +87,7 @@ class Builder {
   bool folds = false;
 
  private:
+  Result<ValueId> reordered(ValueId x, DType dtype);
   Result<ValueId> of_nothing(const Node& node, const TensorType& type);
   Result<ValueId> simple(Op op, std::vector<ValueId> inputs, OpAttrs attrs, const TensorType& wanted = {});
   std::string source_, where_;
@@ -99,7 +103,7 @@ struct Number {
 };
 /// The whole part, clamped to 64 bits. NaN becomes 0.
 int64_t whole_part(double real);
-/// A constant's elements, for all dtypes except those of half precision. Integers fill both fields.
+/// A constant's elements. Integers fill both fields; of uint64 `whole` has the bits.
 std::vector<Number> read_numbers(const Value& value);
 /// The bytes of `numbers` in `dtype`. Integers are cut to its width.
 std::vector<uint8_t> write_numbers(const std::vector<Number>& numbers, DType dtype);

@@ -88,6 +88,12 @@ double apply_float(PointOp op, float a, float b) {
 }
 
 Number whole(int64_t v) { return {static_cast<double>(v), v}; }
+Number whole_of(int64_t v, Lane lane) {
+  return {lane == Lane::u64 ? static_cast<double>(static_cast<uint64_t>(v)) : static_cast<double>(v), v};
+}
+bool less_than(int64_t a, int64_t b, Lane lane) {
+  return lane == Lane::u64 ? static_cast<uint64_t>(a) < static_cast<uint64_t>(b) : a < b;
+}
 Number real(float v) { return {static_cast<double>(v), 0}; }
 
 bool holds(PointOp op, bool less, bool equal) {
@@ -119,23 +125,29 @@ Number apply(const PointInst& inst, Lane from, Number a, Number b, Number c) {
     case PointOp::gt:
     case PointOp::ge:
       if (is_real && (x != x || y != y)) return whole(inst.op == PointOp::ne);
-      return whole(is_real ? holds(inst.op, x < y, x == y) : holds(inst.op, a.whole < b.whole, a.whole == b.whole));
+      return whole(is_real ? holds(inst.op, x < y, x == y)
+                           : holds(inst.op, less_than(a.whole, b.whole, from), a.whole == b.whole));
     case PointOp::select:
       return a.whole ? b : c;
     case PointOp::to_f32:
+      if (from == Lane::u64) return real(static_cast<float>(static_cast<uint64_t>(a.whole)));
       return is_real ? a : real(static_cast<float>(a.whole));
     case PointOp::to_i32:
       if (!is_real) return whole(wrapped(a.whole, Lane::i32));
       return whole(std::clamp<int64_t>(whole_part(a.real), INT32_MIN, INT32_MAX));
     case PointOp::to_i64:
       return whole(is_real ? whole_part(a.real) : a.whole);
+    case PointOp::to_u64:
+      if (is_real && a.real >= 0x1p63)
+        return whole_of(a.real >= 0x1p64 ? -1 : static_cast<int64_t>(static_cast<uint64_t>(a.real)), Lane::u64);
+      return whole_of(is_real ? whole_part(a.real) : a.whole, Lane::u64);
     case PointOp::to_mask:
       return whole(is_real ? x != 0 : a.whole != 0);
     case PointOp::logical_not:
       return whole(a.whole == 0);
     default:
       if (is_real) return real(apply_float(inst.op, x, y));
-      return whole(apply_integer(inst.op, from, a.whole, b.whole));  // of masks too: and, or, xor agree
+      return whole_of(apply_integer(inst.op, from, a.whole, b.whole), from);  // of masks too: and, or, xor agree
   }
 }
 
@@ -146,7 +158,7 @@ Number evaluate(const Expr& expr, const std::vector<Number>& operands) {
     if (inst.op == PointOp::input)
       at.push_back(operands[inst.a]);
     else if (inst.op == PointOp::constant)
-      at.push_back(inst.lane == Lane::f32 ? real(inst.value) : whole(inst.integer));
+      at.push_back(inst.lane == Lane::f32 ? real(inst.value) : whole_of(inst.integer, inst.lane));
     else
       at.push_back(apply(inst, expr.insts[inst.a].lane, at[inst.a], n > 1 ? at[inst.b] : Number{},
                          n > 2 ? at[inst.c] : Number{}));

@@ -8,21 +8,6 @@ namespace kiln {
 
 Error misfit(std::string message) { return Error{ErrorCode::bad_file, std::move(message), ""}; }
 
-Lane lane_of(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-    case DType::f16:
-    case DType::bf16:
-      return Lane::f32;
-    case DType::boolean:
-      return Lane::mask;
-    case DType::i64:
-      return Lane::i64;
-    default:
-      return Lane::i32;
-  }
-}
-
 namespace {
 
 /// Larger attributes are refused. Below this, sums and products of a few of them fit in 64 bits.
@@ -320,6 +305,7 @@ class Inference {
     KILN_ASSIGN(const std::vector<bool> reduced, axis_set(a->axes, x->shape.size()));
     DType out = x->dtype;
     const bool number = !is_half(x->dtype) && x->dtype != DType::boolean;
+    const bool ordered = number && (!is_pair(lane_of(x->dtype)) || x->dtype == DType::i64);
     switch (a->kind) {
       case ReduceKind::any:
       case ReduceKind::all:
@@ -339,7 +325,7 @@ class Inference {
         out = DType::i64;
         [[fallthrough]];
       default:
-        if (!number) return refuse(std::string("cannot reduce ") + name_of(x->dtype));
+        if (!ordered) return refuse(std::string("cannot reduce ") + name_of(x->dtype));
     }
     Shape shape;
     for (size_t i = 0; i < reduced.size(); ++i) {
@@ -450,7 +436,8 @@ class Inference {
   Result<TensorTypes> sort() const {
     KILN_ASSIGN(const SortAttrs* a, attrs<SortAttrs>());
     KILN_ASSIGN(const Value* x, need(0, "input"));
-    if (is_half(x->dtype)) return fail(std::string("cannot sort ") + name_of(x->dtype));
+    if (size_of(x->dtype) > 1 && x->dtype != kernel_type(x->dtype))
+      return fail(std::string("cannot sort ") + name_of(x->dtype));
     KILN_TRY(axis_set({a->axis}, x->shape.size()));
     Shape out = x->shape;
     Dim& dim = out[static_cast<size_t>(a->axis)];
@@ -466,7 +453,7 @@ class Inference {
   Result<TensorType> taps() const {
     KILN_ASSIGN(const TapsAttrs* a, attrs<TapsAttrs>());
     KILN_ASSIGN(const Value* x, need(0, "input"));
-    if (x->dtype == DType::i64) return refuse("64-bit integers cannot be resized: make them float32 or int32 before");
+    if (size_of(x->dtype) == 8) return refuse("64-bit integers cannot be resized: make them float32 or int32 before");
     KILN_TRY(axis_set({a->axis}, x->shape.size()));
     Shape out = x->shape;
     Dim& dim = out[static_cast<size_t>(a->axis)];

@@ -29,9 +29,6 @@ Result<Shape> broadcast(const Graph& graph, const std::vector<const Shape*>& sha
 /// Whether `from` broadcasts to exactly `to`.
 bool broadcasts_to(const Shape& from, const Shape& to);
 
-/// How the elements of a tensor appear in an expression.
-Lane lane_of(DType dtype);
-
 /// Error: an operand or attribute that does not fit.
 Error misfit(std::string message);
 

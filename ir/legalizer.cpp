@@ -31,6 +31,17 @@ Legalizer::Legalizer(const Graph& source_graph, Graph& out)
   for (ValueId id : source.inputs) out.inputs.push_back(find(id));
   for (const Node& node : source.nodes) each_read(node, [&](ValueId id) { ++reads_[static_cast<size_t>(id)]; });
   for (ValueId id : source.outputs) ++reads_[static_cast<size_t>(id)];
+  for (size_t i = 0; i < mapped_.size(); ++i)
+    if (reads_[i] > 0 && mapped_[i] != kNoValue) mapped_[i] = widened(mapped_[i]);
+}
+
+/// An input, a weight or a constant of 16-bit floats as float32, in which it is computed.
+ValueId Legalizer::widened(ValueId id) {
+  const Value& v = b.value(id);
+  if (!is_half(v.dtype)) return id;
+  if (v.is_constant()) return b.constant(DType::f32, v.shape, write_numbers(read_numbers(v), DType::f32));
+  const auto made = b.cast(id, DType::f32);
+  return made.ok() ? *made : id;
 }
 
 Status Legalizer::legalize(const Node& node) {
@@ -43,11 +54,6 @@ Status Legalizer::legalize(const Node& node) {
     if (id == kNoValue || find(id) != kNoValue) continue;
     return not_computed(id);
   }
-  for (const auto* operands : {&node.inputs, &node.outputs})
-    for (ValueId id : *operands)
-      if (id != kNoValue && is_half(source.value(id).dtype))
-        return unsupported(node, std::string(name_of(source.value(id).dtype)) +
-                                     " is not supported: export model.float() with float32 inputs");
   b.set_origin(node);
   numbers_.clear();
   read_.clear();
@@ -144,9 +150,11 @@ int category(DType t) { return t == DType::boolean ? 0 : lane_of(t) == Lane::f32
 
 DType wider(DType a, DType b) {
   if (category(a) != category(b)) return category(a) > category(b) ? a : b;
-  // PyTorch combines int8 and uint8 to int16. No tensor here has that type, but an expression may.
-  if (category(a) == 1 && a != b && size_of(a) == 1 && size_of(b) == 1) return DType::i32;
-  return size_of(a) >= size_of(b) ? a : b;
+  if (category(a) != 1 || is_signed(a) == is_signed(b)) return size_of(a) >= size_of(b) ? a : b;
+  const DType wide = is_signed(a) ? a : b;  // a signed one that holds both
+  const int64_t least = 2 * size_of(is_signed(a) ? b : a);
+  if (size_of(wide) >= least) return wide;
+  return least == 2 ? DType::i16 : least == 4 ? DType::i32 : DType::i64;
 }
 
 }  // namespace
@@ -171,15 +179,14 @@ Result<DType> Legalizer::promote(std::vector<ValueId>& operands) {
   const DType common = common_dtype(operands);
   for (ValueId& id : operands) {
     const DType own = b.value(id).dtype;
-    if (category(common) != 1 || category(own) != 1 || own == common || size_of(own) < size_of(common)) continue;
+    const bool fits = size_of(own) < size_of(common) && (is_signed(common) || !is_signed(own));
+    if (category(common) != 1 || category(own) != 1 || own == common || fits) continue;
     const bool number = std::find(numbers_.begin(), numbers_.end(), id) != numbers_.end();
     if (!number) {
       KILN_ASSIGN(id, b.cast(id, common));
       continue;
     }
-    std::vector<uint8_t> bytes = b.value(id).data;  // little-endian: its low bytes are the number, wrapped
-    bytes.resize(static_cast<size_t>(size_of(common)));
-    id = b.constant(common, {}, std::move(bytes));
+    id = b.constant(common, {}, write_numbers(read_numbers(b.value(id)), common));  // wrapped
   }
   return common;
 }
@@ -187,6 +194,11 @@ Result<DType> Legalizer::promote(std::vector<ValueId>& operands) {
 /// Outputs that nobody reads may have no value.
 bool Legalizer::stated(const Node& node, size_t index) const {
   return index < node.outputs.size() && node.outputs[index] != kNoValue;
+}
+
+DType Legalizer::stated(ValueId source_value) const {
+  const Value* v = said(source_value);
+  return v && v->typed ? v->dtype : DType::f32;
 }
 
 /// What the source graph says of a value; null of the operands and results of call().
@@ -197,6 +209,7 @@ const Value* Legalizer::said(ValueId source_value) const {
 Status Legalizer::set(const Node& node, ValueId value, size_t index) {
   if (!stated(node, index)) return ok();
   const ValueId at = node.outputs[index];
+  KILN_ASSIGN(value, b.cast(value, computed_in(b.value(value).dtype)));  // what a row rounded to 16 bits
   const Value* stated_type = said(at);
   const Value& is = b.value(value);
   const bool typed = stated_type && stated_type->typed;
@@ -204,7 +217,8 @@ Status Legalizer::set(const Node& node, ValueId value, size_t index) {
     return misfit(node.source + ": the file gives its output as " + name_of(stated_type->dtype) + "[" +
                   to_string(stated_type->shape) + "], but it computes " + name_of(is.dtype) + "[" +
                   to_string(is.shape) + "]");
-  if (typed && stated_type->dtype != is.dtype)  // what PyTorch computes in this type, and nothing here does
+  // What PyTorch computes in this type, and nothing here does.
+  if (typed && computed_in(stated_type->dtype) != is.dtype)
     return unsupported(node, std::string("its result is ") + name_of(stated_type->dtype) + ", and only " +
                                  name_of(is.dtype) + " can be computed here");
   mapped_[static_cast<size_t>(at)] = value;
@@ -278,7 +292,7 @@ void Legalizer::assume_outputs(const Node& node) {
   for (size_t i = 0; i < node.outputs.size(); ++i) {
     if (!wants(node, i)) continue;
     const Value& v = source.value(node.outputs[i]);
-    if (v.typed) mapped_[static_cast<size_t>(node.outputs[i])] = b.graph.add_value("", v.dtype, v.shape);
+    if (v.typed) mapped_[static_cast<size_t>(node.outputs[i])] = b.graph.add_value("", computed_in(v.dtype), v.shape);
   }
 }
 
@@ -366,9 +380,13 @@ std::vector<std::string> Legalizer::texts(const Node& node, std::string_view nam
 }
 
 DType Legalizer::dtype(const Node& node, std::string_view name, DType fallback) {
+  return computed_in(stored_dtype(node, name, fallback));
+}
+
+DType Legalizer::stored_dtype(const Node& node, std::string_view name, DType fallback) {
   const std::string given = text(node, name, name_of(fallback));
-  for (int i = 0; i <= static_cast<int>(DType::boolean); ++i)
-    if (given == name_of(static_cast<DType>(i))) return static_cast<DType>(i);
+  for (int i = 0; i < kNumDTypes; ++i)
+    if (given == kDTypes[i].name) return static_cast<DType>(i);
   wrong(node, name, "a type of tensors that there is");
   return fallback;
 }

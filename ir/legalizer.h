@@ -22,7 +22,7 @@ class Legalizer {
   /// Where a value of the source graph ended up; kNoValue: nowhere (yet).
   ValueId find(ValueId source_value) const { return mapped_[static_cast<size_t>(source_value)]; }
 
-  /// Operand i in the new graph; kNoValue when it is absent.
+  /// Operand i in the new graph, in the type in which it is computed; kNoValue when it is absent.
   ValueId in(const Node& node, size_t i) const;
   /// The same; an absent one is an error.
   Result<ValueId> need(const Node& node, size_t i) const;
@@ -41,6 +41,8 @@ class Legalizer {
   Status set_parts(const Node& node, ValueId x, int64_t axis, const std::vector<int64_t>& sizes);
   /// After a node that failed: its outputs are taken for what the file says, so that later nodes can be looked at too.
   void assume_outputs(const Node& node);
+  /// The type that the source graph states of a value; float32 where it states none.
+  DType stated(ValueId source_value) const;
   bool wants(const Node& node, size_t index) const;  ///< is there an output `index` that something reads?
 
   bool has(const Node& node, std::string_view name) const;
@@ -54,7 +56,8 @@ class Legalizer {
   std::string text(const Node& node, std::string_view name, std::string fallback);
   /// A list of texts, which readers put one a line.
   std::vector<std::string> texts(const Node& node, std::string_view name);
-  /// A type by its name ("float32").
+  /// The type by its name ("float32"), and that in which numbers of it are computed.
+  DType stored_dtype(const Node& node, std::string_view name, DType fallback);
   DType dtype(const Node& node, std::string_view name, DType fallback);
   /// A list; a lone integer is a list of one.
   std::vector<int64_t> integers(const Node& node, std::string_view name);
@@ -105,6 +108,7 @@ class Legalizer {
   const Graph& source;
 
  private:
+  ValueId widened(ValueId id);
   Status follow_bounds(const Node& node, size_t first);
   bool stated(const Node& node, size_t index) const;
   const Value* said(ValueId source_value) const;

@@ -91,6 +91,10 @@ enum class VecBinary : uint8_t {
   andnot,  // andnot: a & ~b
 };
 
+/// What a function of machine code takes at most; finish() reports one with more. WebAssembly has no such limit, and
+/// functions that kernels share take their sizes there.
+constexpr int kMaxNativeParams = 16;
+
 class Emitter {
  public:
   virtual ~Emitter() = default;
@@ -116,8 +120,8 @@ class Emitter {
   virtual void set(Int dst, Arg src) = 0;
   virtual void op(IntOp op, Int dst, Arg a, Arg b) = 0;
   virtual void load_int(Int dst, Mem src,
-                        DType type) = 0;  ///< i32, i64 (low bits when addresses are narrower), u8, boolean
-  virtual void store_int(Mem dst, Int src, DType type) = 0;  ///< i32, i64 (sign-extended), u8
+                        DType type) = 0;  ///< integers (of 64 bits the low ones when addresses are narrower), boolean
+  virtual void store_int(Mem dst, Int src, DType type) = 0;  ///< integers (i64 sign-extended)
 
   // -- control
   // -----------------------------------------------------------------------------------------------------------
@@ -142,7 +146,7 @@ class Emitter {
   virtual void splat_int(Vec dst, Int src) = 0;   ///< low 32 bits into every lane
   virtual void splat_load(Vec dst, Mem src) = 0;  ///< one 32-bit element into every lane
   /// Loads `lanes` (1…width) consecutive elements; the other lanes become 0. Integers are widened or truncated to i32
-  /// lanes, also u8 and i8. Booleans become masks. It never touches memory beyond the last element.
+  /// lanes, also those of 8 and 16 bits. Booleans become masks. It never touches memory beyond the last element.
   virtual void load(Vec dst, Mem src, DType type, int lanes) = 0;
   virtual void store(Mem dst, Vec src, DType type, int lanes) = 0;
   void load(Vec dst, Mem src) { load(dst, src, DType::f32, width()); }

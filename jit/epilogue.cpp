@@ -2,9 +2,12 @@
 
 #include <algorithm>
 
+#include "jit/half.h"
+
 namespace kiln {
 
 Vec load_strided(Emitter& e, Mem at, DType type, int64_t stride, int lanes) {
+  if (is_half(type)) return from_half(e, load_strided(e, at, DType::u16, stride, lanes), type);
   const Vec v = e.vec();
   const int64_t size = size_of(type);
   if (stride == 1) {
@@ -23,7 +26,7 @@ Vec load_strided(Emitter& e, Mem at, DType type, int64_t stride, int lanes) {
   } else if (size == 4 || size == 8) {
     e.splat_i32(v, 0);
     for (int i = 0; i < lanes; ++i) e.load_lane(v, i, {at.base, at.offset + i * stride * size});
-  } else {  // bytes: put the elements together by rotating one in at a time
+  } else {  // narrower: put the elements together by rotating one in at a time
     e.splat_i32(v, 0);
     const Vec one = e.vec();
     for (int i = lanes; i-- > 0;) {
@@ -36,6 +39,7 @@ Vec load_strided(Emitter& e, Mem at, DType type, int64_t stride, int lanes) {
 }
 
 void store_strided(Emitter& e, Mem at, Vec v, DType type, int64_t stride, int lanes) {
+  if (is_half(type)) return store_strided(e, at, to_half(e, v, type), DType::u16, stride, lanes);
   if (stride == 1 || lanes == 1) return e.store(at, v, type, lanes);
   const int64_t size = size_of(type);
   if (size == 4) {
@@ -51,7 +55,12 @@ void store_strided(Emitter& e, Mem at, Vec v, DType type, int64_t stride, int la
 }
 
 integer::Wide load_strided(Emitter& e, Mem at, DType type, Lane lane, int64_t stride, int lanes) {
-  if (lane != Lane::i64) return {load_strided(e, at, type, stride, lanes)};
+  if (!is_pair(lane)) return {load_strided(e, at, type, stride, lanes)};
+  if (size_of(type) == 4) {  // uint32
+    const Vec zero = e.vec();
+    e.splat_i32(zero, 0);
+    return {load_strided(e, at, type, stride, lanes), zero};
+  }
   integer::Wide v{e.vec(), e.vec()};
   const int64_t step = 8 * stride;
   const Mem above{at.base, at.offset + 4};
@@ -70,7 +79,7 @@ integer::Wide load_strided(Emitter& e, Mem at, DType type, Lane lane, int64_t st
 }
 
 void store_strided(Emitter& e, Mem at, const integer::Wide& v, DType type, Lane lane, int64_t stride, int lanes) {
-  if (lane != Lane::i64) return store_strided(e, at, v.low, type, stride, lanes);
+  if (!is_pair(lane) || size_of(type) == 4) return store_strided(e, at, v.low, type, stride, lanes);
   for (int i = 0; i < lanes; ++i) {
     e.store_lane({at.base, at.offset + i * 8 * stride}, v.low, i);
     e.store_lane({at.base, at.offset + i * 8 * stride + 4}, v.high, i);

@@ -14,7 +14,7 @@ Vec load_strided(Emitter& e, Mem at, DType type, int64_t stride, int lanes);
 /// The reverse; `stride` is not 0.
 void store_strided(Emitter& e, Mem at, Vec v, DType type, int64_t stride, int lanes);
 
-/// The same for the lanes of an expression: i64 lanes are pairs, all others are in `low`.
+/// The same for the lanes of an expression: 64-bit lanes are pairs, all others are in `low`.
 integer::Wide load_strided(Emitter& e, Mem at, DType type, Lane lane, int64_t stride, int lanes);
 void store_strided(Emitter& e, Mem at, const integer::Wide& v, DType type, Lane lane, int64_t stride, int lanes);
 

@@ -46,11 +46,11 @@ bool is_polynomial(PointOp op) {
 
 const char* name_of(PointOp op) {
   constexpr const char* kNames[] = {
-      "in",    "c",     "add",   "sub",    "mul",    "min",        "max",     "div",    "pow", "atan2",
-      "fmod",  "neg",   "abs",   "sqrt",   "rsqrt",  "reciprocal", "exp",     "exp2",   "log", "log2",
-      "log10", "log1p", "expm1", "erf",    "tanh",   "sigmoid",    "sin",     "cos",    "tan", "floor",
-      "ceil",  "round", "trunc", "eq",     "ne",     "lt",         "le",      "gt",     "ge",  "and",
-      "or",    "xor",   "not",   "select", "to_f32", "to_i32",     "to_mask", "to_i64", "shl", "shr"};
+      "in",     "c",      "add",     "sub",     "mul",        "min", "max",   "div",   "pow",  "atan2", "fmod",
+      "neg",    "abs",    "sqrt",    "rsqrt",   "reciprocal", "exp", "exp2",  "log",   "log2", "log10", "log1p",
+      "expm1",  "erf",    "tanh",    "sigmoid", "sin",        "cos", "tan",   "floor", "ceil", "round", "trunc",
+      "eq",     "ne",     "lt",      "le",      "gt",         "ge",  "and",   "or",    "xor",  "not",   "select",
+      "to_f32", "to_i32", "to_mask", "to_i64",  "shl",        "shr", "to_u64"};
   return kNames[static_cast<int>(op)];
 }
 
@@ -88,6 +88,8 @@ Lane result_lane(PointOp op, Lane operand) {
       return Lane::i32;
     case PointOp::to_i64:
       return Lane::i64;
+    case PointOp::to_u64:
+      return Lane::u64;
     default:
       return operand;
   }
@@ -110,18 +112,41 @@ uint16_t Expr::select(uint16_t mask, uint16_t a, uint16_t b) {
   return append(*this, {PointOp::select, insts[a].lane, mask, a, b});
 }
 
-bool has_i64(const Expr& expr) {
-  return std::any_of(expr.insts.begin(), expr.insts.end(), [](const PointInst& i) { return i.lane == Lane::i64; });
+bool has_pairs(const Expr& expr) {
+  return std::any_of(expr.insts.begin(), expr.insts.end(), [](const PointInst& i) { return is_pair(i.lane); });
 }
 
 int64_t wrapped(int64_t value, Lane lane) {
-  return lane == Lane::i64 ? value : static_cast<int32_t>(static_cast<uint32_t>(value));
+  return is_pair(lane) ? value : static_cast<int32_t>(static_cast<uint32_t>(value));
+}
+
+/// Whether the result depends on the sign. Powers see to it themselves.
+static bool differs_unsigned(PointOp op) {
+  return op == PointOp::min || op == PointOp::max || op == PointOp::div || op == PointOp::fmod || op == PointOp::abs ||
+         op == PointOp::shr;
 }
 
 int64_t apply_integer(PointOp op, Lane lane, int64_t a, int64_t b) {
   const auto x = static_cast<uint64_t>(a), y = static_cast<uint64_t>(b);
-  const uint64_t bits = lane == Lane::i64 ? 64 : 32;
+  const uint64_t bits = is_pair(lane) ? 64 : 32;
+  const auto of_unsigned = [&]() -> uint64_t {
+    switch (op) {
+      case PointOp::min:
+        return std::min(x, y);
+      case PointOp::max:
+        return std::max(x, y);
+      case PointOp::div:
+        return y == 0 ? 0 : x / y;
+      case PointOp::fmod:
+        return y == 0 ? x : x % y;
+      case PointOp::abs:
+        return x;
+      default:  // shr
+        return y >= bits ? 0 : x >> y;
+    }
+  };
   const auto result = [&]() -> uint64_t {
+    if (lane == Lane::u64 && differs_unsigned(op)) return of_unsigned();
     switch (op) {
       case PointOp::add:
         return x + y;
@@ -138,7 +163,7 @@ int64_t apply_integer(PointOp op, Lane lane, int64_t a, int64_t b) {
       case PointOp::fmod:
         return b == 0 ? x : b == -1 ? 0 : static_cast<uint64_t>(a % b);
       case PointOp::pow: {
-        if (b < 0) return a == 1 ? 1 : a == -1 ? (b & 1 ? ~uint64_t{0} : 1) : 0;
+        if (b < 0 && lane != Lane::u64) return a == 1 ? 1 : a == -1 ? (b & 1 ? ~uint64_t{0} : 1) : 0;
         uint64_t power = 1, base = x;
         for (uint64_t e = y; e; e >>= 1, base *= base)
           if (e & 1) power *= base;
@@ -205,7 +230,7 @@ std::string to_string(const Expr& expr) {
   for (const PointInst& i : expr.insts) {
     if (!text.empty()) text += ';';
     text += name_of(i.op);
-    constexpr const char* kLane[] = {"", ".i", ".m", ".l"};
+    constexpr const char* kLane[] = {"", ".i", ".m", ".l", ".u"};
     text += kLane[static_cast<int>(i.lane)];
     if (i.op == PointOp::input) {
       text += std::to_string(i.a);

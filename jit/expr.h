@@ -7,12 +7,9 @@
 #include <string>
 #include <vector>
 
-namespace kiln {
+#include "support/dtype.h"
 
-/// The kind of an element in an expression: f32, i32, mask or i64. Narrower integers are widened to i32 when loaded and
-/// cut when stored. A mask is all ones or all zeros; in memory it is a boolean. Integers wrap around, as in PyTorch.
-enum class Lane : uint8_t { f32, i32, mask, i64 };
-inline bool is_integer(Lane lane) { return lane == Lane::i32 || lane == Lane::i64; }
+namespace kiln {
 
 enum class PointOp : uint8_t {
   input,     ///< operand number `a`; `lane` says how it is read
@@ -67,11 +64,12 @@ enum class PointOp : uint8_t {
   to_f32,   ///< from integers, rounded once, or from mask as 0/1
   to_i32,   ///< from f32: truncated, clamped to the range, 0 for NaN; from i64: the low bits; from mask
   to_mask,  ///< x != 0
-  to_i64,   ///< as to_i32
+  to_i64,   ///< as to_i32; from u64 and to it: the same bits
   // integer × integer → integer: shifts by b bits. If b is negative or not below the width, all bits are shifted out
   // (shr leaves the sign).
   shl,
   shr,
+  to_u64,  ///< as to_i64; from f32 also beyond 2^63
 };
 
 struct PointInst {
@@ -115,8 +113,8 @@ struct Expr {
   uint16_t select(uint16_t mask, uint16_t a, uint16_t b);
 };
 
-/// Whether anything in it is an i64.
-bool has_i64(const Expr& expr);
+/// Whether anything in it is a pair of words.
+bool has_pairs(const Expr& expr);
 
 /// The expression that just reads operand 0.
 Expr identity_expr(Lane lane = Lane::f32);

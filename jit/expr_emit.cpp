@@ -28,7 +28,7 @@ class ExprEmitter {
       case PointOp::constant:
         return constant(i);
       case PointOp::select: {
-        if (i.lane == Lane::i64) return integer::select(e_, regs_[i.a].low, regs_[i.b], regs_[i.c]);
+        if (is_pair(i.lane)) return integer::select(e_, regs_[i.a].low, regs_[i.b], regs_[i.c]);
         const Vec v = e_.vec();
         e_.select(v, regs_[i.a].low, regs_[i.b].low, regs_[i.c].low);
         return {v};
@@ -37,12 +37,12 @@ class ExprEmitter {
         break;
     }
     const bool two = arity(i.op) == 2;
-    if (lane_of(i.a) == Lane::i64) return two ? binary(i, regs_[i.a], regs_[i.b]) : unary(i, regs_[i.a]);
-    if (i.op == PointOp::to_i64) return to_i64(i);
+    if (is_pair(lane_of(i.a))) return two ? binary(i, regs_[i.a], regs_[i.b]) : unary(i, regs_[i.a]);
+    if (is_pair(i.lane)) return to_pair(i);
     return {two ? binary(i, regs_[i.a].low, regs_[i.b].low) : unary(i, regs_[i.a].low)};
   }
   Wide constant(const PointInst& i) {
-    if (i.lane == Lane::i64) return integer::constant(e_, i.integer);
+    if (is_pair(i.lane)) return integer::constant(e_, i.integer);
     const bool zeros = i.lane == Lane::f32 ? i.value == 0 && !std::signbit(i.value) : i.integer == 0;
     if (zeros && !inputs_.empty()) return {zero()};
     if (i.lane == Lane::f32) return {splat(i.value)};
@@ -125,6 +125,7 @@ class ExprEmitter {
     return binary(i, integer::from_i32(e_, a), integer::from_i32(e_, b)).low;
   }
   Wide binary(const PointInst& i, const Wide& a, const Wide& b) {
+    const bool is_signed = lane_of(i.a) == Lane::i64 || lane_of(i.a) == Lane::i32;
     switch (i.op) {
       case PointOp::add:
         return integer::add(e_, a, b);
@@ -133,15 +134,15 @@ class ExprEmitter {
       case PointOp::mul:
         return integer::multiply(e_, a, b);
       case PointOp::min:
-        return integer::select(e_, integer::compare(e_, Compare::lt, a, b), a, b);
+        return integer::select(e_, integer::compare(e_, Compare::lt, a, b, is_signed), a, b);
       case PointOp::max:
-        return integer::select(e_, integer::compare(e_, Compare::lt, a, b), b, a);
+        return integer::select(e_, integer::compare(e_, Compare::lt, a, b, is_signed), b, a);
       case PointOp::div:
-        return integer::divide(e_, a, b);
+        return integer::divide(e_, a, b, is_signed);
       case PointOp::fmod:
-        return integer::subtract(e_, a, integer::multiply(e_, integer::divide(e_, a, b), b));
+        return integer::subtract(e_, a, integer::multiply(e_, integer::divide(e_, a, b, is_signed), b));
       case PointOp::pow:
-        return integer::power(e_, a, b);
+        return integer::power(e_, a, b, is_signed);
       case PointOp::logical_and:
         return integer::bits(e_, VecBinary::and_, a, b);
       case PointOp::logical_or:
@@ -151,34 +152,35 @@ class ExprEmitter {
       case PointOp::shl:
       case PointOp::shr: {
         const PointInst& by = expr_.insts[i.b];  // a number that is known, mostly
-        if (by.op == PointOp::constant) return integer::shift(e_, i.op, a, by.integer);
-        return integer::shift(e_, i.op, a, b);
+        if (by.op == PointOp::constant) return integer::shift(e_, i.op, a, by.integer, is_signed);
+        return integer::shift(e_, i.op, a, b, is_signed);
       }
       default:
-        return {integer::compare(e_, compare_of(i.op), a, b)};
+        return {integer::compare(e_, compare_of(i.op), a, b, is_signed)};
     }
   }
   Wide unary(const PointInst& i, const Wide& a) {
+    const bool is_signed = lane_of(i.a) == Lane::i64;
     switch (i.op) {
       case PointOp::neg:
         return integer::subtract(e_, integer::constant(e_, 0), a);
       case PointOp::abs:
-        return integer::absolute(e_, a);
+        return is_signed ? integer::absolute(e_, a) : a;
       case PointOp::to_f32:
-        return {integer::to_f32(e_, a)};
+        return {integer::to_f32(e_, a, is_signed)};
       case PointOp::to_i32:
         return {a.low};
       case PointOp::to_mask:
         return {integer::to_mask(e_, a)};
-      default:  // to_i64
+      default:  // to_i64, to_u64
         return a;
     }
   }
-  Wide to_i64(const PointInst& i) {
+  Wide to_pair(const PointInst& i) {
     const Vec a = regs_[i.a].low;
     switch (lane_of(i.a)) {
       case Lane::f32:
-        return integer::from_f32(e_, a);
+        return i.op == PointOp::to_u64 ? integer::unsigned_from_f32(e_, a) : integer::from_f32(e_, a);
       case Lane::mask:
         return {op(VecBinary::and_, a, splat_i32(1)), splat_i32(0)};
       default:

@@ -1,6 +1,8 @@
 // One row per kernel family: what the tuner, the planner and the module builder need to know.
 #pragma once
 
+#include <vector>
+
 #include "jit/emitter.h"
 #include "jit/kernel_spec.h"
 #include "jit/schedule.h"
@@ -17,10 +19,24 @@ struct KernelCode {
 constexpr int32_t kNothingLeft = -1;
 constexpr int64_t kScratchHeader = 64;  ///< bytes; keeps what lies behind that word aligned
 
+struct FieldList;
+class Operands;
+
+/// Floating-point operations (2 per multiply-add), and bytes that are touched at least once.
+struct Work {
+  double flops, bytes;
+};
+/// The points of a box.
+double volume(const std::vector<int64_t>& dims);
+
 /// An emitted entry takes (begin, end, scratch, operand addresses…, sizes…): a half-open range of work units, the
 /// scratch memory of the calling thread, then the operands in the order that the spec documents.
 struct Family {
   const char* name;
+  const FieldList* fields;
+  /// Lists the operands, in the order in which the entry takes them.
+  void (*operands)(const KernelSpec&, Operands&);
+  Work (*work)(const KernelSpec&);
   /// Independent units of work that may be split over threads.
   int64_t (*units)(const KernelSpec&, const Schedule&, const Target&);
   /// Bytes of scratch that each thread needs.

@@ -107,10 +107,17 @@ Wide from_f32(Emitter& e, Vec x) {
   return subtract(e, c.with(VecBinary::xor_, y, negative), {one, one});
 }
 
-Vec to_f32(Emitter& e, const Wide& x) {
+Wide unsigned_from_f32(Emitter& e, Vec x) {
   const Integers c(e);
-  const Vec sign = c.sign(x.high);
-  Wide m = c.negated(sign, x);
+  const Vec beyond = c.cmp(Compare::ge, x, c.k(0x1p63f));
+  const Wide y = from_f32(e, c.sub(x, c.both(beyond, c.k(0x1p63f))));
+  return {y.low, c.differ(y.high, c.sign_of(beyond))};
+}
+
+Vec to_f32(Emitter& e, const Wide& x, bool is_signed) {
+  const Integers c(e);
+  const Vec sign = is_signed ? c.sign(x.high) : c.ki(0);
+  Wide m = is_signed ? c.negated(sign, x) : x;
   // Shifts the leading one to bit 63, and counts the shift in the exponent.
   Vec exponent = c.ki(127 + 33);
   for (const int bits : {32, 16, 8, 4, 2, 1}) {
@@ -151,13 +158,17 @@ Wide multiply(Emitter& e, const Wide& a, const Wide& b) {
   return {c.imul(a.low, b.low), c.iadd(carried, c.iadd(c.imul(a.low, b.high), c.imul(a.high, b.low)))};
 }
 
-Wide divide(Emitter& e, const Wide& a, const Wide& b) {
+Wide divide(Emitter& e, const Wide& a, const Wide& b, bool is_signed) {
   const Integers c(e);
+  if (!is_signed) {  // a quotient is 2^63 or more, which no float of `whole` is, only if the divisor is 1
+    const Vec by_one = compare(e, Compare::eq, b, constant(e, 1));
+    return c.with(VecBinary::and_, select(e, by_one, a, c.divide_unsigned(a, b)), to_mask(e, b));
+  }
   const Wide q = c.divide_unsigned(absolute(e, a), absolute(e, b));
   return c.with(VecBinary::and_, c.negated(c.sign(c.differ(a.high, b.high)), q), to_mask(e, b));
 }
 
-Wide power(Emitter& e, const Wide& a, const Wide& b) {
+Wide power(Emitter& e, const Wide& a, const Wide& b, bool is_signed) {
   const Integers c(e);
   const Wide result = constant(e, 1), base = c.copy(a), rest = c.copy(b);
   const Int more = e.integer();
@@ -170,6 +181,7 @@ Wide power(Emitter& e, const Wide& a, const Wide& b) {
         e.any(more, to_mask(e, rest));
       },
       more, Compare::ne, 0);
+  if (!is_signed) return result;
   // Negative powers of 1 and -1 depend on parity, which the first round has handled. All others are 0.
   const Wide size = absolute(e, a);
   const Vec unit = c.is_zero(c.either(c.differ(size.low, c.ki(1)), size.high));
@@ -186,42 +198,43 @@ Wide bits(Emitter& e, VecBinary op, const Wide& a, const Wide& b) {
   return {c.op(op, a.low, b.low), c.op(op, a.high, b.high)};
 }
 
-Wide shift(Emitter& e, PointOp op, const Wide& a, int64_t by) {
+Wide shift(Emitter& e, PointOp op, const Wide& a, int64_t by, bool is_signed) {
   const Integers c(e);
   const bool left = op == PointOp::shl, beyond = by < 0 || by > 63;
-  if (left && beyond) return constant(e, 0);
+  if ((left || !is_signed) && beyond) return constant(e, 0);
   const int bits = beyond ? 63 : static_cast<int>(by);
   if (bits == 0) return a;
   if (left && bits >= 32) return {c.ki(0), c.shl(a.low, bits - 32)};
-  if (bits >= 32) return {c.shr(a.high, bits - 32), c.sign(a.high)};
+  const auto right = [&](Vec x, int by_bits) { return is_signed ? c.shr(x, by_bits) : c.logical_shr(x, by_bits); };
+  if (bits >= 32) return {bits == 32 ? a.high : right(a.high, bits - 32), is_signed ? c.sign(a.high) : c.ki(0)};
   if (left) return {c.shl(a.low, bits), c.either(c.shl(a.high, bits), c.logical_shr(a.low, 32 - bits))};
-  return {c.either(c.logical_shr(a.low, bits), c.shl(a.high, 32 - bits)), c.shr(a.high, bits)};
+  return {c.either(c.logical_shr(a.low, bits), c.shl(a.high, 32 - bits)), right(a.high, bits)};
 }
 
-Wide shift(Emitter& e, PointOp op, const Wide& given, const Wide& by) {
+Wide shift(Emitter& e, PointOp op, const Wide& given, const Wide& by, bool is_signed) {
   const Integers c(e);
-  const Wide all = shift(e, op, given, 64);
+  const Wide all = shift(e, op, given, 64, is_signed);
   Wide a = given;
   const Vec beyond = c.inverse(c.is_zero(c.either(c.both(by.low, c.ki(~63)), by.high)));
   for (int bit = 0; bit < 6; ++bit)
-    a = select(e, c.sign(c.shl(by.low, 31 - bit)), shift(e, op, a, int64_t{1} << bit), a);
+    a = select(e, c.sign(c.shl(by.low, 31 - bit)), shift(e, op, a, int64_t{1} << bit, is_signed), a);
   return select(e, beyond, all, a);
 }
 
-Vec compare(Emitter& e, Compare cmp, const Wide& a, const Wide& b) {
+Vec compare(Emitter& e, Compare cmp, const Wide& a, const Wide& b, bool is_signed) {
   const Integers c(e);
   switch (cmp) {
     case Compare::eq:
     case Compare::ne:
       return c.icmp(cmp, c.either(c.differ(a.low, b.low), c.differ(a.high, b.high)), c.ki(0));
     case Compare::gt:
-      return compare(e, Compare::lt, b, a);
+      return compare(e, Compare::lt, b, a, is_signed);
     case Compare::ge:
-      return c.inverse(compare(e, Compare::lt, a, b));
+      return c.inverse(compare(e, Compare::lt, a, b, is_signed));
     case Compare::le:
-      return c.inverse(compare(e, Compare::lt, b, a));
+      return c.inverse(compare(e, Compare::lt, b, a, is_signed));
     default:
-      return c.below(a, b, c.icmp(Compare::lt, a.high, b.high));
+      return c.below(a, b, is_signed ? c.icmp(Compare::lt, a.high, b.high) : c.below(a.high, b.high));
   }
 }
 

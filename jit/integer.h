@@ -16,19 +16,20 @@ Vec divide(Emitter& e, Vec a, Vec b);  ///< of i32 lanes
 
 Wide constant(Emitter& e, int64_t value);
 Wide from_i32(Emitter& e, Vec x);
-Wide from_f32(Emitter& e, Vec x);       ///< truncated, clamped to the range, 0 for NaN
-Vec to_f32(Emitter& e, const Wide& x);  ///< rounded once
+Wide from_f32(Emitter& e, Vec x);                              ///< truncated, clamped to the range, 0 for NaN
+Wide unsigned_from_f32(Emitter& e, Vec x);                     ///< the same up to 2^64; of negative numbers as from_f32
+Vec to_f32(Emitter& e, const Wide& x, bool is_signed = true);  ///< rounded once
 Vec to_mask(Emitter& e, const Wide& x);
 Wide add(Emitter& e, const Wide& a, const Wide& b);
 Wide subtract(Emitter& e, const Wide& a, const Wide& b);
 Wide multiply(Emitter& e, const Wide& a, const Wide& b);
-Wide divide(Emitter& e, const Wide& a, const Wide& b);
-Wide power(Emitter& e, const Wide& a, const Wide& b);
+Wide divide(Emitter& e, const Wide& a, const Wide& b, bool is_signed = true);
+Wide power(Emitter& e, const Wide& a, const Wide& b, bool is_signed = true);
 Wide absolute(Emitter& e, const Wide& a);
 Wide bits(Emitter& e, VecBinary op, const Wide& a, const Wide& b);  ///< and, or, xor
-Wide shift(Emitter& e, PointOp op, const Wide& a, const Wide& by);
-Wide shift(Emitter& e, PointOp op, const Wide& a, int64_t by);
-Vec compare(Emitter& e, Compare cmp, const Wide& a, const Wide& b);
+Wide shift(Emitter& e, PointOp op, const Wide& a, const Wide& by, bool is_signed = true);
+Wide shift(Emitter& e, PointOp op, const Wide& a, int64_t by, bool is_signed = true);
+Vec compare(Emitter& e, Compare cmp, const Wide& a, const Wide& b, bool is_signed = true);
 Wide select(Emitter& e, Vec mask, const Wide& a, const Wide& b);
 
 }  // namespace kiln::integer

@@ -14,12 +14,13 @@
 
 namespace kiln {
 
-/// An operand of a fused expression, indexed like the output of its kernel: element strides (0 = broadcast) over the
-/// output's dims from outermost to innermost, in the order that the family documents.
-struct FusedOperand {
+/// An operand of an expression: one stride per dim of the kernel's output, from outermost to innermost, in the order
+/// that the family documents; 0 where it is broadcast.
+struct StridedOperand {
   DType dtype = DType::f32;
   std::vector<int64_t> strides;
 };
+using FusedOperand = StridedOperand;
 
 /// An expression on a kernel's result: operand 0 is the result, operand i is operands[i-1]. If it is empty, the result
 /// stays as it is.
@@ -93,12 +94,6 @@ struct DepthwiseSpec {
   int64_t in_batch = 0, in_row = 0, in_col = 0, in_tap_row = 0, in_tap_col = 0;
   int64_t out_batch = 0, out_row = 0, out_col = 0;
   Epilogue epilogue;
-};
-
-/// A strided operand of a map: one stride per dim, 0 where it is broadcast.
-struct StridedOperand {
-  DType dtype = DType::f32;
-  std::vector<int64_t> strides;
 };
 
 /// out[i] = expr(in0[i], in1[i], …) over at most 6 dims, outermost first, merged where strides allow. A transpose, a

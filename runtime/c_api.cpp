@@ -19,7 +19,8 @@ namespace {
 // The C enums are the C++ ones, in the same order.
 static_assert(KILN_ABORTED == 1 + static_cast<int>(ErrorCode::aborted), "status codes follow ErrorCode");
 static_assert(KILN_BAD_INPUT == 1 + static_cast<int>(ErrorCode::bad_input), "status codes follow ErrorCode");
-static_assert(KILN_BOOL == static_cast<int>(DType::boolean) && KILN_INT32 == static_cast<int>(DType::i32),
+static_assert(KILN_BOOL == static_cast<int>(DType::boolean) && KILN_INT32 == static_cast<int>(DType::i32) &&
+                  KILN_UINT64 == static_cast<int>(DType::u64) && KILN_UINT64 + 1 == kNumDTypes,
               "element types follow DType");
 static_assert(KILN_EXACT == static_cast<int>(Precision::exact) && KILN_FAST == static_cast<int>(Precision::fast),
               "precisions follow Precision");
@@ -74,7 +75,7 @@ Result<std::vector<InputView>> input_views(const kiln_input* inputs, size_t coun
     const kiln_input& in = inputs[i];
     if (!in.name || (in.rank && !in.shape) || (in.bytes && !in.data))
       return Error{ErrorCode::bad_input, "an input has no name, no shape or no data", "input " + std::to_string(i)};
-    if (in.dtype < KILN_FLOAT32 || in.dtype > KILN_BOOL)
+    if (in.dtype < KILN_FLOAT32 || in.dtype > KILN_UINT64)
       return Error{ErrorCode::bad_input, "an input is of no known type", in.name};
     views.push_back({in.name,
                      static_cast<DType>(in.dtype),

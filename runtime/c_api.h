@@ -45,7 +45,11 @@ enum kiln_dtype {
   KILN_UINT8 = 4,
   KILN_INT32 = 5,
   KILN_INT64 = 6,
-  KILN_BOOL = 7 /* a byte, 0 or 1 */
+  KILN_BOOL = 7, /* a byte, 0 or 1 */
+  KILN_INT16 = 8,
+  KILN_UINT16 = 9,
+  KILN_UINT32 = 10,
+  KILN_UINT64 = 11
 };
 
 /* The message of the last failed call on this thread: what is wrong, where, and what to do. */

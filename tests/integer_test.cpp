@@ -68,6 +68,11 @@ constexpr PointOp kBinary[] = {PointOp::add,         PointOp::sub,        PointO
                                PointOp::shr};
 
 template <class T>
+T result(PointOp op, Lane lane, T a, T b) {
+  return static_cast<T>(apply_integer(op, lane, static_cast<int64_t>(a), static_cast<int64_t>(b)));
+}
+
+template <class T>
 void check_arithmetic(const Target& target, Lane lane, DType type) {
   Random random(3);
   std::vector<T> a, b;
@@ -77,7 +82,7 @@ void check_arithmetic(const Target& target, Lane lane, DType type) {
     expr.binary(op, expr.input(0, lane), expr.input(1, lane));
     const std::vector<T> got = run<T>(target, expr, type, type, a, b, op == PointOp::add ? 3 : 1);
     for (size_t i = 0; i < a.size(); ++i)
-      ASSERT_EQ(got[i], apply_integer(op, lane, a[i], b[i]))
+      ASSERT_EQ(got[i], result<T>(op, lane, a[i], b[i]))
           << name_of(op) << "(" << a[i] << ", " << b[i] << ") on " << to_string(target);
   }
   for (const PointOp op : {PointOp::neg, PointOp::abs}) {
@@ -85,7 +90,7 @@ void check_arithmetic(const Target& target, Lane lane, DType type) {
     expr.unary(op, expr.input(0, lane));
     expr.select(expr.binary(PointOp::lt, 0, expr.input(1, lane)), 1, 1);  // reads both operands
     const std::vector<T> got = run<T>(target, expr, type, type, a, b);
-    for (size_t i = 0; i < a.size(); ++i) ASSERT_EQ(got[i], apply_integer(op, lane, a[i], 0)) << a[i];
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_EQ(got[i], result<T>(op, lane, a[i], 0)) << a[i];
   }
   for (int c = 0; c < 6; ++c) {
     Expr expr;
@@ -103,7 +108,7 @@ void check_arithmetic(const Target& target, Lane lane, DType type) {
       expr.binary(PointOp::logical_xor, moved, expr.input(1, lane));
       const std::vector<T> got = run<T>(target, expr, type, type, a, b);
       for (size_t i = 0; i < a.size(); ++i)
-        ASSERT_EQ(got[i] ^ b[i], apply_integer(op, lane, a[i], by)) << name_of(op) << a[i] << " by " << by;
+        ASSERT_EQ(got[i] ^ b[i], result<T>(op, lane, a[i], static_cast<T>(by))) << name_of(op) << a[i] << " by " << by;
     }
 }
 
@@ -111,6 +116,62 @@ TEST(Integer, Arithmetic) {
   for (const Target& target : targets()) {
     check_arithmetic<int32_t>(target, Lane::i32, DType::i32);
     check_arithmetic<int64_t>(target, Lane::i64, DType::i64);
+    check_arithmetic<uint64_t>(target, Lane::u64, DType::u64);
+  }
+}
+
+/// Of unsigned numbers, as C++ has them.
+TEST(Integer, OfSingleUnsignedNumbers) {
+  Random random(5);
+  std::vector<uint64_t> a, b;
+  operands(Lane::u64, a, b, random);
+  const auto u64 = [](PointOp op, uint64_t x, uint64_t y) { return result<uint64_t>(op, Lane::u64, x, y); };
+  for (size_t i = 0; i < a.size(); ++i) {
+    const uint64_t x = a[i], y = b[i];
+    ASSERT_EQ(u64(PointOp::add, x, y), x + y);
+    ASSERT_EQ(u64(PointOp::sub, x, y), x - y);
+    ASSERT_EQ(u64(PointOp::mul, x, y), x * y);
+    ASSERT_EQ(u64(PointOp::min, x, y), std::min(x, y));
+    ASSERT_EQ(u64(PointOp::max, x, y), std::max(x, y));
+    ASSERT_EQ(u64(PointOp::div, x, y), y ? x / y : 0);
+    ASSERT_EQ(u64(PointOp::fmod, x, y), y ? x % y : x);
+    ASSERT_EQ(u64(PointOp::shl, x, y), y < 64 ? x << y : 0);
+    ASSERT_EQ(u64(PointOp::shr, x, y), y < 64 ? x >> y : 0);
+  }
+  EXPECT_EQ(u64(PointOp::pow, 3, 40), 12157665459056928801u);
+  EXPECT_EQ(u64(PointOp::pow, 2, UINT64_MAX), 0u);
+  EXPECT_EQ(u64(PointOp::pow, 1, UINT64_MAX), 1u);
+}
+
+TEST(Integer, UnsignedFloatsAndBack) {
+  for (const Target& target : targets()) {
+    Random random(4);
+    std::vector<uint64_t> a, b;
+    operands(Lane::u64, a, b, random);
+    for (int bit = 24; bit < 64; ++bit)  // halves between two floats, and what is next to them
+      for (const uint64_t by : {-1, 0, 1}) a.push_back((uint64_t{1} << bit) + (uint64_t{1} << (bit - 24)) + by);
+    b.resize(a.size(), 1);
+    Expr to;
+    to.unary(PointOp::to_f32, to.input(0, Lane::u64));
+    to.select(to.binary(PointOp::lt, 0, to.input(1, Lane::u64)), 1, 1);
+    const std::vector<float> floats = run<float>(target, to, DType::f32, DType::u64, a, b);
+    for (size_t i = 0; i < a.size(); ++i)
+      ASSERT_EQ(floats[i], static_cast<float>(a[i])) << a[i] << " on " << to_string(target);
+
+    std::vector<float> x = floats;
+    for (const float v : floats) x.push_back(v / 3), x.push_back(std::nextafter(v, 0.0f));
+    x.insert(x.end(), {NAN, INFINITY, 1.9e19f, -1, -0.0f, 1e-40f, 0.999f, -0.999f});
+    Expr from;
+    from.unary(PointOp::to_u64, from.input(0));
+    from.select(from.binary(PointOp::lt, 0, from.input(1)), 1, 1);
+    const std::vector<uint64_t> whole = run<uint64_t>(target, from, DType::u64, DType::f32, x, x);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const uint64_t expected = std::isnan(x[i])  ? 0
+                                : x[i] >= 0x1p64f ? UINT64_MAX
+                                : x[i] < 0        ? static_cast<uint64_t>(static_cast<int64_t>(x[i]))
+                                                  : static_cast<uint64_t>(x[i]);
+      ASSERT_EQ(whole[i], expected) << x[i] << " on " << to_string(target);
+    }
   }
 }
 
@@ -275,6 +336,10 @@ TEST(Integer, Reductions) {
         check_reduce<int32_t>(target, random, k, DType::i32);
         check_reduce<bool>(target, random, k, DType::boolean);
         check_reduce<int64_t>(target, random, k, DType::i64);
+        check_reduce<int16_t>(target, random, k, DType::i16);
+        check_reduce<uint16_t>(target, random, k, DType::u16);
+        check_reduce<uint32_t>(target, random, k, DType::u32);
+        check_reduce<uint64_t>(target, random, k, DType::u64);
       }
       for (const ReduceKind k : {ReduceKind::max, ReduceKind::min, ReduceKind::argmax, ReduceKind::argmin})
         check_reduce<int64_t>(target, random, k, DType::i64);

@@ -33,17 +33,6 @@ TEST(Unsupported, OneErrorListsEveryNode) {
   EXPECT_FALSE(check_supported(s.graph).ok());
 }
 
-TEST(Unsupported, HalfPrecisionIsRefusedWhereverItStands) {
-  SourceGraph from, to, through;
-  from.output(from.op("aten._to_copy.default", {from.input({2}, DType::bf16)}, {2}));
-  EXPECT_NE(error_of(from).find("bfloat16 is not supported"), std::string::npos) << error_of(from);
-  const ValueId x = to.input({2});
-  to.output(to.op("aten._to_copy.default", {x}, {2}, {}, DType::f16));
-  EXPECT_NE(error_of(to).find("float16 is not supported"), std::string::npos) << error_of(to);
-  through.output(through.input({2}, DType::f16));
-  EXPECT_NE(error_of(through).find("half precision"), std::string::npos) << error_of(through);
-}
-
 TEST(Unsupported, AReadOutputThatIsNotComputedIsNamed) {
   SourceGraph s;
   const auto out = s.ops("aten.max_pool2d_with_indices.default", {s.input({1, 1, 4, 4})}, {{1, 1, 2, 2}, {1, 1, 2, 2}},

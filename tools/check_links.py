@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""Prints every relative link of the Markdown files under version control whose file or heading does not exist."""
+"""Prints every relative link of the Markdown files under version control whose file or heading does not exist.
+
+So it does with code that a page takes from a file, and that is another there: what stands behind
+`<!-- code of FILE -->` is what FILE has between `// [example]` and `// [/example]`. `--write` mends it.
+"""
 
 import re
 import subprocess
@@ -8,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)[^)]*\)")
+TAKEN = re.compile(r"(<!-- code of (\S+) -->\n```cpp\n)(.*?)(```)", re.DOTALL)
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 
 
@@ -36,11 +41,25 @@ def broken(page: Path) -> list[str]:
     return rows
 
 
+def example(file: str) -> str:
+    return (ROOT / file).read_text().partition("// [example]\n")[2].partition("// [/example]\n")[0]
+
+
+def outdated(page: Path, write: bool) -> list[str]:
+    text = page.read_text()
+    if write:
+        page.write_text(TAKEN.sub(lambda found: found[1] + example(found[2]) + found[4], text))
+        return []
+    shown = [(found[2], found[3]) for found in TAKEN.finditer(text)]
+    return [f"{page.relative_to(ROOT)}: {file} has other code" for file, code in shown if code != example(file)]
+
+
 def main() -> int:
     listed = subprocess.run(
         ["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    found = [row for page in listed for row in broken(ROOT / page)]
+    write = "--write" in sys.argv[1:]
+    found = [row for page in listed for row in [*broken(ROOT / page), *outdated(ROOT / page, write)]]
     print("\n".join(found) or "links: every one resolves")
     return int(bool(found))
 

@@ -20,6 +20,7 @@ const kLayout = `
 const kStatus = `
   <p class="quiet" id="stage" role="status"></p>
   <progress id="progress" max="1" aria-labelledby="stage"></progress>
+  <button id="cancel">Cancel</button>
   <div id="error" class="error" role="alert" hidden><p></p><button id="retry">Try again</button></div>`;
 
 const kStages = { download: 'Downloading', compile: 'Compiling while the weights arrive', tune: 'Measuring kernels on this machine' };
@@ -31,20 +32,24 @@ export class Panel {
   #url;
   #ready;
   #options;
+  #asks;
+  #abort = new AbortController();
   #others = new Map();
   #runs = [];
 
   /**
    * `status` says, beside what the visitor came for, how far a load is and what went wrong. `ready(model)` is called after every load.
-   * `offersPrecision`: how far a model may round is the visitor's choice. `dims`: sizes that the model leaves open.
+   * `offersPrecision`: how far a model may round is the visitor's choice. `dims`: sizes that the model leaves open. `asks(error)` is true if the page
+   * takes up with the visitor why a load failed.
    */
-  constructor(element, status, url, ready, { offersPrecision = false, dims } = {}) {
+  constructor(element, status, url, ready, { offersPrecision = false, dims, asks = () => false } = {}) {
     element.innerHTML = kLayout;
     status.className = 'status';
     status.innerHTML = kStatus;
     this.#url = url;
     this.#ready = ready;
     this.#options = { dims };
+    this.#asks = asks;
     const threads = this.#find('threads');
     const cores = globalThis.crossOriginIsolated ? navigator.hardwareConcurrency : 1;
     for (let n = 1; n <= Math.min(cores, 8); n++) threads.add(new Option(String(n), String(n)));
@@ -55,6 +60,15 @@ export class Panel {
     precision.onchange = () => this.load();
     this.#find('tune').onclick = () => this.load(kTuningMs);
     this.#find('again').onclick = this.#find('retry').onclick = () => this.load();
+    this.#find('cancel').onclick = () => this.#abort.abort();
+    this.#busy(false);
+  }
+
+  /** Another model: a URL or a file. */
+  open(source, dims) {
+    this.#url = source;
+    this.#options = { dims };
+    return this.load();
   }
 
   /** Does what a visitor asked for; what fails is said where the eye is. */
@@ -67,6 +81,8 @@ export class Panel {
   }
 
   async load(budgetMs = 0) {
+    this.#abort.abort();
+    const { signal } = (this.#abort = new AbortController());
     this.model?.dispose();
     for (const other of this.#others.values()) other.then((model) => model.dispose(), () => {});
     this.model = null;
@@ -75,13 +91,13 @@ export class Panel {
     this.#busy(true);
     try {
       this.#options = { ...this.#options, threads: Number(this.#find('threads').value), precision: this.#find('precision').value };
-      this.model = await loadModel(this.#url, { ...this.#options, tuning: { budgetMs }, onProgress: (event) => this.#progress(event) });
+      this.model = await loadModel(this.#url, { ...this.#options, tuning: { budgetMs }, signal, onProgress: (event) => this.#progress(event) });
       this.#show();
       await this.#ready(this.model);
     } catch (error) {
-      this.#fail(error);
+      if (this.#abort.signal === signal && !this.#asks(error)) this.#fail(error); // else another load has begun
     } finally {
-      this.#busy(false);
+      if (this.#abort.signal === signal) this.#busy(false);
     }
   }
 
@@ -116,7 +132,7 @@ export class Panel {
   #busy(busy) {
     for (const id of ['threads', 'precision', 'tune', 'again']) this.#find(id).disabled = busy;
     for (const button of this.enabled) button.disabled = busy || !this.model;
-    this.#find('progress').hidden = !busy;
+    this.#find('progress').hidden = this.#find('cancel').hidden = !busy;
     this.#find('progress').removeAttribute('value');
     this.#find('stage').textContent = busy ? 'Loading the model' : '';
     if (busy) this.#find('error').hidden = true;
@@ -124,7 +140,7 @@ export class Panel {
 
   #fail(error) {
     this.#find('error').hidden = false;
-    this.#find('error').firstElementChild.textContent = `${error.message} (${error.code ?? error.name})`;
+    this.#find('error').firstElementChild.textContent = error.code === 'aborted' ? 'Cancelled.' : `${error.message} (${error.code ?? error.name})`;
   }
 
   #progress(event) {

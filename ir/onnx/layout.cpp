@@ -8,23 +8,9 @@
 namespace kiln {
 
 Result<DType> onnx_type(const Legalizer& l, const Node& node, int64_t type) {
-  switch (type) {
-    case 1:
-      return DType::f32;
-    case 2:
-      return DType::u8;
-    case 3:
-      return DType::i8;
-    case 6:
-      return DType::i32;
-    case 7:
-      return DType::i64;
-    case 9:
-      return DType::boolean;
-    default:
-      return l.unsupported(node, "the element type " + std::to_string(type) +
-                                     " is not computed here: there are float32, int64, int32, int8, uint8 and bool");
-  }
+  for (int i = 0; i < kNumDTypes; ++i)
+    if (kDTypes[i].onnx == type) return static_cast<DType>(i);
+  return l.unsupported(node, "the element type " + std::to_string(type) + " is not computed here");
 }
 
 namespace {

@@ -38,7 +38,7 @@ Status dequantize(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const Scaled s, scaled_operands(l, node, l.b.value(given).dtype));
   if (const int64_t type = l.integer(node, "output_dtype", 0); type != 0) {
     KILN_ASSIGN(const DType to, onnx_type(l, node, type));
-    if (to != DType::f32) return l.unsupported(node, "results are float32 here");
+    if (lane_of(to) != Lane::f32) return l.unsupported(node, "results are reals here");
   }
   Fx f;
   const Term x = f.to(f.in(0, lane_of(l.b.value(s.x).dtype)), Lane::f32),
@@ -47,10 +47,10 @@ Status dequantize(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
-/// A float as a byte: rounded to even, cut at the ends.
-Term as_byte(Fx& f, Term x, DType dtype) {
-  const double low = dtype == DType::u8 ? 0 : -128;
-  return f.to(f.bin(PointOp::min, f.bin(PointOp::max, x, f.c(low)), f.c(low + 255)), Lane::i32);
+/// A whole float as an integer of 8 or 16 bits, cut at the ends.
+Term as_integer(Fx& f, Term x, DType dtype) {
+  const double most = (1 << (8 * size_of(dtype))) - 1, low = is_signed(dtype) ? -(most + 1) / 2 : 0;
+  return f.to(f.bin(PointOp::min, f.bin(PointOp::max, x, f.c(low)), f.c(low + most)), Lane::i32);
 }
 
 Status quantize(Legalizer& l, const Node& node) {
@@ -60,7 +60,7 @@ Status quantize(Legalizer& l, const Node& node) {
     KILN_ASSIGN(dtype, onnx_type(l, node, type));
   }
   if (l.in(node, 2) != kNoValue) dtype = l.b.value(l.in(node, 2)).dtype;
-  if (dtype != DType::u8 && dtype != DType::i8)
+  if (lane_of(dtype) != Lane::i32 || size_of(dtype) > 2)
     return l.unsupported(node, std::string(name_of(dtype)) + " is not supported here");
   if (l.integer(node, "precision", 0) > 1) return l.unsupported(node, "the precision is float32 here");
   if (l.b.value(given).dtype != DType::f32)
@@ -68,7 +68,7 @@ Status quantize(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const Scaled s, scaled_operands(l, node, dtype));
   Fx f;
   const Term t = f.un(PointOp::round, f.in(0) / f.in(1)) + f.to(f.in(2, lane_of(dtype)), Lane::f32);
-  KILN_ASSIGN(const ValueId y, l.b.map(f.finish(as_byte(f, t, dtype)), {s.x, s.scale, s.zero}, dtype));
+  KILN_ASSIGN(const ValueId y, l.b.map(f.finish(as_integer(f, t, dtype)), {s.x, s.scale, s.zero}, dtype));
   return l.set(node, y);
 }
 
@@ -86,10 +86,10 @@ Status dynamic_quantize(Legalizer& l, const Node& node) {
   const Term span = width.bin(PointOp::max, width.in(1), width.c(0)) - width.bin(PointOp::min, width.in(0), width.c(0));
   KILN_ASSIGN(const ValueId scale, l.b.map(width.finish(span / width.c(255)), {low, high}, DType::f32));
   const Term from = zero.c(0) - zero.bin(PointOp::min, zero.in(0), zero.c(0)) / zero.in(1);
-  KILN_ASSIGN(const ValueId at,
-              l.b.map(zero.finish(as_byte(zero, zero.un(PointOp::round, from), DType::u8)), {low, scale}, DType::u8));
+  KILN_ASSIGN(const ValueId at, l.b.map(zero.finish(as_integer(zero, zero.un(PointOp::round, from), DType::u8)),
+                                        {low, scale}, DType::u8));
   const Term t = byte.un(PointOp::round, byte.in(0) / byte.in(1)) + byte.to(byte.in(2, Lane::i32), Lane::f32);
-  KILN_ASSIGN(const ValueId y, l.b.map(byte.finish(as_byte(byte, t, DType::u8)), {x, scale, at}, DType::u8));
+  KILN_ASSIGN(const ValueId y, l.b.map(byte.finish(as_integer(byte, t, DType::u8)), {x, scale, at}, DType::u8));
   KILN_TRY(l.set(node, y));
   KILN_TRY(l.set(node, scale, 1));
   return l.set(node, at, 2);

@@ -132,9 +132,9 @@ Status pool(Legalizer& l, const Node& node) {
   if (kKind == Pool::max && l.wants(node, 1)) return l.unsupported(node, "indices of pooling are not supported");
   if (kKind == Pool::max) pass_over(l, node, {"storage_order"});  // of indices
   const DType own = l.b.value(x).dtype;
-  if (own != DType::f32 && (kKind != Pool::max || size_of(own) > 1 || own == DType::boolean))
+  if (own != DType::f32 && (kKind != Pool::max || size_of(own) > 2 || own == DType::boolean))
     return l.unsupported(node, std::string(name_of(own)) + " is not supported here");
-  KILN_ASSIGN(x, l.b.cast(x, DType::f32));  // bytes are exact in it
+  KILN_ASSIGN(x, l.b.cast(x, DType::f32));  // integers of 16 bits are exact in it
   const double p = kKind == Pool::power ? static_cast<double>(l.integer(node, "p", 2)) : 1;
   if (kKind == Pool::power) {
     Fx f;

@@ -4,11 +4,13 @@
 namespace kiln {
 namespace {
 
-/// To the type that is given, or to that of a second operand (type_as).
+/// To the type that is given, or to that of a second operand (type_as). What was a 16-bit float already is not rounded.
 Status cast(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId x, l.need(node, 0));
   const ValueId like = l.in(node, 1) != kNoValue ? l.in(node, 1) : x;
-  KILN_ASSIGN(const ValueId y, l.b.cast(x, l.dtype(node, "dtype", l.b.value(like).dtype)));
+  DType to = l.stored_dtype(node, "dtype", l.b.value(like).dtype);
+  if (to == l.stated(node.inputs[0])) to = computed_in(to);
+  KILN_ASSIGN(const ValueId y, l.b.cast(x, to));
   return l.set(node, y);
 }
 

@@ -95,12 +95,13 @@ Result<ValueId> integer_matmul(Legalizer& l, ValueId a, ValueId b, bool transpos
                  std::string("a matrix product of ") + name_of(dtype) + " takes at most 4194304 multiplications: " +
                      to_string(sa) + " by " + to_string(sb) + " takes more; multiply x.float()",
                  ""};
-  const DType wide = size_of(dtype) > 1 ? dtype : DType::i32;
+  const DType wide = kernel_type(dtype);
   KILN_ASSIGN(const ValueId left, l.b.reshape(a, rows));
   KILN_ASSIGN(const ValueId right, l.b.reshape(b, columns));
   Fx f;
   const Lane lane = lane_of(dtype);
-  KILN_ASSIGN(const ValueId products, l.b.map(f.finish(f.in(0, lane) * f.in(1, lane)), {left, right}, wide));
+  KILN_ASSIGN(const ValueId products,
+              l.b.map(f.finish(f.to(f.in(0, lane) * f.in(1, lane), lane_of(wide))), {left, right}, wide));
   KILN_ASSIGN(const ValueId y,
               l.b.reduce(products, ReduceAttrs{ReduceKind::sum, {static_cast<int64_t>(all.size()) - 1}, false}));
   return l.b.cast(y, dtype);

@@ -14,7 +14,7 @@ constexpr int64_t kMaxRamp = 65536;
 /// of `fallback`.
 Status fill(Legalizer& l, const Node& node, const Number& value, DType fallback = DType::f32) {
   const ValueId like = l.in(node, 0);
-  const DType dtype = l.dtype(node, "dtype", like == kNoValue ? fallback : l.b.value(like).dtype);
+  const DType dtype = l.stored_dtype(node, "dtype", like == kNoValue ? fallback : l.b.value(like).dtype);
   Shape shape = like == kNoValue || l.has(node, "size") ? Shape() : l.b.shape(like);
   for (int64_t size : l.integers(node, "size")) shape.push_back(Dim(size));
   const Number typed = dtype == DType::boolean ? Number{0, value.real != 0} : value;
@@ -48,7 +48,7 @@ Status arange(Legalizer& l, const Node& node) {
                                    std::to_string(kMaxRamp) + " are supported");
   const bool real = l.number_type(node, "start") == DType::f32 || l.number_type(node, "end") == DType::f32 ||
                     l.number_type(node, "step") == DType::f32;
-  const DType dtype = l.dtype(node, "dtype", real ? DType::f32 : DType::i64);
+  const DType dtype = l.stored_dtype(node, "dtype", real ? DType::f32 : DType::i64);
   // Of integers PyTorch adds integers, of reals that go into integers it truncates each bound.
   const auto first = static_cast<uint64_t>(l.any_number(node, "start").whole),
              by = static_cast<uint64_t>(l.has(node, "step") ? l.any_number(node, "step").whole : 1);

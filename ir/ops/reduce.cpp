@@ -21,17 +21,15 @@ Result<ValueId> reduce(Legalizer& l, ValueId x, ReduceKind kind, std::vector<int
   return l.b.reduce(x, ReduceAttrs{kind, std::move(axes), keepdim});
 }
 
-/// The greatest or least element, or its index. For booleans it says whether any or all are true. Narrower integers are
-/// compared as i32.
+/// The greatest or least element, or its index. For booleans it says whether any or all are true.
 Result<ValueId> extreme(Legalizer& l, ValueId x, ReduceKind kind, std::vector<int64_t> axes, bool keepdim) {
   const DType from = l.b.value(x).dtype;
   const bool is_index = kind == ReduceKind::argmax || kind == ReduceKind::argmin;
   if (from == DType::boolean && !is_index)
     return reduce(l, x, kind == ReduceKind::max ? ReduceKind::any : ReduceKind::all, std::move(axes), keepdim);
-  if (size_of(from) > 1) return reduce(l, x, kind, std::move(axes), keepdim);
-  KILN_ASSIGN(x, l.b.cast(x, DType::i32));
+  KILN_ASSIGN(x, l.b.comparable(x));
   KILN_ASSIGN(const ValueId y, reduce(l, x, kind, std::move(axes), keepdim));
-  return is_index ? y : l.b.cast(y, from);
+  return is_index ? y : l.b.from_comparable(y, from);
 }
 
 template <ReduceKind kKind>

@@ -4,9 +4,6 @@
 namespace kiln {
 namespace {
 
-/// Integers of one byte wrap; the low bits of a wider sum or product are the same.
-DType computed(DType dtype) { return size_of(dtype) == 1 ? DType::i32 : dtype; }
-
 template <ScanKind kKind>
 Status running(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
@@ -14,7 +11,7 @@ Status running(Legalizer& l, const Node& node) {
   KILN_ASSIGN(x, l.b.cast(x, out));
   KILN_ASSIGN(const int64_t axis, l.axis(l.integer(node, "dim", 0), l.b.rank(x)));
   if (l.b.rank(x) == 0) return l.set(node, x);
-  KILN_ASSIGN(x, l.b.cast(x, computed(out)));
+  KILN_ASSIGN(x, l.b.cast(x, kernel_type(out)));  // integers wrap: the low bits of a wider sum are the same
   KILN_ASSIGN(const auto results, l.b.scan(x, {axis, kKind}));
   KILN_ASSIGN(const ValueId y, l.b.cast(results[0], out));
   return l.set(node, y);
@@ -29,9 +26,9 @@ Status extreme(Legalizer& l, const Node& node) {
   if (to.empty()) {
     KILN_ASSIGN(x, l.b.reshape(x, {Dim(1)}));
   }
-  KILN_ASSIGN(x, l.b.cast(x, computed(own)));
+  KILN_ASSIGN(x, l.b.comparable(x));
   KILN_ASSIGN(auto results, l.b.scan(x, {axis, kKind}));
-  KILN_ASSIGN(results[0], l.b.cast(results[0], own));
+  KILN_ASSIGN(results[0], l.b.from_comparable(results[0], own));
   for (size_t i = 0; i < 2; ++i) {
     KILN_ASSIGN(const ValueId y, l.b.reshape(results[i], to));
     KILN_TRY(l.set(node, y, i));

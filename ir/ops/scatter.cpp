@@ -47,9 +47,10 @@ Result<ValueId> quotient(Legalizer& l, ValueId a, ValueId b) {
 /// x with `updates` at places of its axis. Types that no sum is computed in are computed in a wider one.
 Result<ValueId> scattered(Legalizer& l, ValueId x, ValueId index, ValueId updates, int64_t axis, int64_t batch,
                           const Reduction& r, bool include_self) {
-  const DType own = l.b.value(x).dtype, type = r.kind != ScatterKind::replace && size_of(own) == 1 ? DType::i32 : own;
-  KILN_ASSIGN(ValueId y, l.b.cast(x, type));
-  KILN_ASSIGN(updates, l.b.cast(updates, type));
+  const DType own = l.b.value(x).dtype, type = r.kind != ScatterKind::replace ? kernel_type(own) : own;
+  const bool ordered = r.kind == ScatterKind::max || r.kind == ScatterKind::min;
+  KILN_ASSIGN(ValueId y, ordered ? l.b.comparable(x) : l.b.cast(x, type));
+  KILN_ASSIGN(updates, ordered ? l.b.comparable(updates) : l.b.cast(updates, type));
   const ScatterAttrs attrs{axis, batch, r.kind}, replace{axis, batch, ScatterKind::replace};
   if (r.kind != ScatterKind::replace && !include_self) {
     KILN_ASSIGN(const ValueId first, filled(l, identity_of(r.kind, type), type, l.b.shape(updates)));
@@ -67,9 +68,12 @@ Result<ValueId> scattered(Legalizer& l, ValueId x, ValueId index, ValueId update
       const Term n = f.in(0, lane), one = f.c(1, lane);
       KILN_ASSIGN(counts, l.b.map(f.finish(f.where(f.bin(PointOp::lt, n, one), one, n)), {counts}, type));
     }
+    const DType divided = own == DType::u64 ? own : type;
+    KILN_ASSIGN(y, l.b.cast(y, divided));
+    KILN_ASSIGN(counts, l.b.cast(counts, divided));
     KILN_ASSIGN(y, quotient(l, y, counts));
   }
-  return l.b.cast(y, own);
+  return ordered ? l.b.from_comparable(y, own) : l.b.cast(y, own);
 }
 
 /// A 0-d tensor counts as a vector of one element.

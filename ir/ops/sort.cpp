@@ -39,7 +39,12 @@ Status set_sorted(Legalizer& l, const Node& node, const Sorted& s, std::vector<V
 }
 
 Result<std::vector<ValueId>> in_order(Legalizer& l, const Sorted& s, bool descending, int64_t first, int64_t count) {
-  return l.b.sort(s.x, {s.axis, first, count, descending});
+  const DType own = l.b.value(s.x).dtype;
+  if (size_of(own) == 1) return l.b.sort(s.x, {s.axis, first, count, descending});
+  KILN_ASSIGN(const ValueId x, l.b.comparable(s.x));
+  KILN_ASSIGN(std::vector<ValueId> results, l.b.sort(x, {s.axis, first, count, descending}));
+  KILN_ASSIGN(results[0], l.b.from_comparable(results[0], own));
+  return results;
 }
 
 Status sort(Legalizer& l, const Node& node) {

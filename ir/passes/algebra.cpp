@@ -14,12 +14,14 @@ bool is_constant(const Expr& e, uint16_t i, double value) {
 }
 
 bool is_cast(PointOp op) {
-  return op == PointOp::to_f32 || op == PointOp::to_i32 || op == PointOp::to_i64 || op == PointOp::to_mask;
+  return op == PointOp::to_f32 || op == PointOp::to_i32 || op == PointOp::to_i64 || op == PointOp::to_u64 ||
+         op == PointOp::to_mask;
 }
 Lane lane_after(PointOp cast) {
   return cast == PointOp::to_f32   ? Lane::f32
          : cast == PointOp::to_i32 ? Lane::i32
          : cast == PointOp::to_i64 ? Lane::i64
+         : cast == PointOp::to_u64 ? Lane::u64
                                    : Lane::mask;
 }
 

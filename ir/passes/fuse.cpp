@@ -36,8 +36,7 @@ Result<bool> merge_maps(Rewrite& r, const Node& node) {
     for (ValueId id : node.inputs) outer_from_weights = outer_from_weights && r.from_weights(id);
     if (r.from_weights(x) && !outer_from_weights) continue;
     // Storing a value cuts it to its dtype. The store may be removed only if a lane holds the same value.
-    const DType dtype = r.graph.value(x).dtype;
-    if (dtype != DType::f32 && dtype != DType::boolean && dtype != DType::i32 && dtype != DType::i64) continue;
+    if (!fills_lane(r.graph.value(x).dtype)) continue;
     std::vector<ValueId> operands, others = node.inputs;
     others.erase(others.begin() + static_cast<std::ptrdiff_t>(slot));
     std::vector<int> outer_map = merge(operands, 0, others);
@@ -86,7 +85,7 @@ bool may_absorb(Rewrite& r, ValueId x, const Node& map) {
     if (from != DType::f32 || kind == ReduceKind::argmax || kind == ReduceKind::argmin) return false;
   }
   if (std::count(map.inputs.begin(), map.inputs.end(), x) > 1) return false;
-  if (has_i64(map.expr)) return false;  // pairs of lanes are for maps alone
+  if (has_pairs(map.expr)) return false;  // pairs of lanes are for maps alone
   if (!r.from_weights(x)) return true;
   return std::all_of(map.inputs.begin(), map.inputs.end(), [&](ValueId id) { return r.from_weights(id); });
 }

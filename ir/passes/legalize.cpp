@@ -75,11 +75,12 @@ Result<Graph> legalize(const Graph& graph) {
   std::vector<bool> inputs(out.values.size()), outputs = inputs;
   for (ValueId id : out.inputs) inputs[static_cast<size_t>(id)] = true;
   for (ValueId id : graph.outputs) {
-    if (is_half(graph.value(id).dtype))  // an input or a weight: nodes have said so already
-      return Error{ErrorCode::unsupported_operator, "the output '" + graph.value(id).name + "' is of half precision",
-                   ""};
     ValueId at = l.find(id);
     if (at == kNoValue) return l.not_computed(id);
+    if (is_half(graph.value(id).dtype)) {  // rounded as it is stored
+      KILN_ASSIGN(at, l.b.cast(at, graph.value(id).dtype));
+      inputs.resize(out.values.size()), outputs.resize(out.values.size());
+    }
     // An output has a name of its own: a value that is an input, a weight, or another output already is copied.
     const auto index = static_cast<size_t>(at);
     if (inputs[index] || outputs[index] || out.value(at).is_weight() || out.value(at).is_constant()) {

@@ -15,12 +15,14 @@ class Avx2Emitter final : public X86Emitter {
   void load(Vec dst, Mem src, DType type, int lanes) override {
     if (size_of(type) == 4) return load_words(reg(dst).ymm(), src, lanes);
     if (size_of(type) == 8) return load_wide(reg(dst).ymm(), src, lanes);
+    if (size_of(type) == 2) return load_shorts(reg(dst).ymm(), src, type, lanes);
     load_bytes(reg(dst).ymm(), src, type, lanes);
   }
   void store(Mem dst, Vec src, DType type, int lanes) override {
     const x86::Ymm v = reg(src).ymm();
     if (size_of(type) == 4) return store_words(dst, v, lanes);
     if (size_of(type) == 8) return store_wide(dst, v, lanes);
+    if (size_of(type) == 2) return store_shorts(dst, v, lanes);
     store_bytes(dst, v, type, lanes);
   }
   void load_lane(Vec dst, int lane, Mem src) override {
@@ -137,6 +139,29 @@ class Avx2Emitter final : public X86Emitter {
       if (count >= 2) cc.vmovups(mem(dst), wide.xmm());
       if (count & 1) cc.vmovlps(mem(after(dst, count == 3 ? 16 : 0)), half_of(wide, count / 2));
     }
+  }
+
+  void load_shorts(const x86::Ymm& dst, Mem src, DType type, int lanes) {
+    const auto widen = is_signed(type) ? x86::Inst::kIdVpmovsxwd : x86::Inst::kIdVpmovzxwd;
+    if (lanes == 8) return void(cc.emit(widen, dst, mem(src)));
+    const x86::Xmm shorts = cc.newXmm();
+    if (lanes & 4)
+      cc.vmovq(shorts, mem(src));
+    else
+      zero(cc, shorts);
+    for (int i = lanes & 4; i < lanes; ++i) cc.vpinsrw(shorts, shorts, mem(after(src, 2 * i), 2), i);
+    cc.emit(widen, dst, shorts);
+  }
+  void store_shorts(Mem dst, const x86::Ymm& v, int lanes) {
+    const x86::Ymm packed = cc.newYmm();
+    int8_t low[32];
+    for (int i = 0; i < 32; ++i) low[i] = static_cast<int8_t>(i % 16 < 8 ? i % 16 / 2 * 4 + i % 2 : -1);
+    cc.vpshufb(packed, v, cc.newConst(asmjit::ConstPoolScope::kGlobal, low, sizeof low));
+    const x86::Xmm shorts = cc.newXmm();
+    cc.vpunpcklqdq(shorts, packed.xmm(), half_of(packed, 1));
+    if (lanes == 8) return void(cc.vmovups(mem(dst), shorts));
+    if (lanes & 4) cc.vmovlps(mem(dst), shorts);
+    for (int i = lanes & 4; i < lanes; ++i) cc.vpextrw(mem(after(dst, 2 * i), 2), shorts, i);
   }
 
   void load_bytes(const x86::Ymm& dst, Mem src, DType type, int lanes) {

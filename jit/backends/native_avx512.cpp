@@ -16,12 +16,14 @@ class Avx512Emitter final : public X86Emitter {
     const x86::Zmm v = reg(dst).zmm();
     if (size_of(type) == 4) return load_words(v, src, lanes);
     if (size_of(type) == 8) return load_wide(v, src, lanes);
+    if (size_of(type) == 2) return load_shorts(v, src, type, lanes);
     load_bytes(v, src, type, lanes);
   }
   void store(Mem dst, Vec src, DType type, int lanes) override {
     const x86::Zmm v = reg(src).zmm();
     if (size_of(type) == 4) return store_words(dst, v, lanes);
     if (size_of(type) == 8) return store_wide(dst, v, lanes);
+    if (size_of(type) == 2) return store_shorts(dst, v, lanes);
     store_bytes(dst, v, type, lanes);
   }
   void load_lane(Vec dst, int lane, Mem src) override { cc.k(mask_of(1u << lane)).vbroadcastss(reg(dst), mem(src)); }
@@ -130,6 +132,22 @@ class Avx512Emitter final : public X86Emitter {
       else
         cc.k(first(count)).vmovdqu64(mem(at), wide);
     }
+  }
+
+  void load_shorts(const x86::Zmm& dst, Mem src, DType type, int lanes) {
+    const auto widen = is_signed(type) ? x86::Inst::kIdVpmovsxwd : x86::Inst::kIdVpmovzxwd;
+    if (lanes == 16) return void(cc.emit(widen, dst, mem(src)));
+    const x86::Ymm shorts = cc.newYmm();
+    cc.k(first(lanes)).z().vmovdqu16(shorts, mem(src));
+    cc.emit(widen, dst, shorts);
+  }
+  void store_shorts(Mem dst, const x86::Zmm& v, int lanes) {
+    const x86::Ymm shorts = cc.newYmm();
+    cc.vpmovdw(shorts, v);
+    if (lanes == 16)
+      cc.vmovups(mem(dst), shorts);
+    else
+      cc.k(first(lanes)).vmovdqu16(mem(dst), shorts);
   }
 
   void load_bytes(const x86::Zmm& dst, Mem src, DType type, int lanes) {

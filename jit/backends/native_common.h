@@ -64,9 +64,9 @@ class NativeEmitter : public ModuleEmitter {
   Func begin_function(const std::string& name, int params, bool exported) override {
     ints_.clear();
     vecs_.clear();
-    const size_t limit = asmjit::Globals::kMaxFuncArgs;
-    if (static_cast<size_t>(params) > limit) error_.fail("a function has more than 16 parameters");
-    const size_t count = std::min(static_cast<size_t>(params), limit);
+    static_assert(kMaxNativeParams <= asmjit::Globals::kMaxFuncArgs);
+    if (params > kMaxNativeParams) error_.fail("a function has more than 16 parameters");
+    const auto count = static_cast<size_t>(std::min(params, kMaxNativeParams));
     cc.align(asmjit::AlignMode::kCode, 64);
     asmjit::FuncNode& f = made(cc.addFunc(Signature(count)));
     prepare(f.frame(), exported);
@@ -85,8 +85,8 @@ class NativeEmitter : public ModuleEmitter {
   }
   Int param(int index) override { return Int{index}; }
   void call(Func function, const std::vector<Arg>& args) override {
-    if (args.size() > asmjit::Globals::kMaxFuncArgs) return;  // the callee reported it
-    std::vector<Gp> values;  // asmjit for AArch64 takes no immediates where arguments go on the stack
+    if (args.size() > kMaxNativeParams) return;  // finish() reports the callee
+    std::vector<Gp> values;                // asmjit for AArch64 takes no immediates where arguments go on the stack
     for (const Arg& a : args) values.push_back(value(a));
     asmjit::InvokeNode* node = nullptr;
     cc.invoke(&node, functions_[static_cast<size_t>(function.id)].begin, Signature(args.size()));

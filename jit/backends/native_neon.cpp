@@ -95,11 +95,16 @@ class NeonEmitter final : public NativeEmitter<a64::Compiler, a64::Gp, a64::Vec>
     const a64::Gp r = reg(dst);
     switch (type) {
       case DType::i64:
+      case DType::u64:
         return void(cc.ldr(r, mem(src, 8)));
       case DType::i32:
         return void(cc.ldrsw(r, mem(src, 4)));
       case DType::i8:
         return void(cc.ldrsb(r, mem(src, 1)));
+      case DType::i16:
+        return void(cc.ldrsh(r, mem(src, 2)));
+      case DType::u16:
+        return void(cc.ldrh(r.w(), mem(src, 2)));
       default:
         return void(cc.ldrb(r.w(), mem(src, 1)));
     }
@@ -111,6 +116,8 @@ class NeonEmitter final : public NativeEmitter<a64::Compiler, a64::Gp, a64::Vec>
         return void(cc.str(r, mem(dst, 8)));
       case 4:
         return void(cc.str(r.w(), mem(dst, 4)));
+      case 2:
+        return void(cc.strh(r.w(), mem(dst, 2)));
       default:
         return void(cc.strb(r.w(), mem(dst, 1)));
     }
@@ -167,11 +174,13 @@ class NeonEmitter final : public NativeEmitter<a64::Compiler, a64::Gp, a64::Vec>
   void load(Vec dst, Mem src, DType type, int lanes) override {
     if (size_of(type) == 4) return load_words(out(dst), src, lanes);
     if (size_of(type) == 8) return load_wide(out(dst), src, lanes);
+    if (size_of(type) == 2) return load_shorts(out(dst), src, type, lanes);
     load_bytes(out(dst), src, type, lanes);
   }
   void store(Mem dst, Vec src, DType type, int lanes) override {
     if (size_of(type) == 4) return store_words(dst, in(src), lanes);
     if (size_of(type) == 8) return store_wide(dst, in(src), lanes);
+    if (size_of(type) == 2) return store_shorts(dst, in(src), lanes);
     store_bytes(dst, in(src), type, lanes);
   }
   void load_lane(Vec dst, int lane, Mem src) override {
@@ -400,6 +409,24 @@ class NeonEmitter final : public NativeEmitter<a64::Compiler, a64::Gp, a64::Vec>
       else
         cc.str(wide.d(), mem(dst, 8));
     }
+  }
+  void load_shorts(const a64::Vec& v, Mem src, DType type, int lanes) {
+    if (lanes == 4)
+      cc.ldr(v.d(), mem(src, 8));
+    else if (lanes == 1)
+      cc.ldr(v.h(), mem(src, 2));
+    else
+      cc.ldr(v.s(), mem(src, 4));
+    if (lanes == 3) cc.ld1(v.h(2), a64::ptr(address_of(after(src, 4))));
+    cc.emit(is_signed(type) ? Inst::kIdSxtl_v : Inst::kIdUxtl_v, v.s4(), v.h4());
+  }
+  void store_shorts(Mem dst, const a64::Vec& v, int lanes) {
+    const a64::Vec shorts = new_vec();
+    cc.xtn(shorts.h4(), v.s4());
+    if (lanes == 4) return void(cc.str(shorts.d(), mem(dst, 8)));
+    if (lanes == 1) return void(cc.str(shorts.h(), mem(dst, 2)));
+    cc.str(shorts.s(), mem(dst, 4));
+    if (lanes == 3) cc.st1(shorts.h(2), a64::ptr(address_of(after(dst, 4))));
   }
   void load_bytes(const a64::Vec& v, Mem src, DType type, int lanes) {
     if (lanes == 4)

@@ -106,11 +106,16 @@ void X86Emitter::load_int(Int dst, Mem src, DType type) {
   const x86::Gp r = reg(dst);
   switch (type) {
     case DType::i64:
+    case DType::u64:
       return void(cc.mov(r, mem(src)));
     case DType::i32:
       return void(cc.movsxd(r, mem(src, 4)));
     case DType::i8:
       return void(cc.movsx(r, mem(src, 1)));
+    case DType::i16:
+      return void(cc.movsx(r, mem(src, 2)));
+    case DType::u16:
+      return void(cc.movzx(r, mem(src, 2)));
     default:
       return void(cc.movzx(r, mem(src, 1)));
   }
@@ -123,6 +128,8 @@ void X86Emitter::store_int(Mem dst, Int src, DType type) {
       return void(cc.mov(mem(dst), r));
     case 4:
       return void(cc.mov(mem(dst), r.r32()));
+    case 2:
+      return void(cc.mov(mem(dst), r.r16()));
     default:
       return void(cc.mov(mem(dst), r.r8()));
   }

@@ -192,6 +192,9 @@ uint32_t read_element(const char* at, DType type) {
       word = static_cast<uint8_t>(*at);
       if (type == DType::i8) word = static_cast<uint32_t>(static_cast<int32_t>(static_cast<int8_t>(*at)));
       return type == DType::boolean ? (word ? ~0u : 0u) : word;
+    case 2:
+      std::memcpy(&word, at, 2);
+      return type == DType::i16 ? static_cast<uint32_t>(static_cast<int32_t>(static_cast<int16_t>(word))) : word;
     default:
       std::memcpy(&word, at, 4);
       return word;
@@ -201,6 +204,9 @@ void write_element(char* at, DType type, uint32_t bits) {
   switch (size_of(type)) {
     case 1:
       *at = static_cast<char>(type == DType::boolean ? bits & 1 : bits);
+      return;
+    case 2:
+      std::memcpy(at, &bits, 2);
       return;
     case 8: {
       const int64_t wide = static_cast<int32_t>(bits);
@@ -254,7 +260,7 @@ class Reference final : public ReferenceEmitter {
     put([=](Frame& f) {
       const char* p = access(f, src, size_of(type));
       if (!p) return;
-      if (type == DType::i64)
+      if (size_of(type) == 8)
         std::memcpy(&at(f, dst), p, 8);
       else if (size_of(type) == 1)
         at(f, dst) = type == DType::i8 ? static_cast<int8_t>(*p) : static_cast<uint8_t>(*p);

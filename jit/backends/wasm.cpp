@@ -78,9 +78,9 @@ class WasmEmitter final : public ModuleEmitter {
   void load_int(Int dst, Mem src, DType type) override {
     src = near(src);
     const auto bytes = static_cast<uint32_t>(size_of(type));
-    const bool is_signed = type == DType::i8 || type == DType::i32 || type == DType::i64;
+    const bool sign = is_signed(type);
     if (wide() || bytes < 8)
-      assign(dst.id, BinaryenLoad(module_, bytes, is_signed, offset(src), 0, address_, get(src.base.id), kMemory));
+      assign(dst.id, BinaryenLoad(module_, bytes, sign, offset(src), 0, address_, get(src.base.id), kMemory));
     else  // the low half: addresses and indices are 32-bit here
       assign(dst.id, BinaryenLoad(module_, 4, true, offset(src), 0, address_, get(src.base.id), kMemory));
   }
@@ -145,7 +145,7 @@ class WasmEmitter final : public ModuleEmitter {
       for (int i = 0; i < lanes; ++i) load_lane(dst, i, {src.base, src.offset + 8 * i});
       return;
     }
-    load_bytes(dst, src, type, lanes);
+    load_narrow(dst, src, type, lanes);
   }
   void store(Mem dst, Vec src, DType type, int lanes) override {
     dst = near(dst);
@@ -325,22 +325,26 @@ class WasmEmitter final : public ModuleEmitter {
         if (lanes == 3) load_lane(dst, 2, {src.base, src.offset + 8});
     }
   }
-  void load_bytes(Vec dst, Mem src, DType type, int lanes) {
+  /// Elements of 8 or 16 bits.
+  void load_narrow(Vec dst, Mem src, DType type, int lanes) {
+    const bool bytes = size_of(type) == 1;
     if (lanes == 4) {
-      assign(dst.id, simd_load(BinaryenLoad32ZeroVec128(), src));
+      assign(dst.id, simd_load(bytes ? BinaryenLoad32ZeroVec128() : BinaryenLoad64ZeroVec128(), src));
     } else {
       assign(dst.id, constant_vec(0));
       for (int i = 0; i < lanes; ++i)
         assign(dst.id,
-               BinaryenSIMDLoadStoreLane(module_, BinaryenLoad8LaneVec128(), static_cast<uint32_t>(src.offset + i), 1,
+               BinaryenSIMDLoadStoreLane(module_, bytes ? BinaryenLoad8LaneVec128() : BinaryenLoad16LaneVec128(),
+                                         static_cast<uint32_t>(src.offset + i * size_of(type)), 1,
                                          static_cast<uint8_t>(i), get(src.base.id), get_vec(dst), kMemory));
     }
-    const bool is_signed = type == DType::i8;
-    Ref v = BinaryenUnary(module_,
-                          is_signed ? BinaryenExtendLowSVecI8x16ToVecI16x8() : BinaryenExtendLowUVecI8x16ToVecI16x8(),
-                          get_vec(dst));
-    v = BinaryenUnary(module_,
-                      is_signed ? BinaryenExtendLowSVecI16x8ToVecI32x4() : BinaryenExtendLowUVecI16x8ToVecI32x4(), v);
+    const bool sign = is_signed(type);
+    Ref v = get_vec(dst);
+    if (bytes)
+      v = BinaryenUnary(module_, sign ? BinaryenExtendLowSVecI8x16ToVecI16x8() : BinaryenExtendLowUVecI8x16ToVecI16x8(),
+                        v);
+    v = BinaryenUnary(module_, sign ? BinaryenExtendLowSVecI16x8ToVecI32x4() : BinaryenExtendLowUVecI16x8ToVecI32x4(),
+                      v);
     if (type == DType::boolean) v = binary(BinaryenNeVecI32x4(), v, constant_vec(0));
     assign(dst.id, v);
   }

@@ -3,7 +3,7 @@
 
 namespace kiln {
 
-const Family kSortFamily{"sort", nullptr, nullptr, nullptr, nullptr};
-const Family kScatterFamily{"scatter", nullptr, nullptr, nullptr, nullptr};
+const Family kSortFamily{"sort", nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+const Family kScatterFamily{"scatter", nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
 
 }  // namespace kiln

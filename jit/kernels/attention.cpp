@@ -1,12 +1,14 @@
 // Attention. A block of rows at a time goes through scores, softmax and the weighted sum in a thread's scratch.
 #include <algorithm>
 
+#include "jit/fields.h"
 #include "jit/kernels/contraction.h"
 #include "jit/kernels/dots.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/int16.h"
 #include "jit/kernels/loops.h"
 #include "jit/kernels/norm.h"
+#include "jit/touch.h"
 
 namespace kiln {
 namespace {
@@ -216,8 +218,48 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const st
   return AttentionEmitter(e, spec_of(spec), schedule, name).emit();
 }
 
+using Spec = AttentionSpec;
+constexpr Field kFieldList[] = {
+    KILN_NESTED("scores", scores, kContractionFields),
+    KILN_NESTED("values", values, kContractionFields),
+    KILN_FIELD("rows", k_row),
+    KILN_FIELD(nullptr, v_row),
+    KILN_ONLY_WITH("late", late, 5),
+    KILN_FIELD(nullptr, late_k_row),
+    KILN_FIELD(nullptr, late_v_row),
+    KILN_FIELD("lk", late_k_batch),
+    KILN_FIELD("lv", late_v_batch),
+};
+constexpr FieldList kFields = list_of("attention", kFieldList);
+
+void operands(const KernelSpec& spec, Operands& o) {
+  const AttentionSpec& s = spec_of(spec);
+  const ContractionSpec &q = s.scores, &v = s.values;
+  o.writes("C").along(q.batch, v.c_batch).loop(q.ow, v.c_col).run(v.n);
+  o.reads("queries").along(q.batch, q.a_batch).loop(q.ow, q.a_col).run(q.k);
+  if (packed(s)) {
+    o.reads("keys").packed(q);
+    o.reads("V").packed(v);
+  } else {
+    o.reads("keys").along(q.batch, q.b_batch).loop(early(s), s.k_row).run(q.k);
+    o.reads("V").along(q.batch, v.b_batch).loop(early(s), s.v_row).run(v.n);
+  }
+  if (s.late) {
+    o.reads("late keys").along(q.batch, s.late_k_batch).loop(s.late, s.late_k_row).run(q.k);
+    o.reads("late V").along(q.batch, s.late_v_batch).loop(s.late, s.late_v_row).run(v.n);
+  }
+  o.fused(q.epilogue, {q.batch[0], q.batch[1], 1, q.ow, q.n});
+}
+
+Work work(const KernelSpec& spec) {
+  const AttentionSpec& s = spec_of(spec);
+  const Work scores = work_of(s.scores), values = work_of(s.values);
+  const double stored = static_cast<double>(s.scores.batch[0] * s.scores.batch[1] * s.scores.ow * s.scores.n);
+  return {scores.flops + values.flops + 20 * stored, scores.bytes + values.bytes - 8 * stored};
+}
+
 }  // namespace
 
-const Family kAttentionFamily{"attention", units, scratch_bytes, feasible, emit};
+const Family kAttentionFamily{"attention", &kFields, operands, work, units, scratch_bytes, feasible, emit};
 
 }  // namespace kiln

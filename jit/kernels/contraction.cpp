@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "jit/epilogue.h"
+#include "jit/fields.h"
 #include "jit/kernels/dots.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/int16.h"
@@ -10,6 +11,8 @@
 #include "jit/kernels/strassen.h"
 #include "jit/kernels/winograd.h"
 #include "jit/kernels/winograd_transform.h"
+#include "jit/touch.h"
+#include "support/checked.h"
 
 namespace kiln {
 
@@ -246,8 +249,67 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const st
   return ContractionEmitter(e, spec_of(spec), schedule, name).emit();
 }
 
+using Spec = ContractionSpec;
+constexpr Field kFieldList[] = {
+    KILN_FIELD("b", batch),
+    KILN_FIELD("ab", a_batch),
+    KILN_FIELD("bb", b_batch),
+    KILN_FIELD("cb", c_batch),
+    KILN_FIELD("o", oh),
+    KILN_FIELD(nullptr, ow),
+    KILN_FIELD("k", kh),
+    KILN_FIELD(nullptr, kw),
+    KILN_FIELD(nullptr, k),
+    KILN_FIELD("n", n),
+    KILN_FIELD("a", a_row),
+    KILN_FIELD(nullptr, a_col),
+    KILN_FIELD("at", a_tap_row),
+    KILN_FIELD(nullptr, a_tap_col),
+    KILN_FIELD("c", c_row),
+    KILN_FIELD(nullptr, c_col),
+    KILN_FIELD("br", b_row),
+    KILN_FIELD(nullptr, b_k),
+    KILN_FIELD("w", winograd),
+    KILN_MARK("strassen=1", strassen),
+    KILN_MARK("int16=1", int16),
+    KILN_MARK("weights=int16", rounded),
+    KILN_EPILOGUE,
+};
+
+void operands(const KernelSpec& spec, Operands& o) {
+  const ContractionSpec& s = spec_of(spec);
+  o.writes("C", stored_type(s.epilogue)).along(s.batch, s.c_batch).loop(s.oh, s.c_row).loop(s.ow, s.c_col).run(s.n);
+  o.reads("A").along(s.batch, s.a_batch).loop(s.oh, s.a_row).loop(s.ow, s.a_col);
+  o.loop(s.kh, s.a_tap_row).loop(s.kw, s.a_tap_col).run(s.k);
+  o.reads("B");
+  if (s.rounded)
+    o.run(rounded_words(s.k, s.n));
+  else if (s.b_row)
+    o.along(s.batch, s.b_batch).loop(s.n, s.b_row).run(s.k);
+  else if (s.b_k)
+    o.along(s.batch, s.b_batch).loop(s.k, s.b_k).run(s.n);
+  else
+    o.packed(s);
+  o.fused(s.epilogue, {s.batch[0], s.batch[1], s.oh, s.ow, s.n});
+  o.count(times(s.oh, s.ow));
+}
+
+Work work(const KernelSpec& spec) { return work_of(spec_of(spec)); }
+
 }  // namespace
 
-const Family kContractionFamily{"contraction", units, scratch_bytes, feasible, emit};
+const FieldList kContractionFields = list_of("contraction", kFieldList);
+
+Work work_of(const ContractionSpec& s) {
+  const double batch = static_cast<double>(s.batch[0] * s.batch[1]), m = static_cast<double>(s.oh * s.ow),
+               n = static_cast<double>(s.n);
+  const double k = static_cast<double>(s.kh * s.kw * s.k);
+  const double a = static_cast<double>(s.oh * s.ow * s.k), b = s.rounded ? 0.5 * k * n + n : k * n;
+  const size_t operands = s.epilogue.operands.size() / 2;
+  return {2 * batch * m * n * k, 4 * batch * (a + b + m * n * static_cast<double>(1 + operands))};
+}
+
+const Family kContractionFamily{"contraction", &kContractionFields, operands, work,
+                                units,         scratch_bytes,       feasible, emit};
 
 }  // namespace kiln

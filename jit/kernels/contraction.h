@@ -5,6 +5,9 @@
 
 namespace kiln {
 
+extern const FieldList kContractionFields;
+Work work_of(const ContractionSpec& spec);
+
 /// Columns of a tile.
 inline int64_t tile_columns(const Schedule& s, const Target& t) { return int64_t{s.nv} * t.width; }
 /// Whether a tile's sums, a row of B and one element of A fit the registers.

@@ -5,8 +5,11 @@
 #include <map>
 
 #include "jit/epilogue.h"
+#include "jit/fields.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
+#include "jit/touch.h"
+#include "support/checked.h"
 
 namespace kiln {
 namespace {
@@ -206,6 +209,48 @@ Func emit_depthwise_row(Emitter& e, const DepthwiseSpec& spec, const Schedule& s
   return DepthwiseEmitter(e, spec, schedule, name).emit_rows(1);
 }
 
-const Family kDepthwiseFamily{"depthwise", units, no_scratch, feasible, emit};
+namespace {
+
+using Spec = DepthwiseSpec;
+constexpr Field kFieldList[] = {
+    KILN_FIELD("b", batch),
+    KILN_FIELD("o", oh),
+    KILN_FIELD(nullptr, ow),
+    KILN_FIELD(nullptr, c),
+    KILN_FIELD("k", kh),
+    KILN_FIELD(nullptr, kw),
+    KILN_FIELD("i", in_batch),
+    KILN_FIELD(nullptr, in_row),
+    KILN_FIELD(nullptr, in_col),
+    KILN_FIELD(nullptr, in_tap_row),
+    KILN_FIELD(nullptr, in_tap_col),
+    KILN_FIELD("c", out_batch),
+    KILN_FIELD(nullptr, out_row),
+    KILN_FIELD(nullptr, out_col),
+    KILN_EPILOGUE,
+};
+
+void operands(const KernelSpec& spec, Operands& o) {
+  const DepthwiseSpec& s = spec_of(spec);
+  o.writes("out", stored_type(s.epilogue));
+  o.loop(s.batch, s.out_batch).loop(s.oh, s.out_row).loop(s.ow, s.out_col).run(s.c);
+  o.reads("in").loop(s.batch, s.in_batch).loop(s.oh, s.in_row).loop(s.ow, s.in_col);
+  o.loop(s.kh, s.in_tap_row).loop(s.kw, s.in_tap_col).run(s.c);
+  o.reads("w").run(times(times(s.kh, s.kw), s.c));
+  o.fused(s.epilogue, {s.batch, s.oh, s.ow, s.c});
+}
+
+Work work(const KernelSpec& spec) { return work_of(spec_of(spec)); }
+
+}  // namespace
+
+const FieldList kDepthwiseFields = list_of("depthwise", kFieldList);
+
+Work work_of(const DepthwiseSpec& s) {
+  const double out = static_cast<double>(s.batch * s.oh * s.ow * s.c);
+  return {2 * out * static_cast<double>(s.kh * s.kw), 8 * out};
+}
+
+const Family kDepthwiseFamily{"depthwise", &kDepthwiseFields, operands, work, units, no_scratch, feasible, emit};
 
 }  // namespace kiln

@@ -3,11 +3,12 @@
 
 #include <string>
 
-#include "jit/emitter.h"
-#include "jit/kernel_spec.h"
-#include "jit/schedule.h"
+#include "jit/family.h"
 
 namespace kiln {
+
+extern const FieldList kDepthwiseFields;
+Work work_of(const DepthwiseSpec& spec);
 
 /// Taps of a line that are held in registers at once. A long line is taken in parts, which leaves registers for
 /// outputs.

@@ -3,10 +3,12 @@
 #include <algorithm>
 
 #include "jit/epilogue.h"
+#include "jit/fields.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/index.h"
 #include "jit/kernels/loops.h"
 #include "jit/kernels/rounded.h"
+#include "jit/touch.h"
 
 namespace kiln {
 namespace {
@@ -123,8 +125,35 @@ int64_t units(const KernelSpec& spec, const Schedule&, const Target&) {
 int64_t no_scratch(const KernelSpec&, const Schedule&, const Target&) { return 0; }
 bool feasible(const KernelSpec&, const Schedule&, const Target&) { return true; }
 
+using Spec = GatherSpec;
+constexpr Field kFieldList[] = {
+    KILN_FIELD("n", dims),         KILN_FIELD("so", out),
+    KILN_FIELD("st", table),       KILN_FIELD("si", index),
+    KILN_FIELD("rows", rows),      KILN_FIELD(nullptr, table_row),
+    KILN_FIELD(nullptr, slice),    KILN_FIELD("t", dtype),
+    KILN_FIELD("ti", index_dtype), KILN_MARK("weights=int16", rounded),
+};
+constexpr FieldList kFields = list_of("gather", kFieldList);
+
+void operands(const KernelSpec& spec, Operands& o) {
+  const GatherSpec& s = spec_of(spec);
+  o.writes("out", s.dtype).along(s.dims, s.out).run(s.slice);
+  o.reads("table", s.rounded ? DType::f32 : s.dtype).along(s.dims, s.table);
+  if (s.rounded)
+    o.run(rounded_words(s.slice, s.rows));
+  else
+    o.loop(s.rows, s.table_row).run(s.slice);
+  o.reads("index", s.index_dtype).along(s.dims, s.index);
+  o.status();
+}
+
+Work work(const KernelSpec& spec) {
+  const GatherSpec& s = spec_of(spec);
+  return {0, 2 * volume(s.dims) * static_cast<double>(s.slice * size_of(s.dtype))};
+}
+
 }  // namespace
 
-const Family kGatherFamily{"gather", units, no_scratch, feasible, emit};
+const Family kGatherFamily{"gather", &kFields, operands, work, units, no_scratch, feasible, emit};
 
 }  // namespace kiln

@@ -3,10 +3,13 @@
 #include <algorithm>
 
 #include "jit/epilogue.h"
+#include "jit/fields.h"
 #include "jit/kernels/contraction.h"
 #include "jit/kernels/depthwise.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
+#include "jit/touch.h"
+#include "support/checked.h"
 
 namespace kiln {
 namespace {
@@ -271,8 +274,43 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const st
   return InvertedResidualEmitter(e, spec_of(spec), schedule, name).emit();
 }
 
+using Spec = InvertedResidualSpec;
+constexpr Field kFieldList[] = {
+    KILN_NESTED("expand", expand, kContractionFields),
+    KILN_NESTED("depthwise", depthwise, kDepthwiseFields),
+    KILN_NESTED("project", project, kContractionFields),
+    KILN_FIELD("p", pad_top),
+    KILN_FIELD(nullptr, pad_left),
+    KILN_FIELD(nullptr, row),
+};
+constexpr FieldList kFields = list_of("inverted_residual", kFieldList);
+
+void operands(const KernelSpec& spec, Operands& o) {
+  const InvertedResidualSpec& s = spec_of(spec);
+  const ContractionSpec &e = s.expand, &p = s.project;
+  const DepthwiseSpec& d = s.depthwise;
+  o.writes("C", stored_type(p.epilogue));
+  o.loop(p.batch[0], p.c_batch[0]).loop(p.oh, p.c_row).loop(p.ow, p.c_col).run(p.n);
+  o.reads("A").loop(e.batch[0], e.a_batch[0]).loop(e.oh, e.a_row).loop(e.ow, e.a_col).run(e.k);
+  o.reads("expand's B").run(packed_size(e.k, e.n));
+  o.reads("depthwise taps").run(times(times(d.kh, d.kw), d.c));
+  o.reads("project's B").run(packed_size(p.k, p.n));
+  o.fused(e.epilogue, {e.batch[0], 1, e.oh, e.ow, e.n});
+  o.fused(d.epilogue, {d.batch, d.oh, d.ow, d.c});
+  o.fused(p.epilogue, {p.batch[0], 1, p.oh, p.ow, p.n});
+}
+
+Work work(const KernelSpec& spec) {
+  const InvertedResidualSpec& s = spec_of(spec);
+  const Work expand = work_of(s.expand), depthwise = work_of(s.depthwise), project = work_of(s.project);
+  const double pixels = static_cast<double>(s.expand.oh * s.expand.ow + s.project.oh * s.project.ow);
+  const double unseen = static_cast<double>(s.depthwise.batch * s.depthwise.c) * pixels;
+  return {expand.flops + depthwise.flops + project.flops, expand.bytes + project.bytes - 4 * unseen};
+}
+
 }  // namespace
 
-const Family kInvertedResidualFamily{"inverted_residual", units, scratch_bytes, feasible, emit};
+const Family kInvertedResidualFamily{"inverted_residual", &kFields, operands, work, units,
+                                     scratch_bytes,       feasible, emit};
 
 }  // namespace kiln

@@ -3,9 +3,11 @@
 #include <cstdlib>
 
 #include "jit/epilogue.h"
+#include "jit/fields.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
 #include "jit/kernels/map_any_size.h"
+#include "jit/touch.h"
 
 namespace kiln {
 namespace {
@@ -187,7 +189,7 @@ class MapEmitter {
       steps.push_back(box_.strides[p].back() * size_of(types_[p]));
     }
     const size_t size = s_.expr.insts.size();
-    const int unroll = has_i64(s_.expr) ? 1 : size <= 6 ? 4 : size <= 24 ? 2 : 1;
+    const int unroll = has_pairs(s_.expr) ? 1 : size <= 6 ? 4 : size <= 24 ? 2 : 1;
     nest(e_, dims, pointers, outer, 0, [&] {
       std::vector<integer::Wide> inputs(types_.size() - 1);
       for (size_t p = 1; p < types_.size(); ++p)  // the same along the run
@@ -230,8 +232,28 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule& schedule, const st
   return schedule.any_size ? emit_any_size_map(e, spec_of(spec), name) : MapEmitter(e, spec_of(spec), name).emit();
 }
 
+using Spec = MapSpec;
+constexpr Field kFieldList[] = {
+    KILN_FIELD("d", dims),    KILN_FIELD("to", out.dtype), KILN_FIELD("so", out.strides),
+    KILN_FIELD("expr", expr), KILN_FIELD("", inputs),
+};
+constexpr FieldList kFields = list_of("map", kFieldList);
+
+void operands(const KernelSpec& spec, Operands& o) {
+  const MapSpec& s = spec_of(spec);
+  o.writes("out", s.out.dtype).along(s.dims, s.out.strides);
+  for (const StridedOperand& in : s.inputs) o.reads("in", in.dtype).along(s.dims, in.strides);
+}
+
+Work work(const KernelSpec& spec) {
+  const MapSpec& s = spec_of(spec);
+  double bytes = static_cast<double>(size_of(s.out.dtype));
+  for (const StridedOperand& o : s.inputs) bytes += static_cast<double>(size_of(o.dtype));
+  return {volume(s.dims) * static_cast<double>(s.expr.insts.size() - s.inputs.size()), volume(s.dims) * bytes};
+}
+
 }  // namespace
 
-const Family kMapFamily{"map", units, no_scratch, feasible, emit, code, sizes};
+const Family kMapFamily{"map", &kFields, operands, work, units, no_scratch, feasible, emit, code, sizes};
 
 }  // namespace kiln

@@ -5,10 +5,12 @@
 #include <cfloat>
 
 #include "jit/epilogue.h"
+#include "jit/fields.h"
 #include "jit/kernels/cascade.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
 #include "jit/math.h"
+#include "jit/touch.h"
 
 namespace kiln {
 namespace {
@@ -241,6 +243,36 @@ Func emit_norm_row(Emitter& emitter, const NormSpec& spec, const std::string& na
   return NormEmitter(emitter, spec, name).emit_row();
 }
 
-const Family kNormFamily{"norm", units, no_scratch, feasible, emit};
+namespace {
+
+using Spec = NormSpec;
+constexpr Field kFieldList[] = {
+    KILN_FIELD("kind", kind),    KILN_FIELD("rows", rows),
+    KILN_FIELD("ir", in_rows),   KILN_FIELD("or", out_rows),
+    KILN_FIELD("cols", cols),    KILN_FIELD("eps", eps),
+    KILN_FIELD("sc", has_scale), KILN_FIELD(nullptr, has_shift),
+    KILN_FIELD(nullptr, masked), KILN_EPILOGUE,
+};
+constexpr FieldList kFields = list_of("norm", kFieldList);
+
+void operands(const KernelSpec& spec, Operands& o) {
+  const NormSpec& s = spec_of(spec);
+  o.writes("out", stored_type(s.epilogue)).along(s.rows, s.out_rows).run(s.cols);
+  o.reads("in").along(s.rows, s.in_rows).run(s.cols);
+  if (s.has_scale) o.reads("scale").run(s.cols);
+  if (s.has_shift) o.reads("shift").run(s.cols);
+  o.fused(s.epilogue, s.rows, s.cols);
+}
+
+Work work(const KernelSpec& spec) {
+  const NormSpec& s = spec_of(spec);
+  const double n = volume(s.rows) * static_cast<double>(s.cols);
+  const size_t fused = s.epilogue.expr.insts.size();
+  return {n * ((s.kind == NormKind::softmax ? 20 : 8) + static_cast<double>(fused)), 8 * n};
+}
+
+}  // namespace
+
+const Family kNormFamily{"norm", &kFields, operands, work, units, no_scratch, feasible, emit};
 
 }  // namespace kiln

@@ -1,12 +1,15 @@
 // Packing of B: a strided matrix becomes panels of NR columns, in the order in which a contraction reads them. Sizes
 // and strides come with each call. A model packs dozens of shapes, most of them once. Engines soon optimise a few
 // kernels that run often; a kernel for each shape would never be optimised.
+#include "jit/fields.h"
 #include "jit/kernels/contraction.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/int16.h"
 #include "jit/kernels/loops.h"
 #include "jit/kernels/rounded.h"
 #include "jit/kernels/winograd_transform.h"
+#include "jit/touch.h"
+#include "support/checked.h"
 
 namespace kiln {
 namespace {
@@ -458,6 +461,33 @@ int64_t packed_elements(const PackSpec& s, const Schedule& schedule) {
   return batches * one;
 }
 
-const Family kPackFamily{"pack", units, scratch_bytes, feasible, emit, code, sizes};
+namespace {
+
+using Spec = PackSpec;
+constexpr Field kFieldList[] = {
+    KILN_FIELD("b", batch),       KILN_FIELD("sb", src_batch),  KILN_FIELD("k", taps),      KILN_FIELD(nullptr, k),
+    KILN_FIELD(nullptr, n),       KILN_FIELD("s", src_tap),     KILN_FIELD(nullptr, src_k), KILN_FIELD(nullptr, src_n),
+    KILN_FIELD("stride", stride), KILN_FIELD("scales", scales),
+};
+constexpr FieldList kFields = list_of("pack", kFieldList);
+
+void operands(const KernelSpec& spec, Operands& o) {
+  const PackSpec& s = spec_of(spec);
+  o.writes("packed");
+  if (s.scales)
+    o.run(std::max(times(s.n, rounded_row(s.k)), plus(s.scales, s.n)));
+  else
+    o.packed(s);
+  o.reads("source").along(s.batch, s.src_batch).loop(s.taps, s.src_tap).loop(s.k, s.src_k).loop(s.n, s.src_n);
+}
+
+Work work(const KernelSpec& spec) {
+  const PackSpec& s = spec_of(spec);
+  return {0, 8 * static_cast<double>(s.batch[0] * s.batch[1] * s.taps * s.k * s.n)};
+}
+
+}  // namespace
+
+const Family kPackFamily{"pack", &kFields, operands, work, units, scratch_bytes, feasible, emit, code, sizes};
 
 }  // namespace kiln

@@ -4,10 +4,13 @@
 #include <algorithm>
 
 #include "jit/epilogue.h"
+#include "jit/fields.h"
 #include "jit/kernels/cascade.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
 #include "jit/kernels/reduce_wide.h"
+#include "jit/touch.h"
+#include "support/checked.h"
 
 namespace kiln {
 namespace {
@@ -370,8 +373,34 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string
   return ReduceEmitter(e, spec_of(spec), name).emit();
 }
 
+using Spec = ReduceSpec;
+constexpr Field kFieldList[] = {
+    KILN_FIELD("kind", kind),  KILN_FIELD("kept", kept),     KILN_FIELD("red", reduced),
+    KILN_FIELD("ik", in_kept), KILN_FIELD("ir", in_reduced), KILN_FIELD("ok", out_kept),
+    KILN_FIELD("t", dtype),    KILN_FIELD("to", out_dtype),  KILN_EPILOGUE,
+};
+constexpr FieldList kFields = list_of("reduce", kFieldList);
+
+void operands(const KernelSpec& spec, Operands& o) {
+  const ReduceSpec& s = spec_of(spec);
+  o.writes("out", stored_type(s.epilogue, s.out_dtype)).along(s.kept, s.out_kept);
+  o.reads("in", s.dtype).along(s.kept, s.in_kept).along(s.reduced, s.in_reduced);
+  o.fused(s.epilogue, s.kept);
+  int64_t terms = 1;
+  for (const int64_t size : s.reduced) terms = times(terms, size);
+  o.count(terms);
+  const bool indices = s.kind == ReduceKind::argmax || s.kind == ReduceKind::argmin;  // of 32 bits in lanes
+  o.require(!indices || terms <= INT32_MAX);
+}
+
+Work work(const KernelSpec& spec) {
+  const ReduceSpec& s = spec_of(spec);
+  const double n = volume(s.kept) * volume(s.reduced);
+  return {n, n * static_cast<double>(size_of(s.dtype))};
+}
+
 }  // namespace
 
-const Family kReduceFamily{"reduce", units, scratch_bytes, feasible, emit};
+const Family kReduceFamily{"reduce", &kFields, operands, work, units, scratch_bytes, feasible, emit};
 
 }  // namespace kiln

@@ -67,7 +67,7 @@ class WideReduce {
     e_.set(to.high, from.high);
   }
   Wide load(Mem at, int64_t stride, int lanes) {
-    if (s_.dtype == DType::i64) return load_strided(e_, at, s_.dtype, Lane::i64, stride, lanes);
+    if (is_pair(lane_of(s_.dtype))) return load_strided(e_, at, s_.dtype, Lane::i64, stride, lanes);
     const Vec v = load_strided(e_, at, s_.dtype, stride, lanes);
     if (s_.dtype == DType::boolean) e_.op(VecBinary::and_, v, v, splat(1));
     return integer::from_i32(e_, v);

@@ -5,10 +5,12 @@
 
 #include "jit/calc.h"
 #include "jit/epilogue.h"
+#include "jit/fields.h"
 #include "jit/kernels/blocks.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
 #include "jit/math.h"
+#include "jit/touch.h"
 
 namespace kiln {
 namespace {
@@ -243,8 +245,33 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string
   return ScanEmitter(e, spec_of(spec), name).emit();
 }
 
+using Spec = ScanSpec;
+constexpr Field kFieldList[] = {
+    KILN_FIELD("d", dims),          KILN_FIELD("si", in),
+    KILN_FIELD("so", out),          KILN_FIELD("sx", index),
+    KILN_FIELD("n", count),         KILN_FIELD(nullptr, in_step),
+    KILN_FIELD(nullptr, out_step),  KILN_FIELD(nullptr, index_step),
+    KILN_FIELD("f", kind),          KILN_FIELD(nullptr, has_out),
+    KILN_FIELD(nullptr, has_index), KILN_FIELD("t", dtype),
+};
+constexpr FieldList kFields = list_of("scan", kFieldList);
+
+void operands(const KernelSpec& spec, Operands& o) {
+  const ScanSpec& s = spec_of(spec);
+  if (s.has_out) o.writes("out", s.dtype).along(s.dims, s.out).loop(s.count, s.out_step);
+  if (s.has_index) o.writes("index", DType::i64).along(s.dims, s.index).loop(s.count, s.index_step);
+  o.reads("in", s.dtype).along(s.dims, s.in).loop(s.count, s.in_step);
+  o.require(s.has_out || s.has_index);
+}
+
+Work work(const KernelSpec& spec) {
+  const ScanSpec& s = spec_of(spec);
+  const double n = volume(s.dims) * static_cast<double>(s.count);
+  return {s.kind == ScanKind::log_sum_exp ? 40 * n : n, n * 2 * static_cast<double>(size_of(s.dtype))};
+}
+
 }  // namespace
 
-const Family kScanFamily{"scan", units, no_scratch, feasible, emit};
+const Family kScanFamily{"scan", &kFields, operands, work, units, no_scratch, feasible, emit};
 
 }  // namespace kiln

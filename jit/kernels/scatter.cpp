@@ -5,10 +5,12 @@
 
 #include "jit/calc.h"
 #include "jit/epilogue.h"
+#include "jit/fields.h"
 #include "jit/kernels/blocks.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/index.h"
 #include "jit/kernels/loops.h"
+#include "jit/touch.h"
 
 namespace kiln {
 namespace {
@@ -132,8 +134,40 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string
   return ScatterEmitter(e, spec_of(spec), name).emit();
 }
 
+using Spec = ScatterSpec;
+constexpr Field kFieldList[] = {
+    KILN_FIELD("n", dims),
+    KILN_FIELD("so", out),
+    KILN_FIELD("si", index),
+    KILN_FIELD("su", updates),
+    KILN_FIELD("m", serial),
+    KILN_FIELD("mi", serial_index),
+    KILN_FIELD("mu", serial_updates),
+    KILN_FIELD("rows", rows),
+    KILN_FIELD(nullptr, out_row),
+    KILN_FIELD(nullptr, kind),
+    KILN_FIELD("t", dtype),
+    KILN_FIELD("ti", index_dtype),
+};
+constexpr FieldList kFields = list_of("scatter", kFieldList);
+
+void operands(const KernelSpec& spec, Operands& o) {
+  const ScatterSpec& s = spec_of(spec);
+  o.writes("out", s.dtype).along(s.dims, s.out).loop(s.rows, s.out_row);
+  o.reads("old out", s.dtype).along(s.dims, s.out).loop(s.rows, s.out_row);
+  o.reads("index", s.index_dtype).along(s.dims, s.index).along(s.serial, s.serial_index);
+  o.reads("updates", s.dtype).along(s.dims, s.updates).along(s.serial, s.serial_updates);
+  o.status();
+}
+
+Work work(const KernelSpec& spec) {
+  const ScatterSpec& s = spec_of(spec);
+  const double n = volume(s.dims) * volume(s.serial);
+  return {20 * n, n * static_cast<double>(2 * size_of(s.dtype) + size_of(s.index_dtype))};
+}
+
 }  // namespace
 
-const Family kScatterFamily{"scatter", units, no_scratch, feasible, emit};
+const Family kScatterFamily{"scatter", &kFields, operands, work, units, no_scratch, feasible, emit};
 
 }  // namespace kiln

@@ -8,8 +8,10 @@
 
 #include "jit/calc.h"
 #include "jit/epilogue.h"
+#include "jit/fields.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
+#include "jit/touch.h"
 
 namespace kiln {
 namespace {
@@ -122,7 +124,7 @@ class SortEmitter {
     const int64_t byte = pass % kWord;
     e_.load_int(out, {at, high ? highs() : keys()}, DType::i32);
     if (byte) e_.op(IntOp::shr, out, out, 8 * byte);
-    if (pass + 1 == passes(s_) && s_.dtype != DType::u8 && s_.dtype != DType::boolean) add(e_, out, out, kDigits / 2);
+    if (pass + 1 == passes(s_) && is_signed(s_.dtype)) add(e_, out, out, kDigits / 2);
     e_.op(IntOp::and_, out, out, kDigits - 1);
     e_.op(IntOp::mul, out, out, kWord);
   }
@@ -363,8 +365,43 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string
   return SortEmitter(e, spec_of(spec), name).emit();
 }
 
+using Spec = SortSpec;
+constexpr Field kFieldList[] = {
+    KILN_FIELD("d", dims),
+    KILN_FIELD("sv", values),
+    KILN_FIELD("si", indices),
+    KILN_FIELD("in", in),
+    KILN_FIELD("n", count),
+    KILN_FIELD(nullptr, first),
+    KILN_FIELD(nullptr, taken),
+    KILN_FIELD("s", in_step),
+    KILN_FIELD(nullptr, values_step),
+    KILN_FIELD(nullptr, indices_step),
+    KILN_FIELD("f", descending),
+    KILN_FIELD(nullptr, has_values),
+    KILN_FIELD(nullptr, has_indices),
+    KILN_FIELD("t", dtype),
+};
+constexpr FieldList kFields = list_of("sort", kFieldList);
+
+void operands(const KernelSpec& spec, Operands& o) {
+  const SortSpec& s = spec_of(spec);
+  if (s.has_values) o.writes("values", s.dtype).along(s.dims, s.values).loop(s.taken, s.values_step);
+  if (s.has_indices) o.writes("indices", DType::i64).along(s.dims, s.indices).loop(s.taken, s.indices_step);
+  o.reads("in", s.dtype).along(s.dims, s.in).loop(s.count, s.in_step);
+  o.require(s.first >= 0 && s.first <= s.count - s.taken && (s.has_values || s.has_indices));
+}
+
+Work work(const KernelSpec& spec) {
+  const SortSpec& s = spec_of(spec);
+  // A digit costs as much as some 150 operations; what is merely compared with a threshold, as 20.
+  const double n = volume(s.dims) * static_cast<double>(s.count), digits = static_cast<double>(size_of(s.dtype));
+  const double few = s.first + s.taken < s.count / 8 ? 20 : 150 * digits;
+  return {n * few, n * (digits + 8)};
+}
+
 }  // namespace
 
-const Family kSortFamily{"sort", units, scratch_bytes, feasible, emit};
+const Family kSortFamily{"sort", &kFields, operands, work, units, scratch_bytes, feasible, emit};
 
 }  // namespace kiln

@@ -14,6 +14,12 @@ const Family& family_of(const KernelSpec& spec) {
   return *kTable[spec.index()];
 }
 
+double volume(const std::vector<int64_t>& dims) {
+  double points = 1;
+  for (const int64_t size : dims) points *= static_cast<double>(size);
+  return points;
+}
+
 KernelCode code_of(const KernelSpec& spec, const Schedule& schedule) {
   const auto code = family_of(spec).code;
   return code ? code(spec, schedule) : KernelCode{spec, schedule};

@@ -4,8 +4,11 @@
 #include <algorithm>
 
 #include "jit/epilogue.h"
+#include "jit/fields.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
+#include "jit/touch.h"
+#include "support/checked.h"
 
 namespace kiln {
 namespace {
@@ -214,8 +217,35 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string
   return TapsEmitter(e, spec_of(spec), name).emit();
 }
 
+using Spec = TapsSpec;
+constexpr Field kFieldList[] = {
+    KILN_FIELD("d", dims),         KILN_FIELD("si", in),
+    KILN_FIELD("so", out),         KILN_FIELD("n", count),
+    KILN_FIELD(nullptr, taps),     KILN_FIELD(nullptr, in_step),
+    KILN_FIELD(nullptr, out_step), KILN_FIELD(nullptr, weighted),
+    KILN_FIELD("t", dtype),        KILN_EPILOGUE,
+};
+constexpr FieldList kFields = list_of("taps", kFieldList);
+
+void operands(const KernelSpec& spec, Operands& o) {
+  const TapsSpec& s = spec_of(spec);
+  const int64_t table = times(s.taps, s.count);
+  o.writes("out", stored_type(s.epilogue, s.dtype)).along(s.dims, s.out).loop(s.count, s.out_step);
+  o.reads("in", s.dtype).along(s.dims, s.in);
+  o.reads("index", DType::i32).run(table);
+  if (s.weighted) o.reads("weight").run(table);
+  o.fused(s.epilogue, s.dims, s.count);
+  o.count(table);
+}
+
+Work work(const KernelSpec& spec) {
+  const TapsSpec& s = spec_of(spec);
+  const double n = volume(s.dims) * static_cast<double>(s.count);
+  return {s.weighted ? 2 * n * static_cast<double>(s.taps) : 0, n * 2 * static_cast<double>(size_of(s.dtype))};
+}
+
 }  // namespace
 
-const Family kTapsFamily{"taps", units, no_scratch, feasible, emit};
+const Family kTapsFamily{"taps", &kFields, operands, work, units, no_scratch, feasible, emit};
 
 }  // namespace kiln

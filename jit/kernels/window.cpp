@@ -2,9 +2,12 @@
 #include <algorithm>
 
 #include "jit/epilogue.h"
+#include "jit/fields.h"
 #include "jit/kernels/cascade.h"
 #include "jit/kernels/families.h"
 #include "jit/kernels/loops.h"
+#include "jit/touch.h"
+#include "support/checked.h"
 
 namespace kiln {
 namespace {
@@ -230,8 +233,64 @@ Func emit(Emitter& e, const KernelSpec& spec, const Schedule&, const std::string
   return WindowEmitter(e, spec_of(spec), name).emit();
 }
 
+using Spec = WindowSpec;
+constexpr Field kFieldList[] = {
+    KILN_FIELD("kind", kind),
+    KILN_FIELD("b", batch),
+    KILN_FIELD("i", ih),
+    KILN_FIELD(nullptr, iw),
+    KILN_FIELD("o", oh),
+    KILN_FIELD(nullptr, ow),
+    KILN_FIELD(nullptr, c),
+    KILN_FIELD("k", kh),
+    KILN_FIELD(nullptr, kw),
+    KILN_FIELD("st", stride_h),
+    KILN_FIELD(nullptr, stride_w),
+    KILN_FIELD("di", dilation_h),
+    KILN_FIELD(nullptr, dilation_w),
+    KILN_FIELD("p", pad_top),
+    KILN_FIELD(nullptr, pad_left),
+    KILN_FIELD("div", divide_by_all),
+    KILN_FIELD(nullptr, divisor),
+    KILN_FIELD(nullptr, even),
+    KILN_FIELD("si", in_batch),
+    KILN_FIELD(nullptr, in_row),
+    KILN_FIELD(nullptr, in_col),
+    KILN_FIELD("so", out_batch),
+    KILN_FIELD(nullptr, out_row),
+    KILN_FIELD(nullptr, out_col),
+    KILN_EPILOGUE,
+};
+constexpr FieldList kFields = list_of("window", kFieldList);
+
+/// What windows compute with along a dim.
+void coordinates(Operands& o, bool even, int64_t in, int64_t out, int64_t stride, int64_t pad, int64_t taps,
+                 int64_t dilation, int64_t in_stride) {
+  const int64_t reach = times(taps, dilation), last = plus(times(out - 1, stride), plus(in, pad));
+  o.count(even ? times(plus(out, 1), in) : plus(last, reach));
+  const int64_t taps_reach = times(reach, in_stride);
+  o.require(taps_reach < INT64_MAX / 64 && taps_reach > INT64_MIN / 64);
+}
+
+void operands(const KernelSpec& spec, Operands& o) {
+  const WindowSpec& s = spec_of(spec);
+  o.writes("out", stored_type(s.epilogue));
+  o.loop(s.batch, s.out_batch).loop(s.oh, s.out_row).loop(s.ow, s.out_col).run(s.c);
+  o.reads("in").loop(s.batch, s.in_batch).loop(s.ih, s.in_row).loop(s.iw, s.in_col).run(s.c);
+  o.fused(s.epilogue, {s.batch, s.oh, s.ow, s.c});
+  coordinates(o, s.even, s.ih, s.oh, s.stride_h, s.pad_top, s.kh, s.dilation_h, s.in_row);
+  coordinates(o, s.even, s.iw, s.ow, s.stride_w, s.pad_left, s.kw, s.dilation_w, s.in_col);
+  o.count(times(s.kh, s.kw));
+}
+
+Work work(const KernelSpec& spec) {
+  const WindowSpec& s = spec_of(spec);
+  const double out = static_cast<double>(s.batch * s.oh * s.ow * s.c);
+  return {out * static_cast<double>(s.kh * s.kw), 4 * (out + static_cast<double>(s.batch * s.ih * s.iw * s.c))};
+}
+
 }  // namespace
 
-const Family kWindowFamily{"window", units, no_scratch, feasible, emit};
+const Family kWindowFamily{"window", &kFields, operands, work, units, no_scratch, feasible, emit};
 
 }  // namespace kiln

@@ -1,6 +1,6 @@
 import { shown, suggestion, quoted, isObject } from './main/checks.js';
 import { KilnError } from './shared/errors.js';
-import { elements, type DType, type PortInfo } from './shared/manifest.js';
+import { elements, kElementBytes, type DType, type PortInfo } from './shared/manifest.js';
 
 export type { DType } from './shared/manifest.js';
 
@@ -13,6 +13,10 @@ const kArrays = {
   int32: Int32Array,
   int64: BigInt64Array,
   bool: Uint8Array,
+  int16: Int16Array,
+  uint16: Uint16Array,
+  uint32: Uint32Array,
+  uint64: BigUint64Array,
 } as const;
 const kTypes = Object.keys(kArrays);
 
@@ -27,11 +31,11 @@ export interface HalfFloats extends ArrayBufferView {
 
 /** The array class that holds a type. 16-bit floats are held as their bits. */
 export type DataOf<T extends DType> = InstanceType<(typeof kArrays)[T]>;
-/** What the constructor also accepts: numbers, booleans for bool, BigInts for int64, a Float16Array for float16. The type must hold every value exactly; only float32 may round. */
+/** What the constructor also accepts: numbers, booleans for bool, BigInts for int64 and uint64, a Float16Array for float16. The type must hold every value exactly; only float32 may round. */
 export type DataLike<T extends DType> =
   | DataOf<T>
   | (T extends 'float16' ? HalfFloats : T extends 'bfloat16' ? never : ArrayLike<number>)
-  | (T extends 'int64' ? ArrayLike<bigint> : never)
+  | (T extends 'int64' | 'uint64' ? ArrayLike<bigint> : never)
   | (T extends 'bool' ? ArrayLike<boolean> : never);
 
 /** A dense, row-major array with a type and a shape. */
@@ -81,6 +85,11 @@ const wholeFrom = (least: number, most: number): Takes => ({
   fits: (value) => Number.isInteger(value) && (value as number) >= least && (value as number) <= most,
   words: `takes whole numbers from ${least} to ${most}`,
 });
+/** Of 64 bits: `cut` leaves the numbers that fit as they are. */
+const longFrom = (cut: (bits: number, value: bigint) => bigint, from: string): Takes => ({
+  fits: (value) => (typeof value === 'bigint' || Number.isSafeInteger(value)) && cut(64, BigInt(value as number | bigint)) === BigInt(value as number | bigint),
+  words: `takes whole numbers${from}, and BigInts where they may be beyond 2^53`,
+});
 const bits = (also: string): Takes => ({ fits: () => false, words: `takes its bits as a Uint16Array${also}, since plain numbers might be either` });
 
 /** What each type can hold. */
@@ -91,8 +100,12 @@ const kTakes: Record<DType, Takes> = {
   int8: wholeFrom(-128, 127),
   uint8: wholeFrom(0, 255),
   int32: wholeFrom(-(2 ** 31), 2 ** 31 - 1),
-  int64: { fits: (value) => (typeof value === 'bigint' ? BigInt.asIntN(64, value) === value : Number.isSafeInteger(value)), words: 'takes whole numbers, and BigInts where they may be beyond 2^53' },
+  int64: longFrom(BigInt.asIntN, ''),
   bool: { fits: (value) => typeof value === 'boolean' || value === 0 || value === 1, words: 'takes true and false, or 1 and 0' },
+  int16: wholeFrom(-(2 ** 15), 2 ** 15 - 1),
+  uint16: wholeFrom(0, 2 ** 16 - 1),
+  uint32: wholeFrom(0, 2 ** 32 - 1),
+  uint64: longFrom(BigInt.asUintN, ' from 0 on'),
 };
 
 function convert<T extends DType>(type: T, data: DataLike<T>): DataOf<T> {
@@ -109,7 +122,7 @@ function convert<T extends DType>(type: T, data: DataLike<T>): DataOf<T> {
     const hint = Array.isArray(values[i]) ? ': pass all values in one flat array, and the shape' : '';
     throw bad(`element ${i} of the data is ${shown(values[i])}, but ${type} ${words}${hint}`, `element ${i}`);
   }
-  if (type === 'int64') return BigInt64Array.from(values as ArrayLike<number>, (x: number | bigint) => BigInt(x)) as DataOf<T>;
+  if (kElementBytes[type] === 8) return (ArrayOf as typeof BigInt64Array).from(values as ArrayLike<number>, (x: number | bigint) => BigInt(x)) as DataOf<T>;
   return new ArrayOf(values as ArrayLike<number> & ArrayLike<bigint>) as DataOf<T>;
 }
 

@@ -159,3 +159,48 @@ def test_dims_without_a_size_are_shown_and_verified(tmp_path: Path) -> None:
     assert "float32[batchx5]" in call(tmp_path, "inspect", "m.kiln").stdout
     done = call(tmp_path, "verify", "m.kiln", "dynamic:make")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def relu(folder: Path) -> Path:
+    onnx = pytest.importorskip("onnx")
+    port = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["rows", 4]) for name in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", port[:1], port[1:])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), folder / "relu.onnx")
+    return folder
+
+
+def test_an_onnx_file_is_compared_with_onnxruntime(relu: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    done = call(relu, "verify", "relu.onnx", "--dim", "rows=3")
+    assert done.returncode == 0, done.stderr
+    assert "0.000e+00" in done.stdout
+    for options, words in (
+        ([], "give sizes: --dim rows=…"),
+        (["--dim", "rows"], "--dim is name=size"),
+        (["--dim", "rows=3", "--dim", "columns=4"], "the file has no dim columns; it has rows"),
+    ):
+        done = call(relu, "verify", "relu.onnx", *options)
+        assert done.returncode == 1 and words in done.stderr, done.stderr
+
+
+def test_an_onnx_file_that_differs_is_a_failure(relu: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    fake = relu / "zeros"
+    script = "import sys, pathlib\nfolder = pathlib.Path(sys.argv[sys.argv.index('--output-dir') + 1])\n"
+    fake.write_text(f"#!{sys.executable}\n{script}(folder / 'y.bin').write_bytes(bytes(48))\n")
+    fake.chmod(0o755)
+    done = call(relu, "verify", "relu.onnx", "--dim", "rows=3", "--kiln", str(fake))
+    assert done.returncode == 1 and "differ by more than the tolerance" in done.stderr, done.stderr
+
+
+def test_an_onnx_file_is_shown(relu: Path) -> None:
+    done = call(relu, "inspect", "relu.onnx")
+    assert done.returncode == 0, done.stderr
+    assert "onnx.Relu" in done.stdout and "rows" in done.stdout
+
+
+def test_a_kiln_file_is_compared_with_its_model(folder: Path) -> None:
+    done = call(folder, "verify", "m.kiln")
+    assert done.returncode == 1 and "name its MODULE:CALLABLE" in done.stderr, done.stderr

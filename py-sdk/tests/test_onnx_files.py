@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -65,6 +66,45 @@ def test_sizes_that_a_model_computes(tmp_path: Path) -> None:
     done = run(model_of(nodes, tensors, dims), tmp_path, "--dim", "batch=2", "--input", f"x={tmp_path / 'x'}")
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(np.fromfile(tmp_path / "y.bin", np.float32), x)
+
+
+def test_weights_of_16_bits_between_casts(tmp_path: Path) -> None:
+    """As converters to float16 write a model; one weight as whole numbers, as ONNX has them too."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((7, 24)).astype(np.float32)
+    weights = {name: rng.standard_normal(shape) / 4 for name, shape in (("w1", (24, 32)), ("b1", 32), ("w2", (32, 5)))}
+    tensors = [onnx.numpy_helper.from_array(w.astype(np.float16), name) for name, w in weights.items()]
+    half = rng.standard_normal(5).astype(np.float16)
+    tensors.append(TensorProto(name="b2", dims=[5], data_type=TensorProto.FLOAT16, int32_data=half.view(np.uint16)))
+    tensors.append(onnx.numpy_helper.from_array(np.float16(1.7), "gain"))
+    nodes = [
+        helper.make_node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16),
+        helper.make_node("MatMul", ["h", "w1"], ["p"]),
+        helper.make_node("Add", ["p", "b1"], ["q"]),
+        helper.make_node("Sigmoid", ["q"], ["s"]),
+        helper.make_node("Mul", ["q", "s"], ["r"]),
+        helper.make_node("Mul", ["r", "gain"], ["t"]),
+        helper.make_node("MatMul", ["t", "w2"], ["u"]),
+        helper.make_node("Add", ["u", "b2"], ["v"]),
+        helper.make_node("Cast", ["v"], ["y"], to=TensorProto.FLOAT),
+    ]
+    model = model_of(nodes, tensors, (7, 24))
+    model.graph.output.append(helper.make_tensor_value_info("r", TensorProto.FLOAT16, None))
+    (tmp_path / "x").write_bytes(x.tobytes())
+    done = run(model, tmp_path, "--input", f"x={tmp_path / 'x'}")
+    assert done.returncode == 0, done.stderr
+    h, w1, b1, w2 = (a.astype(np.float16).astype(np.float64) for a in (x, *weights.values()))
+    q = h @ w1 + b1
+    r = q / (1 + np.exp(-q))
+    y = np.fromfile(tmp_path / "y.bin", np.float32).reshape(7, 5)
+    exact = r * np.float64(np.float16(1.7)) @ w2 + half.astype(np.float64)
+    np.testing.assert_allclose(y, exact, rtol=1e-5, atol=1e-5)  # what lies between is float32
+    # an output is rounded once, by half a unit in the last place
+    middle = np.fromfile(tmp_path / "r.bin", np.float16).reshape(7, 32)
+    np.testing.assert_allclose(middle.astype(np.float64), r, rtol=2.0**-11 + 1e-6, atol=1e-6)
+    model.ir_version = 10
+    peer = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    assert np.abs(peer[0] - y).max() <= 2.0**-9 * np.abs(y).max()
 
 
 def test_norms_that_are_spelled_out(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from wasmkiln import model_generated as fb
+from wasmkiln import onnx_file
 from wasmkiln.compiler import CompilerMissingError, refusal
 from wasmkiln.errors import ExportError, FileError, readable
 from wasmkiln.exporter import call_of, export
@@ -211,6 +212,26 @@ def verify(path: Path, source: str, kiln: str, tolerance: float) -> bool:
     return good
 
 
+def dims_of(words: list[str]) -> dict[str, int]:
+    """The sizes of `--dim name=size`."""
+    dims = {}
+    for word in words:
+        name, _, size = word.rpartition("=")
+        if not name or not size.isdecimal():
+            raise CliError(f"--dim is name=size, not '{word}'")
+        dims[name] = int(size)
+    return dims
+
+
+def judge(args: argparse.Namespace) -> bool:
+    kiln = find_kiln(args.kiln)
+    if onnx_file.is_onnx(args.path):
+        return onnx_file.verify(args.path, dims_of(args.dim), kiln, args.tolerance)
+    if not args.source:
+        raise CliError("a .kiln file is compared with the model that it was made of: name its MODULE:CALLABLE")
+    return verify(args.path, args.source, kiln, args.tolerance)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="wasmkiln", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -221,11 +242,15 @@ def main() -> None:
     one = commands.add_parser("export", help="write a .kiln file")
     one.add_argument("source", **source)
     one.add_argument("path", type=Path)
-    one = commands.add_parser("inspect", help="print what a .kiln file holds, and its integrity")
+    one = commands.add_parser("inspect", help="print what a .kiln or .onnx file holds, and its integrity")
     one.add_argument("path", type=Path)
-    one = commands.add_parser("verify", help="compare a .kiln file, run natively and exactly, with PyTorch")
+    one.add_argument("--kiln", help="the native command, which looks into .onnx files")
+    one = commands.add_parser(
+        "verify", help="compare a file, run natively and exactly, with PyTorch or, if it is .onnx, onnxruntime"
+    )
     one.add_argument("path", type=Path)
-    one.add_argument("source", **source)
+    one.add_argument("source", nargs="?", **source)
+    one.add_argument("--dim", action="append", default=[], metavar="NAME=SIZE", help="of an .onnx file's open dims")
     one.add_argument("--kiln", help="the native command (default: $KILN, the one in build/native, PATH)")
     one.add_argument(
         "--tolerance", type=float, default=1e-4, help="of the output's largest magnitude (default %(default)s)"
@@ -235,8 +260,8 @@ def main() -> None:
         if args.command == "export":
             export_source(args.source, args.path)
         elif args.command == "inspect":
-            inspect(args.path)
-        elif not verify(args.path, args.source, find_kiln(args.kiln), args.tolerance):
+            onnx_file.inspect(args.path, find_kiln(args.kiln)) if onnx_file.is_onnx(args.path) else inspect(args.path)
+        elif not judge(args):
             raise CliError("the outputs differ by more than the tolerance")
     except (CliError, ExportError, FileError, OSError) as error:
         sys.exit(f"wasmkiln: {error}")

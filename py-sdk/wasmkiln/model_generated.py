@@ -15,6 +15,10 @@ class DType(object):
     i32 = 5
     i64 = 6
     boolean = 7
+    i16 = 8
+    u16 = 9
+    u32 = 10
+    u64 = 11
 
 
 class AttrKind(object):

@@ -41,6 +41,10 @@ DTYPES = {
     torch.int32: fb.DType.i32,
     torch.int64: fb.DType.i64,
     torch.bool: fb.DType.boolean,
+    torch.int16: fb.DType.i16,
+    torch.uint16: fb.DType.u16,
+    torch.uint32: fb.DType.u32,
+    torch.uint64: fb.DType.u64,
 }
 
 

@@ -2,12 +2,14 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <random>
 
 #include "runtime/cli/text.h"
 #include "runtime/native_sandbox.h"
+#include "support/half.h"
 #include "support/text.h"
 
 namespace kiln::cli {
@@ -37,11 +39,15 @@ Result<std::map<std::string, int64_t>> parse_dims(const std::vector<std::string>
 
 std::vector<char> invent(const Port& port) {
   std::vector<char> bytes(static_cast<size_t>(bytes_of(port)));
-  if (port.dtype != DType::f32) return bytes;
+  if (lane_of(port.dtype) != Lane::f32) return bytes;
   std::minstd_rand random(1);
   std::uniform_real_distribution<float> uniform(-1, 1);
-  auto* at = reinterpret_cast<float*>(bytes.data());
-  for (size_t i = 0; i < bytes.size() / 4; ++i) at[i] = uniform(random);
+  const auto size = static_cast<size_t>(size_of(port.dtype));
+  for (size_t at = 0; at < bytes.size(); at += size) {
+    const float number = uniform(random);
+    const uint16_t half = is_half(port.dtype) ? float_to_half(number, port.dtype) : 0;
+    std::memcpy(&bytes[at], is_half(port.dtype) ? static_cast<const void*>(&half) : &number, size);
+  }
   return bytes;
 }
 

@@ -12,10 +12,11 @@ namespace {
 
 using Ints = Draft::Ints;
 
-constexpr int64_t kMostBytes = 256;       ///< of a constant in the file
+constexpr int64_t kMostBytes = 256;  ///< of a constant in the file
+/// Types of inputs. 16-bit floats come in only: rounded to one, what two backends compute may differ by its last bit.
+constexpr DType kGiven[] = {DType::f32,     DType::i64, DType::i32, DType::u8,  DType::i8,  DType::f16,
+                            DType::boolean, DType::i16, DType::u16, DType::u32, DType::bf16};
 constexpr int64_t kUnknown = 1000000007;  ///< a size that no result has
-
-const DType kTypes[] = {DType::f32, DType::i64, DType::i32, DType::u8, DType::i8, DType::boolean};
 
 Shape shape_of(const Ints& dims) { return Shape(dims.begin(), dims.end()); }
 
@@ -33,8 +34,9 @@ bool parse_type(const std::string& text, DType& dtype, Ints& dims) {
   const size_t open = text.find('['), close = text.find(']');
   if (open == std::string::npos || close == std::string::npos) return false;
   const std::string name = text.substr(0, open);
-  const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](DType t) { return name == name_of(t); });
-  if (type == std::end(kTypes)) return false;
+  const auto* type =
+      std::find_if(std::begin(kComputed), std::end(kComputed), [&](DType t) { return name == name_of(t); });
+  if (type == std::end(kComputed)) return false;
   dtype = *type;
   dims.clear();
   for (size_t at = open + 1; at < close; at = std::min(text.find('x', at), close) + 1)
@@ -54,7 +56,7 @@ ValueId Draft::input() {
     dims.push_back(c.one_in(40) ? 0 : large ? std::max<int64_t>(extreme(size), 0) : size);
   }
   while (!is_small({DType::f32, dims})) *std::max_element(dims.begin(), dims.end()) /= 2;
-  const DType dtype = c.one_in(4) ? c.of(kTypes) : DType::f32;
+  const DType dtype = c.one_in(4) ? c.of(kGiven) : DType::f32;
   const ValueId id = g.add_value("x" + std::to_string(g.inputs.size()), dtype, shape_of(dims));
   g.inputs.push_back(id);
   values_.push_back(id);

@@ -10,6 +10,10 @@
 
 namespace kiln::testing {
 
+/// Types of what nodes compute; of uint64 the interpreter's doubles hold too little.
+constexpr DType kComputed[] = {DType::f32,     DType::i64, DType::i32, DType::u8, DType::i8,
+                               DType::boolean, DType::i16, DType::u16, DType::u32};
+
 struct DrawOptions {
   /// Also sizes and arguments that no model has: powers of two and their neighbours up to the ends of 64 bits. Such a
   /// model is to be compiled, not to be run. Without, all is small, but for a weight now and then of more than a MiB.

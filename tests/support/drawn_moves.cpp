@@ -12,8 +12,6 @@ using Ints = Draft::Ints;
 using Type = Draft::Type;
 using Attrs = std::vector<SourceAttr>;
 
-const DType kTypes[] = {DType::f32, DType::i64, DType::i32, DType::u8, DType::i8, DType::boolean};
-
 std::string aten(const std::string& name) { return "aten." + name; }
 
 void join(Draft& d) {
@@ -224,7 +222,7 @@ void create(Draft& d) {
   switch (d.c.pick(0, 3)) {
     case 0: {
       const int64_t value = d.number(-2, 3);
-      const DType dtype = d.c.of(kTypes);
+      const DType dtype = d.c.of(kComputed);
       d.add("aten.full.default", {}, {{"size", dims}, {"fill_value", value}, {"dtype", std::string(name_of(dtype))}},
             {Type{dtype, dims, true}});
       return;

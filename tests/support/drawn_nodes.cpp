@@ -11,8 +11,6 @@ using Ints = Draft::Ints;
 using Type = Draft::Type;
 using Attrs = std::vector<SourceAttr>;
 
-const DType kTypes[] = {DType::f32, DType::i64, DType::i32, DType::u8, DType::i8, DType::boolean};
-
 const char* const kUnary[] = {"abs",        "neg",   "relu",   "sigmoid",   "tanh",  "exp",         "sqrt",
                               "silu",       "gelu",  "erf",    "hardswish", "floor", "round",       "sign",
                               "reciprocal", "rsqrt", "log",    "log1p",     "expm1", "sin",         "cos",
@@ -73,7 +71,12 @@ void choose(Draft& d) {
 
 void cast(Draft& d) {
   const ValueId x = d.any();
-  d.add(d.c.one_in(4) ? "aten.clone.default" : "aten._to_copy.default", {x}, {}, d.c.of(kTypes));
+  if (d.c.one_in(4)) {
+    d.add("aten.clone.default", {x}, {}, d.dtype(x));
+    return;
+  }
+  const DType to = d.c.of(kComputed);
+  d.add("aten._to_copy.default", {x}, {{"dtype", std::string(name_of(to))}}, to);
 }
 
 void convolution(Draft& d) {

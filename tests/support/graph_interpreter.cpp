@@ -6,6 +6,7 @@
 #include <limits>
 #include <random>
 
+#include "ir/builder.h"
 #include "tests/support/scalar_expr.h"
 
 namespace kiln::testing {
@@ -40,48 +41,16 @@ int64_t position(const Array& a, const Index& index) {
 }
 double element(const Array& a, const Index& index) { return a.data[static_cast<size_t>(position(a, index))]; }
 
-Array read_bytes(const Value& v) {
-  Array out{v.dtype, constant_shape(v.shape), {}};
-  const auto width = static_cast<size_t>(size_of(v.dtype));
-  for (size_t at = 0; at + width <= v.data.size(); at += width) {
-    const uint8_t* p = v.data.data() + at;
-    float f;
-    int32_t i;
-    int64_t l;
-    int8_t b;
-    switch (v.dtype) {
-      case DType::f32:
-        memcpy(&f, p, 4);
-        out.data.push_back(static_cast<double>(f));
-        break;
-      case DType::i32:
-        memcpy(&i, p, 4);
-        out.data.push_back(i);
-        break;
-      case DType::i64:
-        memcpy(&l, p, 8);
-        out.data.push_back(static_cast<double>(l));
-        break;
-      case DType::i8:
-        memcpy(&b, p, 1);
-        out.data.push_back(b);
-        break;
-      case DType::boolean:
-        out.data.push_back(*p != 0);
-        break;
-      default:
-        out.data.push_back(*p);
-    }
-  }
-  return out;
-}
+Array read_bytes(const Value& v) { return {v.dtype, constant_shape(v.shape), read_constant(v)}; }
 
 /// What is left of a number in memory: of an integer its lowest bits, of a truth value whether it is 0.
 double stored(double v, DType dtype) {
   if (dtype == DType::boolean) return v != 0;
-  if (dtype == DType::u8) return static_cast<double>(static_cast<uint8_t>(static_cast<int64_t>(v)));
-  if (dtype == DType::i8) return static_cast<double>(static_cast<int8_t>(static_cast<int64_t>(v)));
-  return v;
+  if (fills_lane(dtype)) return v;
+  Value cut;
+  cut.dtype = dtype;
+  cut.data = write_numbers({{v, whole_part(v)}}, dtype);
+  return read_constant(cut)[0];
 }
 
 class Interpreter {
@@ -555,8 +524,8 @@ Bindings random_bindings(const Graph& graph, uint32_t seed, int64_t int_limit) {
       if (positive) x = 0.5 + std::fabs(x);
       if (v.dtype == DType::boolean)
         x = x > 0;
-      else if (v.dtype == DType::f32)
-        x = static_cast<double>(static_cast<float>(x));
+      else if (lane_of(v.dtype) == Lane::f32)
+        x = stored(static_cast<double>(static_cast<float>(x)), v.dtype);
       else
         x = static_cast<double>(random() % static_cast<uint32_t>(int_limit));
       a.data.push_back(x);

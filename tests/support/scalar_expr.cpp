@@ -105,6 +105,7 @@ double apply(const PointInst& inst, Lane from, double a, double b, double c) {
       return from == Lane::f32 ? std::trunc(std::isnan(a) ? 0 : std::clamp(a, -0x1p31, 0x1p31 - 1))
                                : static_cast<double>(wrapped(whole(a), Lane::i32));
     case PointOp::to_i64:
+    case PointOp::to_u64:
       return static_cast<double>(whole(a));
     case PointOp::to_mask:
       return a != 0;

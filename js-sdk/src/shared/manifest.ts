@@ -2,13 +2,13 @@
 import { KilnError } from './errors.js';
 import { kControlBytes } from './memory.js';
 
-export type DType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'uint8' | 'int32' | 'int64' | 'bool';
+export type DType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'uint8' | 'int32' | 'int64' | 'bool' | 'int16' | 'uint16' | 'uint32' | 'uint64';
 
 /** Bytes of the weights under one hash. */
 export const kBlockBytes = 1 << 20;
 
 /** Bytes of one element. */
-export const kElementBytes: Record<DType, number> = { float32: 4, float16: 2, bfloat16: 2, int8: 1, uint8: 1, int32: 4, int64: 8, bool: 1 };
+export const kElementBytes: Record<DType, number> = { float32: 4, float16: 2, bfloat16: 2, int8: 1, uint8: 1, int32: 4, int64: 8, bool: 1, int16: 2, uint16: 2, uint32: 4, uint64: 8 };
 
 /** An input or output as the user sees it. */
 export interface PortInfo {
