@@ -3,6 +3,7 @@
 #include "ir/legalizer.h"
 #include "ir/lower/lowering.h"
 #include "ir/onnx/find.h"
+#include "ir/ops/volume.h"
 
 namespace kiln {
 
@@ -20,7 +21,10 @@ std::vector<OpRow> scatter_ops() { return {}; }
 std::vector<OpRow> sort_ops() { return {}; }
 Status Legalizer::follow_bounds(const Node&, size_t) { return ok(); }
 Status Legalizer::state_bounds() { return ok(); }
-std::vector<OpRow> select_ops() { return {}; }
+std::vector<OpRow> volume_ops() { return {}; }
+Status convolve_volume(Legalizer&, const Node& node) {
+  return Error{ErrorCode::incomplete, "only the full compiler has convolutions in three dims", node.where};
+}
 Status Lowering::lower_scatter(const Node& node) { return unsupported(node, "scattering"); }
 void Lowering::lower_branch(const Node&) {}
 void Lowering::lower_join(const Node&) {}

@@ -158,8 +158,8 @@ std::vector<OpRow> resize_ops();
 std::vector<OpRow> sample_ops();
 std::vector<OpRow> scan_ops();
 std::vector<OpRow> scatter_ops();
-std::vector<OpRow> select_ops();
 std::vector<OpRow> sort_ops();
+std::vector<OpRow> volume_ops();
 std::vector<OpRow> window_ops();
 
 }  // namespace kiln

@@ -4,6 +4,7 @@
 
 #include "ir/onnx/rows.h"
 #include "ir/onnx/window.h"
+#include "ir/ops/volume.h"
 
 namespace kiln {
 namespace {
@@ -17,11 +18,36 @@ Result<std::vector<int64_t>> spatial(Legalizer& l, const Node& node, const Shape
   return kernel;
 }
 
+/// In three spatial dims.
+Status conv_volume(Legalizer& l, const Node& node, ValueId x, ValueId w, const std::vector<int64_t>& kernel,
+                   bool transposed) {
+  KILN_ASSIGN(const Window plane, window_of(l, node, l.b.shape(x), kernel, 1, 3));
+  KILN_ASSIGN(const Window along, depth_of(l, node, l.b.shape(x), kernel));
+  ConvAttrs a;
+  a.stride = plane.stride, a.dilation = plane.dilation;
+  a.pad_begin = plane.pad_begin, a.pad_end = plane.pad_end;
+  a.groups = l.integer(node, "group", 1);
+  a.transposed = transposed;
+  Depth depth{kernel[0], along.stride[0], along.dilation[0], along.pad_begin[0], along.pad_end[0]};
+  if (transposed) {
+    std::vector<int64_t> extra = l.integers(node, "output_padding");
+    if (l.has(node, "output_shape") || plane.automatic.rfind("SAME", 0) == 0)
+      return l.unsupported(node, "in three dims the paddings must be given, and no output_shape");
+    extra.resize(3, 0);
+    for (const int64_t each : extra)
+      if (each < 0 || each > 1 << 20) return misfit(node.source + ": output_padding out of range");
+    depth.pad_end -= extra[0], a.pad_end[0] -= extra[1], a.pad_end[1] -= extra[2];
+  }
+  KILN_ASSIGN(const ValueId y, convolve(l, node, x, w, l.in(node, 2), a, depth));
+  return l.set(node, y);
+}
+
 Status conv(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   KILN_ASSIGN(ValueId w, l.need(node, 1));
   const size_t rank = l.b.shape(x).size();
   KILN_ASSIGN(const std::vector<int64_t> kernel, spatial(l, node, l.b.shape(w)));
+  if (rank == 5) return conv_volume(l, node, x, w, kernel, false);
   KILN_ASSIGN(const Window window, window_of(l, node, l.b.shape(x), kernel));
   ConvAttrs a;
   a.stride = window.stride, a.dilation = window.dilation;
@@ -72,6 +98,7 @@ Status conv_transpose(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId w, l.need(node, 1));
   const size_t rank = l.b.shape(x).size(), dims = rank < 2 ? 0 : rank - 2;
   KILN_ASSIGN(const std::vector<int64_t> kernel, spatial(l, node, l.b.shape(w)));
+  if (rank == 5) return conv_volume(l, node, x, w, kernel, true);
   KILN_ASSIGN(Window window, window_of(l, node, l.b.shape(x), kernel));
   std::vector<int64_t> extra = l.integers(node, "output_padding"), wanted = l.integers(node, "output_shape");
   extra.resize(dims, 0);

@@ -77,6 +77,31 @@ Status gather_nd(Legalizer& l, const Node& node) {
   return l.set(node, y);
 }
 
+/// Of each sequence the first so many steps turned round.
+Status reverse_sequence(Legalizer& l, const Node& node) {
+  KILN_ASSIGN(ValueId x, l.need(node, 0));
+  KILN_ASSIGN(ValueId lengths, l.need(node, 1));
+  const int64_t steps_axis = l.integer(node, "time_axis", 0), batch_axis = l.integer(node, "batch_axis", 1);
+  const Shape s = l.b.shape(x);
+  if (s.size() < 2 || steps_axis + batch_axis != 1 || steps_axis * batch_axis != 0)
+    return misfit(node.source + ": the axes are 0 and 1");
+  const Dim steps = s[static_cast<size_t>(steps_axis)], batch = s[static_cast<size_t>(batch_axis)];
+  if (l.b.shape(lengths) != Shape{batch}) return misfit(node.source + ": there is not one length for each sequence");
+  std::vector<int64_t> order = all_axes(l.b.rank(x));
+  order[0] = batch_axis, order[1] = steps_axis;
+  KILN_ASSIGN(x, l.b.permute(x, order));
+  KILN_ASSIGN(lengths, l.b.cast(lengths, DType::i64));
+  KILN_ASSIGN(lengths, l.b.reshape(lengths, {batch, Dim(1)}));
+  KILN_ASSIGN(const ValueId numbers, ramp(l, steps.value, {steps}));
+  Fx f;
+  const Term step = f.in(0, Lane::i64), length = f.in(1, Lane::i64);
+  const Term from = f.where(f.bin(PointOp::lt, step, length), length - step - f.whole(1, Lane::i64), step);
+  KILN_ASSIGN(const ValueId index, l.b.map(f.finish(from), {numbers, lengths}, DType::i64));
+  KILN_ASSIGN(x, l.b.gather(x, index, 1, 1));
+  KILN_ASSIGN(x, l.b.permute(x, order));
+  return l.set(node, x);
+}
+
 /// An index that counts from the end may; one out of range is nowhere hot.
 Status one_hot(Legalizer& l, const Node& node) {
   KILN_ASSIGN(const ValueId given, l.need(node, 0));
@@ -111,10 +136,8 @@ Status one_hot(Legalizer& l, const Node& node) {
 
 std::vector<OpRow> onnx_gather_ops() {
   return {
-      {"onnx.Gather", gather},
-      {"onnx.GatherElements", gather_elements},
-      {"onnx.GatherND", gather_nd},
-      {"onnx.OneHot", one_hot},
+      {"onnx.Gather", gather},  {"onnx.GatherElements", gather_elements},   {"onnx.GatherND", gather_nd},
+      {"onnx.OneHot", one_hot}, {"onnx.ReverseSequence", reverse_sequence},
   };
 }
 

@@ -6,10 +6,12 @@ namespace kiln {
 
 std::vector<OpRow> onnx_ops() {
   std::vector<OpRow> rows;
-  for (const auto family : {onnx_attention_ops, onnx_contraction_ops, onnx_control_ops, onnx_create_ops,
-                            onnx_fourier_ops, onnx_gather_ops, onnx_layout_ops, onnx_loss_ops, onnx_microsoft_ops,
-                            onnx_norm_ops, onnx_pointwise_ops, onnx_quantize_ops, onnx_recurrent_ops, onnx_reduce_ops,
-                            onnx_sample_ops, onnx_scatter_ops, onnx_select_ops, onnx_sort_ops, onnx_window_ops}) {
+  for (const auto family :
+       {onnx_attention_ops, onnx_contraction_ops, onnx_control_ops,          onnx_create_ops,    onnx_fourier_ops,
+        onnx_gather_ops,    onnx_layout_ops,      onnx_linear_attention_ops, onnx_loss_ops,      onnx_microsoft_ops,
+        onnx_norm_ops,      onnx_pointwise_ops,   onnx_quantize_ops,         onnx_recurrent_ops, onnx_reduce_ops,
+        onnx_region_ops,    onnx_sample_ops,      onnx_scatter_ops,          onnx_select_ops,    onnx_sort_ops,
+        onnx_window_ops}) {
     const std::vector<OpRow> more = family();
     rows.insert(rows.end(), more.begin(), more.end());
   }

@@ -8,28 +8,30 @@
 
 namespace kiln {
 
-/// Paddings of `dims` spatial dims: given, or what keeps the size over the stride (auto_pad).
-Result<Window> window_of(Legalizer& l, const Node& node, const Shape& in, const std::vector<int64_t>& kernel) {
+/// Paddings: given, or what keeps the size over the stride (auto_pad).
+Result<Window> window_of(Legalizer& l, const Node& node, const Shape& in, const std::vector<int64_t>& kernel,
+                         size_t first, size_t last) {
   const size_t dims = kernel.size();
-  if (in.size() != dims + 2 || dims < 1 || dims > 2)
-    return l.unsupported(node, "1 and 2 spatial dims are supported, not an input of " + to_string(in));
+  last = std::min(last, dims);
+  if (in.size() != dims + 2 || first >= last || last - first > 2 || dims > 3)
+    return l.unsupported(node, "1 to 3 spatial dims are supported, not an input of " + to_string(in));
   Window w;
   const auto fill = [&](const char* name, std::array<int64_t, 2>& to) -> Status {
     const std::vector<int64_t> given = l.integers(node, name);
     if (!given.empty() && given.size() != dims) return misfit(node.source + ": " + name + " has the wrong length");
-    for (size_t i = 0; i < given.size(); ++i) to[2 - dims + i] = given[i];
+    for (size_t i = first; i < last && !given.empty(); ++i) to[2 - last + i] = given[i];
     return ok();
   };
   KILN_TRY(fill("strides", w.stride));
   KILN_TRY(fill("dilations", w.dilation));
-  for (size_t i = 0; i < dims; ++i) w.kernel[2 - dims + i] = kernel[i];
   const std::vector<int64_t> pads = l.integers(node, "pads");
   if (!pads.empty() && pads.size() != 2 * dims) return misfit(node.source + ": pads has the wrong length");
   w.automatic = l.text(node, "auto_pad", "NOTSET");
   constexpr int64_t kMax = int64_t{1} << 30;
-  for (size_t i = 0; i < dims; ++i) {
-    const size_t at = 2 - dims + i;
+  for (size_t i = first; i < last; ++i) {
+    const size_t at = 2 - last + i;
     const int64_t size = in[2 + i].value;
+    w.kernel[at] = kernel[i];
     if (w.stride[at] < 1 || w.stride[at] > kMax || w.dilation[at] < 1 || w.dilation[at] > kMax || kernel[i] < 1 ||
         kernel[i] > kMax || size > kMax)
       return misfit(node.source + ": attributes out of range");
@@ -42,6 +44,12 @@ Result<Window> window_of(Legalizer& l, const Node& node, const Shape& in, const 
     w.pad_begin[at] = w.automatic == "SAME_UPPER" ? total / 2 : total - total / 2;
     w.pad_end[at] = total - w.pad_begin[at];
   }
+  return w;
+}
+
+Result<Window> depth_of(Legalizer& l, const Node& node, const Shape& in, const std::vector<int64_t>& kernel) {
+  KILN_ASSIGN(Window w, window_of(l, node, in, kernel, 0, 1));
+  for (auto* each : {&w.kernel, &w.stride, &w.dilation, &w.pad_begin, &w.pad_end}) std::swap((*each)[0], (*each)[1]);
   return w;
 }
 
@@ -78,10 +86,8 @@ void reach_over(Window& w, const Shape& image) {
 
 enum class Pool : uint8_t { max, average, power };
 
-Result<ValueId> pooled(Legalizer& l, const Node& node, ValueId x, Pool kind) {
-  const size_t rank = l.b.shape(x).size();
-  KILN_ASSIGN(Window w, window_of(l, node, l.b.shape(x), l.integers(node, "kernel_shape")));
-  KILN_ASSIGN(x, as_image(l, x));
+/// An image by its windows.
+Result<ValueId> pooled(Legalizer& l, const Node& node, ValueId x, Pool kind, Window w) {
   const bool counts = kind == Pool::average && l.flag(node, "count_include_pad", false);
   const bool ceils = l.flag(node, "ceil_mode", false);
   const std::array<int64_t, 2> given = w.pad_end;
@@ -97,8 +103,27 @@ Result<ValueId> pooled(Legalizer& l, const Node& node, ValueId x, Pool kind) {
   PoolAttrs a = pool_of(w, kind == Pool::max ? WindowKind::max : WindowKind::average);
   a.count_include_pad = counts && !ceils;
   if (kind == Pool::power) a.divisor = 1;
-  KILN_ASSIGN(const ValueId y, l.b.pool(x, a));
-  return from_image(l, y, rank);
+  return l.b.pool(x, a);
+}
+
+/// Extremes, means and sums of a box are those of its planes.
+Result<ValueId> pooled(Legalizer& l, const Node& node, ValueId x, Pool kind) {
+  const std::vector<int64_t> kernel = l.integers(node, "kernel_shape");
+  const Shape s = l.b.shape(x);
+  if (s.size() != 5 || kernel.size() != 3) {
+    KILN_ASSIGN(const Window w, window_of(l, node, s, kernel));
+    KILN_ASSIGN(x, as_image(l, x));
+    KILN_ASSIGN(x, pooled(l, node, x, kind, w));
+    return from_image(l, x, s.size());
+  }
+  KILN_ASSIGN(const Window plane, window_of(l, node, s, kernel, 1, 3));
+  KILN_ASSIGN(const Window depth, depth_of(l, node, s, kernel));
+  KILN_ASSIGN(x, l.b.reshape(x, {s[0], s[1].value * s[2].value, s[3], s[4]}));
+  KILN_ASSIGN(x, pooled(l, node, x, kind, plane));
+  const Shape made = l.b.shape(x);
+  KILN_ASSIGN(x, l.b.reshape(x, {s[0], s[1], s[2], made[2].value * made[3].value}));
+  KILN_ASSIGN(x, pooled(l, node, x, kind, depth));
+  return l.b.reshape(x, {s[0], s[1], l.b.shape(x)[2], made[2], made[3]});
 }
 
 template <Pool kKind>
@@ -145,6 +170,8 @@ struct Resize {
   std::string mode, places, nearest;
   double a = -0.75;  ///< of the cubic
   bool exclude_outside = false, antialias = false;
+  double begin = 0, end = 1;  ///< of tf_crop_and_resize: the part of the current axis that is taken
+  bool crops() const { return places == "tf_crop_and_resize"; }
 };
 
 /// Where output o of `out` lies among `in` inputs.
@@ -157,6 +184,10 @@ double place(const Resize& r, int64_t o, int64_t in, int64_t out, double scale) 
   }
   if (r.places == "pytorch_half_pixel") return scale * ins > 1 ? (at + 0.5) / scale - 0.5 : 0;
   if (r.places == "tf_half_pixel_for_nn") return (at + 0.5) / scale;
+  if (r.crops()) {
+    const double first = r.begin * (ins - 1), length = (r.end - r.begin) * (ins - 1);
+    return outs > 1 ? first + at * length / (outs - 1) : first + length / 2;
+  }
   double left = 0;
   if (r.places == "half_pixel_symmetric") left = ins / 2 * (1 - outs / (ins * scale));
   return left + (at + 0.5) / scale - 0.5;
@@ -224,6 +255,7 @@ Result<ValueId> resize_axis(Legalizer& l, ValueId x, int64_t axis, int64_t out, 
 struct Sizes {
   std::vector<int64_t> out;
   std::vector<double> scale;
+  std::vector<double> begin, end;  ///< of the part that is taken
 };
 
 Result<Sizes> sizes_of(Legalizer& l, const Node& node, const Shape& from) {
@@ -245,6 +277,7 @@ Result<Sizes> sizes_of(Legalizer& l, const Node& node, const Shape& from) {
   if (wanted.empty() ? scales.size() != axes.size() : wanted.size() != axes.size())
     return misfit(node.source + ": a size or a scale for each axis is expected");
   for (const Dim& d : from) s.out.push_back(d.value), s.scale.push_back(1);
+  s.begin.assign(from.size(), 0), s.end.assign(from.size(), 1);
   const std::string policy = l.text(node, "keep_aspect_ratio_policy", "stretch");
   double common = 0;
   for (size_t i = 0; i < axes.size() && !wanted.empty(); ++i) {
@@ -263,6 +296,39 @@ Result<Sizes> sizes_of(Legalizer& l, const Node& node, const Shape& from) {
       s.out[axis] = policy == "stretch" ? wanted[i] : whole_part(std::floor(in * common + 0.5));
   }
   return s;
+}
+
+/// Takes in which parts are taken (tf_crop_and_resize).
+Status crop(Legalizer& l, const Node& node, const Shape& from, Sizes& s) {
+  KILN_ASSIGN(const std::vector<Number> parts, l.elements(node, 1, "the parts to take"));
+  KILN_ASSIGN(std::vector<int64_t> axes, axes_of(l, l.integers(node, "axes"), static_cast<int64_t>(from.size())));
+  if (axes.empty()) axes = all_axes(static_cast<int64_t>(from.size()));
+  if (parts.size() != 2 * axes.size()) return misfit(node.source + ": a part of each axis is expected");
+  const bool scales = l.in(node, 3) == kNoValue;
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const auto axis = static_cast<size_t>(axes[i]);
+    s.begin[axis] = parts[i].real, s.end[axis] = parts[axes.size() + i].real;
+    if (!(std::fabs(s.begin[axis]) <= kMaxWritten) || !(std::fabs(s.end[axis]) <= kMaxWritten))
+      return misfit(node.source + ": the parts are out of range");
+    const double share = s.end[axis] - s.begin[axis];
+    if (scales) s.out[axis] = whole_part(std::floor(static_cast<double>(from[axis].value) * share * s.scale[axis]));
+  }
+  return ok();
+}
+
+/// Whether each output of an axis lies among its inputs.
+std::vector<uint8_t> inside(const Resize& r, int64_t in, int64_t out) {
+  std::vector<uint8_t> is(static_cast<size_t>(out));
+  for (int64_t o = 0; o < out; ++o) {
+    const double at = place(r, o, in, out, 1);
+    is[static_cast<size_t>(o)] = at >= 0 && at <= static_cast<double>(in - 1);
+  }
+  return is;
+}
+Shape along(int64_t axis, const Sizes& s) {
+  Shape shape(s.out.size(), Dim(1));
+  shape[static_cast<size_t>(axis)] = Dim(s.out[static_cast<size_t>(axis)]);
+  return shape;
 }
 
 /// What every network asks for: whole factors, every element several times over, which is a view.
@@ -287,12 +353,14 @@ Status resize(Legalizer& l, const Node& node) {
   r.nearest = l.text(node, "nearest_mode", old ? "floor" : "round_prefer_floor");
   r.a = l.number(node, "cubic_coeff_a", -0.75);
   r.exclude_outside = l.flag(node, "exclude_outside", false);
-  pass_over(l, node, {"extrapolation_value"});  // of tf_crop_and_resize
+  const double outside = l.number(node, "extrapolation_value", 0);
   r.antialias = l.flag(node, "antialias", false) && r.mode != "nearest";
-  if (r.places == "tf_crop_and_resize") return l.unsupported(node, "the mode tf_crop_and_resize is not supported");
   if (r.mode != "nearest" && r.mode != "linear" && r.mode != "cubic")
     return misfit(node.source + ": there is no mode '" + r.mode + "'");
-  KILN_ASSIGN(const Sizes s, sizes_of(l, node, from));
+  KILN_ASSIGN(Sizes s, sizes_of(l, node, from));
+  if (r.crops()) {
+    KILN_TRY(crop(l, node, from, s));
+  }
   if (repeats(r, from, s)) {
     KILN_ASSIGN(const ValueId y, l.call("aten.upsample_nearest2d.vec", {x},
                                         {{"output_size", std::vector<int64_t>{s.out[2], s.out[3]}}}));
@@ -302,11 +370,21 @@ Status resize(Legalizer& l, const Node& node) {
   if (r.mode != "nearest") {
     if (own != DType::f32) return l.unsupported(node, std::string(name_of(own)) + " is not supported here");
   }
+  std::vector<ValueId> inside_at;
   for (size_t i = 0; i < from.size(); ++i) {
-    if (s.scale[i] == 1 && s.out[i] == from[i].value) continue;
+    r.begin = s.begin[i], r.end = s.end[i];
+    if (s.scale[i] == 1 && s.out[i] == from[i].value && r.begin == 0 && r.end == 1) continue;
     if (s.out[i] < 1 || s.out[i] > 65536 || from[i].value < 1 || from[i].value > 65536)
       return l.unsupported(node, "sizes of 1 to 65536 are supported");
-    KILN_ASSIGN(x, resize_axis(l, x, static_cast<int64_t>(i), s.out[i], s.scale[i], r));
+    const auto axis = static_cast<int64_t>(i);
+    KILN_ASSIGN(x, resize_axis(l, x, axis, s.out[i], s.scale[i], r));
+    if (r.crops())
+      inside_at.push_back(l.b.constant(DType::boolean, along(axis, s), inside(r, from[i].value, s.out[i])));
+  }
+  for (const ValueId mask : inside_at) {
+    Fx f;
+    const Lane lane = lane_of(own);
+    KILN_ASSIGN(x, l.b.map(f.finish(f.where(f.in(0, Lane::mask), f.in(1, lane), f.c(outside, lane))), {mask, x}, own));
   }
   return l.set(node, x);
 }

@@ -1,7 +1,7 @@
 // Convolutions and matrix products.
 #include <algorithm>
 
-#include "ir/legalizer.h"
+#include "ir/ops/volume.h"
 #include "support/checked.h"
 
 namespace kiln {
@@ -36,6 +36,7 @@ Result<ValueId> outputs_first(Legalizer& l, const Node& node, ValueId w, int64_t
 Status convolution(Legalizer& l, const Node& node) {
   KILN_ASSIGN(ValueId x, l.need(node, 0));
   KILN_ASSIGN(ValueId w, l.need(node, 1));
+  if (l.b.rank(x) == 5) return convolve_volume(l, node);
   const ValueId bias = l.in(node, 2);
   const Shape sx = l.b.shape(x), sw = l.b.shape(w);
   ConvAttrs attrs;
@@ -53,8 +54,8 @@ Status convolution(Legalizer& l, const Node& node) {
     KILN_ASSIGN(w, l.b.reshape(w, {sw[0], sw[1], Dim(1), sw[2]}));
   }
   if (l.b.rank(x) != 4 || l.b.rank(w) != 4)
-    return l.unsupported(node, "input " + to_string(sx) + " with weight " + to_string(sw) +
-                                   ": only batched 1-d and 2-d convolutions are supported");
+    return l.unsupported(
+        node, "input " + to_string(sx) + " with weight " + to_string(sw) + ": only batched convolutions are supported");
   if (attrs.transposed) {
     for (size_t i = flat ? 1 : 0; i < 2; ++i) {
       if (extra[i] < 0 || extra[i] > 1 << 20) return misfit(node.source + ": output_padding out of range");

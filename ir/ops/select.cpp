@@ -12,8 +12,6 @@ constexpr int64_t kMaxRamp = 4096;
 /// Of rows that are sorted: what 2 become 1 of in ten rounds.
 constexpr int64_t kMaxColumns = 1024;
 
-Result<ValueId> flat(Legalizer& l, ValueId x) { return l.b.reshape(x, {Dim(element_count(l.b.shape(x)))}); }
-
 /// Running sums of a vector of booleans (i32).
 Result<ValueId> running(Legalizer& l, ValueId mask) {
   KILN_ASSIGN(const ValueId whole, l.b.cast(mask, DType::i32));
@@ -80,7 +78,7 @@ Result<ValueId> nonzero(Legalizer& l, const Node& node, ValueId x, bool dims_fir
   const auto rank = static_cast<int64_t>(s.size());
   if (rank == 0) return l.unsupported(node, "a scalar has no coordinates: reshape it to a vector of one element");
   KILN_ASSIGN(ValueId mask, l.b.cast(x, DType::boolean));
-  KILN_ASSIGN(mask, flat(l, mask));
+  KILN_ASSIGN(mask, l.b.reshape(mask, {Dim(element_count(s))}));
   KILN_ASSIGN(const Chosen chosen, places(l, mask));
   const Dim n = l.b.shape(chosen.index)[0], one(1), dims(rank);
   if (n.value == 0) return l.b.graph.add_value("", DType::i64, dims_first ? Shape{dims, n} : Shape{n, dims});
@@ -233,72 +231,6 @@ Result<Distinct> distinct(Legalizer& l, const Node& node, ValueId rows, RowOrder
   }
   for (const ValueId each : {d.rows, d.first, d.counts}) bounded(l, each, 0, chosen);
   return d;
-}
-
-namespace {
-
-Status argwhere(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(const ValueId x, l.need(node, 0));
-  KILN_ASSIGN(const ValueId y, nonzero(l, node, x, false));
-  return l.set(node, y);
-}
-
-Status masked_select(Legalizer& l, const Node& node) {
-  KILN_ASSIGN(ValueId x, l.need(node, 0));
-  KILN_ASSIGN(ValueId mask, l.need(node, 1));
-  KILN_ASSIGN(const Shape to, broadcast(l.b.graph, {&l.b.shape(x), &l.b.shape(mask)}));
-  KILN_ASSIGN(x, l.b.expand(x, to));
-  KILN_ASSIGN(mask, l.b.expand(mask, to));
-  KILN_ASSIGN(x, flat(l, x));
-  KILN_ASSIGN(mask, flat(l, mask));
-  KILN_ASSIGN(const Chosen chosen, places(l, mask));
-  KILN_ASSIGN(const ValueId y, l.b.gather(x, chosen.index, 0));
-  return l.set(node, bounded(l, y, 0, chosen));
-}
-
-/// The rows that differ of x along an axis (−1: of its elements), as outputs 0, 1 (inverse) and 2 (counts).
-Status unique(Legalizer& l, const Node& node, RowOrder order, bool along) {
-  KILN_ASSIGN(ValueId x, l.need(node, 0));
-  const Shape whole = l.b.shape(x);
-  KILN_ASSIGN(const int64_t axis, along ? l.axis(l.integer(node, "dim", 0), l.b.rank(x)) : 0);
-  if (whole.empty() || !along) {
-    KILN_ASSIGN(x, flat(l, x));
-  }
-  std::vector<int64_t> moved{axis};
-  for (int64_t i = 0; i < l.b.rank(x); ++i)
-    if (i != axis) moved.push_back(i);
-  KILN_ASSIGN(x, l.b.permute(x, moved));
-  Shape to = l.b.shape(x);
-  KILN_ASSIGN(x, l.b.reshape(x, {to[0], Dim(element_count({to.begin() + 1, to.end()}))}));
-  KILN_ASSIGN(const Distinct d, distinct(l, node, x, order));
-  to[0] = l.b.shape(d.rows)[0];
-  KILN_ASSIGN(ValueId y, l.b.reshape(d.rows, to));
-  std::vector<int64_t> back(moved.size());
-  for (size_t i = 0; i < moved.size(); ++i) back[static_cast<size_t>(moved[i])] = static_cast<int64_t>(i);
-  KILN_ASSIGN(y, l.b.permute(y, back));
-  if (const Legalizer::Bound* bound = l.bound_of(d.rows)) l.bound(y, axis, bound->count);
-  KILN_TRY(l.set(node, y));
-  KILN_ASSIGN(const ValueId inverse, along ? Result<ValueId>(d.inverse) : l.b.reshape(d.inverse, whole));
-  if (l.wants(node, 1)) KILN_TRY(l.set(node, inverse, 1));
-  return l.wants(node, 2) ? l.set(node, d.counts, 2) : ok();
-}
-Status unique_elements(Legalizer& l, const Node& node) { return unique(l, node, RowOrder::sorted, false); }
-Status unique_dim(Legalizer& l, const Node& node) { return unique(l, node, RowOrder::sorted, true); }
-Status unique_consecutive(Legalizer& l, const Node& node) {
-  return unique(l, node, RowOrder::as_given, l.has(node, "dim"));
-}
-
-}  // namespace
-
-std::vector<OpRow> select_ops() {
-  return {
-      {"aten._unique2.default", unique_elements},
-      {"aten.argwhere.default", argwhere},
-      {"aten.masked_select.default", masked_select},
-      {"aten.nonzero.default", argwhere},
-      {"aten.unique_consecutive.default", unique_consecutive},
-      {"aten.unique_dim.default", unique_dim},
-  };
 }
 
 }  // namespace kiln

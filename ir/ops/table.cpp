@@ -29,8 +29,8 @@ const std::vector<OpRow>& op_table() {
         {"sample", sample_ops},
         {"scan", scan_ops},
         {"scatter", scatter_ops},
-        {"select", select_ops},
         {"sort", sort_ops},
+        {"volume", volume_ops},
         {"window", window_ops},
     };
     std::vector<OpRow> rows;
