@@ -298,8 +298,9 @@ int Lowering::append(KernelSpec spec, const std::vector<View>& operands, const s
 
 void Lowering::append_map(const Expr& expr, const View& out, const std::vector<View>& inputs, const std::string& label,
                           int phase) {
-  if (expr == identity_expr(Lane::i64))
-    return append_map(identity_expr(Lane::i32), in_words(out), {in_words(inputs[0])}, label, phase);
+  const DType type = out.dtype;
+  if (moved_as(type) != type && expr == identity_expr(lane_of(type)) && inputs[0].dtype == type)  // as they are
+    return append_map(identity_expr(Lane::i32), moved(out), {moved(inputs[0])}, label, phase);
   Box box;
   box.strides.resize(inputs.size() + 1);
   for (size_t d = 0; d < out.dims.size(); ++d) {

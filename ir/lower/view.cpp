@@ -76,8 +76,12 @@ bool same_place(const View& a, const View& b) {
   return same;
 }
 
-View in_words(View view) {
-  view.dtype = DType::i32;
+DType moved_as(DType dtype) { return is_pair(lane_of(dtype)) ? DType::i32 : is_half(dtype) ? DType::u16 : dtype; }
+
+View moved(View view) {
+  const bool pairs = size_of(view.dtype) == 8;
+  view.dtype = moved_as(view.dtype);
+  if (!pairs) return view;
   view.offset *= 2;
   for (int64_t& stride : view.strides) stride *= 2;
   view.dims.push_back(2);

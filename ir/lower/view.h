@@ -56,8 +56,10 @@ inline bool is_contiguous_in(const View& view, int dim) {
 View permuted(const View& view, const std::vector<int64_t>& axes);
 View sliced(const View& view, const Sizes& start, const Sizes& step, const Sizes& dims);
 View expanded(const View& view, const Sizes& dims);  ///< right-aligned broadcast
-/// 64-bit elements as pairs of 32-bit ones, in a new last dim.
-View in_words(View view);
+/// The type that copies take a type for: i32 for integers of 32 and 64 bits, bits for 16-bit floats.
+DType moved_as(DType dtype);
+/// The elements as that type; 64-bit ones as pairs of 32-bit ones, in a new last dim.
+View moved(View view);
 /// The same elements in another shape, where the strides allow it without a copy.
 std::optional<View> reshaped(const View& view, const Sizes& dims);
 
