@@ -83,7 +83,7 @@ def test_single_operators_round_once(half: torch.dtype, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("half", HALVES)
 def test_casts_round(half: torch.dtype, tmp_path: Path) -> None:
-    x = torch.tensor([0.1, 1 + 2.0**-11, 65519.99, 65520, 1e-8, 3e38, -2.0**-25, float("inf"), float("nan")])
+    x = torch.tensor([0.1, 1 + 2.0**-11, 65519.99, 65520, 1e-8, 3e38, -(2.0**-25), float("inf"), float("nan")])
     got = computed(Function(lambda x: x.to(half).float() * 3), (x,), tmp_path)
     torch.testing.assert_close(got, x.to(half).float() * 3, rtol=0, atol=0, equal_nan=True)
     for i, function in enumerate(
