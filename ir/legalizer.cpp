@@ -239,7 +239,7 @@ Status Legalizer::set_parts(const Node& node, ValueId x, int64_t axis, const std
   return ok();
 }
 
-Result<ValueId> Legalizer::call(const char* name, std::vector<ValueId> operands, std::vector<SourceAttr> attrs) {
+Result<ValueId> Legalizer::call(const char* name, const std::vector<ValueId>& operands, std::vector<SourceAttr> attrs) {
   KILN_ASSIGN(const std::vector<ValueId> results, call_all(name, 1, operands, std::move(attrs)));
   return results[0];
 }

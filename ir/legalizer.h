@@ -67,7 +67,7 @@ class Legalizer {
   std::array<int64_t, 2> pair(const Node& node, std::string_view name, int64_t fallback);
 
   /// What another row makes of operands in the new graph: how the rows of one front end are written with another's.
-  Result<ValueId> call(const char* source, std::vector<ValueId> operands, std::vector<SourceAttr> attrs = {});
+  Result<ValueId> call(const char* source, const std::vector<ValueId>& operands, std::vector<SourceAttr> attrs = {});
   /// The same of a row with so many results.
   Result<std::vector<ValueId>> call_all(const char* source, size_t results, const std::vector<ValueId>& operands,
                                         std::vector<SourceAttr> attrs = {});

@@ -147,8 +147,8 @@ TEST(NativeLimits, WhereverMemoryEndsARunIsAStatusAndTheNextIsRight) {
   kiln_model_close(model);
 }
 
-/// By the system, whose limit the code generator and mappings meet as well. Free memory that other tests left would hide
-/// it: CTest runs this test in a process of its own.
+/// By the system, whose limit the code generator and mappings meet as well. Free memory that other tests left would
+/// hide it: CTest runs this test in a process of its own.
 TEST(NativeLimits, WhateverTheSystemAllowsOpeningIsAStatus) {
   const std::string path = Digits::path();
   int refused = 0, opened = 0;

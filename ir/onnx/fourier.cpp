@@ -17,10 +17,10 @@ struct Turn {
 /// e^(±2πi · k / n), exact in the quarter turns.
 Turn turn(int64_t k, int64_t n, bool inverse) {
   const int64_t at = 4 * (k % n);
-  const auto quarter = static_cast<double>(at / n);
+  const int64_t quarter = at / n;
   const double rest = kTurn * static_cast<double>(at % n) / (4 * static_cast<double>(n));
   double c = std::cos(rest), s = std::sin(rest);
-  for (double q = 0; q < quarter; ++q) std::swap(c, s), c = -c;
+  for (int64_t q = 0; q < quarter; ++q) std::swap(c, s), c = -c;
   return {c, inverse ? s : -s};
 }
 

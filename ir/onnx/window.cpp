@@ -337,9 +337,11 @@ bool repeats(const Resize& r, const Shape& from, const Sizes& s) {
   const bool plain =
       (r.places == "asymmetric" && r.nearest == "floor") ||
       (r.places == "half_pixel" && (r.nearest == "round_prefer_floor" || r.nearest == "round_prefer_ceil"));
-  for (size_t i = 2; i < 4; ++i)
-    if (from[i].value < 1 || s.out[i] % from[i].value || s.scale[i] != static_cast<double>(s.out[i] / from[i].value))
-      return false;
+  for (size_t i = 2; i < 4; ++i) {
+    if (from[i].value < 1 || s.out[i] % from[i].value) return false;
+    const int64_t factor = s.out[i] / from[i].value;
+    if (s.scale[i] != static_cast<double>(factor)) return false;
+  }
   return plain;
 }
 

@@ -31,7 +31,7 @@ Number identity_of(ScatterKind kind, DType dtype) {
   return {most ? -HUGE_VAL : HUGE_VAL, most ? least : greatest};
 }
 
-Result<ValueId> filled(Legalizer& l, const Number& number, DType dtype, Shape shape) {
+Result<ValueId> filled(Legalizer& l, const Number& number, DType dtype, const Shape& shape) {
   return l.b.expand(l.b.constant(dtype, {}, write_numbers({number}, dtype)), shape);
 }
 

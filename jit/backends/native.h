@@ -8,8 +8,8 @@
 
 namespace kiln {
 
-/// For a native target (isa avx2, avx512 or neon). The code is position independent, but calls functions of this process
-/// by their address.
+/// For a native target (isa avx2, avx512 or neon). The code is position independent, but calls functions of this
+/// process by their address.
 std::unique_ptr<ModuleEmitter> make_native_emitter(const Target& target);
 
 }  // namespace kiln

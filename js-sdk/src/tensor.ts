@@ -86,8 +86,8 @@ const wholeFrom = (least: number, most: number): Takes => ({
   words: `takes whole numbers from ${least} to ${most}`,
 });
 /** Of 64 bits: `cut` leaves the numbers that fit as they are. */
-const longFrom = (cut: (bits: number, value: bigint) => bigint, from: string): Takes => ({
-  fits: (value) => (typeof value === 'bigint' || Number.isSafeInteger(value)) && cut(64, BigInt(value as number | bigint)) === BigInt(value as number | bigint),
+const longFrom = (cut: (value: bigint) => bigint, from: string): Takes => ({
+  fits: (value) => (typeof value === 'bigint' || Number.isSafeInteger(value)) && cut(BigInt(value as number | bigint)) === BigInt(value as number | bigint),
   words: `takes whole numbers${from}, and BigInts where they may be beyond 2^53`,
 });
 const bits = (also: string): Takes => ({ fits: () => false, words: `takes its bits as a Uint16Array${also}, since plain numbers might be either` });
@@ -100,12 +100,12 @@ const kTakes: Record<DType, Takes> = {
   int8: wholeFrom(-128, 127),
   uint8: wholeFrom(0, 255),
   int32: wholeFrom(-(2 ** 31), 2 ** 31 - 1),
-  int64: longFrom(BigInt.asIntN, ''),
+  int64: longFrom((value) => BigInt.asIntN(64, value), ''),
   bool: { fits: (value) => typeof value === 'boolean' || value === 0 || value === 1, words: 'takes true and false, or 1 and 0' },
   int16: wholeFrom(-(2 ** 15), 2 ** 15 - 1),
   uint16: wholeFrom(0, 2 ** 16 - 1),
   uint32: wholeFrom(0, 2 ** 32 - 1),
-  uint64: longFrom(BigInt.asUintN, ' from 0 on'),
+  uint64: longFrom((value) => BigInt.asUintN(64, value), ' from 0 on'),
 };
 
 function convert<T extends DType>(type: T, data: DataLike<T>): DataOf<T> {

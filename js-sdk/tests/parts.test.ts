@@ -30,7 +30,7 @@ describe('Tensor', () => {
     expect(new Tensor('int64', new Int32Array([1, -2])).data).toEqual(new BigInt64Array([1n, -2n]));
     expect(new Tensor('int64', [3]).data).toEqual(new BigInt64Array([3n]));
     expect(new Tensor('int64', [3n]).data).toEqual(new BigInt64Array([3n]));
-    expect(new Tensor('uint64', [3, 2n ** 64n - 1n]).data).toEqual(new BigUint64Array([3n, 2n ** 64n - 1n]));
+    expect(new Tensor('uint64', [3n, 2n ** 64n - 1n]).data).toEqual(new BigUint64Array([3n, 2n ** 64n - 1n]));
     expect(new Tensor('uint32', [2 ** 32 - 1]).data).toEqual(new Uint32Array([2 ** 32 - 1]));
     expect(new Tensor('int16', [-(2 ** 15)]).data).toEqual(new Int16Array([-(2 ** 15)]));
     expect(new Tensor('uint16', [2 ** 16 - 1]).data).toEqual(new Uint16Array([2 ** 16 - 1]));
