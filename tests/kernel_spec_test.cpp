@@ -23,6 +23,7 @@ struct Anything {
   template <class T>
   operator T() const;
 };
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"  // that fewer are given is the question
 template <class T, class... A, class = decltype(T{std::declval<A>()...})>
 constexpr bool takes(int) {
   return true;

