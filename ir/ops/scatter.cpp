@@ -31,7 +31,9 @@ Number identity_of(ScatterKind kind, DType dtype) {
   return {most ? -HUGE_VAL : HUGE_VAL, most ? least : greatest};
 }
 
-Result<ValueId> filled(Legalizer& l, const Number& number, DType dtype, const Shape& shape) {
+/// The shape is a copy: values that are added may move those of others.
+Result<ValueId> filled(Legalizer& l, const Number& number, DType dtype,
+                       Shape shape) {  // NOLINT(performance-unnecessary-value-param)
   return l.b.expand(l.b.constant(dtype, {}, write_numbers({number}, dtype)), shape);
 }
 

@@ -58,19 +58,11 @@ WITHOUT_ROW = set(
 )
 
 # What the exporter or the runtime refuses, in these words.
-THREE_DIMS = "only batched 1-d and 2-d convolutions are supported"
 REFUSED = {
-    **dict.fromkeys(("averagepool_3d_default", "lppool_3d_default", "lrn", "lrn_default"), "aten.avg_pool3d.default"),
-    "averagepool_3d_dilations_small": THREE_DIMS,
-    **{f"averagepool_3d_dilations_large_count_include_pad_is_{count}_ceil_mode_is_{ceil}": THREE_DIMS
-       for count in (0, 1) for ceil in (False, True)},
-    "convtranspose_3d": THREE_DIMS,
     "maxpool_2d_uint8": "only float32 is supported",
-    **dict.fromkeys(("maxpool_3d_default", "maxpool_3d_dilations", "maxpool_3d_dilations_use_ref_impl",
-                     "maxpool_3d_dilations_use_ref_impl_large"), "aten.max_pool3d_with_indices.default"),
     "einsum_batch_diagonal": "aten.diagonal.default",
     "maxpool_with_argmax_2d_precomputed_pads": "output 1 is read, but cannot be computed here",
-}  # fmt: skip
+}
 
 ROUNDED = {"averagepool_2d_ceil_last_window_starts_on_pad": 2e-4}  # what ONNX expects is written with four digits
 
