@@ -102,7 +102,7 @@ double apply(const PointInst& inst, Lane from, double a, double b, double c) {
     case PointOp::to_f32:
       return a;
     case PointOp::to_i32:
-      return from == Lane::f32 ? std::trunc(std::isnan(a) ? 0 : std::clamp(a, -0x1p31, 0x1p31 - 1))
+      return from == Lane::f32 ? std::trunc(std::isnan(a) ? 0 : std::clamp(a, -0x1p31, 0x1p31 - 1)) + 0.0  // no −0
                                : static_cast<double>(wrapped(whole(a), Lane::i32));
     case PointOp::to_i64:
     case PointOp::to_u64:
